@@ -1,0 +1,2 @@
+//! mimi-server: one resident vision-transformer backbone, thousands of tiny adapter packs.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
