@@ -1,2 +1,7 @@
 //! mimi-server: one resident vision-transformer backbone, thousands of tiny adapter packs.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod backbone;
+pub mod files;
+pub mod graph;
+pub mod image;

@@ -1,0 +1,180 @@
+//! `config.json` of a backbone.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{BlockRange, Error, Place, Site, SiteSet, VitConfig};
+use crate::files;
+use crate::image::Preprocessing;
+
+/// Version of the folder's layout; raised when an older server could misread a newer folder.
+pub const FORMAT_VERSION: u32 = 1;
+/// Name of the description inside a backbone's folder.
+pub const CONFIG_FILE: &str = "config.json";
+/// Name of the weights inside a backbone's folder.
+pub const WEIGHTS_FILE: &str = "backbone.safetensors";
+/// Name of the exported frozen graph inside a backbone's folder.
+pub const ONNX_FILE: &str = "backbone.onnx";
+
+/// The family a backbone belongs to, with its shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "architecture", rename_all = "snake_case")]
+pub enum Architecture {
+    /// ViT, DeiT, CLIP vision tower, DINOv2.
+    Vit(VitConfig),
+}
+
+/// Where a backbone came from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Name of the file that was imported.
+    pub file: String,
+    /// SHA-256 of that file, hexadecimal.
+    pub sha256: String,
+    /// Naming the file used: `timm`, `hugging_face` or `onnx`.
+    pub naming: String,
+    /// Tensors of the file that are no part of the backbone (classifier heads, projections).
+    pub left_out: Vec<String>,
+}
+
+/// Everything about a backbone but its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackboneConfig {
+    /// Version of this layout.
+    pub format_version: u32,
+    /// The name packs refer to.
+    pub name: String,
+    /// SHA-256 of `backbone.safetensors`, hexadecimal: what ties a pack to its backbone.
+    pub fingerprint: String,
+    /// Family and shape.
+    #[serde(flatten)]
+    pub architecture: Architecture,
+    /// How bytes become pixels.
+    pub preprocessing: Preprocessing,
+    /// Where the weights came from.
+    pub provenance: Provenance,
+}
+
+impl BackboneConfig {
+    /// Reads and checks `config.json` of the folder `dir`.
+    ///
+    /// # Errors
+    /// When the file is missing, is not a description, or describes something impossible.
+    pub fn read(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join(CONFIG_FILE);
+        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+        let config: Self = serde_json::from_slice(&bytes).map_err(|source| Error::Config { path, source })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Writes `config.json` into `dir`, beside and renamed.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<(), Error> {
+        let path = dir.join(CONFIG_FILE);
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|source| Error::Config { path: path.clone(), source })?;
+        files::write_atomically(&path, &text).map_err(Error::io(&path))
+    }
+
+    /// Checks that the numbers fit each other.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field that cannot be.
+    pub fn validate(&self) -> Result<(), Error> {
+        let invalid = |field, value: String, reason: String| Err(Error::Invalid { field, value, reason });
+        if self.format_version != FORMAT_VERSION {
+            let reason = format!("this server reads version {FORMAT_VERSION}");
+            return invalid("format_version", self.format_version.to_string(), reason);
+        }
+        let Architecture::Vit(vit) = &self.architecture;
+        vit.validate()?;
+        if let Err(error) = self.preprocessing.validate() {
+            return invalid("preprocessing", self.preprocessing.image_size.to_string(), error.to_string());
+        }
+        if self.preprocessing.image_size as usize != vit.image_size {
+            let reason = format!("the backbone takes {} pixels a side", vit.image_size);
+            return invalid("preprocessing.image_size", self.preprocessing.image_size.to_string(), reason);
+        }
+        Ok(())
+    }
+
+    /// Side of the square input, pixels (S).
+    pub fn image_size(&self) -> usize {
+        let Architecture::Vit(vit) = &self.architecture;
+        vit.image_size
+    }
+
+    /// Number of blocks (L).
+    pub fn depth(&self) -> usize {
+        let Architecture::Vit(vit) = &self.architecture;
+        vit.depth
+    }
+
+    /// Every block.
+    pub fn blocks(&self) -> BlockRange {
+        BlockRange { start: 0, end: self.depth() }
+    }
+
+    /// Width of the tokens in `block` (D), the width of adapters there.
+    pub fn block_width(&self, _block: usize) -> usize {
+        let Architecture::Vit(vit) = &self.architecture;
+        vit.width
+    }
+
+    /// Width of the pooled feature a head reads.
+    pub fn feature_width(&self) -> usize {
+        let Architecture::Vit(vit) = &self.architecture;
+        vit.width
+    }
+
+    /// Non-linearity of adapters put on this backbone: the backbone's own (METHOD: GELU for ViT and Swin,
+    /// QuickGELU where the backbone has it).
+    pub fn activation(&self) -> super::Activation {
+        let Architecture::Vit(vit) = &self.architecture;
+        vit.activation
+    }
+
+    /// Shape of one row entering `block`: pixels before the first, hidden state elsewhere.
+    ///
+    /// # Shapes
+    /// `[3, S, S]` or `[N, D]`, without the batch.
+    pub fn input_shape(&self, block: usize) -> Vec<usize> {
+        let Architecture::Vit(vit) = &self.architecture;
+        match block {
+            0 => vec![3, vit.image_size, vit.image_size],
+            _ => vec![vit.tokens(), vit.width],
+        }
+    }
+
+    /// Every site, in order of computation.
+    pub fn sites(&self) -> Vec<Site> {
+        self.blocks().iter().flat_map(|b| [Site::new(b, Place::Attn), Site::new(b, Place::Mlp)]).collect()
+    }
+
+    /// The set of every site.
+    pub fn all_sites(&self) -> SiteSet {
+        SiteSet::all(self.blocks())
+    }
+
+    /// Every tensor by name with its shape.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let Architecture::Vit(vit) = &self.architecture;
+        vit.tensors()
+    }
+
+    /// Number of parameters.
+    pub fn parameters(&self) -> u64 {
+        self.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum()
+    }
+}
+
+/// SHA-256 of `bytes`, hexadecimal.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,25 @@
+//! The frozen backbone as data: what it is, which tensors it has, where adapters may sit.
+//!
+//! Pure: nothing here runs a network. `config` describes, `site` numbers the places for adapters, `layout`
+//! reads where each tensor lies in `backbone.safetensors`, `import` turns other people's checkpoints into
+//! ours.
+//!
+//! # Layout on disk
+//!
+//! `models/<name>/` holds `config.json` ([`BackboneConfig`]), `backbone.safetensors` (fp32; names as in timm,
+//! except that the fused `qkv` is three tensors; every matrix is stored `[in, out]`, so that a program
+//! multiplies without transposing) and `backbone.onnx`, the exported frozen graph whose external data point
+//! into the safetensors file.
+
+mod config;
+mod error;
+pub mod import;
+mod layout;
+mod site;
+mod vit;
+
+pub use config::{Architecture, BackboneConfig, CONFIG_FILE, FORMAT_VERSION, ONNX_FILE, Provenance, WEIGHTS_FILE};
+pub use error::Error;
+pub use layout::{TensorEntry, WeightLayout};
+pub use site::{BlockRange, Place, Site, SiteSet};
+pub use vit::{Activation, Pool, VitConfig};

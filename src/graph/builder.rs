@@ -1,0 +1,182 @@
+//! The graph and its builder.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use super::ops::Constant;
+use super::{Error, Fact, Operator};
+
+/// Handle of a tensor in a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Wire(pub(super) usize);
+
+/// An operator with what it reads and writes.
+#[derive(Debug)]
+pub struct Node {
+    /// Unique name; the first output bears it too.
+    pub name: String,
+    /// What it computes.
+    pub operator: Box<dyn Operator>,
+    /// What it reads.
+    pub inputs: Vec<Wire>,
+    /// What it writes.
+    pub outputs: Vec<Wire>,
+}
+
+#[derive(Debug)]
+struct WireInfo {
+    name: String,
+    fact: Fact,
+}
+
+/// A graph under construction; complete whenever nothing fails.
+#[derive(Debug, Default)]
+pub struct Graph {
+    name: String,
+    wires: Vec<WireInfo>,
+    names: BTreeSet<String>,
+    nodes: Vec<Node>,
+    inputs: Vec<Wire>,
+    outputs: Vec<(String, Wire)>,
+    weights: BTreeMap<String, Wire>,
+    constants: Vec<(Wire, Constant)>,
+}
+
+impl Graph {
+    /// Starts an empty graph.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Declares an input that every run must feed.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateName`].
+    pub fn input(&mut self, name: impl Into<String>, fact: Fact) -> Result<Wire, Error> {
+        let wire = self.add_wire(name.into(), fact)?;
+        self.inputs.push(wire);
+        Ok(wire)
+    }
+
+    /// Names a frozen weight of the backbone; asking twice gives the same wire.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateName`] when something else has the name.
+    pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<Wire, Error> {
+        if let Some(&wire) = self.weights.get(name) {
+            return Ok(wire);
+        }
+        let wire = self.add_wire(name.to_owned(), Fact::fixed(shape))?;
+        self.weights.insert(name.to_owned(), wire);
+        Ok(wire)
+    }
+
+    /// Puts a small constant into the graph itself.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateName`].
+    pub fn constant(&mut self, name: impl Into<String>, constant: Constant) -> Result<Wire, Error> {
+        let wire = self.add_wire(name.into(), constant.fact())?;
+        self.constants.push((wire, constant));
+        Ok(wire)
+    }
+
+    /// Wires an operator and returns its first output.
+    ///
+    /// # Errors
+    /// [`Error::Wiring`] when the operator does not accept the inputs, [`Error::DuplicateName`].
+    pub fn wire(
+        &mut self,
+        name: impl Into<String>,
+        operator: impl Operator + 'static,
+        inputs: &[Wire],
+    ) -> Result<Wire, Error> {
+        self.wire_all(name, operator, inputs).map(|outputs| outputs[0])
+    }
+
+    /// Wires an operator and returns all its outputs, of which there is at least one.
+    ///
+    /// # Errors
+    /// As [`Graph::wire`].
+    pub fn wire_all(
+        &mut self,
+        name: impl Into<String>,
+        operator: impl Operator + 'static,
+        inputs: &[Wire],
+    ) -> Result<Vec<Wire>, Error> {
+        let name = name.into();
+        let facts: Vec<&Fact> = inputs.iter().map(|&wire| self.fact(wire)).collect();
+        let made = operator.facts(&facts).map_err(|reason| Error::Wiring {
+            graph: self.name.clone(),
+            node: name.clone(),
+            operator: operator.name(),
+            reason,
+            inputs: facts.iter().map(|f| f.to_string()).collect(),
+        })?;
+        let mut inputs = inputs.to_vec();
+        for (i, constant) in operator.constants().into_iter().enumerate() {
+            inputs.push(self.constant(format!("{name}.constant{i}"), constant)?);
+        }
+        let mut outputs = Vec::with_capacity(made.len());
+        for (i, fact) in made.into_iter().enumerate() {
+            let wire_name = if i == 0 { name.clone() } else { format!("{name}.{i}") };
+            outputs.push(self.add_wire(wire_name, fact)?);
+        }
+        let operator = Box::new(operator);
+        self.nodes.push(Node { name, operator, inputs, outputs: outputs.clone() });
+        Ok(outputs)
+    }
+
+    /// Makes a wire an output under `name`.
+    pub fn output(&mut self, name: impl Into<String>, wire: Wire) {
+        self.outputs.push((name.into(), wire));
+    }
+
+    /// Dtype and shape of a wire.
+    pub fn fact(&self, wire: Wire) -> &Fact {
+        &self.wires[wire.0].fact
+    }
+
+    /// The name of a wire.
+    pub fn wire_name(&self, wire: Wire) -> &str {
+        &self.wires[wire.0].name
+    }
+
+    /// The graph's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Nodes in order of computation.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Inputs in order of declaration.
+    pub fn inputs(&self) -> &[Wire] {
+        &self.inputs
+    }
+
+    /// Outputs in order of declaration.
+    pub fn outputs(&self) -> &[(String, Wire)] {
+        &self.outputs
+    }
+
+    /// Frozen weights the graph reads, by name.
+    pub fn weights(&self) -> impl Iterator<Item = (&str, Wire)> {
+        self.weights.iter().map(|(name, &wire)| (name.as_str(), wire))
+    }
+
+    /// Constants held by the graph itself.
+    pub fn constants(&self) -> &[(Wire, Constant)] {
+        &self.constants
+    }
+
+    fn add_wire(&mut self, name: String, fact: Fact) -> Result<Wire, Error> {
+        if !self.names.insert(name.clone()) {
+            return Err(Error::DuplicateName { graph: self.name.clone(), name });
+        }
+        self.wires.push(WireInfo { name, fact });
+        Ok(Wire(self.wires.len() - 1))
+    }
+}

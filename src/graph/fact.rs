@@ -1,0 +1,89 @@
+//! What is known of a wire before anything runs.
+
+use std::fmt;
+
+use crate::backbone::Site;
+
+/// Element type of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DType {
+    /// 32-bit float.
+    F32,
+    /// 64-bit signed integer (shapes and indices).
+    I64,
+}
+
+/// One dimension: a number, or one that each run decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dim {
+    /// Known when the graph is built.
+    Fixed(usize),
+    /// Rows in the batch (B).
+    Batch,
+    /// Width of the adapter at a site (R).
+    Width(Site),
+    /// Classes of the head (C).
+    Classes,
+}
+
+impl Dim {
+    /// The number, where it is known.
+    pub fn fixed(self) -> Option<usize> {
+        match self {
+            Self::Fixed(n) => Some(n),
+            Self::Batch | Self::Width(_) | Self::Classes => None,
+        }
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(n) => write!(f, "{n}"),
+            Self::Batch => write!(f, "B"),
+            Self::Width(site) => write!(f, "R@{site}"),
+            Self::Classes => write!(f, "C"),
+        }
+    }
+}
+
+/// Dtype and shape of a wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// Element type.
+    pub dtype: DType,
+    /// Shape. For an adapter weight (see [`Fact::free_rank`]) its last two dimensions.
+    pub shape: Vec<Dim>,
+    /// Whether a batch dimension may precede the shape: one adapter for all rows, or one for each row.
+    pub free_rank: bool,
+}
+
+impl Fact {
+    /// An fp32 tensor.
+    pub fn f32(shape: impl Into<Vec<Dim>>) -> Self {
+        Self { dtype: DType::F32, shape: shape.into(), free_rank: false }
+    }
+
+    /// An adapter weight: `[a, b]` for all rows or `[B, a, b]`, one for each row.
+    pub fn adapter(shape: [Dim; 2]) -> Self {
+        Self { dtype: DType::F32, shape: shape.into(), free_rank: true }
+    }
+
+    /// An fp32 tensor of known shape.
+    pub fn fixed(shape: &[usize]) -> Self {
+        Self::f32(shape.iter().map(|&n| Dim::Fixed(n)).collect::<Vec<_>>())
+    }
+
+    /// Number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.shape.len()
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dims: Vec<String> = self.shape.iter().map(Dim::to_string).collect();
+        let prefix = if self.free_rank { "[B?] " } else { "" };
+        write!(f, "{prefix}{:?}[{}]", self.dtype, dims.join(", "))
+    }
+}

@@ -1,0 +1,30 @@
+//! Graphs as values: built in Rust, checked as they are wired, written out as ONNX bytes.
+//!
+//! A [`Wire`] is a small `Copy` handle; every wire carries a [`Fact`] (dtype and shape), so that a mistake is
+//! caught where it is made, by the name of its node. [`ops`] holds one operator a file. [`vit`] reads like
+//! the paper. [`plan`] says what a graph must hold; [`onnx`] writes it.
+//!
+//! # Shape letters
+//!
+//! B rows, N tokens, D width, H heads, R adapter width, C classes, S image side.
+//!
+//! # Cost
+//!
+//! A multiply-add counts as 2 FLOPs. Only matrix products and convolutions are counted, as is usual for
+//! transformers; norms, softmax and additions are below one per cent.
+
+mod builder;
+mod cost;
+mod error;
+mod fact;
+pub mod onnx;
+pub mod ops;
+mod plan;
+pub mod vit;
+
+pub use builder::{Graph, Node, Wire};
+pub use cost::adapter_flops;
+pub use error::Error;
+pub use fact::{DType, Dim, Fact};
+pub use ops::Operator;
+pub use plan::{Plan, build, plan_flops};

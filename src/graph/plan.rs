@@ -1,0 +1,71 @@
+//! Plans: what a program must hold.
+
+use std::fmt;
+
+use super::{Dim, Error, Graph, vit};
+use crate::backbone::{Architecture, BackboneConfig, BlockRange, SiteSet};
+
+/// What is to be compiled: a range of blocks and the sites where adapters are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Plan {
+    /// The blocks.
+    pub blocks: BlockRange,
+    /// The active sites, all within the blocks.
+    pub sites: SiteSet,
+}
+
+impl Plan {
+    /// The whole backbone with adapters at `sites`.
+    pub fn whole(config: &BackboneConfig, sites: SiteSet) -> Self {
+        Self { blocks: config.blocks(), sites }
+    }
+
+    /// Whether a program of this plan can serve rows that have adapters at `sites`.
+    pub fn covers(&self, sites: SiteSet) -> bool {
+        sites.is_subset(self.sites)
+    }
+
+    fn check(&self, config: &BackboneConfig) -> Result<(), Error> {
+        let fail = |reason: String| Err(Error::Plan { plan: self.to_string(), reason });
+        if self.blocks.start >= self.blocks.end || self.blocks.end > config.depth() {
+            return fail(format!("blocks must lie within 0..{}", config.depth()));
+        }
+        if self.sites.within(self.blocks) != self.sites {
+            return fail("a site lies outside the blocks".into());
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "blocks {} with {} site(s)", self.blocks, self.sites.len())
+    }
+}
+
+/// Builds a plan's graph.
+///
+/// # Errors
+/// When the plan asks for what the backbone does not have.
+pub fn build(config: &BackboneConfig, plan: &Plan) -> Result<Graph, Error> {
+    plan.check(config)?;
+    match &config.architecture {
+        Architecture::Vit(vit) => vit::graph(vit, config.activation(), plan),
+    }
+}
+
+/// FLOPs of one row under `plan` when the adapter at each site has the width that `width` says.
+///
+/// # Errors
+/// As [`build`].
+pub fn plan_flops(
+    config: &BackboneConfig,
+    plan: &Plan,
+    width: impl Fn(crate::backbone::Site) -> usize,
+) -> Result<u64, Error> {
+    let graph = build(config, plan)?;
+    Ok(graph.flops(|dim| match dim {
+        Dim::Width(site) => width(site) as u64,
+        Dim::Batch | Dim::Classes | Dim::Fixed(_) => 1,
+    }))
+}
