@@ -5,3 +5,4 @@ pub mod backbone;
 pub mod files;
 pub mod graph;
 pub mod image;
+pub mod runtime;

@@ -77,8 +77,8 @@ impl BackboneConfig {
     /// When the file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         let path = dir.join(CONFIG_FILE);
-        let text = serde_json::to_vec_pretty(self)
-            .map_err(|source| Error::Config { path: path.clone(), source })?;
+        let text =
+            serde_json::to_vec_pretty(self).map_err(|source| Error::Config { path: path.clone(), source })?;
         files::write_atomically(&path, &text).map_err(Error::io(&path))
     }
 

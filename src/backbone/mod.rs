@@ -18,7 +18,9 @@ mod layout;
 mod site;
 mod vit;
 
-pub use config::{Architecture, BackboneConfig, CONFIG_FILE, FORMAT_VERSION, ONNX_FILE, Provenance, WEIGHTS_FILE};
+pub use config::{
+    Architecture, BackboneConfig, CONFIG_FILE, FORMAT_VERSION, ONNX_FILE, Provenance, WEIGHTS_FILE,
+};
 pub use error::Error;
 pub use layout::{TensorEntry, WeightLayout};
 pub use site::{BlockRange, Place, Site, SiteSet};

@@ -73,8 +73,7 @@ fn check<'a>(
     name: &str,
     fact: &Fact,
 ) -> Result<&'a TensorEntry, Error> {
-    let fail =
-        |reason: String| Error::Weight { graph: graph.name().into(), name: name.into(), reason };
+    let fail = |reason: String| Error::Weight { graph: graph.name().into(), name: name.into(), reason };
     let entry = layout.get(name).ok_or_else(|| fail("is not in the weights file".into()))?;
     let expected: Vec<Dim> = entry.shape.iter().map(|&n| Dim::Fixed(n)).collect();
     if expected != fact.shape {
@@ -117,9 +116,11 @@ fn external(name: &str, entry: &TensorEntry) -> TensorProto {
 
 fn inline(name: &str, constant: &Constant) -> TensorProto {
     let (dims, data_type, raw_data): (Vec<i64>, _, Vec<u8>) = match constant {
-        Constant::I64(values) => {
-            (vec![values.len() as i64], data_type::INT64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
-        }
+        Constant::I64(values) => (
+            vec![values.len() as i64],
+            data_type::INT64,
+            values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ),
         Constant::F32 { shape, data } => (
             shape.iter().map(|&n| n as i64).collect(),
             data_type::FLOAT,

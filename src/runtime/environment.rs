@@ -1,0 +1,183 @@
+//! The library and its one environment.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use ort::environment::{Environment, GlobalThreadPoolOptions};
+use ort::logging::LogLevel;
+use ort::session::builder::SessionBuilder;
+use ort::session::{Session, builder::GraphOptimizationLevel};
+
+use super::{Device, Error, memory};
+
+/// Words of ONNX Runtime when it will not use a weight it was given (`session_state_utils.cc`).
+const REFUSAL: &str = "Cannot use user supplied initializer";
+
+/// What a runtime is started with.
+#[derive(Clone, Debug)]
+pub struct RuntimeOptions {
+    /// Path of `libonnxruntime.so`.
+    pub library: PathBuf,
+    /// Where programs run.
+    pub device: Device,
+    /// Threads inside one operator, shared by all programs of the process.
+    pub threads: usize,
+}
+
+/// ONNX Runtime, loaded and configured. Cheap to clone.
+#[derive(Clone)]
+pub struct Runtime {
+    shared: Arc<Shared>,
+    device: Device,
+}
+
+/// ONNX Runtime allows one environment a process, so this is what the process shares.
+struct Shared {
+    environment: Environment,
+    threads: usize,
+    refusals: Arc<Refusals>,
+}
+
+static ENVIRONMENT: OnceLock<Result<Arc<Shared>, Start>> = OnceLock::new();
+
+/// A failed start, kept so that a second try tells the same.
+#[derive(Clone)]
+struct Start {
+    path: PathBuf,
+    reason: String,
+}
+
+impl Runtime {
+    /// Loads the library at first use and checks that the device is there.
+    ///
+    /// # Errors
+    /// [`Error::Library`], [`Error::Device`] when the device is absent (never another in its stead), and
+    /// [`Error::OtherSettings`] when the process already runs with another number of threads.
+    pub fn open(options: &RuntimeOptions) -> Result<Self, Error> {
+        let started = ENVIRONMENT.get_or_init(|| start(&options.library, options.threads).map(Arc::new));
+        let shared = match started {
+            Ok(shared) => Arc::clone(shared),
+            Err(Start { path, reason }) => {
+                return Err(Error::Library { path: path.clone(), reason: reason.clone() });
+            }
+        };
+        if shared.threads != options.threads {
+            let words = |threads| format!("ONNX Runtime with {threads} thread(s)");
+            return Err(Error::OtherSettings {
+                running: words(shared.threads),
+                asked: words(options.threads),
+            });
+        }
+        let runtime = Self { shared, device: options.device };
+        runtime.check_device()?;
+        Ok(runtime)
+    }
+
+    /// Where programs run.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Threads inside one operator.
+    pub fn threads(&self) -> usize {
+        self.shared.threads
+    }
+
+    /// A session builder with everything that all programs have in common.
+    pub(super) fn session(&self) -> Result<SessionBuilder, Error> {
+        let failed = |e: ort::Error<SessionBuilder>| Error::Call {
+            action: "configure a program".into(),
+            reason: e.to_string(),
+        };
+        let builder = Session::builder(&self.shared.environment).map_err(Error::call("start a program"))?;
+        let builder = builder
+            .with_optimization_level(GraphOptimizationLevel::All)
+            .and_then(|b| b.with_log_level(LogLevel::Warning))
+            .and_then(SessionBuilder::with_env_allocators)
+            .map_err(failed)?;
+        match self.device {
+            Device::Cpu => Ok(builder),
+            Device::Cuda(number) => {
+                let provider = ort::ep::CUDA::default().with_device_id(number).build().error_on_failure();
+                builder
+                    .with_execution_providers([provider])
+                    .map_err(|e| Error::Device { device: self.device.to_string(), reason: e.to_string() })
+            }
+        }
+    }
+
+    /// Forgets earlier refusals of shared weights; call before compiling.
+    pub(super) fn forget_refusals(&self) -> std::sync::MutexGuard<'_, ()> {
+        let guard = self.shared.refusals.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.refusals.lock().clear();
+        guard
+    }
+
+    /// Refusals of shared weights since [`Runtime::forget_refusals`], in ONNX Runtime's words.
+    pub(super) fn refusals(&self) -> Vec<String> {
+        self.shared.refusals.lock().clone()
+    }
+
+    fn check_device(&self) -> Result<(), Error> {
+        match self.device {
+            Device::Cpu => Ok(()),
+            Device::Cuda(_) => self.session().map(drop),
+        }
+    }
+}
+
+fn start(library: &Path, threads: usize) -> Result<Shared, Start> {
+    let fail = |reason: String| Start { path: library.to_owned(), reason };
+    if !library.is_file() {
+        return Err(fail("there is no such file".into()));
+    }
+    // The loader resolves relative paths against the executable; ours are relative to the working folder.
+    let path = library.canonicalize().map_err(|e| fail(e.to_string()))?;
+    let builder = ort::init_from(&path).map_err(|e| fail(e.to_string()))?;
+    let refusals = Arc::new(Refusals::default());
+    let pool = GlobalThreadPoolOptions::default()
+        .with_intra_threads(threads)
+        // Spinning workers would take the cores that decode images.
+        .and_then(|pool| pool.with_spin_control(false))
+        .map_err(|e| fail(e.to_string()))?;
+    let environment = builder
+        .with_name("mimi")
+        .with_telemetry(false)
+        .with_global_thread_pool(pool)
+        .with_logger(refusals.logger())
+        .build()
+        .map_err(|e| fail(e.to_string()))?;
+    memory::register_cpu_arena(&environment).map_err(|e| fail(e.to_string()))?;
+    Ok(Shared { environment, threads, refusals })
+}
+
+/// Remembers what ONNX Runtime logs about weights it would not share, and forwards all it logs.
+#[derive(Default)]
+struct Refusals {
+    messages: Mutex<Vec<String>>,
+    /// Held while a program is compiled, so that refusals are told to the right one.
+    compiling: Mutex<()>,
+}
+
+impl Refusals {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn logger(self: &Arc<Self>) -> ort::logging::LoggerFunction {
+        let refusals = Arc::clone(self);
+        Arc::new(move |level, _category, _id, place, message| {
+            if message.contains(REFUSAL) {
+                refusals.lock().push(message.to_owned());
+            }
+            match level {
+                LogLevel::Error | LogLevel::Fatal => {
+                    tracing::error!(target: "onnxruntime", place, "{message}")
+                }
+                LogLevel::Warning => tracing::warn!(target: "onnxruntime", place, "{message}"),
+                LogLevel::Info => tracing::debug!(target: "onnxruntime", place, "{message}"),
+                LogLevel::Verbose => tracing::trace!(target: "onnxruntime", place, "{message}"),
+            }
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! The three things that need `unsafe`: a mapped file, tensors over memory that is not ONNX Runtime's, and
+//! the arena all programs share.
+
+use std::fs::File;
+use std::path::Path;
+use std::ptr::{self, NonNull};
+
+use memmap2::Mmap;
+use ort::AsPointer;
+use ort::environment::Environment;
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::value::DynValue;
+
+use super::Error;
+
+/// Maps a file for reading.
+///
+/// The weights of a backbone are written beside and renamed, never changed in place, so the mapping's content
+/// is stable as long as nobody edits the file by hand.
+pub(super) fn map(path: &Path) -> Result<Mmap, std::io::Error> {
+    let file = File::open(path)?;
+    // SAFETY: the file is opened for reading and by our own rules never modified once it has its name.
+    unsafe { Mmap::map(&file) }
+}
+
+/// Makes a tensor that reads fp32 values where they lie.
+///
+/// # Safety
+/// `data` must point to as many floats as `shape` has elements, aligned to 4 bytes, in the memory that `info`
+/// describes, and must stay valid and unchanged as long as the tensor or a session using it lives.
+pub(super) unsafe fn alias(
+    info: &MemoryInfo<'_>,
+    data: *const f32,
+    shape: &[usize],
+    allocator: &Allocator,
+) -> Result<DynValue, Error> {
+    let dims: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+    let bytes = shape.iter().product::<usize>() * size_of::<f32>();
+    let mut value = ptr::null_mut();
+    // SAFETY: the caller vouches for `data`; the other pointers outlive the call; ONNX Runtime copies `dims`.
+    let status = unsafe {
+        (ort::api().CreateTensorWithDataAsOrtValue)(
+            info.ptr(),
+            data.cast_mut().cast(),
+            bytes,
+            dims.as_ptr(),
+            dims.len(),
+            ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+            &mut value,
+        )
+    };
+    // SAFETY: `status` comes from the call above and is consumed once.
+    unsafe { ort::Error::result_from_status(status) }.map_err(Error::call("share a weight"))?;
+    let value = NonNull::new(value).ok_or_else(|| Error::Call {
+        action: "share a weight".into(),
+        reason: "no tensor was made".into(),
+    })?;
+    // SAFETY: the pointer was made above and is owned by nobody else.
+    Ok(unsafe { DynValue::from_ptr(value, Some(allocator)) })
+}
+
+/// Description of ordinary memory.
+pub(super) fn cpu_memory() -> Result<MemoryInfo<'static>, Error> {
+    MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)
+        .map_err(Error::call("describe CPU memory"))
+}
+
+/// Gives the environment one arena for scratch memory, which every program then uses; otherwise each program
+/// would keep its own at the size of its largest batch.
+pub(super) fn register_cpu_arena(environment: &Environment) -> Result<(), Error> {
+    let info = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default)
+        .map_err(Error::call("describe the arena"))?;
+    // SAFETY: both pointers are valid for the call; a null configuration asks for the defaults.
+    let status = unsafe {
+        (ort::api().CreateAndRegisterAllocator)(environment.ptr().cast_mut(), info.ptr(), ptr::null())
+    };
+    // SAFETY: `status` comes from the call above and is consumed once.
+    unsafe { ort::Error::result_from_status(status) }.map_err(Error::call("register the shared arena"))
+}

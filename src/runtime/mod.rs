@@ -1,0 +1,22 @@
+//! ONNX Runtime, behind our own types. The only folder that names `ort`.
+//!
+//! * [`Runtime`] is the library, its one environment (thread pool, scratch arena) and the chosen device.
+//! * [`WeightStore`] holds the backbone's weights once, however many programs read them.
+//! * [`Program`] is a graph compiled over those weights, run by one thread at a time.
+//!
+//! `unsafe` lives here alone: mapping the weights file, handing its memory to ONNX Runtime without a copy,
+//! and registering the shared arena, which the `ort` crate does not wrap.
+
+mod device;
+mod environment;
+mod error;
+#[allow(unsafe_code)]
+mod memory;
+mod program;
+mod store;
+
+pub use device::Device;
+pub use environment::{Runtime, RuntimeOptions};
+pub use error::Error;
+pub use program::{Input, Output, Program};
+pub use store::WeightStore;

@@ -1,0 +1,141 @@
+//! A graph compiled over the shared weights.
+
+use ort::session::{Session, SessionInputValue};
+use ort::value::TensorRef;
+
+use super::{Error, Runtime, WeightStore};
+use crate::backbone::WeightLayout;
+use crate::graph::ops::Sigmoid;
+use crate::graph::{Dim, Fact, Graph, onnx};
+
+/// A tensor fed to a run; it is read where it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The input's name.
+    pub name: &'a str,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Its elements, row-major.
+    pub data: &'a [f32],
+}
+
+/// A tensor given by a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its elements, row-major.
+    pub data: Vec<f32>,
+}
+
+/// A compiled graph; one thread runs it at a time.
+pub struct Program {
+    name: String,
+    session: Session,
+    inputs: Vec<(String, Fact)>,
+    outputs: Vec<String>,
+}
+
+impl Program {
+    /// Compiles `graph` over the weights of `store`. Takes 10 to 200 ms: never on the request path.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] when a weight is missing or mis-shaped, [`Error::NotShared`] when ONNX Runtime would
+    /// have made its own copy of a weight, [`Error::Call`] when it refuses the graph.
+    pub fn compile(runtime: &Runtime, store: &WeightStore, graph: &Graph) -> Result<Self, Error> {
+        let model = onnx::write(graph, store.layout())?;
+        let mut builder = store.lend(runtime.session()?, graph)?;
+        let compiling = runtime.forget_refusals();
+        let action = || format!("compile {}", graph.name());
+        let session = builder.commit_from_memory(&model).map_err(Error::call(action()))?;
+        let refusals = runtime.refusals();
+        drop(compiling);
+        if let Some(first) = refusals.first() {
+            let (program, count) = (graph.name().into(), refusals.len());
+            return Err(Error::NotShared { program, count, first: first.clone() });
+        }
+        let fact = |&wire: &_| (graph.wire_name(wire).to_owned(), graph.fact(wire).clone());
+        Ok(Self {
+            name: graph.name().into(),
+            session,
+            inputs: graph.inputs().iter().map(fact).collect(),
+            outputs: graph.outputs().iter().map(|(name, _)| name.clone()).collect(),
+        })
+    }
+
+    /// Runs the program and copies its outputs to the host, in the graph's order.
+    ///
+    /// # Shapes
+    /// As the graph declares; an adapter input is `[a, b]` for all rows or `[B, a, b]`, one for each row.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when an input is missing, unknown or mis-shaped, [`Error::Call`] when the run fails.
+    pub fn run(&mut self, inputs: &[Input<'_>]) -> Result<Vec<Output>, Error> {
+        self.check(inputs)?;
+        let mut values = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let action = || format!("feed {} to {}", input.name, self.name);
+            let tensor = TensorRef::from_array_view((input.shape.to_vec(), input.data));
+            let tensor = tensor.map_err(Error::call(action()))?;
+            values.push((input.name, SessionInputValue::from(tensor)));
+        }
+        let action = format!("run {}", self.name);
+        let results = self.session.run(values).map_err(Error::call(action.clone()))?;
+        let mut outputs = Vec::with_capacity(self.outputs.len());
+        for name in &self.outputs {
+            let missing = || Error::Call { action: action.clone(), reason: format!("no output {name}") };
+            let value = results.get(name).ok_or_else(missing)?;
+            let (shape, data) = value.try_extract_tensor::<f32>().map_err(Error::call(action.clone()))?;
+            let shape = shape.iter().map(|&n| n as usize).collect();
+            outputs.push(Output { shape, data: data.to_vec() });
+        }
+        Ok(outputs)
+    }
+
+    /// The graph's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn check(&self, inputs: &[Input<'_>]) -> Result<(), Error> {
+        let fail = |input: &str, reason: String| {
+            Err(Error::Input { program: self.name.clone(), input: input.into(), reason })
+        };
+        for (name, _) in &self.inputs {
+            if !inputs.iter().any(|input| input.name == name) {
+                return fail(name, "is missing".into());
+            }
+        }
+        for input in inputs {
+            let Some((_, fact)) = self.inputs.iter().find(|(name, _)| name == input.name) else {
+                return fail(input.name, "is not an input of this program".into());
+            };
+            if !fits(fact, input.shape) {
+                return fail(input.name, format!("has shape {:?}, expected {fact}", input.shape));
+            }
+            if input.shape.iter().product::<usize>() != input.data.len() {
+                return fail(input.name, format!("{:?} has {} elements", input.shape, input.data.len()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a shape is one the fact allows; open dimensions take any size.
+fn fits(fact: &Fact, shape: &[usize]) -> bool {
+    let extra = shape.len().wrapping_sub(fact.rank());
+    if extra != 0 && !(fact.free_rank && extra == 1) {
+        return false;
+    }
+    let allows = |(dim, &n): (&Dim, &usize)| dim.fixed().is_none_or(|size| size == n);
+    fact.shape.iter().zip(&shape[extra..]).all(allows)
+}
+
+/// The smallest model there is, to have a session on a device.
+pub(super) fn probe_model() -> Result<Vec<u8>, Error> {
+    let mut graph = Graph::new("probe");
+    let x = graph.input("x", Fact::fixed(&[1]))?;
+    let y = graph.wire("y", Sigmoid, &[x])?;
+    graph.output("y", y);
+    Ok(onnx::write(&graph, &WeightLayout::default())?)
+}
