@@ -5,4 +5,5 @@ pub mod backbone;
 pub mod files;
 pub mod graph;
 pub mod image;
+pub mod pack;
 pub mod runtime;

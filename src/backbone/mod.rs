@@ -18,6 +18,7 @@ mod layout;
 mod site;
 mod vit;
 
+pub(crate) use config::sha256_hex;
 pub use config::{
     Architecture, BackboneConfig, CONFIG_FILE, FORMAT_VERSION, ONNX_FILE, Provenance, WEIGHTS_FILE,
 };

@@ -1,0 +1,131 @@
+//! What can be wrong with a pack.
+
+use std::path::PathBuf;
+
+/// Why a pack could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file is larger than any pack has reason to be.
+    #[error("{path}: {bytes} bytes, more than the {limit} allowed")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// `adapter_config.json` is not a manifest.
+    #[error("{path}: {source}")]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// Where and why parsing failed.
+        source: serde_json::Error,
+    },
+    /// A field of the manifest cannot be.
+    #[error("manifest: {field} = {value}: {reason}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+        /// Why that cannot be.
+        reason: String,
+    },
+    /// The pack was trained on another backbone.
+    #[error("the pack belongs to backbone {pack_name} ({pack_sha256}), this server runs {name} ({sha256})")]
+    OtherBackbone {
+        /// The pack's backbone.
+        pack_name: String,
+        /// Its fingerprint.
+        pack_sha256: String,
+        /// The resident backbone.
+        name: String,
+        /// Its fingerprint.
+        sha256: String,
+    },
+    /// The tensors' file is not what the manifest was written for.
+    #[error("{path}: sha256 is {found}, the manifest says {expected}")]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// The manifest's digest.
+        expected: String,
+        /// The file's.
+        found: String,
+    },
+    /// The tensors' file is malformed.
+    #[error("{path}: not a valid safetensors file: {reason}")]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        reason: String,
+    },
+    /// A tensor is missing.
+    #[error("tensor {tensor} is missing (expected {expected:?})")]
+    Missing {
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        expected: Vec<usize>,
+    },
+    /// A tensor is not part of the format.
+    #[error("tensor {tensor} is not part of a pack with this manifest")]
+    Unexpected {
+        /// The tensor.
+        tensor: String,
+    },
+    /// A tensor has another shape or dtype.
+    #[error("tensor {tensor} is {found}, expected {expected}")]
+    Mismatch {
+        /// The tensor.
+        tensor: String,
+        /// Dtype and shape found.
+        found: String,
+        /// Dtype and shape expected.
+        expected: String,
+    },
+    /// A tensor holds a value that is no number.
+    #[error("tensor {tensor} holds {value} at position {index}")]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// Position, row-major.
+        index: usize,
+        /// NaN or an infinity.
+        value: f32,
+    },
+    /// A task's name is not allowed.
+    #[error(
+        "{0:?} is no task id: expected 1 to 64 of a-z, 0-9, '.', '_', '-', beginning with a letter or digit"
+    )]
+    TaskId(String),
+    /// The version already exists; versions never change.
+    #[error("{path} exists already; versions are immutable")]
+    VersionExists {
+        /// The version's folder.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// Names the file an I/O error belongs to.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+
+    pub(super) fn field(field: &'static str, value: impl ToString, reason: impl Into<String>) -> Self {
+        Self::Field { field, value: value.to_string(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,173 @@
+//! `adapter_config.json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, FORMAT_VERSION, PEFT_TYPE};
+use crate::backbone::{Activation, BackboneConfig, Site, SiteSet};
+use crate::image::Preprocessing;
+
+/// Most classes a head may have.
+const MAX_LABELS: usize = 100_000;
+
+/// Everything about a pack but its tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the format.
+    pub format_version: u32,
+    /// Always `MIMI`.
+    pub peft_type: String,
+    /// Name of the backbone the pack was trained on.
+    pub base_model_name_or_path: String,
+    /// SHA-256 of that backbone's weights, hexadecimal.
+    pub base_model_sha256: String,
+    /// Non-linearity of the adapters.
+    pub activation: Activation,
+    /// Width of the adapter at each site that has one, by `blocks.{i}.{attn or mlp}`.
+    pub adapter_widths: BTreeMap<String, usize>,
+    /// Sites without an adapter.
+    pub leave_out: Vec<String>,
+    /// Class names, in the order of the head's rows.
+    pub labels: Vec<String>,
+    /// How bytes become pixels.
+    pub preprocessing: Preprocessing,
+    /// Precision of the backbone the pack was trained on: `fp32`.
+    pub precision: String,
+    /// SHA-256 of `adapter_model.safetensors`, hexadecimal.
+    pub weights_sha256: String,
+    /// The stored inputs and answers.
+    pub self_test: SelfTestInfo,
+    /// How the pack came to be.
+    #[serde(default)]
+    pub provenance: Provenance,
+}
+
+/// The self-test in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SelfTestInfo {
+    /// Number of stored images.
+    pub images: usize,
+    /// Largest allowed difference of a logit, relative to the largest stored one in magnitude.
+    pub tolerance: f32,
+}
+
+/// How a pack came to be; for people, never for the server's decisions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Training method: `linear`, `mimi`, …
+    #[serde(default)]
+    pub method: String,
+    /// What the images are and where they came from.
+    #[serde(default)]
+    pub dataset: String,
+    /// Images trained on.
+    #[serde(default)]
+    pub train_images: usize,
+    /// Images held out.
+    #[serde(default)]
+    pub validation_images: usize,
+    /// Seed of every random choice.
+    #[serde(default)]
+    pub seed: u64,
+    /// Accuracy on the held-out images, 0 to 1.
+    #[serde(default)]
+    pub validation_accuracy: f64,
+    /// Everything else the method records (sigma, rho, epochs, accuracy per cycle, …).
+    #[serde(default)]
+    pub details: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Manifest {
+    /// Checks the manifest against the resident backbone and gives the adapters' widths by site.
+    ///
+    /// # Errors
+    /// [`Error::Field`] with the field that cannot be, [`Error::OtherBackbone`].
+    pub fn check(&self, backbone: &BackboneConfig) -> Result<BTreeMap<Site, usize>, Error> {
+        if self.format_version != FORMAT_VERSION {
+            let reason = format!("this server reads version {FORMAT_VERSION}");
+            return Err(Error::field("format_version", self.format_version, reason));
+        }
+        if self.peft_type != PEFT_TYPE {
+            return Err(Error::field("peft_type", &self.peft_type, format!("expected {PEFT_TYPE}")));
+        }
+        if self.base_model_sha256 != backbone.fingerprint {
+            return Err(Error::OtherBackbone {
+                pack_name: self.base_model_name_or_path.clone(),
+                pack_sha256: self.base_model_sha256.clone(),
+                name: backbone.name.clone(),
+                sha256: backbone.fingerprint.clone(),
+            });
+        }
+        self.check_settings(backbone)?;
+        self.check_labels()?;
+        self.check_sites(backbone)
+    }
+
+    fn check_settings(&self, backbone: &BackboneConfig) -> Result<(), Error> {
+        let (ours, theirs) = (backbone.activation(), self.activation);
+        if theirs != ours {
+            let value = format!("{theirs:?}");
+            return Err(Error::field("activation", value, format!("this backbone's adapters have {ours:?}")));
+        }
+        if self.precision != "fp32" {
+            return Err(Error::field("precision", &self.precision, "this server runs fp32"));
+        }
+        let invalid = |e: crate::image::Error| Error::field("preprocessing", "", e.to_string());
+        self.preprocessing.validate().map_err(invalid)?;
+        let side = self.preprocessing.image_size;
+        if side as usize != backbone.image_size() {
+            let reason = format!("the backbone takes {} pixels a side", backbone.image_size());
+            return Err(Error::field("preprocessing.image_size", side, reason));
+        }
+        let tolerance = self.self_test.tolerance;
+        if self.self_test.images > 0 && !(tolerance > 0.0 && tolerance <= 0.1) {
+            return Err(Error::field("self_test.tolerance", tolerance, "expected more than 0, at most 0.1"));
+        }
+        Ok(())
+    }
+
+    fn check_labels(&self) -> Result<(), Error> {
+        let count = self.labels.len();
+        if count == 0 || count > MAX_LABELS {
+            return Err(Error::field("labels", count, format!("expected 1 to {MAX_LABELS} labels")));
+        }
+        let mut seen = BTreeSet::new();
+        match self.labels.iter().find(|label| label.is_empty() || !seen.insert(label.as_str())) {
+            Some(label) => Err(Error::field("labels", label, "is empty or stands twice")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_sites(&self, backbone: &BackboneConfig) -> Result<BTreeMap<Site, usize>, Error> {
+        let mut widths = BTreeMap::new();
+        for (name, &width) in &self.adapter_widths {
+            let site = known_site("adapter_widths", name, backbone)?;
+            let limit = backbone.block_width(site.block) * 4;
+            if width == 0 || width > limit {
+                return Err(Error::field(
+                    "adapter_widths",
+                    format!("{name}: {width}"),
+                    format!("expected 1 to {limit}"),
+                ));
+            }
+            widths.insert(site, width);
+        }
+        let left_out = self.leave_out.iter().map(|name| known_site("leave_out", name, backbone));
+        let left_out = left_out.collect::<Result<SiteSet, Error>>()?;
+        match backbone.sites().into_iter().find(|s| left_out.contains(*s) == widths.contains_key(s)) {
+            Some(site) => {
+                let reason = "a site must be in exactly one of adapter_widths and leave_out";
+                Err(Error::field("leave_out", site, reason))
+            }
+            None => Ok(widths),
+        }
+    }
+}
+
+fn known_site(field: &'static str, name: &str, backbone: &BackboneConfig) -> Result<Site, Error> {
+    let site = Site::parse(name).filter(|site| site.block < backbone.depth());
+    site.ok_or_else(|| {
+        Error::field(field, name, format!("this backbone has blocks 0 to {}", backbone.depth() - 1))
+    })
+}

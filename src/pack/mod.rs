@@ -1,0 +1,37 @@
+//! Packs: what a task ships to be served on a shared backbone.
+//!
+//! `adapters/<task>/<version>/` holds `adapter_config.json` ([`Manifest`]) and `adapter_model.safetensors`,
+//! PEFT's names for the same things. Packs are data only: nothing in one is ever executed.
+//!
+//! # Tensors
+//!
+//! | key | shape | dtype |
+//! |---|---|---|
+//! | `blocks.{i}.{attn or mlp}.adapter.down.weight` | `[R, D]` | F32 |
+//! | `blocks.{i}.{attn or mlp}.adapter.up.weight` | `[D, R]` | F32 |
+//! | `head.weight`, `head.bias` | `[C, D]`, `[C]` | F32 |
+//! | `self_test.image.{k}` | `[bytes]`, an encoded image | U8 |
+//! | `self_test.logits` | `[images, C]` | F32 |
+
+mod error;
+mod id;
+mod manifest;
+mod read;
+mod resident;
+mod write;
+
+pub use error::Error;
+pub use id::{TaskId, parse_version, versions};
+pub use manifest::{Manifest, Provenance, SelfTestInfo};
+pub use read::{read, read_manifest};
+pub use resident::{Adapter, Head, Pack, SelfTest};
+pub use write::{Contents, write};
+
+/// Name of the manifest inside a pack.
+pub const CONFIG_FILE: &str = "adapter_config.json";
+/// Name of the tensors inside a pack.
+pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
+/// Version of the format; raised when an older server could misread a newer pack.
+pub const FORMAT_VERSION: u32 = 1;
+/// `peft_type` of every pack.
+pub const PEFT_TYPE: &str = "MIMI";

@@ -1,0 +1,162 @@
+//! Reading a pack, trusting nothing in it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use ndarray::{Array1, Array2};
+use safetensors::{Dtype, SafeTensors};
+
+use super::{Adapter, CONFIG_FILE, Error, Head, Manifest, Pack, SelfTest, WEIGHTS_FILE};
+use crate::backbone::{BackboneConfig, Site, sha256_hex};
+use crate::graph::{Plan, plan_flops};
+
+/// Largest manifest that is read, bytes; a hundred thousand labels fit.
+const MAX_CONFIG_BYTES: u64 = 8 << 20;
+/// Largest tensors' file that is read, bytes; full-width adapters for ViT-L fit.
+const MAX_WEIGHTS_BYTES: u64 = 512 << 20;
+/// Most images a self-test may have.
+const MAX_SELF_TEST_IMAGES: usize = 16;
+
+/// Reads and checks the pack in `dir`.
+///
+/// # Errors
+/// See [`Error`]: unreadable or oversized files, a manifest that does not fit `backbone`, another digest than
+/// the manifest's, tensors that are missing, unexpected, mis-shaped or not finite.
+pub fn read(dir: &Path, backbone: &BackboneConfig) -> Result<(Pack, SelfTest), Error> {
+    let manifest = read_manifest(dir)?;
+    let widths = manifest.check(backbone)?;
+    let path = dir.join(WEIGHTS_FILE);
+    let bytes = read_limited(&path, MAX_WEIGHTS_BYTES)?;
+    let found = sha256_hex(&bytes);
+    if found != manifest.weights_sha256 {
+        return Err(Error::Digest { path, expected: manifest.weights_sha256, found });
+    }
+    let invalid =
+        |e: safetensors::SafeTensorError| Error::Weights { path: path.clone(), reason: e.to_string() };
+    let mut tensors = Tensors { file: SafeTensors::deserialize(&bytes).map_err(invalid)?, read: 0 };
+    let mut adapters = Vec::with_capacity(widths.len());
+    for (&site, &width) in &widths {
+        adapters.push(read_adapter(&mut tensors, site, width, backbone.block_width(site.block))?);
+    }
+    let head = read_head(&mut tensors, manifest.labels.len(), backbone.feature_width())?;
+    let self_test = read_self_test(&mut tensors, &manifest)?;
+    tensors.check_all_read(&manifest)?;
+    let sites = widths.keys().copied().collect();
+    let cost =
+        plan_flops(backbone, &Plan::whole(backbone, sites), |site| widths.get(&site).copied().unwrap_or(0));
+    let flops = cost.map_err(|e| Error::field("adapter_widths", "", e.to_string()))?;
+    Ok((Pack { manifest, sites, adapters, head, flops }, self_test))
+}
+
+/// Reads `adapter_config.json` without checking it against a backbone.
+///
+/// # Errors
+/// When the file is missing, oversized or no manifest.
+pub fn read_manifest(dir: &Path) -> Result<Manifest, Error> {
+    let path = dir.join(CONFIG_FILE);
+    let bytes = read_limited(&path, MAX_CONFIG_BYTES)?;
+    serde_json::from_slice(&bytes).map_err(|source| Error::Manifest { path, source })
+}
+
+fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    let bytes = file.metadata().map_err(Error::io(path))?.len();
+    if bytes > limit {
+        return Err(Error::TooLarge { path: path.into(), bytes, limit });
+    }
+    let mut content = Vec::with_capacity(bytes as usize);
+    // The file may grow between the two calls; the limit holds all the same.
+    file.take(limit).read_to_end(&mut content).map_err(Error::io(path))?;
+    Ok(content)
+}
+
+struct Tensors<'a> {
+    file: SafeTensors<'a>,
+    read: usize,
+}
+
+impl Tensors<'_> {
+    /// The finite fp32 values of a tensor that must have `shape`.
+    fn floats(&mut self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let bytes = self.bytes(tensor, Dtype::F32, shape)?;
+        let values: Vec<f32> =
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(index) => Err(Error::NotFinite { tensor: tensor.into(), index, value: values[index] }),
+            None => Ok(values),
+        }
+    }
+
+    fn bytes(&mut self, tensor: &str, dtype: Dtype, shape: &[usize]) -> Result<&[u8], Error> {
+        let missing = |_| Error::Missing { tensor: tensor.into(), expected: shape.to_vec() };
+        let view = self.file.tensor(tensor).map_err(missing)?;
+        if view.dtype() != dtype || view.shape() != shape {
+            let found = format!("{:?} {:?}", view.dtype(), view.shape());
+            return Err(Error::Mismatch {
+                tensor: tensor.into(),
+                found,
+                expected: format!("{dtype:?} {shape:?}"),
+            });
+        }
+        self.read += 1;
+        Ok(view.data())
+    }
+
+    /// Refuses tensors nobody asked for: a misspelt adapter would otherwise be left out in silence.
+    fn check_all_read(&self, manifest: &Manifest) -> Result<(), Error> {
+        if self.read == self.file.len() {
+            return Ok(());
+        }
+        let known = |name: &str| {
+            let adapter =
+                name.strip_suffix(".adapter.down.weight").or(name.strip_suffix(".adapter.up.weight"));
+            name.starts_with("head.")
+                || name.starts_with("self_test.")
+                || adapter.is_some_and(|site| manifest.adapter_widths.contains_key(site))
+        };
+        let names = self.file.names();
+        let extra = names.iter().find(|name| !known(name)).or(names.first());
+        Err(Error::Unexpected { tensor: extra.map(|name| name.to_string()).unwrap_or_default() })
+    }
+}
+
+fn read_adapter(tensors: &mut Tensors<'_>, site: Site, r: usize, d: usize) -> Result<Adapter, Error> {
+    let down = tensors.floats(&site.down_key(), &[r, d])?;
+    let up = tensors.floats(&site.up_key(), &[d, r])?;
+    Ok(Adapter { site, width: r, down: transpose(&down, r, d), up: transpose(&up, d, r) })
+}
+
+/// `[rows, columns]` to `[columns, rows]`.
+fn transpose(values: &[f32], rows: usize, columns: usize) -> Box<[f32]> {
+    (0..rows * columns).map(|i| values[(i % rows) * columns + i / rows]).collect()
+}
+
+fn read_head(tensors: &mut Tensors<'_>, classes: usize, width: usize) -> Result<Head, Error> {
+    let weight = tensors.floats("head.weight", &[classes, width])?;
+    let bias = tensors.floats("head.bias", &[classes])?;
+    let misfit = |e: ndarray::ShapeError| Error::field("labels", classes, e.to_string());
+    let weight = Array2::from_shape_vec((classes, width), weight).map_err(misfit)?;
+    Ok(Head { weight, bias: Array1::from_vec(bias) })
+}
+
+fn read_self_test(tensors: &mut Tensors<'_>, manifest: &Manifest) -> Result<SelfTest, Error> {
+    let (images, classes) = (manifest.self_test.images, manifest.labels.len());
+    if images == 0 {
+        return Ok(SelfTest::default());
+    }
+    if images > MAX_SELF_TEST_IMAGES {
+        let reason = format!("at most {MAX_SELF_TEST_IMAGES} images are allowed");
+        return Err(Error::field("self_test.images", images, reason));
+    }
+    let logits = tensors.floats("self_test.logits", &[images, classes])?;
+    let mut test =
+        SelfTest { images: Vec::new(), logits: logits.chunks(classes).map(<[f32]>::to_vec).collect() };
+    for k in 0..images {
+        let key = format!("self_test.image.{k}");
+        let missing = |_| Error::Missing { tensor: key.clone(), expected: vec![] };
+        let shape = tensors.file.tensor(&key).map_err(missing)?.shape().to_vec();
+        test.images.push(tensors.bytes(&key, Dtype::U8, &shape)?.to_vec());
+    }
+    Ok(test)
+}

@@ -1,0 +1,115 @@
+//! Writing a pack: a folder beside, then one rename.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use super::{CONFIG_FILE, Error, FORMAT_VERSION, Manifest, PEFT_TYPE, Provenance, SelfTest, SelfTestInfo};
+use super::{WEIGHTS_FILE, versions};
+use crate::backbone::{BackboneConfig, Site, sha256_hex};
+use crate::files;
+use crate::image::Preprocessing;
+
+/// What a trainer puts into a pack, in the layout of the file.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// By site: width R, down `[R, D]`, up `[D, R]`, row-major.
+    pub adapters: BTreeMap<Site, (usize, Vec<f32>, Vec<f32>)>,
+    /// Head weight `[C, D]`, row-major.
+    pub head_weight: Vec<f32>,
+    /// Head bias `[C]`.
+    pub head_bias: Vec<f32>,
+    /// Class names.
+    pub labels: Vec<String>,
+    /// How bytes become pixels.
+    pub preprocessing: Preprocessing,
+    /// Stored inputs and answers.
+    pub self_test: SelfTest,
+    /// Largest allowed relative difference in the self-test.
+    pub tolerance: f32,
+    /// How the pack came to be.
+    pub provenance: Provenance,
+}
+
+/// Writes the next version of a task and returns its folder.
+///
+/// # Errors
+/// When the folder cannot be written; then no version appears.
+pub fn write(task: &Path, contents: &Contents, backbone: &BackboneConfig) -> Result<PathBuf, Error> {
+    fs::create_dir_all(task).map_err(Error::io(task))?;
+    let version = versions(task)?.last().map_or(1, |last| last + 1);
+    let target = task.join(version.to_string());
+    let partial = files::beside(&target);
+    let result = write_folder(&partial, contents, backbone).and_then(|()| {
+        // Renaming onto a folder that another trainer has just made fails, and so keeps versions immutable.
+        fs::rename(&partial, &target).map_err(Error::io(&target))
+    });
+    if result.is_err() {
+        // Best effort: the first error is the one to report.
+        let _ = fs::remove_dir_all(&partial);
+    }
+    result.map(|()| target)
+}
+
+fn write_folder(dir: &Path, contents: &Contents, backbone: &BackboneConfig) -> Result<(), Error> {
+    fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    let weights =
+        serialize(contents, backbone).map_err(|reason| Error::Weights { path: dir.into(), reason })?;
+    let manifest = manifest(contents, backbone, sha256_hex(&weights));
+    manifest.check(backbone)?;
+    let path = dir.join(CONFIG_FILE);
+    let text = serde_json::to_vec_pretty(&manifest)
+        .map_err(|source| Error::Manifest { path: path.clone(), source })?;
+    files::write_atomically(&dir.join(WEIGHTS_FILE), &weights).map_err(Error::io(dir))?;
+    files::write_atomically(&path, &text).map_err(Error::io(&path))
+}
+
+fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_sha256: String) -> Manifest {
+    let widths = contents.adapters.iter().map(|(site, (width, _, _))| (site.to_string(), *width)).collect();
+    let left_out = backbone.sites().into_iter().filter(|site| !contents.adapters.contains_key(site));
+    Manifest {
+        format_version: FORMAT_VERSION,
+        peft_type: PEFT_TYPE.into(),
+        base_model_name_or_path: backbone.name.clone(),
+        base_model_sha256: backbone.fingerprint.clone(),
+        activation: backbone.activation(),
+        adapter_widths: widths,
+        leave_out: left_out.map(|site| site.to_string()).collect(),
+        labels: contents.labels.clone(),
+        preprocessing: contents.preprocessing.clone(),
+        precision: "fp32".into(),
+        weights_sha256,
+        self_test: SelfTestInfo { images: contents.self_test.images.len(), tolerance: contents.tolerance },
+        provenance: contents.provenance.clone(),
+    }
+}
+
+fn serialize(contents: &Contents, backbone: &BackboneConfig) -> Result<Vec<u8>, String> {
+    let (classes, width) = (contents.labels.len(), backbone.feature_width());
+    let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut floats = |name: String, shape: Vec<usize>, data: &[f32]| {
+        tensors.push((name, Dtype::F32, shape, data.iter().flat_map(|v| v.to_le_bytes()).collect()));
+    };
+    for (site, (r, down, up)) in &contents.adapters {
+        let d = backbone.block_width(site.block);
+        floats(site.down_key(), vec![*r, d], down);
+        floats(site.up_key(), vec![d, *r], up);
+    }
+    floats("head.weight".into(), vec![classes, width], &contents.head_weight);
+    floats("head.bias".into(), vec![classes], &contents.head_bias);
+    if !contents.self_test.images.is_empty() {
+        let logits = contents.self_test.logits.concat();
+        floats("self_test.logits".into(), vec![contents.self_test.images.len(), classes], &logits);
+    }
+    for (k, image) in contents.self_test.images.iter().enumerate() {
+        tensors.push((format!("self_test.image.{k}"), Dtype::U8, vec![image.len()], image.clone()));
+    }
+    let views = tensors.iter().map(|(name, dtype, shape, data)| {
+        TensorView::new(*dtype, shape.clone(), data).map(|view| (name.as_str(), view))
+    });
+    let views = views.collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+    safetensors::serialize(views, None).map_err(|e| e.to_string())
+}
