@@ -1,0 +1,127 @@
+//! From rows to a program's inputs. Pure.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::backbone::{BackboneConfig, Site, SiteSet};
+use crate::graph::vit::{PIXELS, down_input, up_input};
+use crate::pack::{Adapter, Pack};
+use crate::runtime::Input;
+
+/// A named tensor, borrowed where it can be read in place.
+struct Tensor<'a> {
+    name: String,
+    shape: Vec<usize>,
+    data: Cow<'a, [f32]>,
+}
+
+/// Inputs of one run.
+pub(super) struct Batch<'a> {
+    tensors: Vec<Tensor<'a>>,
+}
+
+/// One row of a batch: an image's pixels under a pack.
+pub(super) struct BatchRow<'a> {
+    /// `[3, S, S]`.
+    pub(super) pixels: &'a [f32],
+    /// Whose adapters it runs under.
+    pub(super) pack: &'a Arc<Pack>,
+}
+
+/// Which of an adapter's two matrices.
+#[derive(Clone, Copy)]
+enum Side {
+    Down,
+    Up,
+}
+
+impl<'a> Batch<'a> {
+    /// Lays out `rows` for a program with `sites`, which cover the rows' own.
+    ///
+    /// # Shapes
+    /// Adapters are `[D, R]`, `[R, D]` when all rows share one pack, else `[B, D, R]`, `[B, R, D]` with R the
+    /// widest in the batch. The padding is exact: a padded neuron computes `act(0) · 0 = 0`.
+    pub(super) fn assemble(rows: &[BatchRow<'a>], sites: SiteSet, config: &BackboneConfig) -> Self {
+        let mut tensors = vec![pixels(rows, config)];
+        for site in sites.iter() {
+            let d = config.block_width(site.block);
+            tensors.push(adapter(rows, site, d, Side::Down));
+            tensors.push(adapter(rows, site, d, Side::Up));
+        }
+        Self { tensors }
+    }
+
+    /// One row that runs under no pack.
+    pub(super) fn without_adapters(pixels: &'a [f32], sites: SiteSet, config: &BackboneConfig) -> Self {
+        let shape = [vec![1], config.input_shape(0)].concat();
+        let mut tensors = vec![Tensor { name: PIXELS.into(), shape, data: Cow::Borrowed(pixels) }];
+        for site in sites.iter() {
+            let d = config.block_width(site.block);
+            let empty = |name, shape| Tensor { name, shape, data: Cow::Borrowed(&[][..]) };
+            tensors.push(empty(down_input(site), vec![d, 0]));
+            tensors.push(empty(up_input(site), vec![0, d]));
+        }
+        Self { tensors }
+    }
+
+    /// The inputs, borrowed.
+    pub(super) fn inputs(&self) -> Vec<Input<'_>> {
+        self.tensors.iter().map(|t| Input { name: &t.name, shape: &t.shape, data: &t.data }).collect()
+    }
+}
+
+fn pixels<'a>(rows: &[BatchRow<'a>], config: &BackboneConfig) -> Tensor<'a> {
+    let shape = [vec![rows.len()], config.input_shape(0)].concat();
+    let data = match rows {
+        [row] => Cow::Borrowed(row.pixels),
+        rows => Cow::Owned(rows.iter().flat_map(|row| row.pixels).copied().collect()),
+    };
+    Tensor { name: PIXELS.into(), shape, data }
+}
+
+fn adapter<'a>(rows: &[BatchRow<'a>], site: Site, d: usize, side: Side) -> Tensor<'a> {
+    let name = match side {
+        Side::Down => down_input(site),
+        Side::Up => up_input(site),
+    };
+    let widest = rows.iter().filter_map(|row| row.pack.adapter(site)).map(|a| a.width).max().unwrap_or(0);
+    let matrix = match side {
+        Side::Down => [d, widest],
+        Side::Up => [widest, d],
+    };
+    let shared = rows.iter().all(|row| Arc::ptr_eq(row.pack, rows[0].pack));
+    let (shape, data) = match rows[0].pack.adapter(site) {
+        Some(only) if shared => (matrix.to_vec(), Cow::Borrowed(weights(only, side))),
+        _ if widest == 0 => (matrix.to_vec(), Cow::Borrowed(&[][..])),
+        _ => {
+            let mut data = vec![0.0; rows.len() * d * widest];
+            for (row, slot) in rows.iter().zip(data.chunks_exact_mut(d * widest)) {
+                if let Some(adapter) = row.pack.adapter(site) {
+                    pad_into(slot, adapter, widest, side);
+                }
+            }
+            ([&[rows.len()], &matrix[..]].concat(), Cow::Owned(data))
+        }
+    };
+    Tensor { name, shape, data }
+}
+
+fn weights(adapter: &Adapter, side: Side) -> &[f32] {
+    match side {
+        Side::Down => &adapter.down,
+        Side::Up => &adapter.up,
+    }
+}
+
+/// Copies an adapter into a slot of zeros that is `widest` neurons wide.
+fn pad_into(slot: &mut [f32], adapter: &Adapter, widest: usize, side: Side) {
+    match side {
+        // [D, R]: each row of R values begins a row of `widest`.
+        Side::Down => {
+            let rows = slot.chunks_exact_mut(widest).zip(adapter.down.chunks_exact(adapter.width));
+            rows.for_each(|(to, from)| to[..adapter.width].copy_from_slice(from));
+        }
+        // [R, D]: the R rows come first, the rest stays zero.
+        Side::Up => slot[..adapter.up.len()].copy_from_slice(&adapter.up),
+    }
+}

@@ -1,0 +1,87 @@
+//! The thread that makes programs, so that no request waits for one.
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::Error;
+use super::batch::Batch;
+use super::programs::PlanTable;
+use super::worker::Command;
+use crate::backbone::BackboneConfig;
+use crate::graph::{Plan, build};
+use crate::metrics::Metrics;
+use crate::runtime::{Program, Runtime, WeightStore};
+
+/// A plan to be ready, and whom to tell.
+pub(super) struct Order {
+    pub(super) plan: Plan,
+    pub(super) done: oneshot::Sender<Result<(), Error>>,
+}
+
+/// Everything compiling needs.
+pub(super) struct Compiler {
+    pub(super) runtime: Runtime,
+    pub(super) store: Arc<WeightStore>,
+    pub(super) config: Arc<BackboneConfig>,
+    pub(super) plans: Arc<Mutex<PlanTable>>,
+    pub(super) workers: Vec<Sender<Command>>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Compiler {
+    /// Fills orders until the last handle is gone.
+    pub(super) fn run(self, orders: Receiver<Order>) {
+        for order in orders {
+            let result = self.install(order.plan);
+            if let Err(error) = &result {
+                tracing::error!(plan = %order.plan, %error, "a program could not be compiled");
+            }
+            // Whoever asked may have gone; the program stays useful.
+            let _ = order.done.send(result);
+        }
+    }
+
+    fn install(&self, plan: Plan) -> Result<(), Error> {
+        if self.lock().contains(&plan) {
+            return Ok(());
+        }
+        for worker in &self.workers {
+            let program = Box::new(self.compile(plan)?);
+            // A worker that is gone needs no program.
+            let _ = worker.send(Command::Install(plan, program));
+        }
+        let mut plans = self.lock();
+        let leaving = plans.insert(plan);
+        self.metrics.programs_resident.set((plans.len() * self.workers.len()) as i64);
+        drop(plans);
+        if let Some(leaving) = leaving {
+            for worker in &self.workers {
+                let _ = worker.send(Command::Drop(leaving));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compiles a plan and runs it once: a program that cannot run is found here, and the first request does
+    /// not pay for first-time allocations.
+    pub(super) fn compile(&self, plan: Plan) -> Result<Program, Error> {
+        let graph = build(&self.config, &plan).map_err(crate::runtime::Error::from)?;
+        let mut program = Program::compile(&self.runtime, &self.store, &graph)?;
+        warm(&mut program, plan, &self.config)?;
+        self.metrics.programs_compiled.inc();
+        Ok(program)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, PlanTable> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs one row of black pixels without adapters.
+fn warm(program: &mut Program, plan: Plan, config: &BackboneConfig) -> Result<(), Error> {
+    let pixels = vec![0.0; config.input_shape(0).iter().product()];
+    let batch = Batch::without_adapters(&pixels, plan.sites, config);
+    program.run(&batch.inputs()).map(drop).map_err(Error::from)
+}

@@ -1,0 +1,166 @@
+//! What everyone else holds.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::compiler::{Compiler, Order};
+use super::inbox::{Inbox, Policy};
+use super::programs::PlanTable;
+use super::worker::Worker;
+use super::{Answer, Error, Permit, Row};
+use crate::backbone::{BackboneConfig, SiteSet};
+use crate::graph::Plan;
+use crate::metrics::Metrics;
+use crate::runtime::{Runtime, WeightStore};
+
+/// How the engine is laid out.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Most rows in one batch.
+    pub max_batch: usize,
+    /// Longest a row waits for others that are on their way.
+    pub max_wait: Duration,
+    /// Most rows in the building: being decoded, waiting or running.
+    pub queue_limit: usize,
+    /// Threads that run batches, each with its own programs.
+    pub workers: usize,
+    /// Programs kept besides the one with every site.
+    pub max_programs: usize,
+}
+
+/// What the engine is built from.
+pub struct Parts {
+    /// The loaded runtime.
+    pub runtime: Runtime,
+    /// The resident weights.
+    pub store: Arc<WeightStore>,
+    /// The backbone.
+    pub config: Arc<BackboneConfig>,
+    /// Where to count.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Handle of the engine. Cheap to clone; when the last clone goes, the rows already admitted are served, then
+/// the threads end.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    inbox: Arc<Inbox>,
+    orders: Mutex<Option<Sender<Order>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    config: Arc<BackboneConfig>,
+}
+
+impl Engine {
+    /// Compiles the covering program for each worker and starts the threads.
+    ///
+    /// # Errors
+    /// When the covering program cannot be compiled or a thread cannot be started.
+    pub fn start(parts: Parts, options: &EngineOptions) -> Result<Self, Error> {
+        let Parts { runtime, store, config, metrics } = parts;
+        let covering = Plan::whole(&config, config.all_sites());
+        let inbox = Arc::new(Inbox::new(options.queue_limit, Arc::clone(&metrics)));
+        let plans = Arc::new(Mutex::new(PlanTable::new(covering, options.max_programs)));
+        let policy = Policy { max_batch: options.max_batch.max(1), max_wait: options.max_wait };
+        let (workers, receivers): (Vec<_>, Vec<_>) =
+            (0..options.workers.max(1)).map(|_| mpsc::channel()).unzip();
+        let (config, plans) = (Arc::clone(&config), Arc::clone(&plans));
+        let compiler = Compiler {
+            runtime,
+            store,
+            config: Arc::clone(&config),
+            plans: Arc::clone(&plans),
+            workers,
+            metrics: Arc::clone(&metrics),
+        };
+        let mut threads = Vec::new();
+        for (number, commands) in receivers.into_iter().enumerate() {
+            let worker = Worker {
+                inbox: Arc::clone(&inbox),
+                commands,
+                plans: Arc::clone(&plans),
+                covering,
+                programs: HashMap::from([(covering, compiler.compile(covering)?)]),
+                config: Arc::clone(&config),
+                policy,
+                metrics: Arc::clone(&metrics),
+            };
+            threads.push(spawn(format!("engine-{number}"), move || worker.run())?);
+        }
+        metrics.programs_resident.set(threads.len() as i64);
+        let (orders, queue) = mpsc::channel();
+        threads.push(spawn("compiler".into(), move || compiler.run(queue))?);
+        let (orders, threads) = (Mutex::new(Some(orders)), Mutex::new(threads));
+        Ok(Self { shared: Arc::new(Shared { inbox, orders, threads, config }) })
+    }
+
+    /// Admits `rows` rows, all or none, before anything is spent on them.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`], [`Error::ShuttingDown`].
+    pub fn admit(&self, rows: usize) -> Result<Vec<Permit>, Error> {
+        self.shared.inbox.admit(rows)
+    }
+
+    /// Queues an admitted row. The receiver gets the answer, or is dropped with the worker that failed.
+    pub fn submit(&self, row: Row, permit: Permit) -> oneshot::Receiver<Result<Answer, Error>> {
+        self.shared.inbox.submit(row, permit)
+    }
+
+    /// Has a program for exactly `sites` compiled, off the request path, and tells when it is installed.
+    pub fn prepare(&self, sites: SiteSet) -> oneshot::Receiver<Result<(), Error>> {
+        let (done, receiver) = oneshot::channel();
+        let plan = Plan::whole(&self.shared.config, sites);
+        let orders = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(orders) = orders.as_ref() {
+            // Should the compiler be gone, the receiver learns it by the dropped sender.
+            let _ = orders.send(Order { plan, done });
+        }
+        receiver
+    }
+
+    /// Admits nobody more and waits until every admitted row is answered and the threads have ended.
+    pub fn stop(&self) {
+        self.shared.stop();
+    }
+
+    /// The backbone the engine runs.
+    pub fn config(&self) -> &Arc<BackboneConfig> {
+        &self.shared.config
+    }
+}
+
+impl Shared {
+    fn stop(&self) {
+        self.inbox.close();
+        drop(self.orders.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("an engine thread panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let failed = |e: std::io::Error| {
+        let (action, reason) = (format!("start thread {name}"), e.to_string());
+        Error::from(crate::runtime::Error::Call { action, reason })
+    };
+    std::thread::Builder::new().name(name.clone()).spawn(body).map_err(failed)
+}

@@ -1,0 +1,189 @@
+//! The one lock between handlers and workers.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ndarray::Array1;
+use tokio::sync::oneshot;
+
+use super::Error;
+use super::queue::Queue;
+use crate::metrics::Metrics;
+use crate::pack::{Pack, TaskId};
+
+/// One image under one task.
+pub struct Row {
+    /// The task, for fairness.
+    pub task: TaskId,
+    /// `[3, S, S]`; shared when one image runs under several tasks.
+    pub pixels: Arc<[f32]>,
+    /// The pack this request pinned at the door.
+    pub pack: Arc<Pack>,
+    /// When the answer is of no more use.
+    pub deadline: Option<Instant>,
+}
+
+/// What a row gets.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// `[C]`.
+    pub logits: Array1<f32>,
+    /// Wait for the batch.
+    pub queued: Duration,
+    /// The batch's run.
+    pub run: Duration,
+    /// Rows in the batch.
+    pub batch_rows: usize,
+}
+
+/// A row in the queue, with what its request waits on.
+pub(super) struct Waiting {
+    pub(super) row: Row,
+    pub(super) entered: Instant,
+    pub(super) reply: oneshot::Sender<Result<Answer, Error>>,
+    /// Held until the row is answered or dropped.
+    pub(super) permit: Permit,
+}
+
+/// How rows become batches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    pub(super) max_batch: usize,
+    pub(super) max_wait: Duration,
+}
+
+#[derive(Default)]
+struct State {
+    queue: Queue<Waiting>,
+    /// Rows admitted and not yet queued: images still being read or decoded.
+    expected: usize,
+    closed: bool,
+}
+
+/// The queue with its lock.
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    changed: Condvar,
+    limit: usize,
+    admitted: std::sync::atomic::AtomicUsize,
+    metrics: Arc<Metrics>,
+}
+
+/// The right to have one row in the building; given back when dropped.
+pub struct Permit {
+    inbox: Arc<Inbox>,
+    queued: bool,
+}
+
+impl Inbox {
+    pub(super) fn new(limit: usize, metrics: Arc<Metrics>) -> Self {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        Self { state, changed, limit, admitted: 0.into(), metrics }
+    }
+
+    /// Admits `asked` rows, all or none.
+    pub(super) fn admit(self: &Arc<Self>, asked: usize) -> Result<Vec<Permit>, Error> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Error::ShuttingDown);
+        }
+        let admitted = self.admitted.load(std::sync::atomic::Ordering::Relaxed);
+        if admitted + asked > self.limit {
+            return Err(Error::Overloaded { admitted, asked, limit: self.limit });
+        }
+        self.admitted.fetch_add(asked, std::sync::atomic::Ordering::Relaxed);
+        state.expected += asked;
+        Ok((0..asked).map(|_| Permit { inbox: Arc::clone(self), queued: false }).collect())
+    }
+
+    /// Puts an admitted row into the queue.
+    pub(super) fn submit(&self, row: Row, mut permit: Permit) -> oneshot::Receiver<Result<Answer, Error>> {
+        let (reply, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        // Even while closing: an admitted row is served.
+        state.expected -= 1;
+        permit.queued = true;
+        let (task, cost) = (row.task.clone(), row.pack.flops);
+        state.queue.push(&task, cost, Waiting { row, entered: Instant::now(), reply, permit });
+        self.metrics.queue_rows.set(state.queue.len() as i64);
+        drop(state);
+        self.changed.notify_all();
+        receiver
+    }
+
+    /// Waits for the next batch; `None` when the inbox is closed and empty.
+    pub(super) fn next_batch(&self, policy: Policy) -> Option<Vec<Waiting>> {
+        let mut state = self.lock();
+        loop {
+            self.drop_dead(&mut state, Instant::now());
+            let wait = match ready(&state, policy, Instant::now()) {
+                Ready::Now => {
+                    let batch = state.queue.take(policy.max_batch);
+                    self.metrics.queue_rows.set(state.queue.len() as i64);
+                    return Some(batch);
+                }
+                Ready::Never => return None,
+                Ready::Later(wait) => wait,
+            };
+            state = match wait {
+                Some(wait) => self
+                    .changed
+                    .wait_timeout(state, wait)
+                    .map(|(s, _)| s)
+                    .unwrap_or_else(|e| e.into_inner().0),
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Admits nobody more; workers end when the rows already admitted are served.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Answers or forgets rows that nobody waits for any more, before they cost compute.
+    fn drop_dead(&self, state: &mut State, now: Instant) {
+        let expired = |w: &Waiting| w.row.deadline.is_some_and(|deadline| deadline <= now);
+        let dead = state.queue.remove(|w| w.reply.is_closed() || expired(w));
+        for waiting in dead {
+            let reason = if waiting.reply.is_closed() { "abandoned" } else { "expired" };
+            self.metrics.rows_dropped.with_label_values(&[reason]).inc();
+            // Nobody listens to an abandoned row's reply.
+            let _ = waiting.reply.send(Err(Error::DeadlineExceeded));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Ready {
+    Now,
+    Later(Option<Duration>),
+    Never,
+}
+
+/// Whether a batch should start: when it is full, when its oldest row has waited long enough, or when no
+/// other row is on its way, so that a lone request never waits for company that cannot come.
+fn ready(state: &State, policy: Policy, now: Instant) -> Ready {
+    let Some(oldest) = state.queue.iter().map(|w| w.entered).min() else {
+        return if state.closed && state.expected == 0 { Ready::Never } else { Ready::Later(None) };
+    };
+    let left = policy.max_wait.saturating_sub(now.saturating_duration_since(oldest));
+    if state.queue.len() >= policy.max_batch || state.expected == 0 || left.is_zero() {
+        return Ready::Now;
+    }
+    Ready::Later(Some(left))
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.inbox.admitted.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        if !self.queued {
+            self.inbox.lock().expected -= 1;
+            self.inbox.changed.notify_all();
+        }
+    }
+}

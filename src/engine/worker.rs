@@ -1,0 +1,125 @@
+//! The loop that owns the device.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use ndarray::ArrayView1;
+
+use super::batch::{Batch, BatchRow};
+use super::inbox::{Inbox, Policy, Waiting};
+use super::programs::PlanTable;
+use super::{Answer, Error};
+use crate::backbone::{BackboneConfig, SiteSet};
+use crate::graph::Plan;
+use crate::metrics::Metrics;
+use crate::runtime::{Output, Program};
+
+/// What the compiler tells a worker.
+pub(super) enum Command {
+    /// Keep this program.
+    Install(Plan, Box<Program>),
+    /// Drop the program of this plan.
+    Drop(Plan),
+}
+
+/// One thread with its programs.
+pub(super) struct Worker {
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) commands: Receiver<Command>,
+    pub(super) plans: Arc<Mutex<PlanTable>>,
+    pub(super) covering: Plan,
+    pub(super) programs: HashMap<Plan, Program>,
+    pub(super) config: Arc<BackboneConfig>,
+    pub(super) policy: Policy,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Worker {
+    /// Serves batches until the inbox is closed and empty.
+    pub(super) fn run(mut self) {
+        while let Some(batch) = self.inbox.next_batch(self.policy) {
+            self.obey();
+            // Our code does not panic; should a dependency do so, its batch fails and the worker goes on. The
+            // rows' senders are dropped with the batch, which their requests see as `WorkerLost`.
+            if catch_unwind(AssertUnwindSafe(|| self.serve(batch))).is_err() {
+                tracing::error!("a batch panicked; its requests fail, the worker goes on");
+            }
+        }
+    }
+
+    fn obey(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Install(plan, program) => drop(self.programs.insert(plan, *program)),
+                Command::Drop(plan) => drop(self.programs.remove(&plan)),
+            }
+        }
+    }
+
+    fn serve(&mut self, batch: Vec<Waiting>) {
+        if batch.is_empty() {
+            return;
+        }
+        let started = Instant::now();
+        let union = batch.iter().fold(SiteSet::EMPTY, |sites, w| sites.union(w.row.pack.sites));
+        let rows: Vec<BatchRow<'_>> =
+            batch.iter().map(|w| BatchRow { pixels: &w.row.pixels, pack: &w.row.pack }).collect();
+        let result = self.features(&rows, union);
+        let run = started.elapsed();
+        self.observe(&batch, started, run.as_secs_f64());
+        match result {
+            Ok(features) => answer(batch, &features, started, run),
+            Err(error) => fail(batch, error),
+        }
+    }
+
+    /// Pooled features of the rows, `[B, D]`.
+    fn features(&mut self, rows: &[BatchRow<'_>], sites: SiteSet) -> Result<Output, Error> {
+        let mut plan = self.plans.lock().unwrap_or_else(PoisonError::into_inner).choose(sites);
+        if !self.programs.contains_key(&plan) {
+            // The table is shared by the workers; this one may not have been handed the program yet.
+            plan = self.covering;
+        }
+        let program = self.programs.get_mut(&plan).ok_or(Error::WorkerLost)?;
+        let batch = Batch::assemble(rows, plan.sites, &self.config);
+        let mut outputs = program.run(&batch.inputs())?;
+        outputs.pop().ok_or(Error::WorkerLost)
+    }
+
+    fn observe(&self, batch: &[Waiting], started: Instant, run_seconds: f64) {
+        let mut packs: Vec<_> = batch.iter().map(|w| Arc::as_ptr(&w.row.pack)).collect();
+        packs.sort_unstable();
+        packs.dedup();
+        self.metrics.batch_rows.observe(batch.len() as f64);
+        self.metrics.batch_packs.observe(packs.len() as f64);
+        self.metrics.run_seconds.observe(run_seconds);
+        for waiting in batch {
+            self.metrics.queue_seconds.observe((started - waiting.entered).as_secs_f64());
+        }
+    }
+}
+
+/// Applies each row's head and sends its logits.
+fn answer(batch: Vec<Waiting>, features: &Output, started: Instant, run: std::time::Duration) {
+    let width = features.shape.last().copied().unwrap_or(1).max(1);
+    let batch_rows = batch.len();
+    for (waiting, feature) in batch.into_iter().zip(features.data.chunks_exact(width)) {
+        let logits = waiting.row.pack.head.logits(ArrayView1::from(feature));
+        let queued = started.saturating_duration_since(waiting.entered);
+        // The permit goes first, so that a client who sends its next request on this answer finds room.
+        drop(waiting.permit);
+        // A request that went away does not want its answer.
+        let _ = waiting.reply.send(Ok(Answer { logits, queued, run, batch_rows }));
+    }
+}
+
+fn fail(batch: Vec<Waiting>, error: Error) {
+    tracing::error!(rows = batch.len(), %error, "a batch failed");
+    for waiting in batch {
+        drop(waiting.permit);
+        let _ = waiting.reply.send(Err(error.clone()));
+    }
+}
