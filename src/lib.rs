@@ -2,10 +2,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod backbone;
+pub mod catalog;
 pub mod engine;
 pub mod files;
 pub mod graph;
 pub mod image;
 pub mod metrics;
 pub mod pack;
+pub mod reload;
 pub mod runtime;

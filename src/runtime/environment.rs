@@ -90,11 +90,9 @@ impl Runtime {
             reason: e.to_string(),
         };
         let builder = Session::builder(&self.shared.environment).map_err(Error::call("start a program"))?;
-        let builder = builder
-            .with_optimization_level(GraphOptimizationLevel::All)
-            .and_then(|b| b.with_log_level(LogLevel::Warning))
-            .and_then(SessionBuilder::with_env_allocators)
-            .map_err(failed)?;
+        let builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(failed)?;
+        let builder = builder.with_log_level(LogLevel::Warning).map_err(failed)?;
+        let builder = builder.with_env_allocators().map_err(failed)?;
         match self.device {
             Device::Cpu => Ok(builder),
             Device::Cuda(number) => {

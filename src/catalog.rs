@@ -1,0 +1,280 @@
+//! Which version of which task is live, and which packs are in memory.
+//!
+//! Listing is cheap and reading is lazy: at the start only folder names are read, so thousands of tasks cost
+//! nothing until they are called. A cold pack is read at its first request; concurrent first requests share
+//! one reading. Packs are kept by bytes under a budget; a request that holds an `Arc<Pack>` keeps its pack
+//! whatever happens here.
+//!
+//! | from | event | to |
+//! |---|---|---|
+//! | unknown | folder with a version appears | published (cold) |
+//! | published | newer version passes reading, checking, warming | published (newer) |
+//! | published | newer version fails | published (as before), failure shown |
+//! | published | live version's folder goes, another remains | published (the highest that passes) |
+//! | published | no version remains | unknown |
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use moka::future::Cache;
+
+use crate::backbone::BackboneConfig;
+use crate::metrics::Metrics;
+use crate::pack::{self, Pack, TaskId};
+
+/// Why a task has no pack to serve.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No such task is published.
+    #[error("task {0} is not published")]
+    UnknownTask(String),
+    /// The task has versions, but none of them could be published.
+    #[error("task {task} has no version that works: {reason}")]
+    NoWorkingVersion {
+        /// The task.
+        task: TaskId,
+        /// What is wrong with the newest.
+        reason: String,
+    },
+    /// The task's pack cannot be read.
+    #[error("task {task} version {version}: {reason}")]
+    Pack {
+        /// The task.
+        task: TaskId,
+        /// The version.
+        version: u64,
+        /// What is wrong with it.
+        reason: Arc<pack::Error>,
+    },
+    /// The folder of packs cannot be listed.
+    #[error("{path}: {reason}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        reason: String,
+    },
+}
+
+/// A version that could not be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The version.
+    pub version: u64,
+    /// Why not.
+    pub reason: String,
+}
+
+/// What the catalog knows of a task without reading its pack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskStatus {
+    /// The task.
+    pub task: TaskId,
+    /// The version that answers; none when no version could be published yet.
+    pub live: Option<u64>,
+    /// Whether its pack is in memory.
+    pub resident: bool,
+    /// The newest version that could not be published, until a newer one is.
+    pub failure: Option<Failure>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    live: Option<u64>,
+    failure: Option<Failure>,
+}
+
+/// The tasks and the resident packs.
+pub struct Catalog {
+    root: PathBuf,
+    backbone: Arc<BackboneConfig>,
+    tasks: RwLock<BTreeMap<TaskId, Entry>>,
+    packs: Cache<(TaskId, u64), Arc<Pack>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Catalog {
+    /// Makes an empty catalog over the folder `root`, keeping at most `budget` bytes of packs in memory.
+    pub fn new(root: PathBuf, backbone: Arc<BackboneConfig>, budget: u64, metrics: Arc<Metrics>) -> Self {
+        metrics.packs_budget_bytes.set(budget as i64);
+        let counted = Arc::clone(&metrics);
+        let packs = Cache::builder()
+            .max_capacity(budget)
+            .weigher(|_, pack: &Arc<Pack>| u32::try_from(pack.bytes()).unwrap_or(u32::MAX))
+            .eviction_listener(move |_, pack, cause| {
+                counted.packs_resident.dec();
+                counted.packs_resident_bytes.sub(pack.bytes() as i64);
+                if cause == moka::notification::RemovalCause::Size {
+                    counted.pack_evictions.inc();
+                }
+            })
+            .build();
+        Self { root, backbone, tasks: RwLock::default(), packs, metrics }
+    }
+
+    /// The folder of packs.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The backbone packs must belong to.
+    pub fn backbone(&self) -> &Arc<BackboneConfig> {
+        &self.backbone
+    }
+
+    /// The live version of a task with its pack, read from disk if it is not in memory.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`]; [`Error::Pack`] when the pack is cold and cannot be read.
+    pub async fn resolve(&self, task: &TaskId) -> Result<(u64, Arc<Pack>), Error> {
+        loop {
+            let live = self.live_or_why(task)?;
+            let reason = match self.packs.try_get_with((task.clone(), live), self.load(task, live)).await {
+                Ok(pack) => return Ok((live, pack)),
+                Err(reason) => reason,
+            };
+            // A newer version may have gone live, and this one's folder gone, while we were reading.
+            if self.live(task) == Some(live) && !self.step_back(task, live, &reason).await {
+                return Err(Error::Pack { task: task.clone(), version: live, reason });
+            }
+        }
+    }
+
+    /// Records that the live version of a cold task cannot be read and makes the next older one live, so that
+    /// a broken newest version never stands before a working older one, not even after a restart.
+    async fn step_back(&self, task: &TaskId, broken: u64, reason: &pack::Error) -> bool {
+        tracing::error!(%task, version = broken, %reason, "the live version cannot be read");
+        self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
+        self.fail(task, broken, reason.to_string());
+        let folder = self.root.join(task.as_str());
+        let versions = tokio::task::spawn_blocking(move || pack::versions(&folder)).await;
+        let Ok(Ok(versions)) = versions else { return false };
+        let Some(&older) = versions.iter().rev().find(|&&version| version < broken) else { return false };
+        if let Some(entry) = self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
+            entry.live = Some(older);
+        }
+        true
+    }
+
+    /// The live version of a task.
+    pub fn live(&self, task: &TaskId) -> Option<u64> {
+        self.read().get(task).and_then(|entry| entry.live)
+    }
+
+    fn live_or_why(&self, task: &TaskId) -> Result<u64, Error> {
+        let entry = self.read().get(task).cloned().ok_or_else(|| Error::UnknownTask(task.to_string()))?;
+        entry.live.ok_or_else(|| Error::NoWorkingVersion {
+            task: task.clone(),
+            reason: entry.failure.map(|failure| failure.reason).unwrap_or_default(),
+        })
+    }
+
+    /// The task's own name where it is known: what a metric may be labelled with.
+    pub fn contains(&self, task: &TaskId) -> bool {
+        self.read().contains_key(task)
+    }
+
+    /// What is known of one task.
+    pub fn status(&self, task: &TaskId) -> Option<TaskStatus> {
+        let entry = self.read().get(task).cloned()?;
+        Some(self.describe(task, &entry))
+    }
+
+    /// Up to `limit` tasks after `after`, by name.
+    pub fn page(&self, after: Option<&TaskId>, limit: usize) -> Vec<TaskStatus> {
+        let from = after.map_or(Bound::Unbounded, |task| Bound::Excluded(task.clone()));
+        let tasks = self.read();
+        let page = tasks.range((from, Bound::Unbounded)).take(limit);
+        page.map(|(task, entry)| self.describe(task, entry)).collect()
+    }
+
+    /// Number of published tasks.
+    pub fn published(&self) -> usize {
+        self.read().values().filter(|entry| entry.live.is_some()).count()
+    }
+
+    /// Known tasks with their live versions.
+    pub fn snapshot(&self) -> Vec<(TaskId, Option<u64>)> {
+        self.read().iter().map(|(task, entry)| (task.clone(), entry.live)).collect()
+    }
+
+    /// Makes a version live without reading it; for what is found at the start.
+    pub fn list(&self, task: TaskId, version: u64) {
+        self.write().insert(task, Entry { live: Some(version), failure: None });
+        self.metrics.tasks.set(self.published() as i64);
+    }
+
+    /// Makes a read, checked and warmed version live. From here on, new requests get it.
+    pub async fn publish(&self, task: &TaskId, version: u64, pack: Arc<Pack>) {
+        self.count_load(&pack);
+        self.packs.insert((task.clone(), version), pack).await;
+        let before = self.write().insert(task.clone(), Entry { live: Some(version), failure: None });
+        self.metrics.tasks.set(self.published() as i64);
+        // The old version's pack goes from memory as soon as its last request is answered.
+        if let Some(old) = before.and_then(|entry| entry.live).filter(|&old| old != version) {
+            self.packs.invalidate(&(task.clone(), old)).await;
+        }
+    }
+
+    /// Records that a version could not be published; what is live stays live.
+    pub fn fail(&self, task: &TaskId, version: u64, reason: String) {
+        let mut tasks = self.write();
+        let entry = tasks.entry(task.clone()).or_insert(Entry { live: None, failure: None });
+        entry.failure = Some(Failure { version, reason });
+    }
+
+    /// Unpublishes a task; requests that hold its pack finish.
+    pub async fn remove(&self, task: &TaskId, codes: &[&str]) {
+        let removed = self.write().remove(task);
+        if let Some(live) = removed.and_then(|entry| entry.live) {
+            self.packs.invalidate(&(task.clone(), live)).await;
+        }
+        self.metrics.tasks.set(self.published() as i64);
+        self.metrics.forget_task(task.as_str(), codes);
+    }
+
+    /// Completes pending evictions, so that the gauges tell the truth at a scrape.
+    pub async fn settle(&self) {
+        self.packs.run_pending_tasks().await;
+    }
+
+    /// Folder of one version.
+    pub fn folder(&self, task: &TaskId, version: u64) -> PathBuf {
+        self.root.join(task.as_str()).join(version.to_string())
+    }
+
+    async fn load(&self, task: &TaskId, version: u64) -> Result<Arc<Pack>, pack::Error> {
+        let (folder, backbone) = (self.folder(task, version), Arc::clone(&self.backbone));
+        let read = tokio::task::spawn_blocking(move || pack::read(&folder, &backbone)).await;
+        let interrupted = |e: tokio::task::JoinError| pack::Error::Io {
+            path: self.folder(task, version),
+            source: std::io::Error::other(e.to_string()),
+        };
+        // The self-test is for publishing: it costs a run, which a cold first request should not wait for.
+        let (pack, _) = read.map_err(interrupted)??;
+        let pack = Arc::new(pack);
+        self.count_load(&pack);
+        Ok(pack)
+    }
+
+    fn count_load(&self, pack: &Pack) {
+        self.metrics.pack_loads.inc();
+        self.metrics.packs_resident.inc();
+        self.metrics.packs_resident_bytes.add(pack.bytes() as i64);
+    }
+
+    fn describe(&self, task: &TaskId, entry: &Entry) -> TaskStatus {
+        let resident = entry.live.is_some_and(|live| self.packs.contains_key(&(task.clone(), live)));
+        TaskStatus { task: task.clone(), live: entry.live, resident, failure: entry.failure.clone() }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<TaskId, Entry>> {
+        self.tasks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<TaskId, Entry>> {
+        self.tasks.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,66 @@
+//! From encoded bytes to an upright 8-bit RGB image.
+
+use std::io::Cursor;
+
+use image::codecs::{
+    bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, tiff::TiffDecoder, webp::WebPDecoder,
+};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageResult, RgbImage};
+
+use super::{Error, Format, Limits, flatten, jpeg, orientation};
+
+/// Decodes an image of any [`Format`] into 8-bit RGB, the right way up.
+///
+/// The answer is that of Pillow's `ImageOps.exif_transpose(image).convert("RGB")`, with transparency composited on
+/// white and 16-bit samples cut to their high byte. PNG, BMP, GIF, TIFF and lossless WebP are exact; JPEG and lossy
+/// WebP follow their own inverse transforms, which differ from libjpeg-turbo's and libwebp's by a few levels of 255.
+/// Colour profiles are not applied, as Pillow does not apply them.
+///
+/// # Errors
+/// [`Error::Empty`], [`Error::TooManyBytes`] and [`Error::TooLarge`] from the header alone;
+/// [`Error::UnsupportedFormat`] and [`Error::UnsupportedFeature`] for what cannot be decoded exactly;
+/// [`Error::Malformed`] for the rest, a truncated image included.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Error> {
+    limits.check_bytes(bytes)?;
+    let format = Format::sniff(bytes)?;
+    let source = Cursor::new(bytes);
+    match format {
+        Format::Jpeg => jpeg::decode(bytes, limits),
+        Format::Png => still(format, PngDecoder::with_limits(source, limits.of_decoder()), limits),
+        Format::WebP => still(format, WebPDecoder::new(source), limits),
+        Format::Bmp => still(format, BmpDecoder::new(source), limits),
+        Format::Gif => still(format, GifDecoder::new(source), limits),
+        Format::Tiff => still(format, TiffDecoder::new(source), limits),
+    }
+}
+
+/// Decodes the one image, or the first frame, that an opened decoder holds.
+fn still(format: Format, opened: ImageResult<impl ImageDecoder>, limits: &Limits) -> Result<RgbImage, Error> {
+    let fail = |error| refusal(format, error);
+    let mut decoder = opened.map_err(fail)?;
+    let (width, height) = decoder.dimensions();
+    limits.check_pixels(width, height)?;
+    if width == 0 || height == 0 {
+        return Err(Error::Malformed {
+            format,
+            reason: format!("declares a size of {width}x{height} pixels"),
+        });
+    }
+    if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
+        return Err(Error::UnsupportedFeature { format, feature: "floating-point samples".into() });
+    }
+    decoder.set_limits(limits.of_decoder()).map_err(fail)?;
+    let turn = decoder.orientation().map_err(fail)?;
+    let decoded = DynamicImage::from_decoder(decoder).map_err(fail)?;
+    Ok(orientation::upright(flatten::to_rgb8(decoded), turn))
+}
+
+/// Tells what the decoder does not know from what is broken.
+fn refusal(format: Format, error: ImageError) -> Error {
+    match error {
+        ImageError::Unsupported(unsupported) => {
+            Error::UnsupportedFeature { format, feature: unsupported.to_string() }
+        }
+        other => Error::Malformed { format, reason: other.to_string() },
+    }
+}

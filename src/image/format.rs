@@ -1,0 +1,59 @@
+//! Telling a format by the bytes it begins with.
+
+use std::fmt;
+
+use super::Error;
+
+/// Bytes of the content quoted when it is not recognised.
+const QUOTED: usize = 16;
+
+/// A format that can be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// JPEG, baseline and progressive; grey, YCbCr, RGB, CMYK, YCCK.
+    Jpeg,
+    /// PNG; of an animation, the default image.
+    Png,
+    /// WebP, lossy and lossless; of an animation, the first frame.
+    WebP,
+    /// Windows bitmap.
+    Bmp,
+    /// GIF; of an animation, the first frame.
+    Gif,
+    /// TIFF; of several pages, the first.
+    Tiff,
+}
+
+impl Format {
+    /// Recognises the format by its signature; a file's name or declared type plays no part.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedFormat`] when no signature fits.
+    pub fn sniff(bytes: &[u8]) -> Result<Self, Error> {
+        match bytes {
+            [0xFF, 0xD8, 0xFF, ..] => Ok(Self::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Ok(Self::Png),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Self::WebP),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(Self::Gif),
+            [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Ok(Self::Tiff),
+            [b'B', b'M', ..] => Ok(Self::Bmp),
+            _ => {
+                let beginning = bytes[..bytes.len().min(QUOTED)].escape_ascii().to_string();
+                Err(Error::UnsupportedFormat { beginning })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::WebP => "WebP",
+            Self::Bmp => "BMP",
+            Self::Gif => "GIF",
+            Self::Tiff => "TIFF",
+        })
+    }
+}

@@ -1,0 +1,32 @@
+//! Bytes of an uploaded picture -> pixels `[3, S, S]` for the backbone. Pure: no files, no clock, no threads.
+//!
+//! Reading order, which is the order of the work:
+//!
+//! - [`Limits`] (`limits.rs`): what is refused, from the header, before anything large is allocated.
+//! - [`Format`] (`format.rs`): which format the bytes are, by content.
+//! - [`decode`] (`decode.rs`, and `jpeg.rs` for JPEG): bytes to an upright 8-bit RGB image; `flatten.rs` turns
+//!   grey, alpha and 16-bit samples into 8-bit RGB, `orientation.rs` applies EXIF's orientation.
+//! - [`Preprocessing`] (`preprocessing.rs`): what the backbone's config says about size, filter, mean and deviation.
+//! - `resize.rs`: exactly that resizing, equal to Pillow's within 1/255; `geometry.rs` says which rectangle goes where.
+//! - `pixels.rs`: 8-bit RGB to normalised `f32`, channels first.
+//!
+//! [`Error`] (`error.rs`) is the one error of this layer. No input makes this module panic.
+
+mod decode;
+mod error;
+mod flatten;
+mod format;
+mod geometry;
+mod jpeg;
+mod limits;
+mod orientation;
+mod pixels;
+mod preprocessing;
+mod resize;
+
+pub use decode::decode;
+pub use error::Error;
+pub use format::Format;
+pub use image::RgbImage;
+pub use limits::Limits;
+pub use preprocessing::{Interpolation, Preprocessing, ResizeMode};
