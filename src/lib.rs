@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod engine;
 pub mod files;
 pub mod graph;
+pub mod http;
 pub mod image;
 pub mod metrics;
 pub mod pack;

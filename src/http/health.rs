@@ -1,0 +1,44 @@
+//! Health for orchestrators, series for Prometheus.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::ApiError;
+use super::state::AppState;
+
+pub(super) fn router() -> Router<AppState> {
+    Router::new().route("/healthz", get(live)).route("/readyz", get(ready)).route("/metrics", get(metrics))
+}
+
+/// A state in one word.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `ok`.
+    status: &'static str,
+}
+
+/// Tells that the process answers.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, description = "Alive", body = Health)))]
+pub(super) async fn live() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// Tells whether requests should be sent: the backbone is resident and the server is not ending.
+#[utoipa::path(get, path = "/readyz", responses((status = 200, description = "Ready", body = Health)))]
+pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Health>, ApiError> {
+    if state.is_ready() { Ok(Json(Health { status: "ok" })) } else { Err(ApiError::NotReady) }
+}
+
+/// Gives every series in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics",
+    responses((status = 200, description = "Series", body = String, content_type = "text/plain")))]
+pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, ApiError> {
+    state.catalog.settle().await;
+    let text = state.metrics.render().map_err(|e| ApiError::Internal(e.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}

@@ -1,0 +1,88 @@
+//! The description of the service, and a page to read it.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::error::{Code, ErrorBody};
+use super::state::AppState;
+use super::{classify, classify_many, health, tasks};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "mimi-server", description = "One resident backbone, many tasks: image classification"),
+    paths(
+        classify::classify,
+        classify_many::classify_many,
+        tasks::list,
+        tasks::show,
+        tasks::reload,
+        health::live,
+        health::ready,
+        health::metrics
+    ),
+    components(schemas(ErrorBody, classify::ClassifiedBatch))
+)]
+struct Document;
+
+pub(super) fn router() -> Router<AppState> {
+    SwaggerUi::new("/docs").url("/api-doc/openapi.json", document()).into()
+}
+
+/// The description, with the failures of each route taken from the one table of errors.
+fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Document::openapi();
+    for (path, item) in &mut document.paths.paths {
+        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            add_failures(operation, failures(path));
+        }
+    }
+    document
+}
+
+/// What a route can fail with.
+fn failures(path: &str) -> &'static [Code] {
+    const INFER: &[Code] = &[
+        Code::InvalidRequest,
+        Code::TaskNotFound,
+        Code::ImageTooLarge,
+        Code::UnsupportedMediaType,
+        Code::InvalidImage,
+        Code::Overloaded,
+        Code::DeadlineExceeded,
+        Code::NotReady,
+        Code::ShuttingDown,
+        Code::InferenceFailed,
+        Code::Internal,
+    ];
+    match path {
+        "/v1/classify" | "/v1/tasks/{task}/classify" => INFER,
+        "/v1/tasks/{task}/reload" => {
+            &[Code::TaskNotFound, Code::PackInvalid, Code::Overloaded, Code::ShuttingDown, Code::Internal]
+        }
+        "/v1/tasks/{task}" => &[Code::TaskNotFound, Code::Internal],
+        "/v1/tasks" => &[Code::InvalidRequest],
+        "/readyz" => &[Code::NotReady],
+        _ => &[],
+    }
+}
+
+fn add_failures(operation: &mut Operation, codes: &[Code]) {
+    let mut by_status: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for code in codes {
+        let (status, word) = code.parts();
+        by_status.entry(status.as_str().to_owned()).or_default().push(word);
+    }
+    for (status, words) in by_status {
+        let schema = RefOr::Ref(Ref::from_schema_name("ErrorBody"));
+        let response = ResponseBuilder::new()
+            .description(format!("code: {}", words.join(", ")))
+            .content("application/json", Content::new(Some(schema)))
+            .build();
+        operation.responses.responses.insert(status, RefOr::T(response));
+    }
+}

@@ -1,0 +1,177 @@
+//! The one way down and up: admitted images become rows, rows become logits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use ndarray::Array1;
+use tokio::sync::oneshot;
+
+use super::error::ApiError;
+use super::state::AppState;
+use crate::engine::{self, Answer, Permit, Row};
+use crate::image::{self, Preprocessing};
+use crate::pack::{Pack, TaskId};
+
+/// Header by which a request sets its own deadline, milliseconds from its arrival.
+const TIMEOUT_HEADER: &str = "x-mimi-timeout-ms";
+/// Longest deadline a request may set, milliseconds.
+const MAX_TIMEOUT_MS: u64 = 600_000;
+
+/// A task as one request sees it, from door to answer.
+#[derive(Clone)]
+pub(super) struct Pinned {
+    pub(super) task: TaskId,
+    pub(super) version: u64,
+    pub(super) pack: Arc<Pack>,
+}
+
+/// What a request spent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spent {
+    decode: Duration,
+    queue: Duration,
+    run: Duration,
+    flops: u64,
+    batch_rows: usize,
+}
+
+/// The task's live pack.
+pub(super) async fn pin(state: &AppState, task: &str) -> Result<Pinned, ApiError> {
+    let task: TaskId = task.parse().map_err(ApiError::TaskId)?;
+    let (version, pack) = state.catalog.resolve(&task).await?;
+    Ok(Pinned { task, version, pack })
+}
+
+/// When the request's answer is of no more use.
+pub(super) fn deadline(state: &AppState, headers: &HeaderMap, arrived: Instant) -> Result<Instant, ApiError> {
+    let Some(value) = headers.get(TIMEOUT_HEADER) else { return Ok(arrived + state.options.timeout) };
+    let milliseconds = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    match milliseconds.filter(|ms| *ms <= MAX_TIMEOUT_MS) {
+        Some(ms) => Ok(arrived + Duration::from_millis(ms)),
+        None => Err(ApiError::InvalidRequest(format!(
+            "{TIMEOUT_HEADER} = {value:?}: expected milliseconds, at most {MAX_TIMEOUT_MS}"
+        ))),
+    }
+}
+
+/// Decodes an image and prepares it as each pack wants; packs that want the same share the pixels.
+///
+/// # Shapes
+/// `[3, S, S]` for each pack.
+pub(super) async fn decode(
+    state: &AppState,
+    index: usize,
+    bytes: Bytes,
+    tasks: &[Pinned],
+) -> Result<(Vec<Arc<[f32]>>, Duration), ApiError> {
+    let wanted: Vec<Preprocessing> = tasks.iter().map(|t| t.pack.manifest.preprocessing.clone()).collect();
+    let limits = state.options.image;
+    // Decoding is CPU work: a bounded number at once, off the threads that serve sockets.
+    let slot = Arc::clone(&state.decoders).acquire_owned().await;
+    let slot = slot.map_err(|e| ApiError::Internal(e.to_string()))?;
+    let work = tokio::task::spawn_blocking(move || {
+        let started = Instant::now();
+        let pixels = decode_all(&bytes, &limits, &wanted);
+        drop(slot);
+        (pixels, started.elapsed())
+    });
+    let (pixels, took) = work.await.map_err(|e| ApiError::Internal(e.to_string()))?;
+    state.metrics.decode_seconds.observe(took.as_secs_f64());
+    Ok((pixels.map_err(|source| ApiError::Image { index, source })?, took))
+}
+
+fn decode_all(
+    bytes: &[u8],
+    limits: &image::Limits,
+    wanted: &[Preprocessing],
+) -> Result<Vec<Arc<[f32]>>, image::Error> {
+    let decoded = image::decode(bytes, limits)?;
+    let mut made: Vec<(&Preprocessing, Arc<[f32]>)> = Vec::new();
+    let mut all = Vec::with_capacity(wanted.len());
+    for preprocessing in wanted {
+        let found =
+            made.iter().find(|(known, _)| *known == preprocessing).map(|(_, pixels)| Arc::clone(pixels));
+        let pixels = match found {
+            Some(pixels) => pixels,
+            None => {
+                let pixels: Arc<[f32]> = preprocessing.apply(&decoded)?.into();
+                made.push((preprocessing, Arc::clone(&pixels)));
+                pixels
+            }
+        };
+        all.push(pixels);
+    }
+    Ok(all)
+}
+
+/// A row that is being served.
+pub(super) struct Pending(oneshot::Receiver<Result<Answer, engine::Error>>);
+
+/// Queues one row.
+pub(super) fn submit(
+    state: &AppState,
+    pinned: &Pinned,
+    pixels: Arc<[f32]>,
+    (permit, deadline): (Permit, Instant),
+) -> Pending {
+    let row =
+        Row { task: pinned.task.clone(), pixels, pack: Arc::clone(&pinned.pack), deadline: Some(deadline) };
+    Pending(state.engine.submit(row, permit))
+}
+
+/// Waits for a row's logits until the deadline. Dropping the wait abandons the row, which then costs nothing.
+pub(super) async fn finish(
+    state: &AppState,
+    pinned: &Pinned,
+    pending: Pending,
+    deadline: Instant,
+) -> Result<(Array1<f32>, Spent), ApiError> {
+    let waited = tokio::time::timeout_at(deadline.into(), pending.0).await;
+    let received = waited.map_err(|_| engine::Error::DeadlineExceeded)?;
+    let answer = received.map_err(|_| engine::Error::WorkerLost)??;
+    let flops = pinned.pack.flops;
+    state.metrics.flops.with_label_values(&[pinned.task.as_str()]).inc_by(flops);
+    let (queue, run, batch_rows) = (answer.queued, answer.run, answer.batch_rows);
+    Ok((answer.logits, Spent { decode: Duration::ZERO, queue, run, flops, batch_rows }))
+}
+
+impl Spent {
+    /// Of rows served side by side, the longest times; of FLOPs, the sum.
+    pub(super) fn join(self, other: Self) -> Self {
+        Self {
+            decode: self.decode.max(other.decode),
+            queue: self.queue.max(other.queue),
+            run: self.run.max(other.run),
+            flops: self.flops + other.flops,
+            batch_rows: self.batch_rows.max(other.batch_rows),
+        }
+    }
+
+    /// Adds a decoding time.
+    pub(super) fn with_decode(self, decode: Duration) -> Self {
+        Self { decode: self.decode.max(decode), ..self }
+    }
+
+    /// Headers that tell a client what its request cost.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let numbers = [
+            ("x-mimi-decode-us", self.decode.as_micros() as u64),
+            ("x-mimi-queue-us", self.queue.as_micros() as u64),
+            ("x-mimi-run-us", self.run.as_micros() as u64),
+            ("x-mimi-flops", self.flops),
+            ("x-mimi-batch-rows", self.batch_rows as u64),
+        ];
+        let named = numbers.map(|(name, n)| (HeaderName::from_static(name), HeaderValue::from(n)));
+        let mut headers = HeaderMap::from_iter(named);
+        let milliseconds = |d: Duration| d.as_secs_f64() * 1e3;
+        let (decode, queue, run) =
+            (milliseconds(self.decode), milliseconds(self.queue), milliseconds(self.run));
+        let timing = format!("decode;dur={decode:.3}, queue;dur={queue:.3}, run;dur={run:.3}");
+        if let Ok(value) = HeaderValue::try_from(timing) {
+            headers.insert("server-timing", value);
+        }
+        headers
+    }
+}

@@ -1,0 +1,149 @@
+//! `/v1/tasks`: what is published, and publishing.
+
+use axum::extract::{Path, Query, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::ApiError;
+use super::state::AppState;
+use crate::catalog::{Error as CatalogError, TaskStatus};
+use crate::pack::{self, Manifest, TaskId};
+
+/// Tasks on a page whose request names no number.
+const DEFAULT_PAGE: usize = 100;
+/// Most tasks on a page.
+const MAX_PAGE: usize = 1000;
+
+pub(super) fn router() -> Router<AppState> {
+    Router::new()
+        .route("/v1/tasks", get(list))
+        .route("/v1/tasks/{task}", get(show))
+        .route("/v1/tasks/{task}/reload", post(reload))
+}
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageQuery {
+    /// Name of the last task of the page before.
+    after: Option<String>,
+    /// Tasks on the page, at most 1000 (default 100).
+    limit: Option<usize>,
+}
+
+/// A page of tasks, by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Page {
+    /// The tasks.
+    tasks: Vec<Summary>,
+    /// What to pass as `after` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// A task in a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Summary {
+    /// The task.
+    task: String,
+    /// The version that answers; null when none could be published.
+    version: Option<u64>,
+    /// Whether its pack is in memory.
+    resident: bool,
+    /// The newest version that could not be published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<FailureView>,
+}
+
+/// A version that could not be published.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FailureView {
+    /// The version.
+    version: u64,
+    /// Why not.
+    reason: String,
+}
+
+/// All about one task.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Details {
+    /// State in the catalog.
+    #[serde(flatten)]
+    summary: Summary,
+    /// The live version's manifest: labels, widths by site, sites left out, preprocessing, provenance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    manifest: Option<Manifest>,
+}
+
+/// What was published.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Reloaded {
+    /// The task.
+    task: String,
+    /// The version that is now live.
+    version: u64,
+}
+
+impl From<TaskStatus> for Summary {
+    fn from(status: TaskStatus) -> Self {
+        let failure = status.failure.map(|f| FailureView { version: f.version, reason: f.reason });
+        Self { task: status.task.to_string(), version: status.live, resident: status.resident, failure }
+    }
+}
+
+/// Lists published tasks by name, a page at a time.
+#[utoipa::path(get, path = "/v1/tasks", params(PageQuery),
+    responses((status = 200, description = "A page of tasks", body = Page)))]
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page>, ApiError> {
+    let after = query.after.as_deref().map(str::parse::<TaskId>).transpose();
+    let after = after.map_err(|e| ApiError::InvalidRequest(format!("after: {e}")))?;
+    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
+    if limit == 0 || limit > MAX_PAGE {
+        return Err(ApiError::InvalidRequest(format!("limit = {limit}: expected 1 to {MAX_PAGE}")));
+    }
+    // One more than asked tells whether there is a next page.
+    let mut page = state.catalog.page(after.as_ref(), limit + 1);
+    let more = page.len() > limit;
+    page.truncate(limit);
+    let next = page.last().filter(|_| more).map(|status| status.task.to_string());
+    Ok(Json(Page { tasks: page.into_iter().map(Summary::from).collect(), next }))
+}
+
+/// Shows one task: its live version, what failed, and the manifest.
+#[utoipa::path(get, path = "/v1/tasks/{task}", params(("task" = String, Path, description = "The task")),
+    responses((status = 200, description = "The task", body = Details)))]
+pub(super) async fn show(
+    State(state): State<AppState>,
+    Path(task): Path<String>,
+) -> Result<Json<Details>, ApiError> {
+    let id: TaskId = task.parse().map_err(ApiError::TaskId)?;
+    let status = state.catalog.status(&id).ok_or(CatalogError::UnknownTask(task))?;
+    let manifest = match status.live {
+        None => None,
+        Some(version) => {
+            let folder = state.catalog.folder(&id, version);
+            let read = tokio::task::spawn_blocking(move || pack::read_manifest(&folder)).await;
+            // A broken manifest is told by `failure`; the rest of the answer stands.
+            read.map_err(|e| ApiError::Internal(e.to_string()))?.ok()
+        }
+    };
+    Ok(Json(Details { summary: status.into(), manifest }))
+}
+
+/// Publishes the newest version in the task's folder; when it fails, what was live stays live.
+#[utoipa::path(post, path = "/v1/tasks/{task}/reload", params(("task" = String, Path, description = "The task")),
+    responses((status = 200, description = "What is now live", body = Reloaded)))]
+pub(super) async fn reload(
+    State(state): State<AppState>,
+    Path(task): Path<String>,
+) -> Result<Json<Reloaded>, ApiError> {
+    let id: TaskId = task.parse().map_err(ApiError::TaskId)?;
+    let version = state.reloader.reload(&id).await?;
+    Ok(Json(Reloaded { task: id.to_string(), version }))
+}
