@@ -31,7 +31,7 @@ use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use error::Code;
-pub use state::{AppState, HttpOptions};
+pub use state::{AppState, HttpOptions, Services};
 
 use error::ApiError;
 

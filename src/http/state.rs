@@ -41,15 +41,31 @@ pub struct AppState {
     ready: Arc<AtomicBool>,
 }
 
+/// What the surface is put over.
+pub struct Services {
+    /// Runs rows.
+    pub engine: Engine,
+    /// Knows tasks.
+    pub catalog: Arc<Catalog>,
+    /// Publishes versions.
+    pub reloader: Arc<Reloader>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
 impl AppState {
-    /// Puts the parts together. The service is ready at once; see [`AppState::set_ready`].
-    pub fn new(
-        engine: Engine,
-        catalog: Arc<Catalog>,
-        reloader: Arc<Reloader>,
-        metrics: Arc<Metrics>,
-    ) -> AppStateBuilder {
-        AppStateBuilder { engine, catalog, reloader, metrics }
+    /// Puts services and limits together; ready at once, see [`AppState::set_ready`].
+    pub fn new(services: Services, options: HttpOptions) -> Self {
+        let Services { engine, catalog, reloader, metrics } = services;
+        Self {
+            engine,
+            catalog,
+            reloader,
+            metrics,
+            decoders: Arc::new(Semaphore::new(options.decoders.max(1))),
+            options: Arc::new(options),
+            ready: Arc::new(AtomicBool::new(true)),
+        }
     }
 
     /// Whether load balancers should send requests.
@@ -60,28 +76,5 @@ impl AppState {
     /// Tells load balancers whether to send requests.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Release);
-    }
-}
-
-/// The parts, waiting for limits.
-pub struct AppStateBuilder {
-    engine: Engine,
-    catalog: Arc<Catalog>,
-    reloader: Arc<Reloader>,
-    metrics: Arc<Metrics>,
-}
-
-impl AppStateBuilder {
-    /// Adds the limits.
-    pub fn with_options(self, options: HttpOptions) -> AppState {
-        AppState {
-            engine: self.engine,
-            catalog: self.catalog,
-            reloader: self.reloader,
-            metrics: self.metrics,
-            decoders: Arc::new(Semaphore::new(options.decoders.max(1))),
-            options: Arc::new(options),
-            ready: Arc::new(AtomicBool::new(true)),
-        }
     }
 }

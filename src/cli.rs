@@ -1,0 +1,211 @@
+//! The command line: what was typed, and what it means. The only place that reads the environment.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use mimi_server::engine::EngineOptions;
+use mimi_server::http::HttpOptions;
+use mimi_server::image::Limits;
+use mimi_server::runtime::{Device, RuntimeOptions};
+use mimi_server::serve;
+
+/// Multi-tenant inference server for adapted vision transformers.
+#[derive(Debug, Parser)]
+#[command(name = "server", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Log filter, e.g. `info`, `mimi_server=debug,onnxruntime=info`.
+    #[arg(long, env = "MIMI_LOG", default_value = "info", global = true)]
+    pub log: String,
+    /// Write the log as one JSON object a line.
+    #[arg(long, env = "MIMI_LOG_JSON", global = true)]
+    pub log_json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve every task of a folder of packs on one resident backbone.
+    Serve(Box<ServeArgs>),
+    /// Show a backbone or a pack: sites, widths, parameters, FLOPs.
+    Inspect(InspectArgs),
+    /// Ask a running server for its health; exits with 0 when it is ready.
+    Health(HealthArgs),
+}
+
+/// Where the runtime and the backbone are; shared by all commands that run a network.
+#[derive(Debug, Args)]
+pub struct RuntimeArgs {
+    /// The ONNX Runtime library; `make runtime` fetches it here.
+    #[arg(
+        long,
+        env = "MIMI_ONNXRUNTIME",
+        default_value = "vendor/onnxruntime/libonnxruntime.so.1.31.1",
+        value_name = "FILE"
+    )]
+    pub onnxruntime: PathBuf,
+    /// Where programs run: cpu, cuda or cuda:N. There is no fallback: an absent device is an error.
+    #[arg(long, env = "MIMI_DEVICE", default_value = "cpu")]
+    pub device: Device,
+    /// Threads inside one operator; 0 means one for each core. With several workers, cores / workers.
+    #[arg(long, env = "MIMI_THREADS", default_value_t = 0)]
+    pub threads: usize,
+    /// Folder of backbones.
+    #[arg(long, env = "MIMI_MODELS", default_value = "models", value_name = "DIR")]
+    pub models: PathBuf,
+    /// Which backbone, by its folder's name.
+    #[arg(long, env = "MIMI_BACKBONE", default_value = "clip-vit-b16", value_name = "NAME")]
+    pub backbone: String,
+    /// Keep no second copy of the weights in the kernels' own layout: less memory, 6-13 % slower at one row.
+    #[arg(long, env = "MIMI_NO_PREPACK")]
+    pub no_prepack: bool,
+}
+
+impl RuntimeArgs {
+    /// Folder of the backbone.
+    pub fn backbone_folder(&self) -> PathBuf {
+        self.models.join(&self.backbone)
+    }
+
+    /// Settings of the runtime.
+    pub fn options(&self) -> RuntimeOptions {
+        let threads = if self.threads == 0 { cores() } else { self.threads };
+        RuntimeOptions { library: self.onnxruntime.clone(), device: self.device, threads }
+    }
+}
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    runtime: RuntimeArgs,
+    /// Address to listen on.
+    #[arg(long, env = "MIMI_HOST", default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// Port to listen on; 0 lets the system choose.
+    #[arg(long, short, env = "MIMI_PORT", default_value_t = 8080)]
+    port: u16,
+    /// Folder of packs.
+    #[arg(long, env = "MIMI_ADAPTERS", default_value = "adapters", value_name = "DIR")]
+    adapters: PathBuf,
+    /// Most memory for packs, MiB. Packs beyond it are dropped, least used first, and read again when called.
+    #[arg(long, env = "MIMI_PACK_MEMORY", default_value_t = 1024, value_name = "MIB")]
+    pack_memory: u64,
+    /// Most rows in one batch; 0 chooses by device: 4 on the CPU, where batching saves little, 32 on CUDA.
+    #[arg(long, env = "MIMI_MAX_BATCH", default_value_t = 0)]
+    max_batch: usize,
+    /// Longest a row waits for others that are already on their way, microseconds; a lone row never waits.
+    #[arg(long, env = "MIMI_MAX_WAIT_US", default_value_t = 2000)]
+    max_wait_us: u64,
+    /// Most rows in the building (decoding, waiting, running); more are answered 429 at once.
+    #[arg(long, env = "MIMI_QUEUE_LIMIT", default_value_t = 128)]
+    queue_limit: usize,
+    /// Threads that run batches. One with all cores is best for latency; one a core with `--threads 1` is best
+    /// for throughput on the CPU.
+    #[arg(long, env = "MIMI_WORKERS", default_value_t = 1)]
+    workers: usize,
+    /// Programs kept besides the one with every site; each costs about 20 MB.
+    #[arg(long, env = "MIMI_MAX_PROGRAMS", default_value_t = 8)]
+    max_programs: usize,
+    /// Largest request body, MiB.
+    #[arg(long, env = "MIMI_PAYLOAD_LIMIT", default_value_t = 32, value_name = "MIB")]
+    payload_limit: usize,
+    /// Largest image, megapixels; larger ones are refused by their header, before any memory is taken.
+    #[arg(long, env = "MIMI_MAX_MEGAPIXELS", default_value_t = 40)]
+    max_megapixels: u64,
+    /// Most images in one request.
+    #[arg(long, env = "MIMI_MAX_IMAGES", default_value_t = 32)]
+    max_images: usize,
+    /// Most tasks in one request.
+    #[arg(long, env = "MIMI_MAX_TASKS", default_value_t = 64)]
+    max_tasks: usize,
+    /// Deadline of a request that sets none by `x-mimi-timeout-ms`, milliseconds.
+    #[arg(long, env = "MIMI_TIMEOUT_MS", default_value_t = 30_000)]
+    timeout_ms: u64,
+    /// How often the folder of packs is looked at, milliseconds.
+    #[arg(long, env = "MIMI_POLL_MS", default_value_t = 1000)]
+    poll_ms: u64,
+    /// Longest wait for open requests at the end, seconds.
+    #[arg(long, env = "MIMI_EXIT_TIMEOUT_SECS", default_value_t = 60)]
+    exit_timeout_secs: u64,
+}
+
+impl ServeArgs {
+    /// Where to listen.
+    pub fn address(&self) -> (IpAddr, u16) {
+        (self.host, self.port)
+    }
+
+    /// What the options mean.
+    pub fn config(&self) -> serve::Config {
+        let mut runtime = self.runtime.options();
+        if self.runtime.threads == 0 {
+            runtime.threads = (cores() / self.workers.max(1)).max(1);
+        }
+        let max_batch = match (self.max_batch, runtime.device) {
+            (0, Device::Cpu) => 4,
+            (0, Device::Cuda(_)) => 32,
+            (chosen, _) => chosen,
+        };
+        serve::Config {
+            backbone: self.runtime.backbone_folder(),
+            adapters: self.adapters.clone(),
+            runtime,
+            prepack: !self.runtime.no_prepack,
+            engine: EngineOptions {
+                max_batch,
+                max_wait: Duration::from_micros(self.max_wait_us),
+                queue_limit: self.queue_limit.max(1),
+                workers: self.workers.max(1),
+                max_programs: self.max_programs,
+            },
+            http: self.http(),
+            pack_memory: self.pack_memory << 20,
+            poll: Duration::from_millis(self.poll_ms.max(10)),
+            exit_timeout: Duration::from_secs(self.exit_timeout_secs),
+        }
+    }
+
+    fn http(&self) -> HttpOptions {
+        let payload_limit = self.payload_limit << 20;
+        HttpOptions {
+            payload_limit,
+            max_images: self.max_images,
+            max_tasks: self.max_tasks,
+            timeout: Duration::from_millis(self.timeout_ms),
+            decoders: cores(),
+            image: Limits { max_bytes: payload_limit, max_pixels: self.max_megapixels * 1_000_000 },
+        }
+    }
+}
+
+/// Options of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Folder of a backbone (`models/NAME`) or of a pack (`adapters/TASK/VERSION`).
+    pub path: PathBuf,
+    /// Folder of backbones, where a pack's backbone is looked for.
+    #[arg(long, env = "MIMI_MODELS", default_value = "models", value_name = "DIR")]
+    pub models: PathBuf,
+}
+
+/// Options of `health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// Address of the server.
+    #[arg(long, env = "MIMI_HOST", default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Port of the server.
+    #[arg(long, short, env = "MIMI_PORT", default_value_t = 8080)]
+    pub port: u16,
+}
+
+/// Cores this process may use, cgroup limits and affinity respected.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,5 @@
+//! Subcommands, one a file.
+
+pub mod health;
+pub mod inspect;
+pub mod serve;

@@ -1,0 +1,129 @@
+//! The composition root of serving: builds every part, runs the service, ends it in order.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+
+use crate::backbone::BackboneConfig;
+use crate::catalog::Catalog;
+use crate::engine::{Engine, EngineOptions, Parts};
+use crate::http::{self, AppState, Code, HttpOptions, Services};
+use crate::metrics::Metrics;
+use crate::reload::Reloader;
+use crate::runtime::{Runtime, RuntimeOptions, WeightStore};
+
+/// Everything serving needs, checked once.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder of the backbone: `config.json`, `backbone.safetensors`.
+    pub backbone: PathBuf,
+    /// Folder of packs.
+    pub adapters: PathBuf,
+    /// The runtime.
+    pub runtime: RuntimeOptions,
+    /// Whether ONNX Runtime may keep a second, faster copy of the weights.
+    pub prepack: bool,
+    /// The engine.
+    pub engine: EngineOptions,
+    /// The HTTP surface.
+    pub http: HttpOptions,
+    /// Most memory for packs, bytes.
+    pub pack_memory: u64,
+    /// How often the folder of packs is looked at.
+    pub poll: Duration,
+    /// Longest wait for open requests at the end.
+    pub exit_timeout: Duration,
+}
+
+/// Serves on `listener` until `shutdown` resolves, then answers what was accepted and returns.
+///
+/// # Errors
+/// When a part cannot be built, or the listener fails.
+pub async fn run(config: Config, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
+    let server = build(config).await?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, tasks = server.catalog.published(), "ready");
+    let watcher = tokio::spawn({
+        let (reloader, poll) = (Arc::clone(&server.reloader), server.config.poll);
+        async move { reloader.watch(poll).await }
+    });
+    let ended = serve(&server, listener, shutdown).await;
+    watcher.abort();
+    let engine = server.engine.clone();
+    // Waits for the rows already admitted.
+    tokio::task::spawn_blocking(move || engine.stop()).await?;
+    tracing::info!("ended");
+    ended
+}
+
+/// The parts of a running server.
+struct Server {
+    config: Config,
+    state: AppState,
+    engine: Engine,
+    catalog: Arc<Catalog>,
+    reloader: Arc<Reloader>,
+}
+
+async fn build(config: Config) -> Result<Server> {
+    let metrics = Arc::new(Metrics::new()?);
+    let engine = {
+        let (config, metrics) = (config.clone(), Arc::clone(&metrics));
+        tokio::task::spawn_blocking(move || start_engine(&config, metrics)).await??
+    };
+    let backbone = Arc::clone(engine.config());
+    let adapters = config.adapters.clone();
+    let catalog = Arc::new(Catalog::new(adapters, backbone, config.pack_memory, Arc::clone(&metrics)));
+    let codes = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let reloader = Reloader::new(Arc::clone(&catalog), engine.clone(), Arc::clone(&metrics), codes);
+    let reloader = Arc::new(reloader);
+    reloader.list().await.with_context(|| format!("folder of packs {}", config.adapters.display()))?;
+    let services = Services {
+        engine: engine.clone(),
+        catalog: Arc::clone(&catalog),
+        reloader: Arc::clone(&reloader),
+        metrics,
+    };
+    let state = AppState::new(services, config.http.clone());
+    Ok(Server { config, state, engine, catalog, reloader })
+}
+
+fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Engine> {
+    let folder = &config.backbone;
+    let context = || format!("backbone {}", folder.display());
+    let backbone = Arc::new(BackboneConfig::read(folder).with_context(context)?);
+    let runtime = Runtime::open(&config.runtime)?;
+    let store =
+        Arc::new(WeightStore::open(&runtime, &backbone, folder, config.prepack).with_context(context)?);
+    let (name, device) = (backbone.name.clone(), config.runtime.device);
+    let parts = Parts { runtime, store, config: backbone, metrics };
+    let engine = Engine::start(parts, &config.engine)?;
+    tracing::info!(backbone = name, %device, threads = config.runtime.threads, options = ?config.engine, "resident");
+    Ok(engine)
+}
+
+async fn serve(server: &Server, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
+    let (ending, ended) = tokio::sync::oneshot::channel::<()>();
+    let app = http::app(server.state.clone());
+    let service = axum::serve(listener, app).with_graceful_shutdown(async {
+        // A dropped sender ends the service just as well.
+        let _ = ended.await;
+    });
+    let service = tokio::spawn(async move { service.await });
+    shutdown.await;
+    tracing::info!("ending: answering what was accepted");
+    server.state.set_ready(false);
+    let _ = ending.send(());
+    match tokio::time::timeout(server.config.exit_timeout, service).await {
+        Ok(ended) => Ok(ended??),
+        Err(_) => {
+            let seconds = server.config.exit_timeout.as_secs();
+            tracing::warn!(seconds, "requests were still open at the exit timeout");
+            Ok(())
+        }
+    }
+}
