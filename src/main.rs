@@ -14,6 +14,7 @@ fn main() -> Result<()> {
     start_log(&cli.log, cli.log_json)?;
     match cli.command {
         Command::Serve(args) => commands::serve::run(&args),
+        Command::ImportBackbone(args) => commands::import_backbone::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Health(args) => commands::health::run(&args),
     }

@@ -1,1 +1,179 @@
-//! Other checkpoints.
+//! Other people's checkpoints into our folder.
+//!
+//! `checkpoint` holds named fp32 tensors, from safetensors or, by `onnx`, out of ONNX graphs. `timm` and
+//! `hugging_face` know the names of the ViT family; each gives a [`Draft`]. `position` resamples the position
+//! table to another image size, `preprocessing` finds how bytes become pixels.
+
+mod checkpoint;
+mod draft;
+mod hugging_face;
+mod onnx;
+mod position;
+mod preprocessing;
+mod timm;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use super::{
+    Activation, Architecture, BackboneConfig, Error, FORMAT_VERSION, ONNX_FILE, Pool, Provenance, SiteSet,
+    WEIGHTS_FILE, WeightLayout, sha256_hex,
+};
+use crate::files;
+use crate::graph::Plan;
+use checkpoint::{Checkpoint, Tensor};
+use draft::Draft;
+
+/// What to import, and what the checkpoint does not tell.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// A `.safetensors` or `.onnx` file. `config.json` and `preprocessor_config.json` beside it are read too.
+    pub weights: PathBuf,
+    /// Name of the backbone.
+    pub name: String,
+    /// Folder of backbones; the result is `<out>/<name>`.
+    pub out: PathBuf,
+    /// Side of the input, pixels; another than the checkpoint's resamples the positions.
+    pub image_size: Option<usize>,
+    /// Attention heads, where neither `config.json` nor a width of 64 a head tells.
+    pub heads: Option<usize>,
+    /// Non-linearity, where the family leaves it open.
+    pub activation: Option<Activation>,
+    /// Pooling, where it is not the family's own.
+    pub pool: Option<Pool>,
+    /// Layer norm's epsilon, where it is not the family's own.
+    pub layer_norm_eps: Option<f32>,
+    /// Preprocessing, where neither the files nor the family tell.
+    pub preprocessing: Option<PreprocessingName>,
+    /// Whether an existing backbone of that name is replaced.
+    pub overwrite: bool,
+}
+
+/// Preprocessing by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreprocessingName {
+    /// Short side to S bicubic, centre crop, CLIP's mean and deviation.
+    Clip,
+    /// Short side to 8/7 S bicubic, centre crop, ImageNet's mean and deviation.
+    Imagenet,
+    /// As `Imagenet`, with mean and deviation 0.5 (ViT of the "augreg" and IN-21k families).
+    Half,
+}
+
+/// Imports a checkpoint: writes a folder beside and renames it to `<out>/<name>`.
+///
+/// # Errors
+/// See [`Error`]; tensors that are missing, extra or mis-shaped are all named at once.
+pub fn import(request: &Request) -> Result<BackboneConfig, Error> {
+    let target = request.out.join(&request.name);
+    check_name(&request.name)?;
+    if target.exists() && !request.overwrite {
+        let reason = format!("{} exists; give another name or ask to overwrite", target.display());
+        return Err(Error::Invalid { field: "name", value: request.name.clone(), reason });
+    }
+    let (checkpoint, naming) = open(&request.weights)?;
+    let sha256 = checkpoint.sha256.clone();
+    let draft = Draft::from(checkpoint, request)?;
+    let config = configure(&draft, request, (naming, sha256))?;
+    let partial = files::beside(&target);
+    let written = write_folder(&partial, config, &draft.tensors);
+    let config = written.and_then(|config| replace(&partial, &target).map(|()| config));
+    if config.is_err() {
+        // Best effort: the first error is the one to report.
+        let _ = fs::remove_dir_all(&partial);
+    }
+    config
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    // A backbone's name is a folder's name, under the same rules as a task's.
+    name.parse::<crate::pack::TaskId>().map(drop).map_err(|e| Error::Invalid {
+        field: "name",
+        value: name.into(),
+        reason: e.to_string(),
+    })
+}
+
+/// The tensors of the file, and the naming it came in.
+fn open(path: &Path) -> Result<(Checkpoint, &'static str), Error> {
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let sha256 = sha256_hex(&bytes);
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let (mut checkpoint, naming) = match extension {
+        "safetensors" => (Checkpoint::from_safetensors(path, &bytes)?, None),
+        "onnx" => (onnx::read(path, &bytes)?, Some("onnx")),
+        _ => {
+            let reason = "expected a file ending in .safetensors or .onnx".into();
+            return Err(Error::UnknownLayout { path: path.into(), reason });
+        }
+    };
+    checkpoint.sha256 = sha256;
+    let naming =
+        naming.unwrap_or(if hugging_face::recognises(&checkpoint) { "hugging_face" } else { "timm" });
+    Ok((checkpoint, naming))
+}
+
+fn configure(
+    draft: &Draft,
+    request: &Request,
+    (naming, sha256): (&str, String),
+) -> Result<BackboneConfig, Error> {
+    let preprocessing = preprocessing::find(draft, request)?;
+    let file = request.weights.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let config = BackboneConfig {
+        format_version: FORMAT_VERSION,
+        name: request.name.clone(),
+        fingerprint: String::new(),
+        architecture: Architecture::Vit(draft.vit.clone()),
+        preprocessing,
+        provenance: Provenance { file, sha256, naming: naming.into(), left_out: draft.left_out.clone() },
+    };
+    config.validate()?;
+    Ok(config)
+}
+
+/// Writes the three files; the fingerprint is the weights'.
+fn write_folder(
+    dir: &Path,
+    mut config: BackboneConfig,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<BackboneConfig, Error> {
+    fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    let path = dir.join(WEIGHTS_FILE);
+    let weights = serialize(tensors).map_err(|reason| Error::Weights { path: path.clone(), reason })?;
+    files::write_atomically(&path, &weights).map_err(Error::io(&path))?;
+    config.fingerprint = sha256_hex(&weights);
+    let layout = WeightLayout::read(&path, &weights, &config)?;
+    let graph = crate::graph::build(&config, &Plan::whole(&config, SiteSet::EMPTY));
+    let model = graph.and_then(|graph| crate::graph::onnx::write(&graph, &layout));
+    let model = model.map_err(|e| Error::UnknownLayout { path: path.clone(), reason: e.to_string() })?;
+    let onnx = dir.join(ONNX_FILE);
+    files::write_atomically(&onnx, &model).map_err(Error::io(&onnx))?;
+    config.write(dir)?;
+    Ok(config)
+}
+
+fn serialize(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, String> {
+    let bytes: BTreeMap<&str, Vec<u8>> = tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor.data.iter().flat_map(|v| v.to_le_bytes()).collect()))
+        .collect();
+    let views = tensors.iter().map(|(name, tensor)| {
+        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), &bytes[name.as_str()]);
+        view.map(|view| (name.as_str(), view))
+    });
+    let views = views.collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+    safetensors::serialize(views, None).map_err(|e| e.to_string())
+}
+
+/// Renames the new folder into place; an old one goes away only once the new one is complete.
+fn replace(partial: &Path, target: &Path) -> Result<(), Error> {
+    if target.exists() {
+        fs::remove_dir_all(target).map_err(Error::io(target))?;
+    }
+    fs::rename(partial, target).map_err(Error::io(target))
+}

@@ -1,0 +1,135 @@
+//! timm's naming of the ViT family: `blocks.0.attn.qkv.weight`.
+
+use super::checkpoint::Tensor;
+use super::draft::{Drawer, Family, heads, square};
+use super::{Request, preprocessing};
+use crate::backbone::{Activation, Error, Pool, VitConfig};
+
+/// Tensors that belong to classifiers and training, not to the backbone.
+const LEAVE_OUT: &[&str] = &["head.", "head_drop", "mask_token"];
+
+/// Takes the tensors of a timm checkpoint.
+pub(super) fn draw(
+    drawer: &mut Drawer,
+    request: &Request,
+) -> Result<(Family, VitConfig, &'static [&'static str]), Error> {
+    for prefix in ["module.", "model.", "visual.", "trunk."] {
+        drawer.from.strip_prefix(prefix);
+    }
+    let vit = describe(drawer, request)?;
+    drawer.copy("patch_embed.proj.weight", "patch_embed.proj.weight");
+    if vit.patch_bias {
+        drawer.copy("patch_embed.proj.bias", "patch_embed.proj.bias");
+    }
+    if vit.class_token {
+        drawer.copy("cls_token", "cls_token");
+    }
+    if vit.registers > 0 {
+        drawer.copy("reg_token", "reg_token");
+    }
+    positions(drawer, &vit);
+    if vit.norm_pre {
+        drawer.norm("norm_pre", "norm_pre");
+    }
+    (0..vit.depth).for_each(|block| draw_block(drawer, &vit, block));
+    drawer.norm(if vit.pool == Pool::MeanThenNorm { "fc_norm" } else { "norm" }, "norm");
+    let family = family(&vit);
+    Ok((family, vit, LEAVE_OUT))
+}
+
+fn family(vit: &VitConfig) -> Family {
+    match vit {
+        vit if vit.norm_pre => Family::Clip,
+        vit if vit.layer_scale => Family::Dinov2,
+        _ => Family::Plain,
+    }
+}
+
+fn describe(drawer: &Drawer, request: &Request) -> Result<VitConfig, Error> {
+    let from = &drawer.from;
+    let unknown = |what: &str| Error::UnknownLayout {
+        path: drawer.path(),
+        reason: format!("neither timm's nor Hugging Face's naming of a ViT: {what}"),
+    };
+    let Some(&[width, 3, patch_size, _]) = from.shape("patch_embed.proj.weight") else {
+        return Err(unknown("no patch_embed.proj.weight [D, 3, P, P]"));
+    };
+    let Some(&[1, rows, _]) = from.shape("pos_embed") else { return Err(unknown("no pos_embed [1, n, D]")) };
+    let hidden = from.shape("blocks.0.mlp.fc1.weight").and_then(|shape| shape.first().copied());
+    let mlp_width = hidden.ok_or_else(|| unknown("no blocks.0.mlp.fc1.weight"))?;
+    let class_token = from.has("cls_token");
+    // The table may hold a row for the class token or not (`no_embed_class`).
+    let grid = square(rows).or_else(|| square(rows - 1)).ok_or_else(|| unknown("pos_embed is no square"))?;
+    let norm_pre = from.has("norm_pre.weight");
+    let told = preprocessing::timm_config(request)?;
+    let pool = match (request.pool, from.has("fc_norm.weight")) {
+        (Some(pool), _) => pool,
+        (None, true) => Pool::MeanThenNorm,
+        (None, false) if class_token => Pool::Cls,
+        (None, false) => Pool::Mean,
+    };
+    let quick = told.as_ref().and_then(|config| config.architecture.as_deref());
+    let quick =
+        quick.map(|name| if name.contains("quickgelu") { Activation::QuickGelu } else { Activation::Gelu });
+    let activation = request.activation.or(quick).or((!norm_pre).then_some(Activation::Gelu));
+    Ok(VitConfig {
+        image_size: grid * patch_size,
+        patch_size,
+        width,
+        depth: from.count("blocks."),
+        heads: heads(request, None, width)?,
+        mlp_width,
+        activation: activation.ok_or_else(|| Error::Invalid {
+            field: "activation",
+            value: "unknown".into(),
+            reason: "CLIP models come with gelu and with quick_gelu, and the file does not tell; give it"
+                .into(),
+        })?,
+        // timm: 1e-6 for ViT, DeiT and DINOv2, torch's 1e-5 for CLIP.
+        layer_norm_eps: request.layer_norm_eps.unwrap_or(if norm_pre { 1e-5 } else { 1e-6 }),
+        pool,
+        class_token,
+        registers: from.shape("reg_token").and_then(|shape| shape.get(1).copied()).unwrap_or(0),
+        norm_pre,
+        layer_scale: from.has("blocks.0.ls1.gamma"),
+        patch_bias: from.has("patch_embed.proj.bias"),
+    })
+}
+
+/// The position table, with a row of zeros for a class token that has no position.
+fn positions(drawer: &mut Drawer, vit: &VitConfig) {
+    let Some(mut table) = drawer.take("pos_embed") else { return };
+    if vit.class_token && square(table.shape[1]).is_some_and(|side| side == vit.grid()) {
+        table.data.splice(0..0, std::iter::repeat_n(0.0, vit.width));
+        table.shape[1] += 1;
+    }
+    drawer.put("pos_embed", "pos_embed", Some(table));
+}
+
+fn draw_block(drawer: &mut Drawer, vit: &VitConfig, block: usize) {
+    let b = format!("blocks.{block}");
+    for norm in ["norm1", "norm2"] {
+        drawer.norm(&format!("{b}.{norm}"), &format!("{b}.{norm}"));
+    }
+    draw_qkv(drawer, &b, vit.width);
+    for linear in ["attn.proj", "mlp.fc1", "mlp.fc2"] {
+        drawer.linear(&format!("{b}.{linear}"), &format!("{b}.{linear}"));
+    }
+    if vit.layer_scale {
+        for scale in ["ls1.gamma", "ls2.gamma"] {
+            drawer.copy(&format!("{b}.{scale}"), &format!("{b}.{scale}"));
+        }
+    }
+}
+
+/// Splits the fused `[3D, D]` into query, key and value.
+fn draw_qkv(drawer: &mut Drawer, b: &str, width: usize) {
+    let (weight_name, bias_name) = (format!("{b}.attn.qkv.weight"), format!("{b}.attn.qkv.bias"));
+    let (weight, bias) = (drawer.take(&weight_name), drawer.take(&bias_name));
+    for (i, name) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
+        let part = |tensor: &Option<Tensor>| tensor.as_ref().and_then(|t| t.rows(i * width, (i + 1) * width));
+        let transposed = part(&weight).and_then(|tensor| tensor.transposed());
+        drawer.put(&format!("{b}.attn.{name}.weight"), &weight_name, transposed);
+        drawer.put(&format!("{b}.attn.{name}.bias"), &bias_name, part(&bias));
+    }
+}
