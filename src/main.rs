@@ -3,20 +3,31 @@
 mod cli;
 mod commands;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command};
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_log(&cli.log, cli.log_json)?;
-    match cli.command {
-        Command::Serve(args) => commands::serve::run(&args),
-        Command::ImportBackbone(args) => commands::import_backbone::run(&args),
-        Command::Inspect(args) => commands::inspect::run(&args),
-        Command::Health(args) => commands::health::run(&args),
+    match start_log(&cli.log, cli.log_json).and_then(|()| run(&cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Serve(args) => commands::serve::run(args),
+        Command::ImportBackbone(args) => commands::import_backbone::run(args),
+        Command::Inspect(args) => commands::inspect::run(args),
+        Command::Health(args) => commands::health::run(args),
     }
 }
 

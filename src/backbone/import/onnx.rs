@@ -59,7 +59,10 @@ fn matrix(node: &NodeProto, initializers: &BTreeMap<&str, &TensorProto>) -> Resu
     match (node.op_type.as_str(), constant) {
         ("MatMul", Some((_, tensor))) => floats(tensor).map(Some),
         ("MatMulInteger", _) => {
-            let quantized = node.input.iter().find(|name| name.ends_with("_quantized"));
+            // The other operand, quantised at run time, bears the suffix too.
+            let constant =
+                |name: &&String| name.ends_with("_quantized") && initializers.contains_key(name.as_str());
+            let quantized = node.input.iter().find(constant);
             quantized.map(|name| dequantise(name, initializers)).transpose()
         }
         _ => Ok(None),
