@@ -1,16 +1,56 @@
 //! mimi-server: one resident vision-transformer backbone, thousands of tiny adapter packs.
+//!
+//! # Map, in reading order
+//!
+//! | module | holds | may use |
+//! |---|---|---|
+//! | `files` | writing so that a reader sees the old or the new file | nothing of ours |
+//! | `metrics` | every Prometheus series | nothing of ours |
+//! | `image` | bytes to pixels | nothing of ours |
+//! | `backbone` | the frozen transformer as data; sites; import of checkpoints | the pure modules |
+//! | `pack` | what a task ships: manifest, checked reading, atomic writing | the pure modules |
+//! | `graph` | graphs as values: operators, ViT, plans, cost, ONNX bytes | the pure modules |
+//! | `inspect` | tables of backbones and packs | the pure modules |
+//! | `runtime` | ONNX Runtime: environment, shared weights, programs | the pure modules |
+//! | `engine` | queue, batches, workers: rows in, logits out | `runtime` and below |
+//! | `catalog` | which version of which task is live; resident packs | the pure modules |
+//! | `reload` | new versions: read, check, compile, warm, publish | `engine`, `catalog` and below |
+//! | `http` | routes, bodies, the one table of errors | `reload` and below |
+//! | `serve` | composition root of serving | everything above |
+//!
+//! The binary adds `cli` (what was typed, the only reader of the environment) and `commands` (one file a
+//! subcommand).
+//!
+//! # Invariants
+//!
+//! Each is held by a test (`tests/it/architecture.rs` and the files it names).
+//!
+//! 1. Only `runtime` names `ort` and is `unsafe`; only `http` knows status codes; only `cli` reads the
+//!    environment.
+//! 2. `graph`, `image` and the engine's `queue`, `batch`, `programs` do no I/O and read no clock.
+//! 3. Engine threads never await and never touch the disk; nothing is compiled on a request's path.
+//! 4. A request holds one `Arc<Pack>` from door to answer.
+//! 5. A pack that fails to read, check or warm never replaces one that works.
+//! 6. Metric labels come from the catalog, never from a request's text.
+//! 7. A row's answer does not depend on its neighbours in the batch (1e-5 relative on CPU fp32).
+//! 8. No global mutable state but ONNX Runtime's own environment, which is one a process; two servers live in
+//!    one test process.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-pub mod backbone;
-pub mod catalog;
-pub mod engine;
 pub mod files;
+pub mod metrics;
+
+pub mod backbone;
 pub mod graph;
-pub mod http;
 pub mod image;
 pub mod inspect;
-pub mod metrics;
 pub mod pack;
-pub mod reload;
+
 pub mod runtime;
+
+pub mod catalog;
+pub mod engine;
+pub mod reload;
+
+pub mod http;
 pub mod serve;

@@ -19,7 +19,7 @@ pub(super) struct Prediction {
 pub(super) fn top_k(logits: &Array1<f32>, labels: &[String], k: usize) -> Vec<Prediction> {
     let scores = softmax(logits);
     let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
     let prediction = |index: usize| {
         let label = labels.get(index).cloned().unwrap_or_default();
         Prediction { label, index, score: scores[index] }

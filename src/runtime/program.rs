@@ -1,5 +1,7 @@
 //! A graph compiled over the shared weights.
 
+use std::sync::Arc;
+
 use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 
@@ -34,6 +36,8 @@ pub struct Program {
     session: Session,
     inputs: Vec<(String, Fact)>,
     outputs: Vec<String>,
+    /// The session reads the store's memory in place; declared after it, so dropped after it.
+    _store: Arc<WeightStore>,
 }
 
 impl Program {
@@ -42,7 +46,7 @@ impl Program {
     /// # Errors
     /// [`Error::Graph`] when a weight is missing or mis-shaped, [`Error::NotShared`] when ONNX Runtime would
     /// have made its own copy of a weight, [`Error::Call`] when it refuses the graph.
-    pub fn compile(runtime: &Runtime, store: &WeightStore, graph: &Graph) -> Result<Self, Error> {
+    pub fn compile(runtime: &Runtime, store: &Arc<WeightStore>, graph: &Graph) -> Result<Self, Error> {
         let model = onnx::write(graph, store.layout())?;
         let mut builder = store.lend(runtime.session()?, graph)?;
         let compiling = runtime.forget_refusals();
@@ -60,6 +64,7 @@ impl Program {
             session,
             inputs: graph.inputs().iter().map(fact).collect(),
             outputs: graph.outputs().iter().map(|(name, _)| name.clone()).collect(),
+            _store: Arc::clone(store),
         })
     }
 

@@ -1,0 +1,201 @@
+//! A row's answer does not depend on its neighbours.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mimi_server::backbone::{Place, Site};
+use mimi_server::engine::{Answer, Engine, EngineOptions, Error, Parts, Row};
+use mimi_server::metrics::Metrics;
+use mimi_server::pack::Pack;
+
+use crate::support::{self, TinyBackbone, assert_close};
+
+/// Relative to the largest logit; the bar for CPU fp32.
+const TOLERANCE: f32 = 1e-5;
+
+fn engine(tiny: &TinyBackbone, max_batch: usize) -> (Engine, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let parts = Parts {
+        runtime: support::runtime(),
+        store: tiny.store(),
+        config: Arc::clone(&tiny.config),
+        metrics: Arc::clone(&metrics),
+    };
+    let options = EngineOptions {
+        max_batch,
+        max_wait: Duration::from_secs(5),
+        queue_limit: 64,
+        workers: 1,
+        max_programs: 4,
+    };
+    (Engine::start(parts, &options).unwrap(), metrics)
+}
+
+/// Runs rows that were admitted together, and so share batches.
+fn run(engine: &Engine, rows: &[(Arc<[f32]>, Arc<Pack>)]) -> Vec<Answer> {
+    let permits = engine.admit(rows.len()).unwrap();
+    let receivers: Vec<_> = rows
+        .iter()
+        .zip(permits)
+        .enumerate()
+        .map(|(i, ((pixels, pack), permit))| {
+            let task = format!("task-{i}").parse().unwrap();
+            let row = Row { task, pixels: Arc::clone(pixels), pack: Arc::clone(pack), deadline: None };
+            engine.submit(row, permit)
+        })
+        .collect();
+    receivers.into_iter().map(|receiver| receiver.blocking_recv().unwrap().unwrap()).collect()
+}
+
+/// Eight tasks: no adapter, one site, several sites, all sites, of different widths and class counts.
+fn packs(tiny: &TinyBackbone) -> Vec<Arc<Pack>> {
+    let site = |block, place| Site::new(block, place);
+    let all: Vec<(Site, usize)> = tiny.config.sites().into_iter().zip([8, 1, 3, 16, 2, 5]).collect();
+    vec![
+        tiny.pack(1, &[], 3),
+        tiny.pack(2, &[(site(0, Place::Attn), 4)], 2),
+        tiny.pack(3, &[(site(2, Place::Mlp), 8)], 7),
+        tiny.pack(4, &[(site(1, Place::Attn), 1), (site(1, Place::Mlp), 12)], 4),
+        tiny.pack(5, &all, 5),
+        tiny.pack(6, &all[2..], 3),
+        tiny.pack(7, &all[..1], 9),
+        tiny.pack(8, &all, 2),
+    ]
+}
+
+fn assert_same(what: &str, mixed: &Answer, alone: &Answer) {
+    let scale = alone.logits.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
+    let (mixed, alone) = (mixed.logits.to_vec(), alone.logits.to_vec());
+    assert_close(what, &mixed, &alone, TOLERANCE * scale);
+}
+
+#[test]
+fn a_mixed_batch_equals_its_rows_alone() {
+    for fixture in ["vit_timm", "vit_hf_clip", "vit_hf_dinov2"] {
+        let tiny = TinyBackbone::from(fixture);
+        let (engine, metrics) = engine(&tiny, 8);
+        let rows: Vec<_> =
+            packs(&tiny).into_iter().enumerate().map(|(i, p)| (tiny.pixels(i as u64), p)).collect();
+        let mixed = run(&engine, &rows);
+        assert!(mixed.iter().all(|answer| answer.batch_rows == 8), "the rows must have shared a batch");
+        assert_eq!(metrics.batch_packs.get_sample_sum(), 8.0);
+        for (i, (row, mixed)) in rows.iter().zip(&mixed).enumerate() {
+            let alone = run(&engine, std::slice::from_ref(row)).remove(0);
+            assert_eq!(alone.batch_rows, 1);
+            assert_same(&format!("{fixture} row {i}"), mixed, &alone);
+        }
+    }
+}
+
+#[test]
+fn an_exact_program_answers_as_the_covering_one() {
+    let tiny = TinyBackbone::new();
+    let (engine, metrics) = engine(&tiny, 8);
+    for (i, pack) in packs(&tiny).into_iter().enumerate() {
+        let row = [(tiny.pixels(i as u64), Arc::clone(&pack))];
+        let covering = run(&engine, &row).remove(0);
+        engine.prepare(pack.sites).blocking_recv().unwrap().unwrap();
+        let exact = run(&engine, &row).remove(0);
+        assert_same(&format!("pack {i}"), &exact, &covering);
+    }
+    // Eight packs have six distinct site sets, one of which is the covering program's; four are kept.
+    assert_eq!(metrics.programs_compiled.get(), 6);
+    assert_eq!(metrics.programs_resident.get(), 5);
+}
+
+#[test]
+fn adapters_change_the_answer_and_padding_does_not() {
+    let tiny = TinyBackbone::new();
+    let (engine, _) = engine(&tiny, 4);
+    let site = Site::new(1, Place::Mlp);
+    let mut contents = tiny.contents(9, &[(site, 3)], 4);
+    let pack = |contents: &_| {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = mimi_server::pack::write(&dir.path().join("t"), contents, &tiny.config).unwrap();
+        Arc::new(mimi_server::pack::read(&folder, &tiny.config).unwrap().0)
+    };
+    let narrow = pack(&contents);
+    // The same adapter with four dead neurons: zero rows in down, zero columns in up.
+    let (_, down, up) = contents.adapters[&site].clone();
+    let d = tiny.config.block_width(1);
+    let padded_down = [down, vec![0.0; 4 * d]].concat();
+    let padded_up = up.chunks(3).flat_map(|row| [row, &[0.0; 4]].concat()).collect();
+    contents.adapters.insert(site, (7, padded_down, padded_up));
+    let wide = pack(&contents);
+    contents.adapters = HashMap::<Site, (usize, Vec<f32>, Vec<f32>)>::new().into_iter().collect();
+    let without = pack(&contents);
+    let pixels = tiny.pixels(3);
+    let of = |pack: &Arc<Pack>| run(&engine, &[(Arc::clone(&pixels), Arc::clone(pack))]).remove(0).logits;
+    assert_eq!(of(&narrow), of(&wide), "padding must be exact");
+    assert_ne!(of(&narrow), of(&without), "an adapter must have an effect");
+}
+
+#[test]
+fn a_lone_row_does_not_wait_for_company() {
+    let tiny = TinyBackbone::new();
+    // A wait of five seconds would be seen.
+    let (engine, _) = engine(&tiny, 8);
+    let started = std::time::Instant::now();
+    run(&engine, &[(tiny.pixels(1), tiny.pack(1, &[], 2))]);
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn overload_is_refused_and_room_comes_back() {
+    let tiny = TinyBackbone::new();
+    let (engine, _) = engine(&tiny, 8);
+    let all = engine.admit(64).unwrap();
+    let refused = engine.admit(1).err().unwrap();
+    assert!(matches!(refused, Error::Overloaded { admitted: 64, asked: 1, limit: 64 }));
+    drop(all);
+    assert_eq!(engine.admit(64).unwrap().len(), 64);
+}
+
+#[test]
+fn expired_and_abandoned_rows_cost_no_run() {
+    let tiny = TinyBackbone::new();
+    let (engine, metrics) = engine(&tiny, 8);
+    let pack = tiny.pack(1, &[], 2);
+    let row = |deadline| Row {
+        task: "t".parse().unwrap(),
+        pixels: tiny.pixels(1),
+        pack: Arc::clone(&pack),
+        deadline,
+    };
+    // The third permit keeps the batch from starting while the two rows are made dead.
+    let mut permits = engine.admit(3).unwrap();
+    let expired = engine.submit(row(Some(std::time::Instant::now())), permits.pop().unwrap());
+    drop(engine.submit(row(None), permits.pop().unwrap()));
+    drop(permits);
+    assert!(matches!(expired.blocking_recv().unwrap(), Err(Error::DeadlineExceeded)));
+    engine.stop();
+    assert_eq!(metrics.rows_dropped.with_label_values(&["expired"]).get(), 1);
+    assert_eq!(metrics.rows_dropped.with_label_values(&["abandoned"]).get(), 1);
+    assert_eq!(metrics.batch_rows.get_sample_count(), 0);
+}
+
+#[test]
+fn stopping_serves_what_was_admitted_and_admits_nobody_more() {
+    let tiny = TinyBackbone::new();
+    let (engine, _) = engine(&tiny, 2);
+    let pack = tiny.pack(1, &[], 2);
+    let permits = engine.admit(8).unwrap();
+    let stopping = std::thread::spawn({
+        let engine = engine.clone();
+        move || engine.stop()
+    });
+    while engine.admit(1).is_ok() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let row = |i| Row {
+        task: "t".parse().unwrap(),
+        pixels: tiny.pixels(i),
+        pack: Arc::clone(&pack),
+        deadline: None,
+    };
+    let answers: Vec<_> = permits.into_iter().zip(0..).map(|(p, i)| engine.submit(row(i), p)).collect();
+    stopping.join().unwrap();
+    assert!(answers.into_iter().all(|answer| answer.blocking_recv().unwrap().is_ok()));
+    assert!(matches!(engine.admit(1), Err(Error::ShuttingDown)));
+}

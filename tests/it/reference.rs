@@ -1,0 +1,69 @@
+//! Imported checkpoints give PyTorch's numbers (scripts in `tests/fixtures/reference/`).
+
+use mimi_server::backbone::{BlockRange, SiteSet};
+use mimi_server::graph::{Plan, build, vit};
+use mimi_server::runtime::{Input, Program};
+
+use crate::support::{self, Fixture, TinyBackbone, assert_close};
+
+/// The bar for features of unit scale, absolute.
+const TOLERANCE: f32 = 1e-4;
+
+const FIXTURES: [&str; 13] = [
+    "vit_timm",
+    "vit_timm_mean",
+    "vit_timm_mean_norm_first",
+    "vit_timm_deit",
+    "vit_timm_deit3",
+    "vit_timm_clip",
+    "vit_timm_dinov2",
+    "vit_timm_dinov2_registers",
+    "vit_hf",
+    "vit_hf_deit",
+    "vit_hf_clip",
+    "vit_hf_dinov2",
+    "vit_hf_dinov2_registers",
+];
+
+fn program(tiny: &TinyBackbone, blocks: BlockRange) -> Program {
+    let graph = build(&tiny.config, &Plan { blocks, sites: SiteSet::EMPTY }).unwrap();
+    // The program keeps the store alive.
+    Program::compile(&support::runtime(), &tiny.store(), &graph).unwrap()
+}
+
+#[test]
+fn features_equal_timm_and_hugging_face() {
+    for name in FIXTURES {
+        let fixture = Fixture::named(name);
+        let Some(tiny) = std::panic::catch_unwind(|| TinyBackbone::from(name)).ok() else {
+            assert_eq!(name, "vit_hf_deit", "{name} must import");
+            continue;
+        };
+        let pixels = &fixture.tensors["input/pixels"];
+        let input = Input { name: vit::PIXELS, shape: &pixels.shape, data: &pixels.data };
+        let output = program(&tiny, tiny.config.blocks()).run(&[input]).unwrap().remove(0);
+        assert_close(name, &output.data, &fixture.tensors["expect/features"].data, TOLERANCE);
+    }
+}
+
+#[test]
+fn every_block_equals_timm_and_chained_halves_equal_the_whole() {
+    for name in ["vit_timm", "vit_hf_clip", "vit_hf_dinov2"] {
+        let fixture = Fixture::named(name);
+        let tiny = TinyBackbone::from(name);
+        let pixels = &fixture.tensors["input/pixels"];
+        let (mut shape, mut data) = (pixels.shape.clone(), pixels.data.clone());
+        for block in tiny.config.blocks().iter() {
+            let input = if block == 0 { vit::PIXELS } else { vit::HIDDEN };
+            let mut one = program(&tiny, BlockRange { start: block, end: block + 1 });
+            let output = one.run(&[Input { name: input, shape: &shape, data: &data }]).unwrap().remove(0);
+            let last = block + 1 == tiny.config.depth();
+            let key = if last { "expect/features".into() } else { format!("expect/block.{block}") };
+            assert_close(&format!("{name} {key}"), &output.data, &fixture.tensors[&key].data, TOLERANCE);
+            (shape, data) = (output.shape, output.data);
+        }
+        let input = Input { name: vit::PIXELS, shape: &pixels.shape, data: &pixels.data };
+        let whole = program(&tiny, tiny.config.blocks()).run(&[input]).unwrap().remove(0);
+        assert_eq!(whole.data, data, "{name}: chained blocks differ from the whole");
+    }
+}

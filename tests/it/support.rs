@@ -1,0 +1,210 @@
+//! What several test files share.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use mimi_server::backbone::import::{PreprocessingName, Request, import};
+use mimi_server::backbone::{Activation, BackboneConfig, Pool, Site};
+use mimi_server::image::Preprocessing;
+use mimi_server::pack::{self, Contents, Pack, Provenance, SelfTest};
+use mimi_server::runtime::{Device, Runtime, RuntimeOptions, WeightStore};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+/// Threads of every test's runtime: ONNX Runtime allows one setting a process.
+pub const THREADS: usize = 2;
+
+/// The runtime of the process.
+pub fn runtime() -> Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::open(&runtime_options()).unwrap()).clone()
+}
+
+pub fn runtime_options() -> RuntimeOptions {
+    let library = std::env::var("MIMI_ONNXRUNTIME").map(PathBuf::from);
+    let library =
+        library.unwrap_or_else(|_| repository().join("vendor/onnxruntime/libonnxruntime.so.1.31.1"));
+    RuntimeOptions { library, device: Device::Cpu, threads: THREADS }
+}
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn fixtures() -> PathBuf {
+    repository().join("tests/fixtures")
+}
+
+/// A fp32 or byte tensor of a fixture, as fp32.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    pub shape: Vec<usize>,
+    pub data: Vec<f32>,
+}
+
+/// A file of reference numbers.
+pub struct Fixture {
+    pub name: String,
+    pub metadata: BTreeMap<String, String>,
+    pub tensors: BTreeMap<String, Tensor>,
+}
+
+impl Fixture {
+    pub fn read(path: &Path) -> Self {
+        let bytes = std::fs::read(path).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let tensors = file.iter().map(|(name, view)| {
+            let data = match view.dtype() {
+                Dtype::F32 => {
+                    view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+                }
+                Dtype::U8 => view.data().iter().map(|&b| f32::from(b)).collect(),
+                other => panic!("{name} is {other:?}"),
+            };
+            (name.to_owned(), Tensor { shape: view.shape().to_vec(), data })
+        });
+        let tensors = tensors.collect();
+        Self { name: path.file_stem().unwrap().to_string_lossy().into_owned(), metadata, tensors }
+    }
+
+    pub fn named(name: &str) -> Self {
+        Self::read(&fixtures().join(format!("{name}.safetensors")))
+    }
+
+    pub fn json(&self, key: &str) -> Value {
+        serde_json::from_str(&self.metadata[key]).unwrap()
+    }
+
+    /// Tensors whose names begin with `prefix`, without it.
+    pub fn under(&self, prefix: &str) -> BTreeMap<String, Tensor> {
+        let strip = |(name, t): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), t.clone()));
+        self.tensors.iter().filter_map(strip).collect()
+    }
+
+    /// Imports the fixture's weights as a backbone into `dir`.
+    pub fn import(&self, dir: &Path) -> (BackboneConfig, PathBuf) {
+        let weights = dir.join(format!("{}.safetensors", self.name));
+        write_safetensors(&weights, &self.under("weights/"));
+        let config = self.json("config");
+        let number = |key: &str| config[key].as_u64().map(|n| n as usize);
+        let quick = config["activation"] == "quick_gelu";
+        let has_fc_norm = self.tensors.contains_key("weights/fc_norm.weight");
+        let request = Request {
+            weights,
+            name: self.name.replace('_', "-"),
+            out: dir.to_owned(),
+            image_size: number("image_size"),
+            heads: number("heads"),
+            activation: Some(if quick { Activation::QuickGelu } else { Activation::Gelu }),
+            pool: (config["pool"] == "mean" && !has_fc_norm).then_some(Pool::Mean),
+            layer_norm_eps: None,
+            preprocessing: Some(PreprocessingName::Clip),
+            overwrite: false,
+        };
+        let imported = import(&request).unwrap();
+        let folder = dir.join(&imported.name);
+        (imported, folder)
+    }
+}
+
+/// Writes fp32 tensors.
+pub fn write_safetensors(path: &Path, tensors: &BTreeMap<String, Tensor>) {
+    let bytes: BTreeMap<&str, Vec<u8>> = tensors
+        .iter()
+        .map(|(name, t)| (name.as_str(), t.data.iter().flat_map(|v| v.to_le_bytes()).collect()))
+        .collect();
+    let views = tensors.iter().map(|(name, t)| {
+        let view = safetensors::tensor::TensorView::new(Dtype::F32, t.shape.clone(), &bytes[name.as_str()]);
+        (name.as_str(), view.unwrap())
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// A tiny backbone in a folder that goes with it.
+pub struct TinyBackbone {
+    /// Keeps the folder.
+    _dir: tempfile::TempDir,
+    pub config: Arc<BackboneConfig>,
+    pub folder: PathBuf,
+}
+
+impl TinyBackbone {
+    /// Three blocks of width 48, 32 pixels a side: timm's own random weights.
+    pub fn new() -> Self {
+        Self::from("vit_timm")
+    }
+
+    pub fn from(fixture: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, folder) = Fixture::named(fixture).import(dir.path());
+        Self { _dir: dir, config: Arc::new(config), folder }
+    }
+
+    pub fn store(&self) -> Arc<WeightStore> {
+        Arc::new(WeightStore::open(&runtime(), &self.config, &self.folder, true).unwrap())
+    }
+
+    /// A pack with the given adapters, random but the same for the same seed.
+    pub fn contents(&self, seed: u64, widths: &[(Site, usize)], classes: usize) -> Contents {
+        let mut random = Random::new(seed);
+        let d = self.config.feature_width();
+        let adapters = widths.iter().map(|&(site, r)| {
+            let d = self.config.block_width(site.block);
+            (site, (r, random.floats(r * d, 0.2), random.floats(d * r, 0.2)))
+        });
+        Contents {
+            adapters: adapters.collect(),
+            head_weight: random.floats(classes * d, 0.3),
+            head_bias: random.floats(classes, 0.3),
+            labels: (0..classes).map(|c| format!("class-{c}")).collect(),
+            preprocessing: Preprocessing::clip(self.config.image_size() as u32),
+            self_test: SelfTest::default(),
+            tolerance: 1e-3,
+            provenance: Provenance::default(),
+        }
+    }
+
+    /// The same pack, written and read.
+    pub fn pack(&self, seed: u64, widths: &[(Site, usize)], classes: usize) -> Arc<Pack> {
+        let dir = tempfile::tempdir().unwrap();
+        let task = dir.path().join("task");
+        let folder = pack::write(&task, &self.contents(seed, widths, classes), &self.config).unwrap();
+        Arc::new(pack::read(&folder, &self.config).unwrap().0)
+    }
+
+    /// Random pixels of one image.
+    pub fn pixels(&self, seed: u64) -> Arc<[f32]> {
+        Random::new(seed).floats(self.config.input_shape(0).iter().product(), 1.0).into()
+    }
+}
+
+/// Seeded numbers.
+pub struct Random(ChaCha8Rng);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// Uniform in -scale..scale.
+    pub fn floats(&mut self, count: usize, scale: f32) -> Vec<f32> {
+        (0..count).map(|_| self.0.random_range(-scale..scale)).collect()
+    }
+}
+
+/// Asserts that two vectors agree within `tolerance`, absolute; says where they differ most.
+pub fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{what}: lengths differ");
+    let difference = |i: usize| (found[i] - expected[i]).abs();
+    let worst = (0..found.len()).max_by(|&a, &b| difference(a).total_cmp(&difference(b)));
+    if let Some(i) = worst {
+        let (f, e) = (found[i], expected[i]);
+        assert!(difference(i) <= tolerance, "{what}: at {i} found {f}, expected {e}, tolerance {tolerance}");
+    }
+}
