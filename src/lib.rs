@@ -16,7 +16,8 @@
 //! | `catalog` | which version of which task is live; resident packs | the pure modules |
 //! | `reload` | new versions: read, check, compile, warm, publish | `engine`, `catalog` and below |
 //! | `http` | routes, bodies, the one table of errors | `reload` and below |
-//! | `serve` | composition root of serving | everything above |
+//! | `serve` | composition root of serving | `http` and below |
+//! | `train` | the offline trainer: dataset, features, heads, evaluation | `engine` and below |
 //!
 //! The binary adds `cli` (what was typed, the only reader of the environment) and `commands` (one file a
 //! subcommand).
@@ -54,3 +55,4 @@ pub mod reload;
 
 pub mod http;
 pub mod serve;
+pub mod train;

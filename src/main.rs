@@ -27,6 +27,8 @@ fn run(command: &Command) -> Result<()> {
         Command::Serve(args) => commands::serve::run(args),
         Command::ImportBackbone(args) => commands::import_backbone::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
+        Command::TrainTask(args) => commands::train_task::run(args),
+        Command::Eval(args) => commands::eval::run(args),
         Command::Health(args) => commands::health::run(args),
     }
 }

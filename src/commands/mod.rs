@@ -1,6 +1,8 @@
 //! Subcommands, one a file.
 
+pub mod eval;
 pub mod health;
 pub mod import_backbone;
 pub mod inspect;
 pub mod serve;
+pub mod train_task;

@@ -1,0 +1,48 @@
+//! `server eval`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use mimi_server::backbone::BackboneConfig;
+use mimi_server::engine::{Engine, EngineOptions, Parts};
+use mimi_server::metrics::Metrics;
+use mimi_server::pack;
+use mimi_server::runtime::{Runtime, WeightStore};
+use mimi_server::train::{Dataset, evaluate};
+
+use crate::cli::EvalArgs;
+
+/// Measures a pack on a labelled folder, through the engine that serves it.
+pub fn run(args: &EvalArgs) -> Result<()> {
+    let folder = args.runtime.backbone_folder();
+    let config = Arc::new(BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?);
+    let (pack, _) = pack::read(&args.pack, &config)?;
+    let data = Dataset::open_as(&args.data, &pack.manifest.labels)?;
+    let runtime = Runtime::open(&args.runtime.options())?;
+    let store = WeightStore::open(&runtime, &config, &folder, !args.runtime.no_prepack)?;
+    let parts = Parts { runtime, store: Arc::new(store), config, metrics: Arc::new(Metrics::new()?) };
+    let options = EngineOptions {
+        max_batch: 8,
+        max_wait: Duration::ZERO,
+        queue_limit: 64,
+        workers: 1,
+        max_programs: 1,
+    };
+    let engine = Engine::start(parts, &options)?;
+    // A program for exactly this pack's sites, as the server would have.
+    engine.prepare(pack.sites).blocking_recv()??;
+    let pack = Arc::new(pack);
+    let result = evaluate(&engine, &"eval".parse()?, &pack, &data.images)?;
+    for (path, reason) in &result.unreadable {
+        println!("unreadable: {}: {reason}", path.display());
+    }
+    println!("accuracy {:.4} ({} of {} images)", result.accuracy(), result.right, result.total);
+    println!("{:<24} {:>6} {:>8}", "class", "images", "recall");
+    for (label, row) in pack.manifest.labels.iter().zip(result.confusion.iter().enumerate()) {
+        let (class, row) = row;
+        let images: usize = row.iter().sum();
+        println!("{label:<24} {images:>6} {:>8.4}", row[class] as f64 / images.max(1) as f64);
+    }
+    Ok(())
+}

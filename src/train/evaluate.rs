@@ -1,0 +1,73 @@
+//! Measuring a pack on labelled images, through the engine that serves it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+
+use super::dataset::Image;
+use crate::engine::{Engine, Row};
+use crate::image::{self, Limits};
+use crate::pack::{Pack, TaskId};
+
+/// Images decoded and queued at once.
+const CHUNK: usize = 16;
+
+/// What a pack scored.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Images whose likeliest class was theirs.
+    pub right: usize,
+    /// Images that could be read.
+    pub total: usize,
+    /// `[true class][predicted class]`.
+    pub confusion: Vec<Vec<usize>>,
+    /// Files that could not be read, with the reason.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+impl Evaluation {
+    /// Share of images classified rightly, 0 to 1.
+    pub fn accuracy(&self) -> f64 {
+        self.right as f64 / self.total.max(1) as f64
+    }
+}
+
+/// Classifies `images` under `pack`.
+///
+/// # Errors
+/// When a run fails.
+pub fn evaluate(engine: &Engine, task: &TaskId, pack: &Arc<Pack>, images: &[Image]) -> Result<Evaluation> {
+    let classes = pack.manifest.labels.len();
+    let mut result =
+        Evaluation { right: 0, total: 0, confusion: vec![vec![0; classes]; classes], unreadable: Vec::new() };
+    for chunk in images.chunks(CHUNK) {
+        let decoded: Vec<_> = chunk.par_iter().map(|image| pixels(image, pack)).collect();
+        let permits = engine.admit(chunk.len())?;
+        let mut waiting = Vec::new();
+        for ((image, decoded), permit) in chunk.iter().zip(decoded).zip(permits) {
+            match decoded {
+                Ok(pixels) => {
+                    let row = Row { task: task.clone(), pixels, pack: Arc::clone(pack), deadline: None };
+                    waiting.push((image, engine.submit(row, permit)));
+                }
+                Err(reason) => result.unreadable.push((image.path.clone(), format!("{reason:#}"))),
+            }
+        }
+        for (image, answer) in waiting {
+            let logits = answer.blocking_recv().context("the engine stopped")??.logits;
+            let likeliest = (0..classes).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a)));
+            let predicted = likeliest.context("the pack has no class")?;
+            result.confusion[image.class][predicted] += 1;
+            result.right += usize::from(predicted == image.class);
+            result.total += 1;
+        }
+    }
+    Ok(result)
+}
+
+fn pixels(image: &Image, pack: &Pack) -> Result<Arc<[f32]>> {
+    let bytes = std::fs::read(&image.path)?;
+    Ok(pack.manifest.preprocessing.apply(&image::decode(&bytes, &Limits::default())?)?.into())
+}
