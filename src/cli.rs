@@ -22,7 +22,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Log filter, e.g. `info`, `mimi_server=debug,onnxruntime=info`.
-    #[arg(long, env = "MIMI_LOG", default_value = "info", global = true)]
+    #[arg(long, env = "MIMI_LOG", default_value = "info,ort=warn", global = true)]
     pub log: String,
     /// Write the log as one JSON object a line.
     #[arg(long, env = "MIMI_LOG_JSON", global = true)]

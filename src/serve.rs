@@ -44,52 +44,102 @@ pub struct Config {
 /// # Errors
 /// When a part cannot be built, or the listener fails.
 pub async fn run(config: Config, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
-    let server = build(config).await?;
+    let server = Server::build(config).await?;
     let address = listener.local_addr()?;
     tracing::info!(%address, tasks = server.catalog.published(), "ready");
     let watcher = tokio::spawn({
         let (reloader, poll) = (Arc::clone(&server.reloader), server.config.poll);
         async move { reloader.watch(poll).await }
     });
-    let ended = serve(&server, listener, shutdown).await;
+    let ended = server.serve(listener, shutdown).await;
     watcher.abort();
-    let engine = server.engine.clone();
-    // Waits for the rows already admitted.
-    tokio::task::spawn_blocking(move || engine.stop()).await?;
+    server.stop().await?;
     tracing::info!("ended");
     ended
 }
 
 /// The parts of a running server.
-struct Server {
+pub struct Server {
     config: Config,
     state: AppState,
     engine: Engine,
     catalog: Arc<Catalog>,
     reloader: Arc<Reloader>,
+    metrics: Arc<Metrics>,
 }
 
-async fn build(config: Config) -> Result<Server> {
-    let metrics = Arc::new(Metrics::new()?);
-    let engine = {
-        let (config, metrics) = (config.clone(), Arc::clone(&metrics));
-        tokio::task::spawn_blocking(move || start_engine(&config, metrics)).await??
-    };
-    let backbone = Arc::clone(engine.config());
-    let adapters = config.adapters.clone();
-    let catalog = Arc::new(Catalog::new(adapters, backbone, config.pack_memory, Arc::clone(&metrics)));
-    let codes = Code::ALL.iter().map(|code| code.as_str()).collect();
-    let reloader = Reloader::new(Arc::clone(&catalog), engine.clone(), Arc::clone(&metrics), codes);
-    let reloader = Arc::new(reloader);
-    reloader.list().await.with_context(|| format!("folder of packs {}", config.adapters.display()))?;
-    let services = Services {
-        engine: engine.clone(),
-        catalog: Arc::clone(&catalog),
-        reloader: Arc::clone(&reloader),
-        metrics,
-    };
-    let state = AppState::new(services, config.http.clone());
-    Ok(Server { config, state, engine, catalog, reloader })
+impl Server {
+    /// Builds every part: the backbone becomes resident, the tasks are listed.
+    ///
+    /// # Errors
+    /// When a part cannot be built.
+    pub async fn build(config: Config) -> Result<Self> {
+        let metrics = Arc::new(Metrics::new()?);
+        let engine = {
+            let (config, metrics) = (config.clone(), Arc::clone(&metrics));
+            tokio::task::spawn_blocking(move || start_engine(&config, metrics)).await??
+        };
+        let (adapters, backbone) = (config.adapters.clone(), Arc::clone(engine.config()));
+        let catalog = Catalog::new(adapters, backbone, config.pack_memory, Arc::clone(&metrics));
+        let catalog = Arc::new(catalog);
+        let codes = Code::ALL.iter().map(|code| code.as_str()).collect();
+        let reloader = Reloader::new(Arc::clone(&catalog), engine.clone(), Arc::clone(&metrics), codes);
+        let reloader = Arc::new(reloader);
+        reloader.list().await.with_context(|| format!("folder of packs {}", config.adapters.display()))?;
+        let services = Services {
+            engine: engine.clone(),
+            catalog: Arc::clone(&catalog),
+            reloader: Arc::clone(&reloader),
+            metrics: Arc::clone(&metrics),
+        };
+        let state = AppState::new(services, config.http.clone());
+        Ok(Self { config, state, engine, catalog, reloader, metrics })
+    }
+
+    /// The service, without a socket.
+    pub fn app(&self) -> axum::Router {
+        http::app(self.state.clone())
+    }
+
+    /// What publishes new versions.
+    pub fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Ends the engine once the rows already admitted are served.
+    ///
+    /// # Errors
+    /// When the blocking pool is gone.
+    pub async fn stop(&self) -> Result<()> {
+        let engine = self.engine.clone();
+        Ok(tokio::task::spawn_blocking(move || engine.stop()).await?)
+    }
+
+    async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let (ending, ended) = tokio::sync::oneshot::channel::<()>();
+        let service = axum::serve(listener, self.app()).with_graceful_shutdown(async {
+            // A dropped sender ends the service just as well.
+            let _ = ended.await;
+        });
+        let service = tokio::spawn(async move { service.await });
+        shutdown.await;
+        tracing::info!("ending: answering what was accepted");
+        self.state.set_ready(false);
+        let _ = ending.send(());
+        match tokio::time::timeout(self.config.exit_timeout, service).await {
+            Ok(ended) => Ok(ended??),
+            Err(_) => {
+                let seconds = self.config.exit_timeout.as_secs();
+                tracing::warn!(seconds, "requests were still open at the exit timeout");
+                Ok(())
+            }
+        }
+    }
 }
 
 fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Engine> {
@@ -104,26 +154,4 @@ fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Engine> {
     let engine = Engine::start(parts, &config.engine)?;
     tracing::info!(backbone = name, %device, threads = config.runtime.threads, options = ?config.engine, "resident");
     Ok(engine)
-}
-
-async fn serve(server: &Server, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
-    let (ending, ended) = tokio::sync::oneshot::channel::<()>();
-    let app = http::app(server.state.clone());
-    let service = axum::serve(listener, app).with_graceful_shutdown(async {
-        // A dropped sender ends the service just as well.
-        let _ = ended.await;
-    });
-    let service = tokio::spawn(async move { service.await });
-    shutdown.await;
-    tracing::info!("ending: answering what was accepted");
-    server.state.set_ready(false);
-    let _ = ending.send(());
-    match tokio::time::timeout(server.config.exit_timeout, service).await {
-        Ok(ended) => Ok(ended??),
-        Err(_) => {
-            let seconds = server.config.exit_timeout.as_secs();
-            tracing::warn!(seconds, "requests were still open at the exit timeout");
-            Ok(())
-        }
-    }
 }

@@ -56,7 +56,7 @@ pub fn show(what: &str, done: usize, count: usize, rate: f64) {
     if err.is_terminal() {
         let end = if done == count { "\n" } else { "" };
         let _ = write!(err, "\r{line:<70}{end}");
-    } else if done == count || done % 400 < 8 {
+    } else if done == count || done.is_multiple_of(48) {
         let _ = writeln!(err, "{line}");
     }
 }

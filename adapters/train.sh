@@ -1,0 +1,11 @@
+#!/bin/sh
+# Trains the committed packs. Each run writes the next version; a running server publishes it by itself.
+set -eu
+train() {
+    name=$1
+    shift
+    target/release/server train-task --task "$name" \
+        --data "assets/datasets/$name/train" --validation "assets/datasets/$name/test" "$@"
+}
+train openclipart --description "openclipart, twelve subjects (adapters/datasets.py openclipart)"
+train fashion-mnist --description "Fashion-MNIST, first 200 of each class (adapters/datasets.py fashion-mnist)"
