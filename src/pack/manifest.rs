@@ -113,7 +113,9 @@ impl Manifest {
         if self.precision != "fp32" {
             return Err(Error::field("precision", &self.precision, "this server runs fp32"));
         }
-        let invalid = |e: crate::image::Error| Error::field("preprocessing", "", e.to_string());
+        let invalid = |e: crate::image::Error| {
+            Error::field("preprocessing", self.preprocessing.image_size, e.to_string())
+        };
         self.preprocessing.validate().map_err(invalid)?;
         let side = self.preprocessing.image_size;
         if side as usize != backbone.image_size() {

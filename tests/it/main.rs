@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+/// A whole server over the tiny backbone.
+mod server;
 /// A tiny backbone, packs made in code, a runtime, fixtures.
 mod support;
 
@@ -9,5 +11,11 @@ mod support;
 mod architecture;
 /// Mixed batches equal rows alone; covering programs equal exact ones.
 mod batching;
+/// Requests and their answers, bad ones too.
+mod classify;
+/// Series, their names and their bounds.
+mod metrics;
 /// Imported checkpoints give PyTorch's numbers.
 mod reference;
+/// New versions: wholly old or wholly new, and never broken.
+mod reload;

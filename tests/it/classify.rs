@@ -1,0 +1,362 @@
+//! Requests and their answers: every form of body, every row of the table of errors.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+use crate::server::{World, classify, get, image, post, send};
+
+const BOUNDARY: &str = "multipart/form-data; boundary=cut";
+
+fn part(name: &str, content: &[u8]) -> Vec<u8> {
+    let head = format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f\"\r\n\r\n");
+    [head.as_bytes(), content, b"\r\n"].concat()
+}
+
+fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
+    let parts: Vec<u8> = parts.iter().flat_map(|(name, content)| part(name, content)).collect();
+    [parts, b"--cut--\r\n".to_vec()].concat()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(bytes)
+}
+
+/// A world with the tasks `one` (prefers class 1) and `two` (prefers class 2).
+fn world() -> World {
+    let world = World::new();
+    world.publish("one", &world.contents(1, 1));
+    world.publish("two", &world.contents(2, 2));
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_form_of_body_gives_the_same_answer() {
+    let world = world();
+    let app = world.server().await.app();
+    let picture = image("rgb.png");
+    let raw = classify(&app, "one", picture.clone()).await;
+    assert_eq!(raw.status, StatusCode::OK, "{}", raw.text());
+    let expected = raw.json();
+    assert_eq!((expected["task"].as_str(), expected["version"].as_u64()), (Some("one"), Some(1)));
+    assert_eq!(expected["predictions"][0]["label"], "class-1");
+    assert_eq!(expected["predictions"].as_array().unwrap().len(), 4, "four classes, of five asked for");
+    for header in ["x-mimi-decode-us", "x-mimi-queue-us", "x-mimi-run-us", "x-mimi-flops", "server-timing"] {
+        assert!(raw.headers.contains_key(header), "{header}");
+    }
+    let path = "/v1/tasks/one/classify";
+    let json = json!({"image": base64(&picture)}).to_string();
+    let url = json!({"image": format!("data:image/png;base64,{}", base64(&picture))}).to_string();
+    for (kind, body) in [
+        ("image/png", picture.clone()),
+        ("application/json", json.into_bytes()),
+        ("application/json; charset=utf-8", url.into_bytes()),
+        (BOUNDARY, form(&[("image", &picture)])),
+        (BOUNDARY, form(&[("file", &picture)])),
+    ] {
+        let answer = post(&app, path, kind, body).await;
+        assert_eq!(answer.json(), expected, "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_answers_in_order_and_as_its_images_alone() {
+    let world = world();
+    let app = world.server().await.app();
+    let pictures: Vec<_> = ["rgb.png", "grey.jpg", "lossy.webp"].map(image).into();
+    let encoded: Vec<_> = pictures.iter().map(|p| base64(p)).collect();
+    let body = json!({"images": encoded, "top_k": 2}).to_string();
+    let batch = post(&app, "/v1/tasks/two/classify", "application/json", body).await.json();
+    let results = batch["results"].as_array().unwrap();
+    assert_eq!(results.len(), 3);
+    let many =
+        form(&[("image", &pictures[0]), ("image", &pictures[1]), ("image", &pictures[2]), ("top_k", b"2")]);
+    let multipart = post(&app, "/v1/tasks/two/classify", BOUNDARY, many).await.json();
+    for (i, picture) in pictures.iter().enumerate() {
+        let path = "/v1/tasks/two/classify?top_k=2";
+        let alone = post(&app, path, "image/any", picture.clone()).await.json();
+        assert_close_predictions(&results[i]["predictions"], &alone["predictions"]);
+        assert_close_predictions(&multipart["results"][i]["predictions"], &alone["predictions"]);
+    }
+}
+
+fn assert_close_predictions(a: &Value, b: &Value) {
+    let (a, b) = (a.as_array().unwrap(), b.as_array().unwrap());
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(b) {
+        assert_eq!(a["label"], b["label"]);
+        assert!((a["score"].as_f64().unwrap() - b["score"].as_f64().unwrap()).abs() < 1e-5);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_image_under_many_tasks_equals_separate_requests() {
+    let world = world();
+    let app = world.server().await.app();
+    let picture = image("rgb.png");
+    let body = json!({"tasks": ["two", "missing", "one"], "image": base64(&picture)}).to_string();
+    let answer = post(&app, "/v1/classify", "application/json", body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let results = answer.json()["results"].clone();
+    for (i, task) in [(0, "two"), (2, "one")] {
+        let alone = classify(&app, task, picture.clone()).await.json();
+        assert_eq!(results[i]["task"], task);
+        assert_close_predictions(&results[i]["predictions"], &alone["predictions"]);
+    }
+    assert_eq!((&results[1]["task"], &results[1]["code"]), (&json!("missing"), &json!("task_not_found")));
+    let multipart = form(&[("image", &picture), ("tasks", b"two, one")]);
+    let answer = post(&app, "/v1/classify", BOUNDARY, multipart).await.json();
+    assert_eq!(answer["results"][0]["predictions"][0]["label"], "class-2");
+    assert_eq!(answer["results"][1]["predictions"][0]["label"], "class-1");
+}
+
+/// A PNG header that declares a size, with its checksum, and the beginning of its data.
+fn png_of_size(width: u32, height: u32) -> Vec<u8> {
+    let mut chunk = b"IHDR".to_vec();
+    chunk.extend([width.to_be_bytes(), height.to_be_bytes()].concat());
+    chunk.extend([8, 2, 0, 0, 0]);
+    let crc = chunk.iter().fold(!0u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |c, _| if c & 1 == 1 { (c >> 1) ^ 0xEDB8_8320 } else { c >> 1 })
+    });
+    let signature = b"\x89PNG\r\n\x1a\n".to_vec();
+    let data = b"\0\0\0\x40IDAT\x78\x9c\0\0\0\0".to_vec();
+    [signature, 13u32.to_be_bytes().to_vec(), chunk, (!crc).to_be_bytes().to_vec(), data].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests_get_their_status_and_harm_nobody() {
+    let world = world();
+    let app = world.server().await.app();
+    let (png, jpg) = (image("rgb.png"), image("baseline_420.jpg"));
+    let ok = base64(&png);
+    let one = "/v1/tasks/one/classify";
+    let long_id = format!("/v1/tasks/{}/classify", "x".repeat(65));
+    let raw = "application/octet-stream";
+    let js = "application/json";
+    let text = |value: Value| value.to_string().into_bytes();
+    let cases: Vec<(&str, &str, &str, Vec<u8>, u16, &str)> = vec![
+        ("unknown task", "/v1/tasks/nobody/classify", raw, png.clone(), 404, "task_not_found"),
+        ("upper case id", "/v1/tasks/ONE/classify", raw, png.clone(), 404, "task_not_found"),
+        ("dots as id", "/v1/tasks/../classify", raw, png.clone(), 404, "task_not_found"),
+        ("encoded path trick", "/v1/tasks/..%2F..%2Fetc/classify", raw, png.clone(), 404, "task_not_found"),
+        ("encoded nul", "/v1/tasks/one%00/classify", raw, png.clone(), 404, "task_not_found"),
+        ("backslashes", "/v1/tasks/..%5Cone/classify", raw, png.clone(), 404, "task_not_found"),
+        ("hidden name", "/v1/tasks/.one/classify", raw, png.clone(), 404, "task_not_found"),
+        ("long id", &long_id, raw, png.clone(), 404, "task_not_found"),
+        ("no such route", "/v2/nothing", raw, png.clone(), 404, "not_found"),
+        ("empty body", one, raw, vec![], 422, "invalid_image"),
+        ("text", one, raw, b"hello".to_vec(), 415, "unsupported_media_type"),
+        ("html", one, raw, b"<html><body></body></html>".to_vec(), 415, "unsupported_media_type"),
+        (
+            "svg",
+            one,
+            raw,
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>".to_vec(),
+            415,
+            "unsupported_media_type",
+        ),
+        ("pdf", one, raw, b"%PDF-1.7 nothing".to_vec(), 415, "unsupported_media_type"),
+        ("zeros", one, raw, vec![0; 1000], 415, "unsupported_media_type"),
+        ("half a png", one, raw, png[..png.len() / 2].to_vec(), 422, "invalid_image"),
+        ("png signature", one, raw, png[..8].to_vec(), 422, "invalid_image"),
+        ("half a jpeg", one, raw, jpg[..jpg.len() / 2].to_vec(), 422, "invalid_image"),
+        ("jpeg head", one, raw, jpg[..20].to_vec(), 422, "invalid_image"),
+        ("half a webp", one, raw, image("lossy.webp")[..60].to_vec(), 422, "invalid_image"),
+        ("half a bmp", one, raw, image("rgb.bmp")[..60].to_vec(), 422, "invalid_image"),
+        ("png bomb", one, raw, png_of_size(100_000, 100_000), 413, "image_too_large"),
+        ("png of the largest size", one, raw, png_of_size(0x7fff_ffff, 0x7fff_ffff), 413, "image_too_large"),
+        ("wide png bomb", one, raw, png_of_size(2_000_001, 1), 413, "image_too_large"),
+        ("png without pixels", one, raw, png_of_size(0, 10), 422, "invalid_image"),
+        ("oversize body", one, raw, vec![7; (1 << 20) + 1], 413, "image_too_large"),
+        ("top_k 0", "/v1/tasks/one/classify?top_k=0", raw, png.clone(), 400, "invalid_request"),
+        ("top_k word", "/v1/tasks/one/classify?top_k=all", raw, png.clone(), 400, "invalid_request"),
+        ("top_k negative", "/v1/tasks/one/classify?top_k=-1", raw, png.clone(), 400, "invalid_request"),
+        ("not JSON", one, js, b"{".to_vec(), 400, "invalid_request"),
+        ("JSON without image", one, js, b"{}".to_vec(), 400, "invalid_request"),
+        ("JSON of another type", one, js, b"[1]".to_vec(), 400, "invalid_request"),
+        (
+            "both image and images",
+            one,
+            js,
+            text(json!({"image": ok, "images": [ok]})),
+            400,
+            "invalid_request",
+        ),
+        ("no images", one, js, text(json!({"images": []})), 400, "invalid_request"),
+        ("too many images", one, js, text(json!({"images": vec![&ok; 9]})), 400, "invalid_request"),
+        ("image as number", one, js, text(json!({"image": 7})), 400, "invalid_request"),
+        ("not base64", one, js, text(json!({"image": "%%%"})), 400, "invalid_request"),
+        ("base64 of text", one, js, text(json!({"image": base64(b"hello")})), 415, "unsupported_media_type"),
+        ("unknown field", one, js, text(json!({"image": ok, "topk": 1})), 400, "invalid_request"),
+        ("body top_k 0", one, js, text(json!({"image": ok, "top_k": 0})), 400, "invalid_request"),
+        (
+            "tasks in the wrong place",
+            one,
+            js,
+            text(json!({"image": ok, "tasks": ["two"]})),
+            400,
+            "invalid_request",
+        ),
+        (
+            "one bad image of two",
+            one,
+            js,
+            text(json!({"images": [ok, base64(b"no")]})),
+            415,
+            "unsupported_media_type",
+        ),
+        ("multipart without boundary", one, "multipart/form-data", png.clone(), 400, "invalid_request"),
+        ("multipart cut short", one, BOUNDARY, part("image", &png)[..100].to_vec(), 400, "invalid_request"),
+        ("multipart without image", one, BOUNDARY, form(&[("top_k", b"1")]), 400, "invalid_request"),
+        ("multipart unknown field", one, BOUNDARY, form(&[("picture", &png)]), 400, "invalid_request"),
+        ("multipart oversize", one, BOUNDARY, form(&[("image", &vec![7; 1 << 20])]), 413, "image_too_large"),
+        (
+            "many: no tasks",
+            "/v1/classify",
+            js,
+            text(json!({"image": ok, "tasks": []})),
+            400,
+            "invalid_request",
+        ),
+        (
+            "many: a task twice",
+            "/v1/classify",
+            js,
+            text(json!({"image": ok, "tasks": ["one", "one"]})),
+            400,
+            "invalid_request",
+        ),
+        (
+            "many: two images",
+            "/v1/classify",
+            js,
+            text(json!({"images": [ok, ok], "tasks": ["one"]})),
+            400,
+            "invalid_request",
+        ),
+        (
+            "many: too many tasks",
+            "/v1/classify",
+            js,
+            text(json!({"image": ok, "tasks": (0..9).map(|i| format!("t{i}")).collect::<Vec<_>>()})),
+            400,
+            "invalid_request",
+        ),
+        (
+            "many: bad image",
+            "/v1/classify",
+            js,
+            text(json!({"image": base64(b"no"), "tasks": ["one"]})),
+            415,
+            "unsupported_media_type",
+        ),
+    ];
+    assert!(cases.len() >= 40);
+    let before = classify(&app, "two", png.clone()).await.json();
+    for (what, path, kind, body, status, code) in cases {
+        let answer = post(&app, path, kind, body).await;
+        let found = (answer.status.as_u16(), answer.code());
+        assert_eq!(found, (status, code.to_owned()), "{what}: {}", answer.text());
+        assert!(!answer.json()["error"].as_str().unwrap().is_empty(), "{what} has no words");
+    }
+    // Nothing leaked: all 64 places are free again, and the other tenant's answer is what it was.
+    let after = classify(&app, "two", png.clone()).await.json();
+    assert_eq!(before, after);
+    let wrong = send(&app, Request::delete(one).body(Body::empty()).unwrap()).await;
+    assert_eq!((wrong.status.as_u16(), wrong.code()), (405, "method_not_allowed".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deadlines_are_kept_and_checked() {
+    let world = world();
+    let app = world.server().await.app();
+    for (value, status, code) in [
+        ("0", 503, "deadline_exceeded"),
+        ("soon", 400, "invalid_request"),
+        ("-1", 400, "invalid_request"),
+        ("600001", 400, "invalid_request"),
+        ("10000", 200, ""),
+    ] {
+        let request = Request::post("/v1/tasks/one/classify").header("x-mimi-timeout-ms", value);
+        let answer = send(&app, request.body(image("rgb.png").into()).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{value}");
+        if status == 503 {
+            assert_eq!(answer.headers["retry-after"], "1");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_live_in_one_process() {
+    let (a, b) = (world(), world());
+    b.publish("only-b", &b.contents(7, 3));
+    let (a, b) = (a.server().await, b.server().await);
+    assert_eq!(classify(&a.app(), "only-b", image("rgb.png")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(classify(&b.app(), "only-b", image("rgb.png")).await.status, StatusCode::OK);
+    a.stop().await.unwrap();
+    let refused = classify(&a.app(), "one", image("rgb.png")).await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (503, "shutting_down".to_owned()));
+    assert_eq!(classify(&b.app(), "one", image("rgb.png")).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overload_is_answered_429_with_retry_after() {
+    let world = world();
+    let mut config = world.config();
+    config.engine.queue_limit = 2;
+    let server = mimi_server::serve::Server::build(config).await.unwrap();
+    let app = server.app();
+    let encoded = base64(&image("rgb.png"));
+    let body = json!({"images": vec![&encoded; 3]}).to_string();
+    let answer = post(&app, "/v1/tasks/one/classify", "application/json", body).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (429, "overloaded".to_owned()));
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(classify(&app, "one", image("rgb.png")).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_are_listed_in_pages_and_shown() {
+    let world = world();
+    for i in 0..5 {
+        world.publish(&format!("page-{i}"), &world.contents(i, 0));
+    }
+    let app = world.server().await.app();
+    let mut names = Vec::new();
+    let mut path = "/v1/tasks?limit=3".to_owned();
+    loop {
+        let page = get(&app, &path).await.json();
+        names
+            .extend(page["tasks"].as_array().unwrap().iter().map(|t| t["task"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/tasks?limit=3&after={next}");
+    }
+    assert_eq!(names, ["one", "page-0", "page-1", "page-2", "page-3", "page-4", "two"]);
+    let shown = get(&app, "/v1/tasks/one").await.json();
+    assert_eq!((&shown["version"], &shown["resident"]), (&json!(1), &json!(false)));
+    assert_eq!(shown["manifest"]["labels"].as_array().unwrap().len(), 4);
+    assert_eq!(shown["manifest"]["adapter_widths"]["blocks.1.attn"], 4);
+    classify(&app, "one", image("rgb.png")).await;
+    assert_eq!(get(&app, "/v1/tasks/one").await.json()["resident"], true);
+    for (path, status) in [("/v1/tasks/none", 404), ("/v1/tasks?limit=0", 400), ("/v1/tasks?after=A", 400)] {
+        assert_eq!(get(&app, path).await.status.as_u16(), status, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_description_answer() {
+    let world = world();
+    let app = world.server().await.app();
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(get(&app, path).await.json()["status"], "ok", "{path}");
+    }
+    let document = get(&app, "/api-doc/openapi.json").await.json();
+    let classify = &document["paths"]["/v1/tasks/{task}/classify"]["post"]["responses"];
+    for status in ["200", "400", "404", "413", "415", "422", "429", "500", "503"] {
+        assert!(classify[status].is_object(), "{status} is not described");
+    }
+    let page = get(&app, "/docs/").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.text().contains("swagger"), "{}", page.text());
+}
