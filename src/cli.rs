@@ -42,6 +42,8 @@ pub enum Command {
     TrainTask(Box<TrainArgs>),
     /// Measure a pack on a folder of labelled images.
     Eval(Box<EvalArgs>),
+    /// Measure this machine: the bare program, batches through the engine, memory.
+    Bench(BenchArgs),
     /// Ask a running server for its health; exits with 0 when it is ready.
     Health(HealthArgs),
 }
@@ -360,6 +362,25 @@ pub struct EvalArgs {
     /// Labelled images: one folder a class, named as the pack's labels.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+}
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Rows in a batch.
+    #[arg(long, default_value_t = 8)]
+    pub batch: usize,
+    /// Adapter width at every site.
+    #[arg(long, default_value_t = 8)]
+    pub width: usize,
+    /// Rounds; figures are medians over these.
+    #[arg(long, default_value_t = 9)]
+    pub rounds: usize,
+    /// Measure the memory of programs and packs too.
+    #[arg(long)]
+    pub memory: bool,
 }
 
 /// Options of `health`.

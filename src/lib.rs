@@ -18,6 +18,7 @@
 //! | `http` | routes, bodies, the one table of errors | `reload` and below |
 //! | `serve` | composition root of serving | `http` and below |
 //! | `train` | the offline trainer: dataset, features, heads, evaluation | `engine` and below |
+//! | `bench` | what this machine does: programs, batches, memory | `engine` and below |
 //!
 //! The binary adds `cli` (what was typed, the only reader of the environment) and `commands` (one file a
 //! subcommand).
@@ -53,6 +54,7 @@ pub mod catalog;
 pub mod engine;
 pub mod reload;
 
+pub mod bench;
 pub mod http;
 pub mod serve;
 pub mod train;

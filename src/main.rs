@@ -29,6 +29,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Inspect(args) => commands::inspect::run(args),
         Command::TrainTask(args) => commands::train_task::run(args),
         Command::Eval(args) => commands::eval::run(args),
+        Command::Bench(args) => commands::bench::run(args),
         Command::Health(args) => commands::health::run(args),
     }
 }

@@ -1,5 +1,6 @@
 //! Subcommands, one a file.
 
+pub mod bench;
 pub mod eval;
 pub mod health;
 pub mod import_backbone;

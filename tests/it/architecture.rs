@@ -12,7 +12,7 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["engine", "catalog"], false),
     (&["reload"], false),
     (&["http"], false),
-    (&["serve", "train"], false),
+    (&["serve", "train", "bench"], false),
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

@@ -125,6 +125,8 @@ fn png_of_size(width: u32, height: u32) -> Vec<u8> {
     [signature, 13u32.to_be_bytes().to_vec(), chunk, (!crc).to_be_bytes().to_vec(), data].concat()
 }
 
+type Case<'a> = (&'a str, &'a str, &'a str, Vec<u8>, u16, &'a str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_get_their_status_and_harm_nobody() {
     let world = world();
@@ -136,7 +138,8 @@ async fn bad_requests_get_their_status_and_harm_nobody() {
     let raw = "application/octet-stream";
     let js = "application/json";
     let text = |value: Value| value.to_string().into_bytes();
-    let cases: Vec<(&str, &str, &str, Vec<u8>, u16, &str)> = vec![
+    // What is wrong, path, content type, body; then status and code.
+    let cases: Vec<Case<'_>> = vec![
         ("unknown task", "/v1/tasks/nobody/classify", raw, png.clone(), 404, "task_not_found"),
         ("upper case id", "/v1/tasks/ONE/classify", raw, png.clone(), 404, "task_not_found"),
         ("dots as id", "/v1/tasks/../classify", raw, png.clone(), 404, "task_not_found"),

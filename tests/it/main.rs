@@ -15,6 +15,10 @@ mod batching;
 mod classify;
 /// Series, their names and their bounds.
 mod metrics;
+/// Any bytes as a pack: an error, never a panic.
+mod packs;
+/// The real backbones, where they can be fetched.
+mod real;
 /// Imported checkpoints give PyTorch's numbers.
 mod reference;
 /// New versions: wholly old or wholly new, and never broken.

@@ -98,8 +98,11 @@ async fn the_watcher_publishes_new_tasks_and_versions_and_unpublishes_removed_on
     watcher.abort();
 }
 
-/// Ways to break a pack on disk, each with words its reason must hold.
-fn breakages() -> Vec<(&'static str, fn(&Path), &'static str)> {
+/// What is broken, how, and words that the reason must hold.
+type Breakage = (&'static str, fn(&Path), &'static str);
+
+/// Ways to break a pack on disk.
+fn breakages() -> Vec<Breakage> {
     fn edit(dir: &Path, change: impl FnOnce(&mut Value)) {
         let path = dir.join(CONFIG_FILE);
         let mut json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();

@@ -1,0 +1,54 @@
+//! `server bench`.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use mimi_server::backbone::BackboneConfig;
+use mimi_server::bench::{Bench, Options};
+use mimi_server::runtime::{Runtime, WeightStore};
+
+use crate::cli::BenchArgs;
+
+/// Programs whose memory is compared with one's.
+const PROGRAMS: usize = 8;
+/// Packs whose memory is compared with their own count of it.
+const PACKS: usize = 1000;
+
+/// Measures and prints.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    let folder = args.runtime.backbone_folder();
+    let config = Arc::new(BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?);
+    let runtime = Runtime::open(&args.runtime.options())?;
+    let store = WeightStore::open(&runtime, &config, &folder, !args.runtime.no_prepack)?;
+    let options = Options { batch: args.batch.max(2), width: args.width.max(1), rounds: args.rounds.max(1) };
+    println!("{}, {} thread(s), medians of {} rounds", config.name, runtime.threads(), options.rounds);
+    let bench = Bench::new(runtime, Arc::new(store), Arc::clone(&config), options);
+    if args.memory {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let (one, many) = bench.memory(PROGRAMS.min(config.sites().len()))?;
+        let ratio = many as f64 / one as f64;
+        println!(
+            "PSS with 1 / {PROGRAMS} programs     {:.0} / {:.0} MiB, ratio {ratio:.3}",
+            mib(one),
+            mib(many)
+        );
+        let (counted, grown) = bench.pack_memory(PACKS)?;
+        let ratio = grown as f64 / counted as f64;
+        println!(
+            "{PACKS} packs, counted / PSS  {:.0} / {:.0} MiB, ratio {ratio:.3}",
+            mib(counted),
+            mib(grown)
+        );
+    }
+    let (batch, times) = (options.batch, bench.times()?);
+    let line = |what: &str, seconds: f64, rows: usize| {
+        println!("{what:<28}{:>9.1} ms {:>8.2} images/s", seconds * 1e3, rows as f64 / seconds);
+    };
+    line("bare program, 1 row", times.bare_one, 1);
+    line(&format!("bare program, {batch} rows"), times.bare_batch, batch);
+    line(&format!("engine, {batch} rows, 1 pack"), times.identical, batch);
+    line(&format!("engine, {batch} rows, {batch} packs"), times.distinct, batch);
+    println!("engine / bare program       {:>9.3}", times.bare_batch / times.identical);
+    println!("{batch} packs / 1 pack           {:>9.3}", times.identical / times.distinct);
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The real backbones, where their files were fetched (`make test` does), against timm's numbers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mimi_server::backbone::import::{Request, import};
+use mimi_server::backbone::{ONNX_FILE, SiteSet};
+use mimi_server::graph::{Plan, build, vit};
+use mimi_server::runtime::{Device, Input, Program, Runtime, RuntimeOptions, WeightStore};
+
+use crate::support::{self, Fixture, assert_close, repository};
+
+/// A fetched file; without it the test is skipped, loudly, unless `REQUIRE_ASSETS=1`.
+fn asset(name: &str) -> Option<PathBuf> {
+    let path = repository().join("assets").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    assert_ne!(std::env::var("REQUIRE_ASSETS").as_deref(), Ok("1"), "{} is missing", path.display());
+    eprintln!("*** SKIPPED: {} is missing; `make test` fetches it", path.display());
+    None
+}
+
+/// The fixture's stored bytes as the network's pixels.
+fn pixels(fixture: &Fixture) -> (Vec<usize>, Vec<f32>) {
+    let stored = &fixture.tensors["input/pixels"]; // [B, S, S, 3]
+    let [batch, side, _, _] = stored.shape[..] else { panic!("{:?}", stored.shape) };
+    let statistic = |key: &str| -> Vec<f32> {
+        fixture.json(key).as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect()
+    };
+    let (mean, std) = (statistic("mean"), statistic("std"));
+    let mut data = Vec::with_capacity(stored.data.len());
+    for image in stored.data.chunks(side * side * 3) {
+        for channel in 0..3 {
+            let plane = image.iter().skip(channel).step_by(3);
+            data.extend(plane.map(|value| (value / 255.0 - mean[channel]) / std[channel]));
+        }
+    }
+    (vec![batch, 3, side, side], data)
+}
+
+/// Imports the real weights and compares the pooled features with timm's, relative to their root mean square.
+fn check(file: &str, image_size: Option<usize>, fixture: &str) {
+    let Some(weights) = asset(file) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let request =
+        Request { weights, name: "real".into(), out: dir.path().into(), image_size, ..Request::default() };
+    let config = import(&request).unwrap();
+    let folder = dir.path().join("real");
+    let store = Arc::new(WeightStore::open(&support::runtime(), &config, &folder, true).unwrap());
+    let graph = build(&config, &Plan::whole(&config, SiteSet::EMPTY)).unwrap();
+    let mut program = Program::compile(&support::runtime(), &store, &graph).unwrap();
+    let fixture = Fixture::named(fixture);
+    let (shape, data) = pixels(&fixture);
+    let output = program.run(&[Input { name: vit::PIXELS, shape: &shape, data: &data }]).unwrap().remove(0);
+    let expected = &fixture.tensors["expect/features"].data;
+    let mean_square = expected.iter().map(|v| v * v).sum::<f32>() / expected.len() as f32;
+    assert_close(file, &output.data, expected, 1e-4 * mean_square.sqrt().max(1.0));
+    assert!(folder.join(ONNX_FILE).metadata().unwrap().len() > 10_000);
+}
+
+#[test]
+fn clip_gives_timms_features() {
+    check("clip_encoder.int8.onnx", None, "clip_vitb16_features");
+}
+
+#[test]
+fn dinov2_gives_timms_features_at_another_image_size() {
+    check("vit_s_focus.onnx", Some(224), "dinov2_small_features");
+}
+
+#[test]
+fn an_absent_device_is_an_error_and_never_another() {
+    // With a GPU, `MIMI_TEST_DEVICE=cuda` runs the same comparison there, in a process of its own.
+    if std::env::var("MIMI_TEST_DEVICE").is_ok_and(|device| device.starts_with("cuda")) {
+        eprintln!("*** SKIPPED: this machine has a GPU");
+        return;
+    }
+    support::runtime();
+    let options = RuntimeOptions { device: Device::Cuda(0), ..support::runtime_options() };
+    let refused = Runtime::open(&options).err().expect("there is no GPU here");
+    assert!(refused.to_string().contains("cuda:0"), "{refused}");
+}
+
+#[test]
+fn cuda_shares_one_copy_of_the_weights() {
+    let Ok(device) = std::env::var("MIMI_TEST_DEVICE") else {
+        eprintln!(
+            "*** SKIPPED: set MIMI_TEST_DEVICE=cuda (and MIMI_ONNXRUNTIME to the GPU library) to run it"
+        );
+        return;
+    };
+    let options = RuntimeOptions { device: device.parse().unwrap(), ..support::runtime_options() };
+    let runtime = Runtime::open(&options).unwrap();
+    let tiny = support::TinyBackbone::new();
+    let store = Arc::new(WeightStore::open(&runtime, &tiny.config, &tiny.folder, true).unwrap());
+    let graph = build(&tiny.config, &Plan::whole(&tiny.config, SiteSet::EMPTY)).unwrap();
+    // Compiling fails with `NotShared` when ONNX Runtime makes its own copy of a weight.
+    let mut programs: Vec<_> = (0..4).map(|_| Program::compile(&runtime, &store, &graph).unwrap()).collect();
+    let fixture = Fixture::named("vit_timm");
+    let pixels = &fixture.tensors["input/pixels"];
+    for program in &mut programs {
+        let input = Input { name: vit::PIXELS, shape: &pixels.shape, data: &pixels.data };
+        let output = program.run(&[input]).unwrap().remove(0);
+        assert_close("cuda", &output.data, &fixture.tensors["expect/features"].data, 1e-3);
+    }
+}
+
+#[test]
+fn a_missing_library_is_an_error_that_says_what_to_do() {
+    // Asked in a process of its own: this one has loaded its library already.
+    let binary = env!("CARGO_BIN_EXE_server");
+    let dir = tempfile::tempdir().unwrap();
+    let tiny = support::TinyBackbone::new();
+    let name = tiny.config.name.clone();
+    let output = std::process::Command::new(binary)
+        .args(["serve", "--port", "0", "--onnxruntime", "/nowhere/libonnxruntime.so", "--backbone", &name])
+        .arg("--models")
+        .arg(tiny.folder.parent().unwrap())
+        .arg("--adapters")
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    assert!(words.contains("/nowhere/libonnxruntime.so") && words.contains("make runtime"), "{words}");
+}
