@@ -23,3 +23,5 @@ mod real;
 mod reference;
 /// New versions: wholly old or wholly new, and never broken.
 mod reload;
+/// Training a head, and what the data must be.
+mod train;

@@ -1,0 +1,159 @@
+//! Training a head: PyTorch's optimiser, what the data must be, and that the server serves what was measured.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mimi_server::pack::{self, WEIGHTS_FILE};
+use mimi_server::train::{
+    AdamW, AdamWOptions, Dataset, LinearOptions, Method, Report, TaskOptions, evaluate, train,
+};
+
+use crate::server::{World, classify, post};
+use crate::support::{self, Fixture, Random, assert_close};
+
+#[test]
+fn adamw_equals_pytorch() {
+    let fixture = Fixture::named("adamw");
+    let settings = fixture.json("settings");
+    let rates: Vec<f64> = serde_json::from_value(fixture.json("learning_rates")).unwrap();
+    for (name, decay) in settings["weight_decay"].as_object().unwrap() {
+        let mut parameters = fixture.tensors[&format!("input/{name}")].data.clone();
+        let mut state = AdamW::new(parameters.len(), AdamWOptions::default());
+        for (step, &rate) in rates.iter().enumerate() {
+            let gradient = &fixture.tensors[&format!("expect/clipped.{step}/{name}")].data;
+            state.step(&mut parameters, gradient, rate, decay.as_f64().unwrap());
+            let expected = &fixture.tensors[&format!("expect/step.{step}/{name}")].data;
+            assert_close(&format!("{name} step {step}"), &parameters, expected, 1e-6);
+        }
+    }
+}
+
+/// Noise around a colour.
+fn write_images(folder: &Path, class: &str, colour: [u8; 3], (count, seed): (usize, u64)) {
+    std::fs::create_dir_all(folder.join(class)).unwrap();
+    let mut random = Random::new(seed);
+    for i in 0..count {
+        let noise = random.floats(40 * 36 * 3, 60.0);
+        let pixels =
+            noise.iter().enumerate().map(|(k, n)| (f32::from(colour[k % 3]) + n).clamp(0.0, 255.0) as u8);
+        let picture = image::RgbImage::from_raw(40, 36, pixels.collect()).unwrap();
+        picture.save(folder.join(class).join(format!("{i}.png"))).unwrap();
+    }
+}
+
+fn dataset(folder: &Path) {
+    write_images(folder, "red", [200, 60, 60], (12, 1));
+    write_images(folder, "green", [60, 200, 60], (10, 2));
+    write_images(folder, "blue", [60, 60, 200], (11, 3));
+}
+
+fn options(world: &World, data: &Path) -> TaskOptions {
+    TaskOptions {
+        task: "colours".parse().unwrap(),
+        data: data.to_owned(),
+        validation: None,
+        holdout: 0.3,
+        description: "noise around colours".into(),
+        adapters: world.adapters.path().to_owned(),
+        method: Method::Linear(LinearOptions { epochs: 40, batch: 8, ..LinearOptions::default() }),
+        seed: 7,
+    }
+}
+
+fn run(world: &World, options: &TaskOptions) -> anyhow::Result<Report> {
+    train(&support::runtime(), &world.tiny.store(), (&world.tiny.config, options), |_, _, _, _| {})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_serves_what_the_trainer_measured() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    std::fs::write(data.path().join("red/broken.png"), b"no image").unwrap();
+    let options = options(&world, data.path());
+    let report = run(&world, &options).unwrap();
+    assert!(report.validation_accuracy > 0.8, "{report:?}");
+    assert_eq!(report.unreadable.len(), 1, "a broken image is listed, not fatal");
+    assert_eq!(report.images.0 + report.images.1, 33);
+    // The watcher's way to publish runs the self-test on the engine.
+    let server = world.server().await;
+    let answer = post(&server.app(), "/v1/tasks/colours/reload", "application/json", "").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let shown =
+        classify(&server.app(), "colours", std::fs::read(data.path().join("blue/0.png")).unwrap()).await;
+    assert_eq!(shown.json()["predictions"][0]["label"], "blue");
+    let (read, self_test) = pack::read(&report.folder, &world.tiny.config).unwrap();
+    assert_eq!(self_test.images.len(), 2);
+    let pack = Arc::new(read);
+    let again = Dataset::open_as(data.path(), &pack.manifest.labels).unwrap().split(0.3, 7).unwrap();
+    let engine = mimi_server::engine::Engine::start(
+        mimi_server::engine::Parts {
+            runtime: support::runtime(),
+            store: world.tiny.store(),
+            config: Arc::clone(&world.tiny.config),
+            metrics: Arc::clone(server.metrics()),
+        },
+        &world.config().engine,
+    );
+    let engine = engine.unwrap();
+    let measured = tokio::task::spawn_blocking({
+        let pack = Arc::clone(&pack);
+        move || evaluate(&engine, &"eval".parse().unwrap(), &pack, &again.validation).unwrap()
+    });
+    assert_eq!(measured.await.unwrap().accuracy(), report.validation_accuracy);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_pack_and_another_does_not() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let mut options = options(&world, data.path());
+    let weights = |report: &Report| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
+    let (a, b) = (run(&world, &options).unwrap(), run(&world, &options).unwrap());
+    assert!(a.folder.ends_with("colours/1") && b.folder.ends_with("colours/2"));
+    assert_eq!(weights(&a), weights(&b));
+    options.seed = 8;
+    assert_ne!(weights(&a), weights(&run(&world, &options).unwrap()));
+}
+
+#[test]
+fn data_that_cannot_train_is_refused_with_the_reason() {
+    let world = World::new();
+    let cases: [(&str, fn(&Path), &str); 5] = [
+        ("no folder", |d| std::fs::remove_dir_all(d).unwrap(), "No such file"),
+        ("one class", |d| write_images(d, "red", [200, 0, 0], (4, 1)), "needs at least 2"),
+        (
+            "an empty class",
+            |d| {
+                write_images(d, "red", [200, 0, 0], (4, 1));
+                std::fs::create_dir(d.join("none")).unwrap();
+            },
+            "class none",
+        ),
+        (
+            "a single image",
+            |d| {
+                write_images(d, "red", [200, 0, 0], (4, 1));
+                write_images(d, "blue", [0, 0, 200], (1, 2));
+            },
+            "class blue",
+        ),
+        (
+            "nothing readable",
+            |d| {
+                write_images(d, "red", [200, 0, 0], (4, 1));
+                std::fs::create_dir(d.join("bad")).unwrap();
+                (0..4).for_each(|i| std::fs::write(d.join(format!("bad/{i}.png")), b"x").unwrap());
+            },
+            "class bad",
+        ),
+    ];
+    for (what, make, words) in cases {
+        let data = tempfile::tempdir().unwrap();
+        let folder = data.path().join("data");
+        std::fs::create_dir(&folder).unwrap();
+        make(&folder);
+        let error = run(&world, &options(&world, &folder)).unwrap_err();
+        assert!(format!("{error:#}").contains(words), "{what}: {error:#}");
+    }
+    assert_eq!(std::fs::read_dir(world.adapters.path()).unwrap().count(), 0, "no pack was written");
+}
