@@ -67,6 +67,17 @@ pub struct Failure {
     pub reason: String,
 }
 
+/// A task's pack as one request gets it.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The live version.
+    pub version: u64,
+    /// Its pack.
+    pub pack: Arc<Pack>,
+    /// Whether this request had it read from disk.
+    pub is_fresh: bool,
+}
+
 /// What the catalog knows of a task without reading its pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskStatus {
@@ -128,11 +139,15 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::UnknownTask`]; [`Error::Pack`] when the pack is cold and cannot be read.
-    pub async fn resolve(&self, task: &TaskId) -> Result<(u64, Arc<Pack>), Error> {
+    pub async fn resolve(&self, task: &TaskId) -> Result<Resolved, Error> {
         loop {
             let live = self.live_or_why(task)?;
-            let reason = match self.packs.try_get_with((task.clone(), live), self.load(task, live)).await {
-                Ok(pack) => return Ok((live, pack)),
+            let entry = self.packs.entry((task.clone(), live)).or_try_insert_with(self.load(task, live));
+            let reason = match entry.await {
+                Ok(entry) => {
+                    let is_fresh = entry.is_fresh();
+                    return Ok(Resolved { version: live, pack: entry.into_value(), is_fresh });
+                }
                 Err(reason) => reason,
             };
             // A newer version may have gone live, and this one's folder gone, while we were reading.

@@ -14,10 +14,10 @@ use crate::graph::{Plan, build};
 use crate::metrics::Metrics;
 use crate::runtime::{Program, Runtime, WeightStore};
 
-/// A plan to be ready, and whom to tell.
+/// A plan to be ready, and whom to tell; with nobody to tell, it is a suggestion that takes no other's place.
 pub(super) struct Order {
     pub(super) plan: Plan,
-    pub(super) done: oneshot::Sender<Result<(), Error>>,
+    pub(super) done: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
 /// Everything compiling needs.
@@ -34,12 +34,17 @@ impl Compiler {
     /// Fills orders until the last handle is gone.
     pub(super) fn run(self, orders: Receiver<Order>) {
         for order in orders {
+            if order.done.is_none() && !self.lock().has_room() {
+                continue;
+            }
             let result = self.install(order.plan);
             if let Err(error) = &result {
                 tracing::error!(plan = %order.plan, %error, "a program could not be compiled");
             }
-            // Whoever asked may have gone; the program stays useful.
-            let _ = order.done.send(result);
+            if let Some(done) = order.done {
+                // Whoever asked may have gone; the program stays useful.
+                let _ = done.send(result);
+            }
         }
     }
 

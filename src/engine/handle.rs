@@ -115,16 +115,26 @@ impl Engine {
         self.shared.inbox.submit(row, permit)
     }
 
-    /// Has a program for exactly `sites` compiled, off the request path, and tells when it is installed.
+    /// Has a program for exactly `sites` compiled, off the request path, and tells when it is installed. The
+    /// least recently used program makes room.
     pub fn prepare(&self, sites: SiteSet) -> oneshot::Receiver<Result<(), Error>> {
         let (done, receiver) = oneshot::channel();
-        let plan = Plan::whole(&self.shared.config, sites);
+        self.order(Order { plan: Plan::whole(&self.shared.config, sites), done: Some(done) });
+        receiver
+    }
+
+    /// As [`Engine::prepare`], but only while there is room: thousands of cold tasks with sites of their own
+    /// must not compile each other's programs away.
+    pub fn suggest(&self, sites: SiteSet) {
+        self.order(Order { plan: Plan::whole(&self.shared.config, sites), done: None });
+    }
+
+    fn order(&self, order: Order) {
         let orders = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(orders) = orders.as_ref() {
             // Should the compiler be gone, the receiver learns it by the dropped sender.
-            let _ = orders.send(Order { plan, done });
+            let _ = orders.send(order);
         }
-        receiver
     }
 
     /// Admits nobody more and waits until every admitted row is answered and the threads have ended.

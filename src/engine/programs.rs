@@ -33,6 +33,11 @@ impl PlanTable {
         *plan == self.covering || self.recent.contains(plan)
     }
 
+    /// Whether a plan can be added without another's leaving.
+    pub(super) fn has_room(&self) -> bool {
+        self.recent.len() < self.capacity
+    }
+
     /// Adds a plan and returns the one that must leave for it.
     pub(super) fn insert(&mut self, plan: Plan) -> Option<Plan> {
         if self.capacity == 0 {

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::error::ApiError;
 use super::state::AppState;
+use crate::catalog::Resolved;
 use crate::engine::{self, Answer, Permit, Row};
 use crate::image::{self, Preprocessing};
 use crate::pack::{Pack, TaskId};
@@ -40,7 +41,11 @@ pub(super) struct Spent {
 /// The task's live pack.
 pub(super) async fn pin(state: &AppState, task: &str) -> Result<Pinned, ApiError> {
     let task: TaskId = task.parse().map_err(ApiError::TaskId)?;
-    let (version, pack) = state.catalog.resolve(&task).await?;
+    let Resolved { version, pack, is_fresh } = state.catalog.resolve(&task).await?;
+    if is_fresh {
+        // This request runs on a covering program; later ones on one that skips what the pack leaves out.
+        state.engine.suggest(pack.sites);
+    }
     Ok(Pinned { task, version, pack })
 }
 

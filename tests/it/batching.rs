@@ -199,3 +199,17 @@ fn stopping_serves_what_was_admitted_and_admits_nobody_more() {
     assert!(answers.into_iter().all(|answer| answer.blocking_recv().unwrap().is_ok()));
     assert!(matches!(engine.admit(1), Err(Error::ShuttingDown)));
 }
+
+#[test]
+fn suggested_programs_take_no_others_place() {
+    let tiny = TinyBackbone::new();
+    let (engine, metrics) = engine(&tiny, 8);
+    let sites = tiny.config.sites();
+    for site in &sites {
+        engine.suggest([*site].into_iter().collect());
+    }
+    // Orders are filled one after another, so this one's end is the end of all before it.
+    engine.prepare(tiny.config.all_sites()).blocking_recv().unwrap().unwrap();
+    assert!(sites.len() > 4);
+    assert_eq!((metrics.programs_compiled.get(), metrics.programs_resident.get()), (5, 5));
+}

@@ -118,7 +118,8 @@ fn the_same_seed_gives_the_same_pack_and_another_does_not() {
 #[test]
 fn data_that_cannot_train_is_refused_with_the_reason() {
     let world = World::new();
-    let cases: [(&str, fn(&Path), &str); 5] = [
+    type Case = (&'static str, fn(&Path), &'static str);
+    let cases: [Case; 5] = [
         ("no folder", |d| std::fs::remove_dir_all(d).unwrap(), "No such file"),
         ("one class", |d| write_images(d, "red", [200, 0, 0], (4, 1)), "needs at least 2"),
         (
