@@ -9,7 +9,8 @@ RUN apt-get update \
 WORKDIR /build
 COPY Makefile Cargo.toml Cargo.lock ./
 COPY models/fetch.py models/fetch.py
-RUN make runtime DEVICE=$DEVICE
+# Under one name for both builds, and not by a link: the library looks for its providers in its own folder.
+RUN make runtime DEVICE=$DEVICE && cp -a vendor/onnxruntime* /onnxruntime
 COPY src src
 RUN make build
 RUN make backbone
@@ -22,12 +23,12 @@ ARG DEVICE
 RUN useradd --system --uid 10001 --home-dir /srv/mimi mimi
 WORKDIR /srv/mimi
 COPY --from=build /build/target/release/server /usr/local/bin/server
-COPY --from=build /build/vendor vendor
+COPY --from=build /onnxruntime onnxruntime
 COPY --from=build /build/models models
 COPY adapters adapters
-# The GPU build of the library lies in another folder; one name serves both.
-RUN ln -s "$(ls -d vendor/onnxruntime*/ | head -n 1)libonnxruntime.so.1.31.1" libonnxruntime.so
-ENV MIMI_HOST=0.0.0.0 MIMI_PORT=8080 MIMI_DEVICE=${DEVICE} MIMI_ONNXRUNTIME=/srv/mimi/libonnxruntime.so
+COPY LICENSE-APACHE LICENSE-MIT ./
+ENV MIMI_HOST=0.0.0.0 MIMI_PORT=8080 MIMI_DEVICE=${DEVICE} \
+    MIMI_ONNXRUNTIME=/srv/mimi/onnxruntime/libonnxruntime.so.1.31.1
 USER mimi
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["server", "health"]

