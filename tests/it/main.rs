@@ -13,6 +13,8 @@ mod architecture;
 mod batching;
 /// Requests and their answers, bad ones too.
 mod classify;
+/// Checkpoints become backbones, or say what is wrong with them.
+mod import;
 /// Series, their names and their bounds.
 mod metrics;
 /// Any bytes as a pack: an error, never a panic.

@@ -42,6 +42,8 @@ pub(super) struct Checkpoint {
     pub(super) path: PathBuf,
     pub(super) sha256: String,
     pub(super) tensors: BTreeMap<String, Tensor>,
+    /// What the reader already saw to be no part of a backbone.
+    pub(super) left_out: Vec<String>,
 }
 
 impl Checkpoint {
@@ -49,16 +51,18 @@ impl Checkpoint {
     pub(super) fn from_safetensors(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let invalid = |reason: String| Error::Weights { path: path.into(), reason };
         let file = SafeTensors::deserialize(bytes).map_err(|e| invalid(e.to_string()))?;
-        let mut tensors = BTreeMap::new();
+        let (mut tensors, mut left_out) = (BTreeMap::new(), Vec::new());
         for (name, view) in file.iter() {
             // Index buffers (`position_ids`) are integers; they carry nothing that is learned.
             if let Some(data) = widen(view.dtype(), view.data()) {
                 tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), data });
-            } else if !name.ends_with("position_ids") {
+            } else if name.ends_with("position_ids") {
+                left_out.push(name.to_owned());
+            } else {
                 return Err(invalid(format!("{name} is {:?}; expected F32, F16 or BF16", view.dtype())));
             }
         }
-        Ok(Self { path: path.into(), tensors, ..Self::default() })
+        Ok(Self { path: path.into(), tensors, left_out, ..Self::default() })
     }
 
     /// Shape of a tensor.
@@ -82,7 +86,7 @@ impl Checkpoint {
     /// How many numbered parts there are: `prefix` 0, `prefix` 1, …
     pub(super) fn count(&self, prefix: &str) -> usize {
         let number = |name: &String| name.strip_prefix(prefix)?.split('.').next()?.parse::<usize>().ok();
-        self.tensors.keys().filter_map(number).map(|n| n + 1).max().unwrap_or(0)
+        self.tensors.keys().filter_map(number).map(|n| n.saturating_add(1)).max().unwrap_or(0)
     }
 }
 

@@ -37,23 +37,12 @@ impl Draft {
             false => timm::draw(&mut drawer, request)?,
         };
         let left_out = drawer.leave_out(leave_out);
-        let mut problems = drawer.problems;
-        problems.extend(drawer.from.tensors.keys().map(|name| format!("{name} is not part of the backbone")));
-        for (name, shape) in vit.tensors() {
-            match drawer.tensors.get(&name) {
-                Some(tensor) if tensor.shape != shape => {
-                    problems.push(format!("{name} has shape {:?}, expected {shape:?}", tensor.shape));
-                }
-                Some(_) => {}
-                None if problems.is_empty() => problems.push(format!("{name} is missing")),
-                // Its source has been named already.
-                None => {}
-            }
-        }
+        let problems = drawer.problems(&vit);
         if !problems.is_empty() {
             return Err(Error::Tensors { path, problems });
         }
-        let mut tensors = drawer.tensors;
+        let mut tensors: BTreeMap<_, _> =
+            drawer.tensors.into_iter().map(|(name, drawn)| (name, drawn.tensor)).collect();
         if let Some(size) = request.image_size.filter(|&size| size != vit.image_size) {
             position::resample(&mut vit, &mut tensors, size)?;
         }
@@ -64,31 +53,56 @@ impl Draft {
 /// Takes tensors out of a checkpoint and puts them under our names, noting what is missing.
 pub(super) struct Drawer {
     pub(super) from: Checkpoint,
-    tensors: BTreeMap<String, Tensor>,
-    problems: Vec<String>,
+    tensors: BTreeMap<String, Drawn>,
+    /// By the checkpoint's name, so that each tensor is reported once.
+    problems: BTreeMap<String, String>,
+}
+
+/// A tensor under our name, and the one it was made of.
+struct Drawn {
+    theirs: String,
+    tensor: Tensor,
 }
 
 impl Drawer {
     fn new(from: Checkpoint) -> Self {
-        Self { from, tensors: BTreeMap::new(), problems: Vec::new() }
+        Self { from, tensors: BTreeMap::new(), problems: BTreeMap::new() }
     }
 
     /// Takes a tensor out; notes it when it is missing.
     pub(super) fn take(&mut self, name: &str) -> Option<Tensor> {
         let tensor = self.from.tensors.remove(name);
         if tensor.is_none() {
-            self.problems.push(format!("{name} is missing"));
+            self.problems.insert(name.to_owned(), "is missing".into());
         }
         tensor
     }
 
     /// Puts a tensor under our name; notes it when its shape did not allow what was done to it.
     pub(super) fn put(&mut self, ours: &str, theirs: &str, tensor: Option<Tensor>) {
-        match tensor {
-            Some(tensor) => drop(self.tensors.insert(ours.to_owned(), tensor)),
-            None if self.problems.iter().any(|p| p.starts_with(theirs)) => {}
-            None => self.problems.push(format!("{theirs} has an unexpected shape")),
+        if let Some(tensor) = tensor {
+            self.tensors.insert(ours.to_owned(), Drawn { theirs: theirs.to_owned(), tensor });
+        } else {
+            let problem = || format!("has an unexpected shape and cannot become {ours}");
+            self.problems.entry(theirs.to_owned()).or_insert_with(problem);
         }
+    }
+
+    /// One sentence for each tensor that is missing, mis-shaped or not understood.
+    fn problems(&mut self, vit: &VitConfig) -> Vec<String> {
+        for (ours, expected) in vit.tensors() {
+            // A tensor that was not drawn has been noted by `take` or `put`.
+            let Some(Drawn { theirs, tensor }) = self.tensors.get(&ours) else { continue };
+            if tensor.shape != expected {
+                let problem =
+                    || format!("would give {ours} the shape {:?}, expected {expected:?}", tensor.shape);
+                self.problems.entry(theirs.clone()).or_insert_with(problem);
+            }
+        }
+        for name in self.from.tensors.keys() {
+            self.problems.insert(name.clone(), "is not part of the backbone".into());
+        }
+        self.problems.iter().map(|(name, problem)| format!("{name} {problem}")).collect()
     }
 
     /// Takes a tensor over as it is.
@@ -122,7 +136,15 @@ impl Drawer {
         let is_known = |name: &str| known.iter().any(|prefix| name.starts_with(prefix));
         let names: Vec<String> = self.from.tensors.keys().filter(|name| is_known(name)).cloned().collect();
         names.iter().for_each(|name| drop(self.from.tensors.remove(name)));
-        names
+        let mut left_out = std::mem::take(&mut self.from.left_out);
+        left_out.extend(names);
+        left_out
+    }
+
+    /// Why a model with a distillation token is refused.
+    pub(super) fn distilled(&self) -> Error {
+        let reason = "a distilled DeiT has a second class token, which is not supported".into();
+        Error::UnknownLayout { path: self.path(), reason }
     }
 
     /// The checkpoint's file, for errors.
@@ -131,22 +153,53 @@ impl Drawer {
     }
 }
 
-/// Heads: asked for, else one for each 64 of width, as in every published ViT from Tiny to Giant.
+/// Heads: asked for, else told by a file, else as the published models of that width have.
+///
+/// Tiny to Large (192 to 1024) have one for each 64 of width; SO400M (1152), Huge (1280), Giant (1408) and
+/// Gigantic (1664) have 16. The rule holds for every ViT of timm 1.0.31 with these tensors but
+/// `vit_base_patch16_gap_224`, whose weights were never published. Other widths differ from model to model.
 pub(super) fn heads(request: &Request, told: Option<usize>, width: usize) -> Result<usize, Error> {
     const HEAD_WIDTH: usize = 64;
-    if let Some(heads) = request.heads.or(told) {
-        return Ok(heads);
+    const LARGE: usize = 1024;
+    match (request.heads.or(told), width) {
+        (Some(heads), _) => Ok(heads),
+        (None, 1152 | 1280 | 1408 | 1664) => Ok(16),
+        (None, 1..=LARGE) if width.is_multiple_of(HEAD_WIDTH) => Ok(width / HEAD_WIDTH),
+        _ => {
+            let reason = format!("no file tells, and models of width {width} do not agree; give the number");
+            Err(Error::Invalid { field: "heads", value: "unknown".into(), reason })
+        }
     }
-    if width.is_multiple_of(HEAD_WIDTH) {
-        return Ok(width / HEAD_WIDTH);
-    }
-    let reason =
-        format!("the file does not tell, and width {width} is no multiple of {HEAD_WIDTH}; give the number");
-    Err(Error::Invalid { field: "heads", value: "unknown".into(), reason })
 }
 
 /// The side of a square of `patches`.
 pub(super) fn square(patches: usize) -> Option<usize> {
     let side = patches.isqrt();
     (side * side == patches).then_some(side)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_those_of_the_published_models() {
+        // timm 1.0.31: vit_tiny, small, base, large; so400m, huge, giant, gigantic.
+        let published =
+            [(192, 3), (384, 6), (768, 12), (1024, 16), (1152, 16), (1280, 16), (1408, 16), (1664, 16)];
+        for (width, expected) in published {
+            assert_eq!(heads(&Request::default(), None, width).unwrap(), expected, "width {width}");
+        }
+    }
+
+    #[test]
+    fn heads_are_never_guessed() {
+        // 1536: DINOv2's giant has 24, SigLIP 2's giant 16.
+        for width in [0, 48, 1536, 2048] {
+            assert!(heads(&Request::default(), None, width).is_err(), "width {width}");
+        }
+        assert_eq!(heads(&Request::default(), Some(24), 1536).unwrap(), 24);
+        let asked = Request { heads: Some(16), ..Request::default() };
+        assert_eq!(heads(&asked, Some(24), 1536).unwrap(), 16);
+    }
 }

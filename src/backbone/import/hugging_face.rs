@@ -91,8 +91,7 @@ pub(super) fn draw(
 ) -> Result<(Family, VitConfig, &'static [&'static str]), Error> {
     PREFIXES.iter().for_each(|prefix| drawer.from.strip_prefix(prefix));
     if drawer.from.has("embeddings.distillation_token") {
-        let reason = "a distilled DeiT has a second class token, which is not supported".into();
-        return Err(Error::UnknownLayout { path: drawer.path(), reason });
+        return Err(drawer.distilled());
     }
     let (family, names) = match &drawer.from {
         from if from.has(CLIP.class) => (Family::Clip, CLIP),
@@ -133,22 +132,31 @@ fn describe(
         Family::Dinov2 => (Activation::Gelu, 1e-6),
         Family::Plain => (Activation::Gelu, 1e-12),
     };
-    Ok(VitConfig {
-        image_size: grid * patch_size,
+    let depth = from.count(names.blocks);
+    if let Some(expected) = told.depth.filter(|&expected| expected != depth) {
+        return Err(unknown(format!("config.json tells of {expected} blocks, the file has {depth}")));
+    }
+    let vit = VitConfig {
+        image_size: grid.saturating_mul(patch_size),
         patch_size,
         width,
-        depth: from.count(names.blocks),
+        depth,
         heads: heads(request, told.heads, width)?,
         mlp_width: mlp_width.ok_or_else(|| unknown(format!("no {fc1}")))?,
         activation: request.activation.or(told.activation).unwrap_or(activation),
         layer_norm_eps: request.layer_norm_eps.or(told.layer_norm_eps).unwrap_or(eps),
         pool: request.pool.unwrap_or(Pool::Cls),
         class_token: true,
-        registers: from.shape("embeddings.register_tokens").map_or(0, |shape| shape[shape.len() - 2]),
+        registers: from
+            .shape("embeddings.register_tokens")
+            .map_or(0, |shape| shape.iter().rev().nth(1).copied().unwrap_or(0)),
         norm_pre: family == Family::Clip,
         layer_scale: family == Family::Dinov2,
         patch_bias: from.has(&format!("{}.bias", names.patch)),
-    })
+    };
+    // Before its numbers are counted to and divided by.
+    vit.validate()?;
+    Ok(vit)
 }
 
 fn draw_embeddings(drawer: &mut Drawer, vit: &VitConfig, names: &Names) {

@@ -81,7 +81,8 @@ pub fn import(request: &Request) -> Result<BackboneConfig, Error> {
     let config = configure(&draft, request, (naming, sha256))?;
     let partial = files::beside(&target);
     let written = write_folder(&partial, config, &draft.tensors);
-    let config = written.and_then(|config| replace(&partial, &target).map(|()| config));
+    let publish = if request.overwrite { replace } else { rename };
+    let config = written.and_then(|config| publish(&partial, &target).map(|()| config));
     if config.is_err() {
         // Best effort: the first error is the one to report.
         let _ = fs::remove_dir_all(&partial);
@@ -170,10 +171,22 @@ fn serialize(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, String> {
     safetensors::serialize(views, None).map_err(|e| e.to_string())
 }
 
-/// Renames the new folder into place; an old one goes away only once the new one is complete.
-fn replace(partial: &Path, target: &Path) -> Result<(), Error> {
-    if target.exists() {
-        fs::remove_dir_all(target).map_err(Error::io(target))?;
-    }
+/// Renames the new folder into place; fails where there is one already.
+fn rename(partial: &Path, target: &Path) -> Result<(), Error> {
     fs::rename(partial, target).map_err(Error::io(target))
+}
+
+/// As [`rename`], setting an old folder aside; it comes back if the new one cannot take its place.
+fn replace(partial: &Path, target: &Path) -> Result<(), Error> {
+    let old = partial.with_extension("old");
+    match fs::rename(target, &old) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return rename(partial, target),
+        moved => moved.map_err(Error::io(target))?,
+    }
+    if let Err(error) = rename(partial, target) {
+        // Best effort: the first error is the one to report.
+        let _ = fs::rename(&old, target);
+        return Err(error);
+    }
+    fs::remove_dir_all(&old).map_err(Error::io(&old))
 }

@@ -4,7 +4,7 @@
 //! `<name>_zero_point`, where `W = (q − zero) · scale` for each output channel. Plain fp32: `MatMul` with an
 //! anonymous `[in, out]` matrix. In both, the node's name tells the layer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use prost::Message;
@@ -26,24 +26,36 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Checkpoint, Error> {
     let root = ROOTS.iter().find(|(tensors, _)| initializers.keys().any(|name| name.starts_with(tensors)));
     let &(root, nodes) =
         root.ok_or_else(|| unknown("no tensor begins with vision_model. or backbone.".into()))?;
-    let mut tensors = BTreeMap::new();
+    let mut checkpoint = Checkpoint { path: path.into(), ..Checkpoint::default() };
     for (name, tensor) in &initializers {
         if let Some(name) = name.strip_prefix(root) {
-            tensors.insert(name.to_owned(), floats(tensor).map_err(&unknown)?);
+            checkpoint.tensors.insert(name.to_owned(), floats(tensor).map_err(&unknown)?);
+        } else if is_named(name) {
+            checkpoint.left_out.push((*name).to_owned());
         }
     }
     for node in &graph.node {
-        if let Some(matrix) = matrix(node, &initializers).map_err(&unknown)? {
-            let layer = layer(&node.name, nodes).unwrap_or_else(|| "visual_projection".into());
+        let Some(matrix) = matrix(node, &initializers).map_err(&unknown)? else { continue };
+        if let Some(inside) = layer(&node.name, nodes) {
             let weight = matrix.transposed().ok_or_else(|| unknown(format!("{} is no matrix", node.name)))?;
-            tensors.insert(format!("{layer}.weight"), weight);
+            checkpoint.tensors.insert(format!("{inside}.weight"), weight);
+        } else {
+            let outside = layer(&node.name, "/").unwrap_or_else(|| node.name.clone());
+            checkpoint.left_out.push(format!("{outside}.weight"));
         }
     }
     if root == "backbone." {
-        join_positions(&graph, &mut tensors).map_err(&unknown)?;
+        join_positions(&graph, &mut checkpoint.tensors).map_err(&unknown)?;
     }
-    keep_tower(&mut tensors);
-    Ok(Checkpoint { path: path.into(), tensors, ..Checkpoint::default() })
+    // Shapes and indices that graphs carry as tensors.
+    checkpoint.tensors.retain(|_, tensor| !tensor.data.is_empty());
+    Ok(checkpoint)
+}
+
+/// Whether an initializer bears a layer's name, not one that the exporter or the quantiser made up.
+fn is_named(name: &str) -> bool {
+    let made_up = ["_quantized", "_scale", "_zero_point"].iter().any(|suffix| name.ends_with(suffix));
+    !made_up && !name.contains("::") && !name.starts_with('/')
 }
 
 /// `/backbone/encoder/layer.0/attention/attention/query/MatMul` to `encoder.layer.0.attention.attention.query`.
@@ -92,6 +104,9 @@ fn dequantise(name: &str, initializers: &BTreeMap<&str, &TensorProto>) -> Result
 
 /// A tensor's elements as fp32, whichever way the file holds them.
 fn floats(tensor: &TensorProto) -> Result<Tensor, String> {
+    if tensor.data_location != 0 {
+        return Err(format!("{} lies in another file; give a model that holds its tensors", tensor.name));
+    }
     let raw = &tensor.raw_data;
     let data: Vec<f32> = match tensor.data_type {
         data_type::FLOAT if raw.is_empty() => tensor.float_data.clone(),
@@ -109,8 +124,10 @@ fn floats(tensor: &TensorProto) -> Result<Tensor, String> {
         // Integers that are no weights (shapes, indices) are dropped with the rest of the graph.
         _ => return Ok(Tensor { shape: vec![0], data: vec![] }),
     };
-    let shape: Vec<usize> = tensor.dims.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-    if shape.iter().product::<usize>() != data.len() {
+    let shape: Option<Vec<usize>> = tensor.dims.iter().map(|&n| usize::try_from(n).ok()).collect();
+    let shape = shape.ok_or_else(|| format!("{} has a negative dimension", tensor.name))?;
+    let elements = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+    if elements != Some(data.len()) {
         return Err(format!("{} has {} elements, expected {shape:?}", tensor.name, data.len()));
     }
     Ok(Tensor { shape, data })
@@ -133,13 +150,4 @@ fn join_positions(graph: &GraphProto, tensors: &mut BTreeMap<String, Tensor>) ->
     let shape = vec![1, 1 + patches.shape[1], width as usize];
     tensors.insert("embeddings.position_embeddings".into(), Tensor { shape, data });
     Ok(())
-}
-
-/// Drops what is outside the tower: decoders and the shapes that graphs carry as tensors.
-fn keep_tower(tensors: &mut BTreeMap<String, Tensor>) {
-    let roots = BTreeSet::from(["embeddings", "encoder", "layernorm", "pre_layrnorm", "post_layernorm"]);
-    tensors.retain(|name, tensor| {
-        let root = name.split('.').next().unwrap_or_default();
-        (roots.contains(root) || name.starts_with("visual_projection")) && !tensor.data.is_empty()
-    });
 }

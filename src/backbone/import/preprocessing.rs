@@ -14,7 +14,23 @@ use crate::image::{Interpolation, Preprocessing, ResizeMode};
 #[derive(Debug, Deserialize)]
 pub(super) struct TimmConfig {
     pub(super) architecture: Option<String>,
+    global_pool: Option<String>,
     pretrained_cfg: Option<PretrainedConfig>,
+}
+
+impl TimmConfig {
+    /// Whether the feature is the patches' mean (true) or the class token (false), if the file tells.
+    pub(super) fn averages(&self) -> Result<Option<bool>, Error> {
+        match self.global_pool.as_deref() {
+            None | Some("") => Ok(None),
+            Some("token") => Ok(Some(false)),
+            Some("avg") => Ok(Some(true)),
+            Some(other) => {
+                let reason = "config.json's global_pool is neither token nor avg".into();
+                Err(Error::Invalid { field: "pool", value: other.into(), reason })
+            }
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -22,12 +38,14 @@ struct PretrainedConfig {
     mean: Option<[f32; 3]>,
     std: Option<[f32; 3]>,
     crop_pct: Option<f64>,
+    crop_mode: Option<String>,
     interpolation: Option<String>,
 }
 
 /// The parts of Hugging Face's `config.json` that matter here.
 #[derive(Debug, Default)]
 pub(super) struct HuggingFaceConfig {
+    pub(super) depth: Option<usize>,
     pub(super) heads: Option<usize>,
     pub(super) activation: Option<Activation>,
     pub(super) layer_norm_eps: Option<f32>,
@@ -35,6 +53,7 @@ pub(super) struct HuggingFaceConfig {
 
 #[derive(Debug, Deserialize)]
 struct HuggingFaceFile {
+    num_hidden_layers: Option<usize>,
     num_attention_heads: Option<usize>,
     hidden_act: Option<String>,
     layer_norm_eps: Option<f32>,
@@ -47,8 +66,15 @@ struct Preprocessor {
     image_mean: Option<[f32; 3]>,
     image_std: Option<[f32; 3]>,
     size: Option<Size>,
+    crop_size: Option<Size>,
     resample: Option<u8>,
+    do_resize: Option<bool>,
     do_center_crop: Option<bool>,
+    do_rescale: Option<bool>,
+    do_normalize: Option<bool>,
+    rescale_factor: Option<f64>,
+    #[serde(alias = "feature_extractor_type")]
+    image_processor_type: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,6 +83,17 @@ enum Size {
     Side(u32),
     ShortSide { shortest_edge: u32 },
     Exact { height: u32, width: u32 },
+}
+
+impl Size {
+    /// The side, if the size is a square's.
+    fn square(&self) -> Option<u32> {
+        match *self {
+            Self::Side(side) => Some(side),
+            Self::Exact { height, width } => (height == width).then_some(height),
+            Self::ShortSide { .. } => None,
+        }
+    }
 }
 
 /// timm's `config.json` beside the weights, if it is one.
@@ -83,7 +120,12 @@ pub(super) fn hugging_face_config(request: &Request) -> Result<HuggingFaceConfig
             return Err(Error::Invalid { field: "hidden_act", value: other.into(), reason });
         }
     };
-    Ok(HuggingFaceConfig { heads: file.num_attention_heads, activation, layer_norm_eps: file.layer_norm_eps })
+    Ok(HuggingFaceConfig {
+        depth: file.num_hidden_layers,
+        heads: file.num_attention_heads,
+        activation,
+        layer_norm_eps: file.layer_norm_eps,
+    })
 }
 
 /// Finds the preprocessing: the request's, else the files', else the family's.
@@ -126,10 +168,17 @@ fn from_timm(config: &PretrainedConfig, size: u32) -> Result<Preprocessing, Erro
         Some("bilinear") => Interpolation::Bilinear,
         Some(other) => return Err(unsupported("interpolation", other)),
     };
-    // timm: resize the short side to floor(size / crop_pct), then crop the centre.
-    let resize_to = (f64::from(size) / config.crop_pct.unwrap_or(0.875)).floor() as u32;
+    let crop = config.crop_pct.unwrap_or(0.875);
+    let resize = match config.crop_mode.as_deref() {
+        // timm: resize the short side to floor(size / crop_pct), then crop the centre.
+        None | Some("center") => {
+            ResizeMode::ShortSideThenCrop { resize_to: (f64::from(size) / crop).floor() as u32 }
+        }
+        Some("squash") if crop == 1.0 => ResizeMode::Squash,
+        Some(other) => return Err(unsupported("crop_mode", &format!("{other} with crop_pct {crop}"))),
+    };
     Ok(Preprocessing {
-        resize: ResizeMode::ShortSideThenCrop { resize_to },
+        resize,
         interpolation,
         mean: config.mean.unwrap_or(base.mean),
         std: config.std.unwrap_or(base.std),
@@ -146,23 +195,41 @@ fn from_preprocessor(file: &Preprocessor, size: u32) -> Result<Preprocessing, Er
         Some(1) => Interpolation::Lanczos3,
         other => return Err(unsupported("resample", &format!("{other:?}"))),
     };
-    let resize = match (&file.size, file.do_center_crop) {
-        (Some(Size::ShortSide { shortest_edge }), Some(true)) => {
-            ResizeMode::ShortSideThenCrop { resize_to: *shortest_edge }
-        }
-        (Some(Size::Side(side)), Some(true)) => ResizeMode::ShortSideThenCrop { resize_to: *side },
-        (Some(Size::Side(_)), _) => ResizeMode::Squash,
-        (Some(Size::Exact { height, width }), _) if height == width => ResizeMode::Squash,
-        other => return Err(unsupported("size", &format!("{other:?}"))),
-    };
+    if [file.do_resize, file.do_rescale, file.do_normalize].contains(&Some(false)) {
+        return Err(unsupported("do_resize, do_rescale or do_normalize", "false"));
+    }
+    if let Some(factor) = file.rescale_factor.filter(|factor| (factor * 255.0 - 1.0).abs() > 1e-6) {
+        return Err(unsupported("rescale_factor", &factor.to_string()));
+    }
     let missing = |field: &str| unsupported(field, "missing");
     Ok(Preprocessing {
-        resize,
+        resize: resize_of(file, size)?,
         interpolation,
         mean: file.image_mean.ok_or_else(|| missing("image_mean"))?,
         std: file.image_std.ok_or_else(|| missing("image_std"))?,
         ..base
     })
+}
+
+/// How the image becomes a square of `size`; a crop keeps its share of the image when `size` is not the file's.
+fn resize_of(file: &Preprocessor, size: u32) -> Result<ResizeMode, Error> {
+    let of_clip = file.image_processor_type.as_deref().is_some_and(|name| name.starts_with("CLIP"));
+    let crop = file.crop_size.as_ref().and_then(Size::square).filter(|&side| side > 0);
+    match (&file.size, file.do_center_crop, crop) {
+        // A lone number is the short side to CLIP's processor, both sides to the others.
+        (Some(Size::ShortSide { shortest_edge: edge }), Some(true), Some(crop)) => {
+            Ok(scaled(*edge, crop, size))
+        }
+        (Some(Size::Side(edge)), Some(true), Some(crop)) if of_clip => Ok(scaled(*edge, crop, size)),
+        // DeiT's squashes to a larger square and crops that, which is not the same as either mode here.
+        (Some(square), None | Some(false), _) if square.square().is_some() => Ok(ResizeMode::Squash),
+        other => Err(unsupported("size, do_center_crop and crop_size", &format!("{other:?}"))),
+    }
+}
+
+fn scaled(edge: u32, crop: u32, size: u32) -> ResizeMode {
+    let resize_to = u64::from(size) * u64::from(edge) / u64::from(crop);
+    ResizeMode::ShortSideThenCrop { resize_to: u32::try_from(resize_to).unwrap_or(u32::MAX) }
 }
 
 fn unsupported(field: &str, value: &str) -> Error {

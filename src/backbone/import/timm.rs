@@ -1,8 +1,9 @@
 //! timm's naming of the ViT family: `blocks.0.attn.qkv.weight`.
 
-use super::checkpoint::Tensor;
+use super::Request;
+use super::checkpoint::{Checkpoint, Tensor};
 use super::draft::{Drawer, Family, heads, square};
-use super::{Request, preprocessing};
+use super::preprocessing::{self, TimmConfig};
 use crate::backbone::{Activation, Error, Pool, VitConfig};
 
 /// Tensors that belong to classifiers and training, not to the backbone.
@@ -16,7 +17,11 @@ pub(super) fn draw(
     for prefix in ["module.", "model.", "visual.", "trunk."] {
         drawer.from.strip_prefix(prefix);
     }
+    if drawer.from.has("dist_token") {
+        return Err(drawer.distilled());
+    }
     let vit = describe(drawer, request)?;
+    let family = family(&drawer.from, &vit);
     drawer.copy("patch_embed.proj.weight", "patch_embed.proj.weight");
     if vit.patch_bias {
         drawer.copy("patch_embed.proj.bias", "patch_embed.proj.bias");
@@ -33,14 +38,26 @@ pub(super) fn draw(
     }
     (0..vit.depth).for_each(|block| draw_block(drawer, &vit, block));
     drawer.norm(if vit.pool == Pool::MeanThenNorm { "fc_norm" } else { "norm" }, "norm");
-    let family = family(&vit);
     Ok((family, vit, LEAVE_OUT))
 }
 
-fn family(vit: &VitConfig) -> Family {
+/// What the tensors prove; the rest is plain, whose preprocessing must be told.
+///
+/// CLIP models with exact GELU (OpenCLIP's) come with two preprocessings. LayerScale alone is no sign of
+/// DINOv2: DeiT III has it too, but no position for its class token, and TIPS has one register, not four.
+fn family(from: &Checkpoint, vit: &VitConfig) -> Family {
+    const DINOV2_PATCH: usize = 14;
+    const DINOV2_REGISTERS: usize = 4;
+    let has_class_row = from.shape("pos_embed").is_some_and(|shape| shape[1] == vit.grid() * vit.grid() + 1);
+    let like_dinov2 = match vit.registers {
+        0 => has_class_row,
+        registers => registers == DINOV2_REGISTERS && !has_class_row,
+    };
     match vit {
-        vit if vit.norm_pre => Family::Clip,
-        vit if vit.layer_scale => Family::Dinov2,
+        vit if vit.norm_pre && vit.activation == Activation::QuickGelu => Family::Clip,
+        vit if vit.layer_scale && vit.class_token && vit.patch_size == DINOV2_PATCH && like_dinov2 => {
+            Family::Dinov2
+        }
         _ => Family::Plain,
     }
 }
@@ -59,32 +76,25 @@ fn describe(drawer: &Drawer, request: &Request) -> Result<VitConfig, Error> {
     let mlp_width = hidden.ok_or_else(|| unknown("no blocks.0.mlp.fc1.weight"))?;
     let class_token = from.has("cls_token");
     // The table may hold a row for the class token or not (`no_embed_class`).
-    let grid = square(rows).or_else(|| square(rows - 1)).ok_or_else(|| unknown("pos_embed is no square"))?;
+    let grid = square(rows).or_else(|| square(rows.checked_sub(1)?));
+    let grid = grid.ok_or_else(|| unknown("pos_embed is no square"))?;
     let norm_pre = from.has("norm_pre.weight");
     let told = preprocessing::timm_config(request)?;
-    let pool = match (request.pool, from.has("fc_norm.weight")) {
-        (Some(pool), _) => pool,
-        (None, true) => Pool::MeanThenNorm,
-        (None, false) if class_token => Pool::Cls,
-        (None, false) => Pool::Mean,
+    let averages = told.as_ref().map_or(Ok(None), TimmConfig::averages)?;
+    let pool = match (request.pool, averages, from.has("fc_norm.weight")) {
+        (Some(pool), _, _) => pool,
+        (None, None | Some(true), true) => Pool::MeanThenNorm,
+        (None, averages, _) if averages.unwrap_or(!class_token) => Pool::Mean,
+        (None, _, _) => Pool::Cls,
     };
-    let quick = told.as_ref().and_then(|config| config.architecture.as_deref());
-    let quick =
-        quick.map(|name| if name.contains("quickgelu") { Activation::QuickGelu } else { Activation::Gelu });
-    let activation = request.activation.or(quick).or((!norm_pre).then_some(Activation::Gelu));
-    Ok(VitConfig {
-        image_size: grid * patch_size,
+    let vit = VitConfig {
+        image_size: grid.saturating_mul(patch_size),
         patch_size,
         width,
         depth: from.count("blocks."),
         heads: heads(request, None, width)?,
         mlp_width,
-        activation: activation.ok_or_else(|| Error::Invalid {
-            field: "activation",
-            value: "unknown".into(),
-            reason: "CLIP models come with gelu and with quick_gelu, and the file does not tell; give it"
-                .into(),
-        })?,
+        activation: activation(request, told.as_ref(), norm_pre || pool == Pool::Mean)?,
         // timm: 1e-6 for ViT, DeiT and DINOv2, torch's 1e-5 for CLIP.
         layer_norm_eps: request.layer_norm_eps.unwrap_or(if norm_pre { 1e-5 } else { 1e-6 }),
         pool,
@@ -93,7 +103,28 @@ fn describe(drawer: &Drawer, request: &Request) -> Result<VitConfig, Error> {
         norm_pre,
         layer_scale: from.has("blocks.0.ls1.gamma"),
         patch_bias: from.has("patch_embed.proj.bias"),
-    })
+    };
+    // Before its numbers are counted to and divided by.
+    vit.validate()?;
+    Ok(vit)
+}
+
+/// The MLP's non-linearity: asked for, else told by the architecture's name, else GELU where all models of
+/// that shape have it. CLIP towers (`norm_pre`) have GELU or QuickGELU; SigLIP's, like other models that
+/// average without `fc_norm`, GELU or its tanh approximation, which is not supported.
+fn activation(request: &Request, told: Option<&TimmConfig>, ambiguous: bool) -> Result<Activation, Error> {
+    let architecture = told.and_then(|config| config.architecture.as_deref());
+    match (request.activation, architecture) {
+        (Some(activation), _) => Ok(activation),
+        (None, Some(name)) if name.contains("quickgelu") => Ok(Activation::QuickGelu),
+        (None, Some(name)) if !name.contains("siglip") => Ok(Activation::Gelu),
+        (None, None) if !ambiguous => Ok(Activation::Gelu),
+        _ => Err(Error::Invalid {
+            field: "activation",
+            value: "unknown".into(),
+            reason: "models of this shape do not agree and no file tells; give gelu or quick_gelu".into(),
+        }),
+    }
 }
 
 /// The position table, with a row of zeros for a class token that has no position.
@@ -127,7 +158,10 @@ fn draw_qkv(drawer: &mut Drawer, b: &str, width: usize) {
     let (weight_name, bias_name) = (format!("{b}.attn.qkv.weight"), format!("{b}.attn.qkv.bias"));
     let (weight, bias) = (drawer.take(&weight_name), drawer.take(&bias_name));
     for (i, name) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
-        let part = |tensor: &Option<Tensor>| tensor.as_ref().and_then(|t| t.rows(i * width, (i + 1) * width));
+        let part = |tensor: &Option<Tensor>| {
+            let fused = tensor.as_ref().filter(|t| t.shape.first() == Some(&(3 * width)));
+            fused?.rows(i * width, (i + 1) * width)
+        };
         let transposed = part(&weight).and_then(|tensor| tensor.transposed());
         drawer.put(&format!("{b}.attn.{name}.weight"), &weight_name, transposed);
         drawer.put(&format!("{b}.attn.{name}.bias"), &bias_name, part(&bias));
