@@ -127,7 +127,8 @@ fn what_is_no_part_of_the_backbone_is_left_out_by_name() {
 
 #[test]
 fn prefixes_of_wrapping_models_are_taken_off() {
-    for (fixture, prefix) in [("vit_timm", "model."), ("vit_timm_clip", "visual.trunk."), ("vit_hf", "vit.")] {
+    for (fixture, prefix) in [("vit_timm", "model."), ("vit_timm_clip", "visual.trunk."), ("vit_hf", "vit.")]
+    {
         let mut checkpoint = Checkpoint::of(fixture);
         let plain = checkpoint.import(&checkpoint.request()).unwrap();
         let wrapped = std::mem::take(&mut checkpoint.tensors).into_iter();
@@ -156,7 +157,10 @@ fn missing_extra_and_misshaped_tensors_are_all_named_by_their_own_names() {
         .with("decoder.weight", &[2, 2])
         .error();
     assert_names(&hf, &["3 tensor(s)", "encoder.layer.1.attention.attention.key.weight is missing"]);
-    assert_names(&hf, &["encoder.layer.2.output.dense.weight has an unexpected shape", "decoder.weight is not"]);
+    assert_names(
+        &hf,
+        &["encoder.layer.2.output.dense.weight has an unexpected shape", "decoder.weight is not"],
+    );
 }
 
 #[test]
@@ -177,7 +181,8 @@ fn a_block_that_is_missing_is_noticed() {
 
 #[test]
 fn distilled_models_are_refused_as_such() {
-    let distilled = Checkpoint::of("vit_timm_deit").with("dist_token", &[1, 1, 48]).with("pos_embed", &[1, 18, 48]);
+    let distilled =
+        Checkpoint::of("vit_timm_deit").with("dist_token", &[1, 1, 48]).with("pos_embed", &[1, 18, 48]);
     for checkpoint in [Checkpoint::of("vit_hf_deit"), distilled] {
         assert_names(&checkpoint.error(), &["distilled DeiT", "not supported"]);
     }
@@ -247,12 +252,12 @@ fn an_existing_backbone_is_kept_unless_a_whole_one_replaces_it() {
     let overwrite = Request { overwrite: true, ..request };
     Checkpoint::of("vit_timm").without("norm.bias").import(&overwrite).unwrap_err();
     unchanged();
-    assert_eq!(old.leftovers(), [folder.clone()]);
+    assert_eq!(old.leftovers(), std::slice::from_ref(&folder));
 
     let new = Checkpoint::of("vit_timm_deit").import(&overwrite).unwrap();
     assert_ne!(new.fingerprint, config.fingerprint);
     assert_eq!(BackboneConfig::read(&folder).unwrap(), new);
-    assert_eq!(old.leftovers(), [folder.clone()]);
+    assert_eq!(old.leftovers(), std::slice::from_ref(&folder));
     let files = ["config.json", "backbone.safetensors", "backbone.onnx"];
     assert!(files.iter().all(|file| folder.join(file).is_file()));
 }
@@ -278,7 +283,10 @@ fn half_precision_is_widened_exactly() {
         };
         let bytes: BTreeMap<&String, Vec<u8>> =
             checkpoint.tensors.iter().map(|(n, t)| (n, t.data.iter().flat_map(halve).collect())).collect();
-        let views = checkpoint.tensors.iter().map(|(n, t)| (n, TensorView::new(dtype, t.shape.clone(), &bytes[n]).unwrap()));
+        let views = checkpoint
+            .tensors
+            .iter()
+            .map(|(n, t)| (n, TensorView::new(dtype, t.shape.clone(), &bytes[n]).unwrap()));
         fs::write(&request.weights, safetensors::serialize(views, None).unwrap()).unwrap();
         import(&request).unwrap();
 
@@ -335,7 +343,8 @@ fn activations_that_models_of_one_shape_disagree_on_are_never_guessed() {
 
 #[test]
 fn hugging_face_configs_are_read() {
-    let config = r#"{"vision_config": {"num_attention_heads": 6, "hidden_act": "gelu", "layer_norm_eps": 1e-3}}"#;
+    let config =
+        r#"{"vision_config": {"num_attention_heads": 6, "hidden_act": "gelu", "layer_norm_eps": 1e-3}}"#;
     let checkpoint = Checkpoint::of("vit_hf_clip").beside("config.json", config);
     let request = Request { heads: None, activation: None, ..checkpoint.request() };
     let imported = checkpoint.import(&request).unwrap();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mimi_server::backbone::import::{Request, import};
-use mimi_server::backbone::{ONNX_FILE, SiteSet};
+use mimi_server::backbone::{BackboneConfig, ONNX_FILE, SiteSet};
 use mimi_server::graph::{Plan, build, vit};
 use mimi_server::runtime::{Device, Input, Program, Runtime, RuntimeOptions, WeightStore};
 
@@ -40,8 +40,8 @@ fn pixels(fixture: &Fixture) -> (Vec<usize>, Vec<f32>) {
 }
 
 /// Imports the real weights and compares the pooled features with timm's, relative to their root mean square.
-fn check(file: &str, image_size: Option<usize>, fixture: &str) {
-    let Some(weights) = asset(file) else { return };
+fn check(file: &str, image_size: Option<usize>, fixture: &str) -> Option<BackboneConfig> {
+    let weights = asset(file)?;
     let dir = tempfile::tempdir().unwrap();
     let request =
         Request { weights, name: "real".into(), out: dir.path().into(), image_size, ..Request::default() };
@@ -57,16 +57,28 @@ fn check(file: &str, image_size: Option<usize>, fixture: &str) {
     let mean_square = expected.iter().map(|v| v * v).sum::<f32>() / expected.len() as f32;
     assert_close(file, &output.data, expected, 1e-4 * mean_square.sqrt().max(1.0));
     assert!(folder.join(ONNX_FILE).metadata().unwrap().len() > 10_000);
+    Some(config)
 }
 
 #[test]
 fn clip_gives_timms_features() {
-    check("clip_encoder.int8.onnx", None, "clip_vitb16_features");
+    let Some(config) = check("clip_encoder.int8.onnx", None, "clip_vitb16_features") else { return };
+    // The file has 86,192,640 parameters; the projection to the text's space, 768 x 512, is no part of it.
+    assert_eq!(config.parameters(), 86_192_640 - 768 * 512);
+    assert_eq!(config.provenance.left_out, ["visual_projection.weight"]);
+    // A pack is tied to its backbone by the fingerprint, so importing must give the same bytes for ever.
+    let manifest = repository().join("adapters/openclipart/1/adapter_config.json");
+    let manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    assert_eq!(manifest["base_model_sha256"], config.fingerprint, "the shipped packs no longer fit");
 }
 
 #[test]
 fn dinov2_gives_timms_features_at_another_image_size() {
-    check("vit_s_focus.onnx", Some(224), "dinov2_small_features");
+    let Some(config) = check("vit_s_focus.onnx", Some(224), "dinov2_small_features") else { return };
+    // The file has 22,056,192 for 37 x 37 positions; at 224 pixels there are 16 x 16.
+    assert_eq!(config.parameters(), 22_056_192 - (37 * 37 - 16 * 16) * 384);
+    let left_out = &config.provenance.left_out;
+    assert!(!left_out.is_empty() && left_out.iter().all(|name| name.starts_with("decoder.")), "{left_out:?}");
 }
 
 #[test]
