@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::ops::Constant;
 use super::{Error, Fact, Operator};
@@ -11,12 +12,12 @@ use super::{Error, Fact, Operator};
 pub struct Wire(pub(super) usize);
 
 /// An operator with what it reads and writes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
     /// Unique name; the first output bears it too.
     pub name: String,
     /// What it computes.
-    pub operator: Box<dyn Operator>,
+    pub operator: Arc<dyn Operator>,
     /// What it reads.
     pub inputs: Vec<Wire>,
     /// What it writes.
@@ -122,7 +123,7 @@ impl Graph {
             let wire_name = if i == 0 { name.clone() } else { format!("{name}.{i}") };
             outputs.push(self.add_wire(wire_name, fact)?);
         }
-        let operator = Box::new(operator);
+        let operator = Arc::new(operator);
         self.nodes.push(Node { name, operator, inputs, outputs: outputs.clone() });
         Ok(outputs)
     }

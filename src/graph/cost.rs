@@ -7,7 +7,11 @@ use crate::backbone::Site;
 impl Graph {
     /// FLOPs of one run, a multiply-add counting as 2, with each open dimension given by `bind`.
     pub fn flops(&self, bind: impl Fn(Dim) -> u64) -> u64 {
-        let size = |dim: &Dim| dim.fixed().map_or_else(|| bind(*dim), |n| n as u64);
+        let size = |dim: &Dim| match *dim {
+            Dim::Fixed(n) => n as u64,
+            Dim::Rows(n) => n as u64 * bind(Dim::Batch),
+            open => bind(open),
+        };
         let cost = |dims: Vec<Dim>| dims.iter().map(size).product::<u64>();
         self.nodes()
             .iter()

@@ -25,6 +25,18 @@ pub enum Error {
         /// Facts of the inputs.
         inputs: Vec<String>,
     },
+    /// A gradient is asked for where none is defined.
+    #[error("graph {graph}: node {node} ({operator}): {reason}")]
+    NoGradient {
+        /// The graph.
+        graph: String,
+        /// The node.
+        node: String,
+        /// The operator's ONNX name.
+        operator: &'static str,
+        /// Why there is none.
+        reason: &'static str,
+    },
     /// A weight the graph names is not in the weights file.
     #[error("graph {graph}: weight {name} {reason}")]
     Weight {

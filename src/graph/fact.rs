@@ -20,6 +20,8 @@ pub enum Dim {
     Fixed(usize),
     /// Rows in the batch (B).
     Batch,
+    /// Rows in the batch times a number: a flattened `[B, n]`.
+    Rows(usize),
     /// Width of the adapter at a site (R).
     Width(Site),
     /// Classes of the head (C).
@@ -31,7 +33,7 @@ impl Dim {
     pub fn fixed(self) -> Option<usize> {
         match self {
             Self::Fixed(n) => Some(n),
-            Self::Batch | Self::Width(_) | Self::Classes => None,
+            Self::Batch | Self::Rows(_) | Self::Width(_) | Self::Classes => None,
         }
     }
 }
@@ -41,6 +43,7 @@ impl fmt::Display for Dim {
         match self {
             Self::Fixed(n) => write!(f, "{n}"),
             Self::Batch => write!(f, "B"),
+            Self::Rows(n) => write!(f, "B*{n}"),
             Self::Width(site) => write!(f, "R@{site}"),
             Self::Classes => write!(f, "C"),
         }

@@ -2,7 +2,8 @@
 //!
 //! A [`Wire`] is a small `Copy` handle; every wire carries a [`Fact`] (dtype and shape), so that a mistake is
 //! caught where it is made, by the name of its node. [`ops`] holds one operator a file. [`vit`] reads like
-//! the paper. [`plan`] says what a graph must hold; [`onnx`] writes it.
+//! the paper. [`Plan`] says what a graph must hold; [`onnx`] writes it. [`gradients`] walks a graph backwards,
+//! [`training`] makes a whole step of it.
 //!
 //! # Shape letters
 //!
@@ -17,14 +18,17 @@ mod builder;
 mod cost;
 mod error;
 mod fact;
+mod gradient;
 pub mod onnx;
 pub mod ops;
 mod plan;
+pub mod training;
 pub mod vit;
 
 pub use builder::{Graph, Node, Wire};
 pub use cost::adapter_flops;
 pub use error::Error;
 pub use fact::{DType, Dim, Fact};
+pub use gradient::gradients;
 pub use ops::Operator;
 pub use plan::{Plan, build, plan_flops};

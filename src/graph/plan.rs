@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Dim, Error, Graph, vit};
+use super::vit::{self, Feed};
+use super::{Dim, Error, Graph};
 use crate::backbone::{Architecture, BackboneConfig, BlockRange, SiteSet};
 
 /// What is to be compiled: a range of blocks and the sites where adapters are computed.
@@ -25,7 +26,7 @@ impl Plan {
         sites.is_subset(self.sites)
     }
 
-    fn check(&self, config: &BackboneConfig) -> Result<(), Error> {
+    pub(super) fn check(&self, config: &BackboneConfig) -> Result<(), Error> {
         let fail = |reason: String| Err(Error::Plan { plan: self.to_string(), reason });
         if self.blocks.start >= self.blocks.end || self.blocks.end > config.depth() {
             return fail(format!("blocks must lie within 0..{}", config.depth()));
@@ -50,7 +51,12 @@ impl fmt::Display for Plan {
 pub fn build(config: &BackboneConfig, plan: &Plan) -> Result<Graph, Error> {
     plan.check(config)?;
     match &config.architecture {
-        Architecture::Vit(vit) => vit::graph(vit, config.activation(), plan),
+        Architecture::Vit(vit) => {
+            let mut g = Graph::new(format!("vit {plan}"));
+            let (name, x) = vit::wire(&mut g, vit, (config.activation(), Feed::Free), plan)?;
+            g.output(name, x);
+            Ok(g)
+        }
     }
 }
 
@@ -66,6 +72,6 @@ pub fn plan_flops(
     let graph = build(config, plan)?;
     Ok(graph.flops(|dim| match dim {
         Dim::Width(site) => width(site) as u64,
-        Dim::Batch | Dim::Classes | Dim::Fixed(_) => 1,
+        Dim::Batch | Dim::Rows(_) | Dim::Classes | Dim::Fixed(_) => 1,
     }))
 }

@@ -9,7 +9,7 @@
 //! Sources: Dosovitskiy et al. 2021; Radford et al. 2021 (CLIP: `norm_pre`, QuickGELU); Oquab et al. 2023
 //! (DINOv2: LayerScale `ls`, registers); the adapters' place: Marouf et al. 2024, figure 2.
 
-use super::ops::{Add, Concat, Constant, Gelu, LayerNorm, MatMul, Mul, PadFront, PatchConv};
+use super::ops::{Add, Concat, Constant, Gelu, LayerNorm, MatMul, Mul, Pad, PatchConv};
 use super::ops::{ReduceMean, Reshape, Sigmoid, Slice, Softmax, Transpose};
 use super::{Dim, Error, Fact, Graph, Plan, Wire};
 use crate::backbone::{Activation, Place, Pool, Site, VitConfig};
@@ -25,12 +25,29 @@ pub const FEATURES: &str = "features";
 /// Slope inside QuickGELU (CLIP's reference implementation).
 const QUICK_GELU_SLOPE: f32 = 1.702;
 
-/// Builds the plan's graph.
+/// How a graph's adapters are fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// One adapter for all rows or one for each row, as each run likes.
+    Free,
+    /// One adapter for all rows: what gradients need.
+    Shared,
+}
+
+/// Wires the plan's blocks into `g` and returns the last wire with the name it has as an output.
+///
+/// # Shapes
+/// [`FEATURES`] `[B, D]`, or [`HIDDEN_OUT`] `[B, N, D]` before the last block's end.
 ///
 /// # Errors
 /// [`Error::Wiring`] when the configuration contradicts itself.
-pub fn graph(config: &VitConfig, adapter: Activation, plan: &Plan) -> Result<Graph, Error> {
-    let mut vit = Builder { config, adapter, g: Graph::new(format!("vit {plan}")) };
+pub fn wire(
+    g: &mut Graph,
+    config: &VitConfig,
+    (adapter, feed): (Activation, Feed),
+    plan: &Plan,
+) -> Result<(&'static str, Wire), Error> {
+    let mut vit = Builder { config, adapter, feed, g };
     let mut x = match plan.blocks.start {
         0 => vit.embed()?,
         _ => vit.g.input(HIDDEN, vit.tokens_fact())?,
@@ -38,18 +55,17 @@ pub fn graph(config: &VitConfig, adapter: Activation, plan: &Plan) -> Result<Gra
     for block in plan.blocks.iter() {
         x = vit.block(block, x, plan)?;
     }
-    let (name, x) = match plan.blocks.end == config.depth {
-        true => (FEATURES, vit.pool(x)?),
-        false => (HIDDEN_OUT, x),
-    };
-    vit.g.output(name, x);
-    Ok(vit.g)
+    match plan.blocks.end == config.depth {
+        true => Ok((FEATURES, vit.pool(x)?)),
+        false => Ok((HIDDEN_OUT, x)),
+    }
 }
 
 struct Builder<'a> {
     config: &'a VitConfig,
     adapter: Activation,
-    g: Graph,
+    feed: Feed,
+    g: &'a mut Graph,
 }
 
 impl Builder<'_> {
@@ -74,7 +90,7 @@ impl Builder<'_> {
         let flat = self.g.wire("patch_embed.flat", flat, &[grid])?; // [B, D, n]
         let order = vec![0, 2, 1];
         let patches = self.g.wire("patch_embed.tokens", Transpose { order }, &[flat])?; // [B, n, D]
-        let room = PadFront { rows: c.prefix_tokens() };
+        let room = Pad { axis: 1, before: c.prefix_tokens(), after: 0 };
         let padded = self.g.wire("patch_embed.padded", room, &[patches])?; // [B, N, D]
         let table = self.position_table()?;
         let x = self.g.wire("embed", Add, &[padded, table])?;
@@ -162,8 +178,12 @@ impl Builder<'_> {
             return Ok(h);
         }
         let (d, r) = (Dim::Fixed(self.config.width), Dim::Width(site));
-        let down = self.g.input(down_input(site), Fact::adapter([d, r]))?;
-        let up = self.g.input(up_input(site), Fact::adapter([r, d]))?;
+        let fact = |shape: [Dim; 2]| match self.feed {
+            Feed::Free => Fact::adapter(shape),
+            Feed::Shared => Fact::f32(shape),
+        };
+        let down = self.g.input(down_input(site), fact([d, r]))?;
+        let up = self.g.input(up_input(site), fact([r, d]))?;
         let name = format!("{site}.adapter");
         let z = self.g.wire(format!("{name}.hidden"), MatMul, &[h, down])?; // [B, N, R]
         let z = self.activation(&format!("{name}.act"), self.adapter, z)?;
@@ -221,11 +241,11 @@ impl Builder<'_> {
             Pool::Mean => {
                 let x = self.norm("norm", x)?;
                 let x = self.g.wire("pool.patches", patches, &[x])?;
-                self.g.wire("pool", ReduceMean { axis: 1 }, &[x])
+                self.g.wire("pool", ReduceMean { axis: 1, keep: false }, &[x])
             }
             Pool::MeanThenNorm => {
                 let x = self.g.wire("pool.patches", patches, &[x])?;
-                let x = self.g.wire("pool", ReduceMean { axis: 1 }, &[x])?;
+                let x = self.g.wire("pool", ReduceMean { axis: 1, keep: false }, &[x])?;
                 self.norm("norm", x)
             }
         }

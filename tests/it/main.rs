@@ -13,6 +13,8 @@ mod architecture;
 mod batching;
 /// Requests and their answers, bad ones too.
 mod classify;
+/// Backward equals finite differences and PyTorch.
+mod gradients;
 /// Checkpoints become backbones, or say what is wrong with them.
 mod import;
 /// Series, their names and their bounds.

@@ -1,8 +1,8 @@
 //! Joining along one axis.
 
-use super::{Operator, one};
+use super::{Gradients, Operator, Slice, one};
 use crate::graph::onnx::Attribute;
-use crate::graph::{Dim, Fact};
+use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
 
 /// Joins its inputs along `axis`; every other dimension agrees.
 #[derive(Debug)]
@@ -35,5 +35,19 @@ impl Operator for Concat {
 
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::int("axis", self.axis as i64)]
+    }
+
+    /// Each input gets its own run of positions back.
+    fn backward(&self, g: &mut Graph, node: &Node, grad: Wire, needed: &[bool]) -> Result<Gradients, Error> {
+        let mut start = 0;
+        let mut gradients = Vec::new();
+        for (i, (&input, &need)) in node.inputs.iter().zip(needed).enumerate() {
+            let size = g.fact(input).shape[self.axis].fixed().unwrap_or_default();
+            let own = Slice { axis: self.axis, start, end: start + size };
+            start += size;
+            let name = format!("{}.grad.{i}", node.name);
+            gradients.push(need.then(|| g.wire(name, own, &[grad])).transpose()?);
+        }
+        Ok(gradients)
     }
 }

@@ -1,7 +1,7 @@
 //! Matrix product over the last two axes, with leading axes broadcast.
 
-use super::{Operator, exactly, one};
-use crate::graph::{Dim, Fact};
+use super::{Flatten, Gemm, Gradients, Operator, Reshape, Transpose, exactly, no_gradient, one};
+use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
 
 /// `y = a b`.
 ///
@@ -30,8 +30,60 @@ impl Operator for MatMul {
         one(Fact::f32([leading, &[*m, *n]].concat()))
     }
 
+    /// `da = dy bᵀ`, `db = aᵀ dy`, the latter summed over the rows that share `b`.
+    fn backward(&self, g: &mut Graph, node: &Node, grad: Wire, needed: &[bool]) -> Result<Gradients, Error> {
+        if g.fact(node.inputs[1]).free_rank {
+            return Err(no_gradient(g, node, "the right side may differ from row to row"));
+        }
+        let da = needed[0].then(|| left_gradient(g, node, grad)).transpose()?;
+        let db = needed[1].then(|| right_gradient(g, node, grad)).transpose()?;
+        Ok(vec![da, db])
+    }
+
     fn multiply_adds(&self, inputs: &[&Fact], output: &Fact) -> Option<Vec<Dim>> {
         let inner = inputs[0].shape.last()?;
         Some(output.shape.iter().chain([inner]).copied().collect())
     }
+}
+
+fn left_gradient(g: &mut Graph, node: &Node, grad: Wire) -> Result<Wire, Error> {
+    let (a, b, name) = (node.inputs[0], node.inputs[1], format!("{}.grad.a", node.name));
+    let b_shape = &g.fact(b).shape;
+    let (rank, fixed) = (b_shape.len(), b_shape.iter().all(|dim| dim.fixed().is_some()));
+    if rank == 2 && fixed && g.fact(grad).rank() > 2 {
+        // A weight: one flat product that reads it as it lies.
+        let rest = g.fact(a).shape.iter().skip(1).filter_map(|dim| dim.fixed()).collect();
+        let flat = flatten(g, format!("{name}.rows"), grad)?;
+        let product = Gemm { transpose_a: false, transpose_b: true };
+        let product = g.wire(format!("{name}.flat"), product, &[flat, b])?;
+        return g.wire(name, Reshape { rest }, &[product]);
+    }
+    let transposed = transpose(g, format!("{name}.right"), b)?;
+    g.wire(name, MatMul, &[grad, transposed])
+}
+
+fn right_gradient(g: &mut Graph, node: &Node, grad: Wire) -> Result<Wire, Error> {
+    let (a, b, name) = (node.inputs[0], node.inputs[1], format!("{}.grad.b", node.name));
+    if g.fact(b).rank() == 2 {
+        let rows = flatten(g, format!("{name}.rows"), a)?;
+        let grad = flatten(g, format!("{name}.grad"), grad)?;
+        return g.wire(name, Gemm { transpose_a: true, transpose_b: false }, &[rows, grad]);
+    }
+    let transposed = transpose(g, format!("{name}.left"), a)?;
+    g.wire(name, MatMul, &[transposed, grad])
+}
+
+/// All axes but the last made one.
+fn flatten(g: &mut Graph, name: String, x: Wire) -> Result<Wire, Error> {
+    match g.fact(x).rank() {
+        2 => Ok(x),
+        rank => g.wire(name, Flatten { rank }, &[x]),
+    }
+}
+
+/// The last two axes exchanged.
+fn transpose(g: &mut Graph, name: String, x: Wire) -> Result<Wire, Error> {
+    let rank = g.fact(x).rank();
+    let order = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+    g.wire(name, Transpose { order }, &[x])
 }

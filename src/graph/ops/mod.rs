@@ -3,34 +3,56 @@
 use std::fmt::Debug;
 
 use super::onnx::Attribute;
-use super::{DType, Dim, Fact};
+use super::{DType, Dim, Error, Fact, Graph, Node, Wire};
 
 mod binary;
 mod concat;
 mod conv;
+mod erf;
+mod exp;
+mod flatten;
 mod gelu;
+mod gemm;
+mod hard_sigmoid;
 mod layer_norm;
+mod log_softmax;
 mod matmul;
+mod neg;
 mod pad;
+mod reciprocal;
 mod reduce_mean;
+mod reduce_sum;
+mod reduce_sum_square;
 mod reshape;
 mod sigmoid;
 mod slice;
 mod softmax;
+mod sqrt;
 mod transpose;
 
-pub use binary::{Add, Mul};
+pub use binary::{Add, Mul, Sub};
 pub use concat::Concat;
 pub use conv::PatchConv;
+pub use erf::Erf;
+pub use exp::Exp;
+pub use flatten::Flatten;
 pub use gelu::Gelu;
+pub use gemm::Gemm;
+pub use hard_sigmoid::HardSigmoid;
 pub use layer_norm::LayerNorm;
+pub use log_softmax::LogSoftmax;
 pub use matmul::MatMul;
-pub use pad::PadFront;
+pub use neg::Neg;
+pub use pad::Pad;
+pub use reciprocal::Reciprocal;
 pub use reduce_mean::ReduceMean;
+pub use reduce_sum::ReduceSum;
+pub use reduce_sum_square::ReduceSumSquare;
 pub use reshape::Reshape;
 pub use sigmoid::Sigmoid;
 pub use slice::Slice;
 pub use softmax::Softmax;
+pub use sqrt::Sqrt;
 pub use transpose::Transpose;
 
 /// One operation of a graph.
@@ -54,10 +76,34 @@ pub trait Operator: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Wires the gradients of the inputs, given the gradient `grad` of the output: one entry for each of the
+    /// node's inputs, `Some` at least where `needed`. New nodes are named after `node`.
+    ///
+    /// # Errors
+    /// [`Error::NoGradient`] where none is defined: for inputs that are always frozen weights, and for
+    /// operators that appear only before the first adapter or inside gradients.
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Node,
+        _grad: Wire,
+        _needed: &[bool],
+    ) -> Result<Gradients, Error> {
+        Err(no_gradient(g, node, "it has no gradient"))
+    }
+
     /// The dimensions whose product is the number of multiply-adds, where the operator has any.
     fn multiply_adds(&self, _inputs: &[&Fact], _output: &Fact) -> Option<Vec<Dim>> {
         None
     }
+}
+
+/// Gradients of a node's inputs.
+pub type Gradients = Vec<Option<Wire>>;
+
+fn no_gradient(g: &Graph, node: &Node, reason: &'static str) -> Error {
+    let (graph, operator) = (g.name().into(), node.operator.name());
+    Error::NoGradient { graph, node: node.name.clone(), operator, reason }
 }
 
 /// A small constant held by the graph.
@@ -99,4 +145,16 @@ fn exactly<'a, const N: usize>(inputs: &[&'a Fact]) -> Result<[&'a Fact; N], Str
 /// One output.
 fn one(fact: Fact) -> Result<Vec<Fact>, String> {
     Ok(vec![fact])
+}
+
+/// What is left of `x` when `axes` are reduced away or, if `keep`, to 1.
+fn reduced(x: &Fact, axes: &[usize], keep: bool) -> Result<Fact, String> {
+    if let Some(axis) = axes.iter().find(|&&axis| axis >= x.rank()) {
+        return Err(format!("there is no axis {axis}"));
+    }
+    let left = x.shape.iter().enumerate().filter_map(|(i, &dim)| match axes.contains(&i) {
+        true => keep.then_some(Dim::Fixed(1)),
+        false => Some(dim),
+    });
+    Ok(Fact::f32(left.collect::<Vec<_>>()))
 }

@@ -1,32 +1,47 @@
-//! Zero rows before a sequence.
+//! Zeros before and after, along one axis.
 
-use super::{Constant, Operator, exactly, one};
-use crate::graph::{Dim, Fact};
+use super::{Constant, Gradients, Operator, Slice, exactly, one};
+use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
 
-/// `[B, n, D]` with `rows` zero positions put before it: `[B, rows + n, D]`.
+/// `before` and `after` zero positions put around `axis`.
 ///
 /// Makes room for class and register tokens, which are then added with the positions: unlike `Expand`, this
 /// needs no run-time shape.
 #[derive(Debug)]
-pub struct PadFront {
-    /// Zero positions to add.
-    pub rows: usize,
+pub struct Pad {
+    /// The axis.
+    pub axis: usize,
+    /// Zero positions before.
+    pub before: usize,
+    /// Zero positions after.
+    pub after: usize,
 }
 
-impl Operator for PadFront {
+impl Operator for Pad {
     fn name(&self) -> &'static str {
         "Pad"
     }
 
     fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, String> {
         let [x] = exactly(inputs)?;
-        let [batch, Dim::Fixed(n), width] = x.shape[..] else {
-            return Err("expected a sequence [B, n, D]".into());
+        let Some(Dim::Fixed(n)) = x.shape.get(self.axis) else {
+            return Err(format!("axis {} must be known", self.axis));
         };
-        one(Fact::f32([batch, Dim::Fixed(n + self.rows), width]))
+        let mut shape = x.shape.clone();
+        shape[self.axis] = Dim::Fixed(self.before + n + self.after);
+        one(Fact::f32(shape))
     }
 
     fn constants(&self) -> Vec<Constant> {
-        vec![Constant::I64(vec![0, self.rows as i64, 0, 0, 0, 0])]
+        let integers = |values: &[usize]| Constant::I64(values.iter().map(|&n| n as i64).collect());
+        vec![integers(&[self.before, self.after]), Constant::scalar(0.0), integers(&[self.axis])]
+    }
+
+    /// What fell on the zeros is dropped.
+    fn backward(&self, g: &mut Graph, node: &Node, grad: Wire, needed: &[bool]) -> Result<Gradients, Error> {
+        let size = g.fact(node.inputs[0]).shape[self.axis].fixed().unwrap_or_default();
+        let own = Slice { axis: self.axis, start: self.before, end: self.before + size };
+        let dx = g.wire(format!("{}.grad", node.name), own, &[grad])?;
+        Ok([Some(dx)].into_iter().chain(needed[1..].iter().map(|_| None)).collect())
     }
 }

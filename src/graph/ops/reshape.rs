@@ -1,9 +1,9 @@
 //! Another shape for the same elements.
 
-use super::{Constant, Operator, exactly, one};
-use crate::graph::{Dim, Fact};
+use super::{Constant, Gradients, Operator, exactly, no_gradient, one};
+use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
 
-/// Gives `[B, ..]` the shape `[B, rest..]`; the batch stays first.
+/// Gives `[B, ..]` or `[B·n, ..]` the shape `[B, rest..]`.
 #[derive(Debug)]
 pub struct Reshape {
     /// The dimensions after the batch.
@@ -17,12 +17,14 @@ impl Operator for Reshape {
 
     fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, String> {
         let [x] = exactly(inputs)?;
-        let [Dim::Batch, rest @ ..] = &x.shape[..] else {
-            return Err("expected the batch first".into());
+        let (first, rest) = match &x.shape[..] {
+            [Dim::Batch, rest @ ..] => (1, rest),
+            [Dim::Rows(n), rest @ ..] => (*n, rest),
+            _ => return Err("expected the batch first".into()),
         };
         let before: Option<usize> = rest.iter().map(|dim| dim.fixed()).product();
         let after: usize = self.rest.iter().product();
-        if before != Some(after) {
+        if before.map(|n| n * first) != Some(after) {
             return Err(format!("{after} elements a row do not fit"));
         }
         let rest = self.rest.iter().map(|&n| Dim::Fixed(n));
@@ -30,7 +32,17 @@ impl Operator for Reshape {
     }
 
     fn constants(&self) -> Vec<Constant> {
-        // 0 keeps the input's own dimension: the batch.
-        vec![Constant::I64([0].into_iter().chain(self.rest.iter().map(|&n| n as i64)).collect())]
+        // -1 is whatever is left: the batch.
+        vec![Constant::I64([-1].into_iter().chain(self.rest.iter().map(|&n| n as i64)).collect())]
+    }
+
+    /// The elements go back into the shape they had.
+    fn backward(&self, g: &mut Graph, node: &Node, grad: Wire, _needed: &[bool]) -> Result<Gradients, Error> {
+        let shape = &g.fact(node.inputs[0]).shape;
+        let rest: Vec<usize> = shape.iter().skip(1).filter_map(|dim| dim.fixed()).collect();
+        if shape[0] != Dim::Batch || rest.len() + 1 != shape.len() {
+            return Err(no_gradient(g, node, "only the batch may be open"));
+        }
+        Ok(vec![Some(g.wire(format!("{}.grad", node.name), Reshape { rest }, &[grad])?), None])
     }
 }

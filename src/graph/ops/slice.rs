@@ -1,7 +1,7 @@
 //! A run of positions along one axis.
 
-use super::{Constant, Operator, exactly, one};
-use crate::graph::{Dim, Fact};
+use super::{Constant, Gradients, Operator, Pad, exactly, one};
+use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
 
 /// Positions `start..end` of `axis`.
 #[derive(Debug)]
@@ -33,5 +33,13 @@ impl Operator for Slice {
 
     fn constants(&self) -> Vec<Constant> {
         [self.start, self.end, self.axis].map(|n| Constant::I64(vec![n as i64])).into()
+    }
+
+    /// Positions that were left out get zeros.
+    fn backward(&self, g: &mut Graph, node: &Node, grad: Wire, needed: &[bool]) -> Result<Gradients, Error> {
+        let size = g.fact(node.inputs[0]).shape[self.axis].fixed().unwrap_or(self.end);
+        let pad = Pad { axis: self.axis, before: self.start, after: size - self.end };
+        let dx = g.wire(format!("{}.grad", node.name), pad, &[grad])?;
+        Ok([Some(dx)].into_iter().chain(needed[1..].iter().map(|_| None)).collect())
     }
 }

@@ -1,8 +1,8 @@
 //! Softmax over the last axis.
 
-use super::{Operator, exactly, one};
-use crate::graph::Fact;
+use super::{Gradients, Mul, Operator, ReduceSum, Sub, exactly, one};
 use crate::graph::onnx::Attribute;
+use crate::graph::{Error, Fact, Graph, Node, Wire};
 
 /// `yᵢ = exp(xᵢ) / Σⱼ exp(xⱼ)` over the last axis.
 #[derive(Debug)]
@@ -20,5 +20,15 @@ impl Operator for Softmax {
 
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::int("axis", -1)]
+    }
+
+    /// `dx = y · (dy − Σ dy · y)`.
+    fn backward(&self, g: &mut Graph, node: &Node, grad: Wire, _needed: &[bool]) -> Result<Gradients, Error> {
+        let (y, name) = (node.outputs[0], &node.name);
+        let axes = vec![g.fact(y).rank() - 1];
+        let product = g.wire(format!("{name}.grad.product"), Mul, &[grad, y])?;
+        let sum = g.wire(format!("{name}.grad.sum"), ReduceSum { axes, keep: true }, &[product])?;
+        let centred = g.wire(format!("{name}.grad.centred"), Sub, &[grad, sum])?;
+        Ok(vec![Some(g.wire(format!("{name}.grad"), Mul, &[centred, y])?)])
     }
 }

@@ -1,8 +1,8 @@
 //! Reordering of axes.
 
-use super::{Operator, exactly, one};
-use crate::graph::Fact;
+use super::{Gradients, Operator, exactly, one};
 use crate::graph::onnx::Attribute;
+use crate::graph::{Error, Fact, Graph, Node, Wire};
 
 /// Output axis `i` is input axis `order[i]`.
 #[derive(Debug)]
@@ -28,5 +28,12 @@ impl Operator for Transpose {
 
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::ints("perm", &self.order.iter().map(|&axis| axis as i64).collect::<Vec<_>>())]
+    }
+
+    /// The axes go back to where they came from.
+    fn backward(&self, g: &mut Graph, node: &Node, grad: Wire, _needed: &[bool]) -> Result<Gradients, Error> {
+        let mut order = vec![0; self.order.len()];
+        self.order.iter().enumerate().for_each(|(i, &axis)| order[axis] = i);
+        Ok(vec![Some(g.wire(format!("{}.grad", node.name), Transpose { order }, &[grad])?)])
     }
 }

@@ -1,0 +1,19 @@
+//! The reciprocal; appears in gradients.
+
+use super::{Operator, exactly, one};
+use crate::graph::Fact;
+
+/// `y = 1 / x`.
+#[derive(Debug)]
+pub struct Reciprocal;
+
+impl Operator for Reciprocal {
+    fn name(&self) -> &'static str {
+        "Reciprocal"
+    }
+
+    fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, String> {
+        let [x] = exactly(inputs)?;
+        one(x.clone())
+    }
+}
