@@ -1,5 +1,7 @@
 //! The command line: what was typed, and what it means. The only place that reads the environment.
 
+mod train;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use mimi_server::http::HttpOptions;
 use mimi_server::image::Limits;
 use mimi_server::runtime::{Device, RuntimeOptions};
 use mimi_server::serve;
+
+pub use train::TrainArgs;
 
 /// Multi-tenant inference server for adapted vision transformers.
 #[derive(Debug, Parser)]
@@ -299,56 +303,6 @@ pub struct InspectArgs {
     /// Folder of backbones, where a pack's backbone is looked for.
     #[arg(long, env = "MIMI_MODELS", default_value = "models", value_name = "DIR")]
     pub models: PathBuf,
-}
-
-/// Options of `train-task`.
-#[derive(Debug, Args)]
-pub struct TrainArgs {
-    #[command(flatten)]
-    pub runtime: RuntimeArgs,
-    /// The task's name.
-    #[arg(long)]
-    pub task: String,
-    /// Training images: one folder a class.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// Held-out images: one folder a class. Without it, a share of the training images is held out.
-    #[arg(long, value_name = "DIR")]
-    pub validation: Option<PathBuf>,
-    /// Share of each class held out where no --validation is given, 0 to 1.
-    #[arg(long, default_value_t = 0.2)]
-    pub holdout: f64,
-    /// What the images are and where they came from, for the pack's provenance.
-    #[arg(long, default_value = "")]
-    pub description: String,
-    /// Folder of packs; the new version appears there by a rename, where a running server finds it.
-    #[arg(long, env = "MIMI_ADAPTERS", default_value = "adapters", value_name = "DIR")]
-    pub adapters: PathBuf,
-    /// How to train.
-    #[arg(long, default_value = "linear")]
-    pub method: MethodArg,
-    /// Passes over the training images.
-    #[arg(long, default_value_t = 100)]
-    pub epochs: usize,
-    /// Images in one step.
-    #[arg(long, default_value_t = 64)]
-    pub batch: usize,
-    /// Highest learning rate.
-    #[arg(long, default_value_t = 5e-3)]
-    pub learning_rate: f64,
-    /// Weight decay of matrices; biases have none.
-    #[arg(long, default_value_t = 0.05)]
-    pub weight_decay: f64,
-    /// Seed of every random choice.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-}
-
-/// Training methods by name.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum MethodArg {
-    /// A head on frozen features, no adapters.
-    Linear,
 }
 
 /// Options of `eval`.

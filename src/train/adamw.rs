@@ -39,6 +39,13 @@ impl AdamW {
         Self { options, mean: vec![0.0; len], square: vec![0.0; len], steps: 0 }
     }
 
+    /// Keeps the moments of the elements at `indices`; the number of steps stays, as the elements have made
+    /// them.
+    pub fn keep(&mut self, indices: &[usize]) {
+        self.mean = indices.iter().map(|&i| self.mean[i]).collect();
+        self.square = indices.iter().map(|&i| self.square[i]).collect();
+    }
+
     /// One step at learning rate `rate` (η) with weight decay `decay` (λ).
     ///
     /// # Shapes

@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::adamw::{AdamW, AdamWOptions};
-use super::features::Features;
+use super::prefix::Rows;
 use super::schedule::{Schedule, cosine_with_warmup};
 use crate::pack::Head;
 
@@ -33,19 +33,19 @@ impl Default for LinearOptions {
     }
 }
 
-/// Fits a head to features. The same seed gives the same head.
+/// Fits a head to pooled features. The same seed gives the same head.
 ///
 /// # Shapes
 /// Features `[n, D]`, head `[classes, D]`.
-pub fn fit(train: &Features, classes: usize, options: &LinearOptions) -> Head {
-    let width = train.features.ncols();
+pub fn fit(train: &Rows, classes: usize, options: &LinearOptions) -> Head {
+    let width = train.values.ncols();
     let mut head = Head { weight: Array2::zeros((classes, width)), bias: Array1::zeros(classes) };
     let mut weight_state = AdamW::new(classes * width, AdamWOptions::default());
     let mut bias_state = AdamW::new(classes, AdamWOptions::default());
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let mut order: Vec<usize> = (0..train.classes.len()).collect();
     let steps = order.len().div_ceil(options.batch) * options.epochs;
-    let schedule = Schedule { base: options.rate, warmup: steps / 5, total: steps };
+    let schedule = Schedule { start: 0.0, base: options.rate, floor: 0.0, warmup: steps / 5, total: steps };
     let mut step = 0;
     for _ in 0..options.epochs {
         order.shuffle(&mut random);
@@ -73,8 +73,8 @@ fn update(
 }
 
 /// Gradient of the mean cross-entropy: `dW = (softmax − target)ᵀ f / n`, `db` its column mean.
-fn gradient(head: &Head, train: &Features, batch: &[usize]) -> (Array2<f32>, Array1<f32>) {
-    let features = train.features.select(Axis(0), batch); // [n, D]
+fn gradient(head: &Head, train: &Rows, batch: &[usize]) -> (Array2<f32>, Array1<f32>) {
+    let features = train.values.select(Axis(0), batch); // [n, D]
     let mut error = probabilities(head, features.view()); // [n, C]
     for (row, &index) in batch.iter().enumerate() {
         error[[row, train.classes[index]]] -= 1.0;

@@ -1,24 +1,47 @@
 //! The offline trainer: a folder of labelled images in, a pack out.
 //!
-//! Training runs through `ort` on the stock library: the networks are ordinary graphs, the optimiser is here.
-//! (ONNX Runtime's own training packages ended with 1.19.2, so its training API cannot be used.)
+//! Training runs through `ort` on the stock library: a step is an ordinary graph
+//! ([`graph::training`](crate::graph::training)), the optimiser is here. (ONNX Runtime's own training packages
+//! ended with 1.19.2, so its training API cannot be used.)
 //!
-//! `dataset` finds and splits images, `features` runs the frozen backbone over them, `linear` fits a head,
-//! `adamw` and `schedule` are the optimiser, `evaluate` measures a pack through the server's own engine.
+//! In reading order: `task` is the way from a folder to a pack; `dataset` finds and splits images; `prefix` runs
+//! frozen blocks over them once; `linear` fits a head alone; `cycle` is MiMi: `step` by step (`clip`, `adamw`,
+//! `schedule`), then `score` and `prune`; `model` and `init` hold what is trained, `predict` measures it as the
+//! server will, `progress` tells of it; `evaluate` measures a pack through the server's own engine.
 
 mod adamw;
+mod clip;
+mod cycle;
 mod dataset;
 mod evaluate;
-mod features;
+mod init;
 mod linear;
+mod model;
+mod predict;
+mod prefix;
+mod progress;
+mod prune;
+mod resident;
 mod schedule;
+mod score;
 mod self_test;
+mod step;
 mod task;
 
 pub use adamw::{AdamW, AdamWOptions};
+pub use clip::clip;
+pub use cycle::{MimiOptions, Observer, State, Target, Trainer};
 pub use dataset::{Dataset, Image, Split};
 pub use evaluate::{Evaluation, evaluate};
-pub use features::{Extractor, Features};
+pub use init::Init;
 pub use linear::{LinearOptions, fit};
+pub use model::{Adapter, Model, Parameter};
+pub use predict::{Measure, Predictor};
+pub use prefix::{Prefix, Rows};
+pub use progress::{Cycle, Epoch, Progress, Step};
+pub use prune::{Selection, prunings, select, survivors};
+pub use resident::Resident;
 pub use schedule::{Schedule, cosine_with_warmup};
+pub use score::{Normaliser, Score, Scores};
+pub use step::{Gradients, Seen, StepOptions, Stepper};
 pub use task::{Method, Report, TaskOptions, train};

@@ -5,22 +5,32 @@ use std::f64::consts::PI;
 /// Rate at each step of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
+    /// Rate before the first step of warm-up.
+    pub start: f64,
     /// Highest rate.
     pub base: f64,
-    /// Steps of linear warm-up from 0.
+    /// Rate at the end.
+    pub floor: f64,
+    /// Steps of linear warm-up.
     pub warmup: usize,
     /// Steps of the whole run.
     pub total: usize,
 }
 
-/// Linear warm-up, then half a cosine over the whole horizon down to 0 (METHOD: the reference evaluates the
+/// Linear warm-up, then half a cosine over the whole horizon (METHOD section 5: the reference evaluates the
 /// cosine without subtracting the warm-up, so the rate jumps slightly at the junction).
+///
+/// ```text
+/// t < w:  η = start + (base − start) (t + 1) / w
+/// t ≥ w:  η = floor + (base − floor) ½ (1 + cos(π t / T))
+/// ```
 pub fn cosine_with_warmup(schedule: &Schedule, step: usize) -> f64 {
-    if step < schedule.warmup {
-        return schedule.base * (step + 1) as f64 / schedule.warmup as f64;
+    let Schedule { start, base, floor, warmup, total } = *schedule;
+    if step < warmup {
+        return start + (base - start) * (step + 1) as f64 / warmup as f64;
     }
-    let progress = step as f64 / schedule.total.max(1) as f64;
-    schedule.base * 0.5 * (1.0 + (PI * progress.min(1.0)).cos())
+    let progress = (step as f64 / total.max(1) as f64).min(1.0);
+    floor + (base - floor) * 0.5 * (1.0 + (PI * progress).cos())
 }
 
 #[cfg(test)]
@@ -29,11 +39,14 @@ mod tests {
 
     #[test]
     fn the_rate_rises_and_falls() {
-        let schedule = Schedule { base: 2.0, warmup: 4, total: 100 };
+        let schedule = Schedule { start: 0.0, base: 2.0, floor: 0.0, warmup: 4, total: 100 };
         let rate = |step| cosine_with_warmup(&schedule, step);
         assert_eq!(rate(0), 0.5);
         assert_eq!(rate(3), 2.0);
         assert!((rate(50) - 1.0).abs() < 1e-12);
         assert!(rate(99) < 0.002 && rate(99) > 0.0);
+        let schedule = Schedule { start: 0.2, floor: 0.5, ..schedule };
+        assert_eq!(cosine_with_warmup(&schedule, 0), 0.2 + 1.8 / 4.0);
+        assert!((cosine_with_warmup(&schedule, 100) - 0.5).abs() < 1e-12);
     }
 }

@@ -5,13 +5,42 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::model::Model;
+use super::predict::Predictor;
+use super::prefix::{Rows, pixels};
+use super::resident::Resident;
 use crate::image::{self, Limits, Preprocessing};
+use crate::pack::SelfTest;
 
 /// Longest side of a stored image, pixels: a few kilobytes, and the whole way from bytes to logits is tested.
 const SIDE: u32 = 48;
 
+/// Images stored in a pack.
+const IMAGES: usize = 2;
+
+/// Held-out images of different classes, made small, with the logits the model gives them.
+///
+/// # Errors
+/// When an image cannot be read or a run fails.
+pub(super) fn self_test(resident: &Resident, model: &Model, validation: &Rows) -> Result<SelfTest> {
+    let mut predictor = Predictor::new(resident, 0, model.sites())?;
+    let mut test = SelfTest::default();
+    let mut chosen = Vec::new();
+    for (path, &class) in validation.paths.iter().zip(&validation.classes) {
+        if chosen.len() < IMAGES && !chosen.contains(&class) {
+            chosen.push(class);
+            let image = shrink(path)?;
+            let pixels = pixels(&image, &resident.config.preprocessing)?;
+            let shape = [vec![1], resident.config.input_shape(0)].concat();
+            test.logits.push(predictor.logits(model, &shape, &pixels)?.into_raw_vec_and_offset().0);
+            test.images.push(image);
+        }
+    }
+    Ok(test)
+}
+
 /// A small PNG of the image in `path`.
-pub(super) fn shrink(path: &Path) -> Result<Vec<u8>> {
+fn shrink(path: &Path) -> Result<Vec<u8>> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     let decoded = image::decode(&bytes, &Limits::default())?;
     let small = Preprocessing::clip(SIDE).resize_rgb(&decoded)?;

@@ -1,23 +1,22 @@
 //! Training a task from a folder to a pack.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use ndarray::Array1;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::dataset::Dataset;
-use super::features::{Extractor, Features};
+use super::cycle::{MimiOptions, Observer, State, Target, Trainer};
+use super::dataset::{Dataset, Split};
 use super::linear::{LinearOptions, fit};
-use super::self_test::shrink;
-use crate::backbone::BackboneConfig;
-use crate::pack::{self, Contents, Head, Provenance, SelfTest, TaskId};
-use crate::runtime::{Runtime, WeightStore};
+use super::model::Model;
+use super::predict::Predictor;
+use super::prefix::{Prefix, Rows};
+use super::progress::{Cycle, Progress};
+use super::resident::Resident;
+use super::self_test::self_test;
+use crate::backbone::BlockRange;
+use crate::pack::{self, Contents, Provenance, TaskId};
 
-/// Images stored in a pack for its self-test.
-const SELF_TEST_IMAGES: usize = 2;
 /// Allowed difference of the self-test's logits, relative to the largest: ten times what another CPU's
 /// kernels were seen to differ by.
 const SELF_TEST_TOLERANCE: f32 = 1e-3;
@@ -27,6 +26,8 @@ const SELF_TEST_TOLERANCE: f32 = 1e-3;
 pub enum Method {
     /// A head on frozen features, no adapters.
     Linear(LinearOptions),
+    /// Adapters, pruned in cycles or, without a target, trained as they are.
+    Mimi(MimiOptions),
 }
 
 /// What to train.
@@ -44,6 +45,8 @@ pub struct TaskOptions {
     pub description: String,
     /// Folder of packs.
     pub adapters: PathBuf,
+    /// Folder for a pack after each cycle but the last, in the same layout; none are kept without it.
+    pub cycles: Option<PathBuf>,
     /// How.
     pub method: Method,
     /// Seed of the split.
@@ -63,78 +66,63 @@ pub struct Report {
     pub images: (usize, usize),
     /// Files that could not be read, with the reason.
     pub unreadable: Vec<(PathBuf, String)>,
+    /// Trainings between prunings, in order.
+    pub cycles: Vec<Cycle>,
 }
 
-/// Trains a task and writes its pack as the next version. `progress` is told what is being done, how many
-/// images of how many are done, and images a second.
+/// Trains a task and writes its pack as the next version. `observe` hears how it goes.
 ///
 /// # Errors
 /// When the data cannot be trained on, a run fails, or the pack cannot be written.
-pub fn train(
-    runtime: &Runtime,
-    store: &Arc<WeightStore>,
-    (config, options): (&Arc<BackboneConfig>, &TaskOptions),
-    mut progress: impl FnMut(&str, usize, usize, f64),
-) -> Result<Report> {
+pub fn train(resident: &Resident, options: &TaskOptions, observe: &mut Observer<'_>) -> Result<Report> {
+    if let Method::Mimi(mimi) = &options.method {
+        mimi.check(&resident.config)?;
+    }
     let dataset = Dataset::open(&options.data)?;
-    let (train, validation) = match &options.validation {
-        Some(dir) => (dataset.images.clone(), Dataset::open_as(dir, &dataset.labels)?.images),
-        None => {
-            let split = dataset.split(options.holdout, options.seed)?;
-            (split.train, split.validation)
-        }
-    };
-    let mut extractor = Extractor::new(runtime, store, config)?;
-    let mut extract = |what: &str, images: &[_]| {
-        let count = images.len();
-        extractor.extract(images, |done, rate| progress(what, done, count, rate))
-    };
-    let (train, validation) = (extract("training images", &train)?, extract("held-out images", &validation)?);
-    check(&train, &dataset.labels)?;
-    let Method::Linear(linear) = &options.method;
-    let head = fit(&train, dataset.labels.len(), linear);
-    let (train_accuracy, validation_accuracy) = (accuracy(&head, &train), accuracy(&head, &validation));
-    let images = (train.classes.len(), validation.classes.len());
-    let provenance = Provenance {
-        method: "linear".into(),
-        dataset: options.description.clone(),
-        train_images: images.0,
-        validation_images: images.1,
-        seed: options.seed,
-        validation_accuracy,
-        details: details(linear, train_accuracy),
-    };
-    let self_test = self_test(&mut extractor, &head, &validation)?;
-    let contents = Contents {
-        adapters: BTreeMap::new(),
-        head_weight: head.weight.iter().copied().collect(),
-        head_bias: head.bias.to_vec(),
-        labels: dataset.labels,
-        preprocessing: config.preprocessing.clone(),
-        self_test,
-        tolerance: SELF_TEST_TOLERANCE,
-        provenance,
-    };
-    let folder = pack::write(&options.adapters.join(options.task.as_str()), &contents, config)?;
-    let unreadable = [train.unreadable, validation.unreadable].concat();
-    Ok(Report { folder, train_accuracy, validation_accuracy, images, unreadable })
+    let split = split(&dataset, options)?;
+    let rows = load(resident, &split, first_block(resident, options), observe)?;
+    check(&rows.0, &dataset.labels)?;
+    let job = Job { resident, options, labels: dataset.labels, images: (rows.0.len(), rows.1.len()) };
+    match &options.method {
+        Method::Linear(linear) => job.linear(linear, &rows),
+        Method::Mimi(mimi) => job.mimi(mimi, rows, observe),
+    }
 }
 
-fn details(linear: &LinearOptions, train_accuracy: f64) -> serde_json::Map<String, serde_json::Value> {
-    let LinearOptions { epochs, batch, rate, decay, seed } = linear;
-    let pairs = [
-        ("epochs", json!(epochs)),
-        ("batch", json!(batch)),
-        ("learning_rate", json!(rate)),
-        ("weight_decay", json!(decay)),
-        ("order_seed", json!(seed)),
-        ("train_accuracy", json!(train_accuracy)),
-    ];
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+fn split(dataset: &Dataset, options: &TaskOptions) -> Result<Split> {
+    match &options.validation {
+        Some(dir) => {
+            let validation = Dataset::open_as(dir, &dataset.labels)?.images;
+            Ok(Split { train: dataset.images.clone(), validation })
+        }
+        None => dataset.split(options.holdout, options.seed),
+    }
+}
+
+/// The block images are taken to before training.
+fn first_block(resident: &Resident, options: &TaskOptions) -> usize {
+    match &options.method {
+        Method::Linear(_) => resident.config.depth(),
+        Method::Mimi(mimi) => mimi.first_block,
+    }
+}
+
+fn load(
+    resident: &Resident,
+    split: &Split,
+    block: usize,
+    observe: &mut Observer<'_>,
+) -> Result<(Rows, Rows)> {
+    let mut prefix = Prefix::new(resident, BlockRange { start: 0, end: block })?;
+    let mut load = |what, images: &[_]| {
+        let count = images.len();
+        prefix.load(images, |done, rate| observe(Progress::Images { what, done, count, rate }))
+    };
+    Ok((load("training images", &split.train)?, load("held-out images", &split.validation)?))
 }
 
 /// Every class must have an image that could be read.
-fn check(train: &Features, labels: &[String]) -> Result<()> {
+fn check(train: &Rows, labels: &[String]) -> Result<()> {
     for (class, label) in labels.iter().enumerate() {
         let first = train.unreadable.first();
         let hint = first.map(|(path, why)| format!(" ({}: {why})", path.display())).unwrap_or_default();
@@ -143,30 +131,122 @@ fn check(train: &Features, labels: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn accuracy(head: &Head, features: &Features) -> f64 {
-    let right = features.features.rows().into_iter().zip(&features.classes).filter(|(row, class)| {
-        let logits = head.logits(row.view());
-        let likeliest = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a)));
-        likeliest == Some(**class)
-    });
-    right.count() as f64 / features.classes.len().max(1) as f64
+/// What does not change while a task is trained.
+struct Job<'a> {
+    resident: &'a Resident,
+    options: &'a TaskOptions,
+    labels: Vec<String>,
+    images: (usize, usize),
 }
 
-/// Held-out images of different classes, made small, with the logits this head gives them.
-fn self_test(extractor: &mut Extractor, head: &Head, validation: &Features) -> Result<SelfTest> {
-    let mut test = SelfTest::default();
-    let mut chosen = Vec::new();
-    for (path, &class) in validation.paths.iter().zip(&validation.classes) {
-        if chosen.len() == SELF_TEST_IMAGES {
-            break;
-        }
-        if !chosen.contains(&class) {
-            chosen.push(class);
-            let image = shrink(path)?;
-            let feature = Array1::from_vec(extractor.one(&image)?);
-            test.logits.push(head.logits(feature.view()).to_vec());
-            test.images.push(image);
-        }
+/// A pack's accuracy and how it came to be.
+struct Origin {
+    method: &'static str,
+    validation_accuracy: f64,
+    details: Map<String, Value>,
+}
+
+impl Job<'_> {
+    fn linear(&self, linear: &LinearOptions, (train, validation): &(Rows, Rows)) -> Result<Report> {
+        let model = Model::from_head(&fit(train, self.labels.len(), linear));
+        let mut predictor = Predictor::new(self.resident, train.block, model.sites())?;
+        let train_accuracy = predictor.measure(&model, train)?.accuracy;
+        let validation_accuracy = predictor.measure(&model, validation)?.accuracy;
+        let mut details = linear_details(linear);
+        details.insert("train_accuracy".into(), json!(train_accuracy));
+        let origin = Origin { method: "linear", validation_accuracy, details };
+        let folder = self.write(&self.options.adapters, (&model, validation), origin)?;
+        let (images, unreadable) = (self.images, unreadable(train, validation));
+        Ok(Report { folder, train_accuracy, validation_accuracy, images, unreadable, cycles: Vec::new() })
     }
-    Ok(test)
+
+    fn mimi(&self, mimi: &MimiOptions, rows: (Rows, Rows), observe: &mut Observer<'_>) -> Result<Report> {
+        let unreadable = unreadable(&rows.0, &rows.1);
+        let mut state = State::new(&self.resident.config, self.labels.len(), mimi);
+        let mut trainer = Trainer::new(self.resident, mimi.clone(), rows.0, rows.1);
+        while !state.finished {
+            let ended = trainer.epoch(&mut state, observe)?;
+            if let (Some(model), Some(dir)) = (ended, &self.options.cycles) {
+                let (origin, _) = mimi_origin(mimi, &state.cycles, &model);
+                self.write(dir, (&model, trainer.rows().1), origin)?;
+            }
+        }
+        let (origin, train_accuracy) = mimi_origin(mimi, &state.cycles, &state.model);
+        let validation_accuracy = origin.validation_accuracy;
+        let folder = self.write(&self.options.adapters, (&state.model, trainer.rows().1), origin)?;
+        let (images, cycles) = (self.images, state.cycles);
+        Ok(Report { folder, train_accuracy, validation_accuracy, images, unreadable, cycles })
+    }
+
+    /// Writes a pack as the next version of the task in `dir`.
+    fn write(&self, dir: &Path, (model, validation): (&Model, &Rows), origin: Origin) -> Result<PathBuf> {
+        let head = model.head();
+        let (train_images, validation_images) = self.images;
+        let contents = Contents {
+            adapters: model.packed(),
+            head_weight: head.weight.iter().copied().collect(),
+            head_bias: head.bias.to_vec(),
+            labels: self.labels.clone(),
+            preprocessing: self.resident.config.preprocessing.clone(),
+            self_test: self_test(self.resident, model, validation)?,
+            tolerance: SELF_TEST_TOLERANCE,
+            provenance: Provenance {
+                method: origin.method.into(),
+                dataset: self.options.description.clone(),
+                train_images,
+                validation_images,
+                seed: self.options.seed,
+                validation_accuracy: origin.validation_accuracy,
+                details: origin.details,
+            },
+        };
+        Ok(pack::write(&dir.join(self.options.task.as_str()), &contents, &self.resident.config)?)
+    }
+}
+
+fn unreadable(train: &Rows, validation: &Rows) -> Vec<(PathBuf, String)> {
+    [&train.unreadable[..], &validation.unreadable].concat()
+}
+
+fn linear_details(linear: &LinearOptions) -> Map<String, Value> {
+    let LinearOptions { epochs, batch, rate, decay, seed } = linear;
+    let pairs = [
+        ("epochs", json!(epochs)),
+        ("batch", json!(batch)),
+        ("learning_rate", json!(rate)),
+        ("weight_decay", json!(decay)),
+        ("order_seed", json!(seed)),
+    ];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// How a model of this training came to be, with its accuracy on the training images.
+fn mimi_origin(mimi: &MimiOptions, cycles: &[Cycle], model: &Model) -> (Origin, f64) {
+    // With an accuracy for target the model may be the last but one.
+    let own = cycles.iter().rev().find(|cycle| cycle.neurons == model.neurons());
+    let train_accuracy = own.map_or(0.0, |cycle| cycle.train_accuracy);
+    let MimiOptions { sigma, target, rho, score, selection, init, first_block, .. } = mimi;
+    let pairs = [
+        ("sigma_0", json!(sigma)),
+        ("target", json!(format!("{target:?}"))),
+        ("rho", json!(rho)),
+        ("score", json!(format!("{score:?}"))),
+        ("selection", json!(format!("{selection:?}"))),
+        ("init", json!(format!("{init:?}"))),
+        ("first_block", json!(first_block)),
+        ("epochs_per_cycle", json!(mimi.epochs)),
+        ("batch", json!(mimi.batch)),
+        ("learning_rate", json!(mimi.rate)),
+        ("weight_decay", json!(mimi.step.decay)),
+        ("clip", json!(mimi.step.clip)),
+        ("smoothing", json!(mimi.step.smoothing)),
+        ("training_seed", json!(mimi.seed)),
+        ("sigma", json!(own.map(|cycle| cycle.sigma))),
+        ("train_accuracy", json!(train_accuracy)),
+        ("cycles", json!(cycles)),
+    ];
+    let details = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let method = if *target == Target::Never { "adapters" } else { "mimi" };
+    let validation_accuracy = own.map_or(0.0, |cycle| cycle.validation_accuracy);
+    (Origin { method, validation_accuracy, details }, train_accuracy)
 }

@@ -19,6 +19,8 @@ mod gradients;
 mod import;
 /// Series, their names and their bounds.
 mod metrics;
+/// Adapters: trained, scored, pruned, and served as they were measured.
+mod mimi;
 /// Any bytes as a pack: an error, never a panic.
 mod packs;
 /// The real backbones, where they can be fetched.

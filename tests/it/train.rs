@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mimi_server::pack::{self, WEIGHTS_FILE};
 use mimi_server::train::{
-    AdamW, AdamWOptions, Dataset, LinearOptions, Method, Report, TaskOptions, evaluate, train,
+    AdamW, AdamWOptions, Dataset, LinearOptions, Method, Report, Resident, TaskOptions, clip, evaluate, train,
 };
 
 use crate::server::{World, classify, post};
@@ -28,6 +28,24 @@ fn adamw_equals_pytorch() {
     }
 }
 
+#[test]
+fn clipping_equals_pytorch() {
+    let fixture = Fixture::named("adamw");
+    let settings = fixture.json("settings");
+    let names: Vec<&String> = settings["weight_decay"].as_object().unwrap().keys().collect();
+    let norms = &fixture.tensors["expect/norm"].data;
+    for (step, norm) in norms.iter().enumerate() {
+        let gradient = |name| fixture.tensors[&format!("input/grad.{step}/{name}")].data.clone();
+        let mut gradients: Vec<Vec<f32>> = names.iter().map(gradient).collect();
+        let found = clip(&mut gradients, settings["max_norm"].as_f64().unwrap());
+        assert_close("norm", &[found], &[*norm], 1e-6 * norm);
+        for (name, clipped) in names.iter().zip(&gradients) {
+            let expected = &fixture.tensors[&format!("expect/clipped.{step}/{name}")].data;
+            assert_close(&format!("{name} step {step}"), clipped, expected, 1e-6);
+        }
+    }
+}
+
 /// Noise around a colour.
 fn write_images(folder: &Path, class: &str, colour: [u8; 3], (count, seed): (usize, u64)) {
     std::fs::create_dir_all(folder.join(class)).unwrap();
@@ -41,13 +59,13 @@ fn write_images(folder: &Path, class: &str, colour: [u8; 3], (count, seed): (usi
     }
 }
 
-fn dataset(folder: &Path) {
+pub fn dataset(folder: &Path) {
     write_images(folder, "red", [200, 60, 60], (12, 1));
     write_images(folder, "green", [60, 200, 60], (10, 2));
     write_images(folder, "blue", [60, 60, 200], (11, 3));
 }
 
-fn options(world: &World, data: &Path) -> TaskOptions {
+pub fn options(world: &World, data: &Path) -> TaskOptions {
     TaskOptions {
         task: "colours".parse().unwrap(),
         data: data.to_owned(),
@@ -55,13 +73,19 @@ fn options(world: &World, data: &Path) -> TaskOptions {
         holdout: 0.3,
         description: "noise around colours".into(),
         adapters: world.adapters.path().to_owned(),
+        cycles: None,
         method: Method::Linear(LinearOptions { epochs: 40, batch: 8, ..LinearOptions::default() }),
         seed: 7,
     }
 }
 
-fn run(world: &World, options: &TaskOptions) -> anyhow::Result<Report> {
-    train(&support::runtime(), &world.tiny.store(), (&world.tiny.config, options), |_, _, _, _| {})
+pub fn resident(world: &World) -> Resident {
+    let config = Arc::clone(&world.tiny.config);
+    Resident { runtime: support::runtime(), store: world.tiny.store(), config }
+}
+
+pub fn run(world: &World, options: &TaskOptions) -> anyhow::Result<Report> {
+    train(&resident(world), options, &mut |_| {})
 }
 
 #[tokio::test(flavor = "multi_thread")]

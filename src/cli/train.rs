@@ -1,0 +1,249 @@
+//! What was typed after `train-task`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use mimi_server::train::{
+    Init, LinearOptions, Method, MimiOptions, Normaliser, Score, Selection, StepOptions,
+};
+use mimi_server::train::{Target, TaskOptions};
+
+use super::RuntimeArgs;
+
+/// Options of `train-task`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// The task's name.
+    #[arg(long)]
+    pub task: String,
+    /// Training images: one folder a class.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Held-out images: one folder a class. Without it, a share of the training images is held out.
+    #[arg(long, value_name = "DIR")]
+    pub validation: Option<PathBuf>,
+    /// Share of each class held out where no --validation is given, 0 to 1.
+    #[arg(long, default_value_t = 0.2)]
+    pub holdout: f64,
+    /// What the images are and where they came from, for the pack's provenance.
+    #[arg(long, default_value = "")]
+    pub description: String,
+    /// Folder of packs; the new version appears there by a rename, where a running server finds it.
+    #[arg(long, env = "MIMI_ADAPTERS", default_value = "adapters", value_name = "DIR")]
+    pub adapters: PathBuf,
+    /// How to train.
+    #[arg(long, default_value = "linear")]
+    pub method: MethodArg,
+    /// Passes over the training images; with mimi, of each training between two prunings [default: 100 for
+    /// linear, else 10].
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Images in one step [default: 64 for linear, else 32].
+    #[arg(long)]
+    pub batch: Option<usize>,
+    /// Highest learning rate [default: 5e-3 for linear, else 1e-3].
+    #[arg(long)]
+    pub learning_rate: Option<f64>,
+    /// Weight decay of matrices; biases have none.
+    #[arg(long, default_value_t = 0.05)]
+    pub weight_decay: f64,
+    /// Seed of every random choice.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub mimi: MimiArgs,
+}
+
+/// Options of `--method mimi` and `--method adapters`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Adapters")]
+pub struct MimiArgs {
+    /// Width of the blocks over width of the adapters at first (σ₀).
+    #[arg(long, default_value_t = 8.0, value_name = "RATE")]
+    pub sigma_0: f64,
+    /// Prune until the mean rate is at least this.
+    #[arg(long, default_value_t = 64.0, value_name = "RATE")]
+    pub sigma: f64,
+    /// Prune until the adapters have at most this many parameters, instead of --sigma.
+    #[arg(long, value_name = "COUNT", conflicts_with = "accuracy")]
+    pub parameters: Option<usize>,
+    /// Prune as long as the held-out accuracy stays at least this, 0 to 1, instead of --sigma.
+    #[arg(long, value_name = "SHARE")]
+    pub accuracy: Option<f64>,
+    /// Share of the neurons that a pruning removes (ρ), 0 to 1.
+    #[arg(long, default_value_t = 0.5)]
+    pub rho: f64,
+    /// What neurons are kept by.
+    #[arg(long, default_value = "magnitude")]
+    pub score: ScoreArg,
+    /// What scores are divided by (Z).
+    #[arg(long, default_value = "weights")]
+    pub normaliser: NormaliserArg,
+    /// Among which neurons the weakest are sought.
+    #[arg(long, default_value = "global")]
+    pub selection: SelectionArg,
+    /// How adapters begin.
+    #[arg(long, default_value = "normal")]
+    pub init: InitArg,
+    /// First block with adapters; what comes before runs once an image.
+    #[arg(long, default_value_t = 0, value_name = "BLOCK")]
+    pub first_block: usize,
+    /// Share of each target spread evenly over the classes, 0 to 1.
+    #[arg(long, default_value_t = 0.1)]
+    pub smoothing: f64,
+    /// Largest global norm of the gradients.
+    #[arg(long, default_value_t = 5.0)]
+    pub clip: f64,
+    /// Images run together; fewer take less memory. Does not change what is learned.
+    #[arg(long, default_value_t = 8)]
+    pub micro_batch: usize,
+    /// Folder for a pack after each training between two prunings, in the layout of --adapters.
+    #[arg(long, value_name = "DIR")]
+    pub cycles: Option<PathBuf>,
+}
+
+/// How to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MethodArg {
+    /// A head on frozen features, no adapters.
+    Linear,
+    /// Adapters at --sigma-0, trained once.
+    Adapters,
+    /// Adapters trained and pruned in turn, from --sigma-0 to --sigma.
+    Mimi,
+}
+
+/// What neurons are kept by.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ScoreArg {
+    /// Magnitude of a neuron's row and column.
+    Magnitude,
+    /// Magnitude of its row in the down-projection.
+    DownOnly,
+    /// Magnitude of its gradients in the last epoch.
+    Gradient,
+    /// Chance.
+    Random,
+}
+
+/// What scores are divided by.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum NormaliserArg {
+    /// 2 M, the weights of a neuron.
+    Weights,
+    /// N + M, the adapter's widths.
+    Widths,
+    /// 1.
+    None,
+}
+
+/// Among which neurons the weakest are sought.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SelectionArg {
+    /// Among all; adapters may vanish.
+    Global,
+    /// Within each adapter.
+    Local,
+}
+
+/// How adapters begin.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum InitArg {
+    /// Normal, deviation 0.02.
+    Normal,
+    /// Uniform within 1/√fan-in.
+    Kaiming,
+}
+
+impl TrainArgs {
+    /// What to train.
+    ///
+    /// # Errors
+    /// When the task's name is none.
+    pub fn options(&self) -> Result<TaskOptions> {
+        let method = match self.method {
+            MethodArg::Linear => Method::Linear(self.linear()),
+            MethodArg::Adapters => Method::Mimi(MimiOptions { target: Target::Never, ..self.adapters() }),
+            MethodArg::Mimi => Method::Mimi(self.adapters()),
+        };
+        Ok(TaskOptions {
+            task: self.task.parse()?,
+            data: self.data.clone(),
+            validation: self.validation.clone(),
+            holdout: self.holdout,
+            description: self.description.clone(),
+            adapters: self.adapters.clone(),
+            cycles: self.mimi.cycles.clone(),
+            method,
+            seed: self.seed,
+        })
+    }
+
+    fn linear(&self) -> LinearOptions {
+        let default = LinearOptions::default();
+        LinearOptions {
+            epochs: self.epochs.unwrap_or(default.epochs),
+            batch: self.batch.unwrap_or(default.batch),
+            rate: self.learning_rate.unwrap_or(default.rate),
+            decay: self.weight_decay,
+            seed: self.seed,
+        }
+    }
+
+    fn adapters(&self) -> MimiOptions {
+        let (default, args) = (MimiOptions::default(), &self.mimi);
+        let step = StepOptions {
+            decay: self.weight_decay,
+            clip: args.clip,
+            smoothing: args.smoothing,
+            micro_batch: args.micro_batch,
+        };
+        MimiOptions {
+            sigma: args.sigma_0,
+            target: args.target(),
+            rho: args.rho,
+            score: args.score(),
+            selection: match args.selection {
+                SelectionArg::Global => Selection::Global,
+                SelectionArg::Local => Selection::Local,
+            },
+            init: match args.init {
+                InitArg::Normal => Init::Normal,
+                InitArg::Kaiming => Init::KaimingUniform,
+            },
+            first_block: args.first_block,
+            epochs: self.epochs.unwrap_or(default.epochs),
+            batch: self.batch.unwrap_or(default.batch),
+            rate: self.learning_rate.unwrap_or(default.rate),
+            step,
+            seed: self.seed,
+        }
+    }
+}
+
+impl MimiArgs {
+    fn target(&self) -> Target {
+        match (self.parameters, self.accuracy) {
+            (Some(parameters), _) => Target::Parameters(parameters),
+            (None, Some(accuracy)) => Target::Accuracy(accuracy),
+            (None, None) => Target::Sigma(self.sigma),
+        }
+    }
+
+    fn score(&self) -> Score {
+        let normaliser = match self.normaliser {
+            NormaliserArg::Weights => Normaliser::Weights,
+            NormaliserArg::Widths => Normaliser::Widths,
+            NormaliserArg::None => Normaliser::None,
+        };
+        match self.score {
+            ScoreArg::Magnitude => Score::Magnitude(normaliser),
+            ScoreArg::DownOnly => Score::DownOnly(normaliser),
+            ScoreArg::Gradient => Score::Gradient(normaliser),
+            ScoreArg::Random => Score::Random,
+        }
+    }
+}

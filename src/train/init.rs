@@ -1,0 +1,60 @@
+//! First values of adapters and heads.
+
+use rand::{Rng, RngExt};
+
+/// How an adapter's matrices begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Init {
+    /// Normal, deviation 0.02, both matrices (METHOD section 1: Swin, CvT, T2T). Not zero: the network starts
+    /// near the backbone, not at it. (timm cuts this distribution at ±2, a hundred deviations: never.)
+    #[default]
+    Normal,
+    /// Uniform within `±1/√fan_in`, PyTorch's default for a linear layer, both matrices (METHOD section 1:
+    /// ViT).
+    KaimingUniform,
+}
+
+/// Deviation of [`Init::Normal`].
+const DEVIATION: f64 = 0.02;
+
+impl Init {
+    /// Draws `count` elements of a matrix whose outputs each sum `fan_in` inputs.
+    pub fn draw(self, random: &mut impl Rng, count: usize, fan_in: usize) -> Vec<f32> {
+        match self {
+            Self::Normal => (0..count).map(|_| (DEVIATION * normal(random)) as f32).collect(),
+            Self::KaimingUniform => uniform(random, count, fan_in),
+        }
+    }
+}
+
+/// Uniform within `±1/√fan_in`: `torch.nn.Linear`'s default for weight and bias.
+pub fn uniform(random: &mut impl Rng, count: usize, fan_in: usize) -> Vec<f32> {
+    let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
+    (0..count).map(|_| random.random_range(-bound..bound)).collect()
+}
+
+/// A standard normal number (Box and Muller 1958).
+pub fn normal(random: &mut impl Rng) -> f64 {
+    // 1 − u lies in (0, 1], so that the logarithm is finite.
+    let (radius, angle): (f64, f64) = (1.0 - random.random::<f64>(), random.random());
+    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn draws_have_their_deviation_and_repeat_for_a_seed() {
+        let draw = |init: Init| init.draw(&mut ChaCha8Rng::seed_from_u64(3), 20_000, 48);
+        let deviation = |values: &[f32]| (values.iter().map(|v| v * v).sum::<f32>() / 20_000.0).sqrt();
+        let values = draw(Init::Normal);
+        assert!((deviation(&values) - 0.02).abs() < 3e-4);
+        assert_eq!(values, draw(Init::Normal));
+        // A uniform distribution's deviation is its bound over √3.
+        assert!((deviation(&draw(Init::KaimingUniform)) - 1.0 / (48.0f32 * 3.0).sqrt()).abs() < 2e-3);
+    }
+}

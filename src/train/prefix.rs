@@ -1,0 +1,162 @@
+//! The frozen prefix: blocks below the lowest adapter, run once an image and kept.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use ndarray::{Array2, Axis};
+use rayon::prelude::*;
+
+use super::dataset::Image;
+use super::resident::Resident;
+use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
+use crate::graph::{Plan, build, vit};
+use crate::image::{self, Limits, Preprocessing};
+use crate::runtime::{Input, Program};
+
+/// Rows in one run: enough to keep the cores busy, few enough to keep memory small.
+const BATCH: usize = 8;
+
+/// What images are before some block, with their classes.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// The block they stand before; the depth for pooled features.
+    pub block: usize,
+    /// Shape of one: `[3, S, S]` before the first block, `[N, D]` before a later one, `[D]` after the last.
+    pub shape: Vec<usize>,
+    /// One image a row, its elements row-major.
+    pub values: Array2<f32>,
+    /// Class of each row.
+    pub classes: Vec<usize>,
+    /// File of each row.
+    pub paths: Vec<PathBuf>,
+    /// Files that could not be read, with the reason.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+impl Rows {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.classes.is_empty()
+    }
+
+    /// The rows at `indices`, one after the other.
+    pub fn gather(&self, indices: &[usize]) -> Vec<f32> {
+        self.values.select(Axis(0), indices).into_raw_vec_and_offset().0
+    }
+
+    /// Shape of `count` rows as a program takes them.
+    pub fn batch_shape(&self, count: usize) -> Vec<usize> {
+        [&[count], &self.shape[..]].concat()
+    }
+}
+
+/// Name of the input of a program whose first block is `block`.
+pub fn input_name(block: usize) -> &'static str {
+    if block == 0 { vit::PIXELS } else { vit::HIDDEN }
+}
+
+/// Shape of one row before `block`; of its pooled feature after the last.
+pub fn row_shape(config: &BackboneConfig, block: usize) -> Vec<usize> {
+    if block == config.depth() { vec![config.feature_width()] } else { config.input_shape(block) }
+}
+
+/// Runs frozen blocks.
+pub struct Prefix {
+    blocks: BlockRange,
+    /// None where there is no block to run.
+    program: Option<Program>,
+    preprocessing: Preprocessing,
+    resident: Resident,
+}
+
+impl Prefix {
+    /// Compiles blocks without adapters.
+    ///
+    /// # Errors
+    /// When the program cannot be compiled.
+    pub fn new(resident: &Resident, blocks: BlockRange) -> Result<Self> {
+        let plan = Plan { blocks, sites: SiteSet::EMPTY };
+        let compile = || resident.compile(&build(&resident.config, &plan)?);
+        let program = (blocks.start < blocks.end).then(compile).transpose()?;
+        let preprocessing = resident.config.preprocessing.clone();
+        Ok(Self { blocks, program, preprocessing, resident: resident.clone() })
+    }
+
+    /// Decodes images and runs them; unreadable ones are listed, not fatal. `progress` is told after each batch
+    /// how many are done and the images a second.
+    ///
+    /// # Errors
+    /// When a run fails.
+    pub fn load(&mut self, images: &[Image], mut progress: impl FnMut(usize, f64)) -> Result<Rows> {
+        let started = Instant::now();
+        let shape = row_shape(&self.resident.config, self.blocks.end);
+        let size = shape.iter().product::<usize>();
+        let mut values = Vec::with_capacity(images.len() * size);
+        let (mut classes, mut paths, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, batch) in images.chunks(BATCH).enumerate() {
+            let decoded: Vec<_> = batch.par_iter().map(|image| read(image, &self.preprocessing)).collect();
+            let mut pixels = Vec::new();
+            for (image, decoded) in batch.iter().zip(decoded) {
+                match decoded {
+                    Ok(decoded) => {
+                        pixels.extend(decoded);
+                        classes.push(image.class);
+                        paths.push(image.path.clone());
+                    }
+                    Err(reason) => unreadable.push((image.path.clone(), format!("{reason:#}"))),
+                }
+            }
+            values.extend(self.run(pixels)?);
+            let done = index * BATCH + batch.len();
+            progress(done, done as f64 / started.elapsed().as_secs_f64());
+        }
+        let values = Array2::from_shape_vec((classes.len(), size), values)?;
+        Ok(Rows { block: self.blocks.end, shape, values, classes, paths, unreadable })
+    }
+
+    /// Takes rows that stand before this prefix's first block to where it ends.
+    ///
+    /// # Errors
+    /// When a run fails.
+    pub fn advance(&mut self, rows: &Rows) -> Result<Rows> {
+        let shape = row_shape(&self.resident.config, self.blocks.end);
+        let size = shape.iter().product::<usize>();
+        let mut values = Vec::with_capacity(rows.len() * size);
+        for batch in rows.values.axis_chunks_iter(Axis(0), BATCH) {
+            values.extend(self.run(batch.iter().copied().collect())?);
+        }
+        let values = Array2::from_shape_vec((rows.len(), size), values)?;
+        let (classes, paths) = (rows.classes.clone(), rows.paths.clone());
+        let unreadable = rows.unreadable.clone();
+        Ok(Rows { block: self.blocks.end, shape, values, classes, paths, unreadable })
+    }
+
+    fn run(&mut self, values: Vec<f32>) -> Result<Vec<f32>> {
+        let shape = row_shape(&self.resident.config, self.blocks.start);
+        let rows = values.len() / shape.iter().product::<usize>();
+        let Some(program) = self.program.as_mut().filter(|_| rows > 0) else {
+            return Ok(values);
+        };
+        let shape = [vec![rows], shape].concat();
+        let input = Input { name: input_name(self.blocks.start), shape: &shape, data: &values };
+        Ok(program.run(&[input])?.pop().context("the backbone gave no output")?.data)
+    }
+}
+
+fn read(image: &Image, preprocessing: &Preprocessing) -> Result<Vec<f32>> {
+    pixels(&std::fs::read(&image.path)?, preprocessing)
+}
+
+/// Pixels of one encoded image, `[3, S, S]`.
+///
+/// # Errors
+/// When the image cannot be decoded.
+pub fn pixels(bytes: &[u8], preprocessing: &Preprocessing) -> Result<Vec<f32>> {
+    Ok(preprocessing.apply(&image::decode(bytes, &Limits::default())?)?)
+}

@@ -1,0 +1,30 @@
+//! What every program of a training is compiled with.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use crate::backbone::BackboneConfig;
+use crate::graph::Graph;
+use crate::runtime::{Program, Runtime, WeightStore};
+
+/// The frozen backbone on its device. Cheap to clone.
+#[derive(Clone)]
+pub struct Resident {
+    /// The runtime.
+    pub runtime: Runtime,
+    /// The weights.
+    pub store: Arc<WeightStore>,
+    /// The description.
+    pub config: Arc<BackboneConfig>,
+}
+
+impl Resident {
+    /// Compiles a graph over the weights.
+    ///
+    /// # Errors
+    /// When ONNX Runtime refuses the graph.
+    pub fn compile(&self, graph: &Graph) -> Result<Program> {
+        Ok(Program::compile(&self.runtime, &self.store, graph)?)
+    }
+}

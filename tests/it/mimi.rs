@@ -1,0 +1,157 @@
+//! Adapters: trained, scored, pruned, and served as they were measured.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mimi_server::backbone::{Place, Site};
+use mimi_server::engine::{Engine, Parts};
+use mimi_server::metrics::Metrics;
+use mimi_server::pack::{self, WEIGHTS_FILE};
+use mimi_server::train::{
+    Dataset, Method, MimiOptions, Normaliser, Progress, Score, Selection, State, Target,
+};
+use mimi_server::train::{Init, Report, StepOptions, TaskOptions, evaluate, train};
+
+use crate::server::World;
+use crate::support::{self, TinyBackbone};
+use crate::train::{dataset, options, resident};
+
+fn mimi() -> MimiOptions {
+    MimiOptions {
+        sigma: 4.0,
+        target: Target::Sigma(32.0),
+        epochs: 3,
+        batch: 8,
+        rate: 5e-3,
+        init: Init::KaimingUniform,
+        step: StepOptions { micro_batch: 3, ..MimiOptions::default().step },
+        ..MimiOptions::default()
+    }
+}
+
+fn task(world: &World, data: &Path, mimi: MimiOptions) -> TaskOptions {
+    TaskOptions { method: Method::Mimi(mimi), ..options(world, data) }
+}
+
+fn run(world: &World, options: &TaskOptions) -> Report {
+    train(&resident(world), options, &mut |_| {}).unwrap()
+}
+
+/// The pack's accuracy as the engine, which serves, measures it on the held-out images.
+fn served_accuracy(world: &World, report: &Report, data: &Path) -> f64 {
+    let parts = Parts {
+        runtime: support::runtime(),
+        store: world.tiny.store(),
+        config: Arc::clone(&world.tiny.config),
+        metrics: Arc::new(Metrics::new().unwrap()),
+    };
+    let engine = Engine::start(parts, &world.config().engine).unwrap();
+    let pack = Arc::new(pack::read(&report.folder, &world.tiny.config).unwrap().0);
+    let held_out = Dataset::open_as(data, &pack.manifest.labels).unwrap().split(0.3, 7).unwrap().validation;
+    evaluate(&engine, &"eval".parse().unwrap(), &pack, &held_out).unwrap().accuracy()
+}
+
+#[test]
+fn pruning_halves_the_neurons_and_ends_on_a_training() {
+    let (world, data, cycles) = (World::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let mut options = task(&world, data.path(), mimi());
+    options.cycles = Some(cycles.path().to_owned());
+    let mut news = Vec::new();
+    let report = train(&resident(&world), &options, &mut |progress| match progress {
+        Progress::Epoch(epoch) => news.push((epoch.cycle, epoch.epoch)),
+        Progress::Cycle(..) => news.push((99, 0)),
+        Progress::Images { .. } | Progress::Step(_) => {}
+    });
+    let report = report.unwrap();
+    // Six sites of 48 / 4 neurons: 72, 36, 18, 9; 288 / 9 = 32 is the target.
+    let neurons: Vec<usize> = report.cycles.iter().map(|cycle| cycle.neurons).collect();
+    assert_eq!(neurons, [72, 36, 18, 9]);
+    assert!((report.cycles[3].sigma - 32.0).abs() < 1e-9);
+    assert_eq!(report.cycles[3].adapter_parameters, 9 * 2 * 48);
+    let one = |cycle| [(cycle, 0), (cycle, 1), (cycle, 2), (99, 0)];
+    assert_eq!(news, (0..4).flat_map(one).collect::<Vec<_>>());
+    let (pack, self_test) = pack::read(&report.folder, &world.tiny.config).unwrap();
+    assert_eq!(pack.adapters.iter().map(|adapter| adapter.width).sum::<usize>(), 9);
+    assert_eq!(pack.flops, report.cycles[3].flops);
+    assert_eq!((self_test.images.len(), pack.manifest.provenance.method.as_str()), (2, "mimi"));
+    let packs = std::fs::read_dir(cycles.path().join("colours")).unwrap().count();
+    assert_eq!(packs, 4, "one pack a cycle");
+    assert!(report.train_accuracy > 0.9, "{report:?}");
+    assert_eq!(served_accuracy(&world, &report, data.path()), report.validation_accuracy);
+}
+
+#[test]
+fn a_training_repeats_for_its_seed() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let weights = |mimi: MimiOptions| {
+        let report = run(&world, &task(&world, data.path(), mimi));
+        std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap()
+    };
+    let short = MimiOptions { target: Target::Sigma(8.0), epochs: 2, ..mimi() };
+    let first = weights(short.clone());
+    assert_eq!(first, weights(short.clone()));
+    assert_ne!(first, weights(MimiOptions { seed: 1, ..short.clone() }));
+    // What each score and selection keep differs, and each of them runs.
+    let score = |score, selection| weights(MimiOptions { score, selection, ..short.clone() });
+    let z = Normaliser::None;
+    assert_ne!(first, score(Score::DownOnly(z), Selection::Global));
+    assert_ne!(first, score(Score::Gradient(z), Selection::Global));
+    assert_ne!(first, score(Score::Random, Selection::Global));
+    assert_ne!(first, score(Score::Magnitude(z), Selection::Local));
+}
+
+#[test]
+fn adapters_that_begin_late_train_from_the_cached_prefix() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let late = MimiOptions { first_block: 2, target: Target::Never, epochs: 8, ..mimi() };
+    let report = run(&world, &task(&world, data.path(), late));
+    let pack = pack::read(&report.folder, &world.tiny.config).unwrap().0;
+    assert_eq!(pack.sites.iter().map(|site| site.block).collect::<Vec<_>>(), [2, 2]);
+    assert_eq!(report.cycles.len(), 1);
+    assert_eq!(pack.manifest.provenance.method, "adapters");
+    assert_eq!(served_accuracy(&world, &report, data.path()), report.validation_accuracy);
+}
+
+#[test]
+fn an_accuracy_for_target_gives_the_smallest_that_holds_it() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    // What no model reaches: the first one is kept. What every model reaches: pruned to the last neuron.
+    let impossible = MimiOptions { target: Target::Accuracy(1.1), epochs: 1, ..mimi() };
+    assert_eq!(run(&world, &task(&world, data.path(), impossible)).cycles.len(), 1);
+    let certain = MimiOptions { target: Target::Accuracy(0.0), epochs: 1, ..mimi() };
+    let report = run(&world, &task(&world, data.path(), certain));
+    let neurons: Vec<usize> = report.cycles.iter().map(|cycle| cycle.neurons).collect();
+    assert_eq!(neurons, [72, 36, 18, 9, 4, 2, 1]);
+}
+
+#[test]
+fn survivors_keep_their_weights_and_moments() {
+    let tiny = TinyBackbone::new();
+    let mut state = State::new(&tiny.config, 3, &mimi());
+    let site = Site::new(1, Place::Mlp);
+    let gradient: Vec<f32> = (0..48 * 12).map(|i| (i % 12) as f32).collect();
+    for parameter in state.model.parameters_mut() {
+        if parameter.values.len() == gradient.len() {
+            parameter.state.step(&mut parameter.values, &gradient, 0.0, 0.0);
+        }
+    }
+    let before = state.model.adapters[&site].clone();
+    state.model.keep(&[(site, vec![2, 5])].into_iter().collect());
+    assert_eq!(state.model.adapters.len(), 1, "adapters without a survivor vanish");
+    let mut after = state.model.adapters[&site].clone();
+    assert_eq!((after.down.shape.clone(), after.up.shape.clone()), (vec![48, 2], vec![2, 48]));
+    assert_eq!(after.up.values[48..], before.up.values[5 * 48..6 * 48]);
+    for d in 0..48 {
+        assert_eq!(after.down.values[d * 2], before.down.values[d * 12 + 2]);
+    }
+    // The next step of a survivor is the one it would have made unpruned.
+    let mut whole = before.clone();
+    whole.down.state.step(&mut whole.down.values, &gradient, 0.1, 0.0);
+    let kept: Vec<f32> = gradient.chunks(12).flat_map(|row| [row[2], row[5]]).collect();
+    after.down.state.step(&mut after.down.values, &kept, 0.1, 0.0);
+    assert_eq!(after.down.values[1], whole.down.values[5]);
+}
