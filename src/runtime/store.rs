@@ -11,6 +11,7 @@ use ort::session::builder::{PrepackedWeights, SessionBuilder};
 use ort::value::{DynValue, Tensor, TensorRef};
 
 use super::{Device, Error, Runtime, memory};
+use crate::backbone::sha256_hex;
 use crate::backbone::{BackboneConfig, Error as BackboneError, TensorEntry, WEIGHTS_FILE, WeightLayout};
 use crate::graph::Graph;
 
@@ -48,6 +49,7 @@ impl WeightStore {
         let folder = folder.canonicalize().map_err(BackboneError::io(folder))?;
         let path = folder.join(WEIGHTS_FILE);
         let map = memory::map(&path).map_err(BackboneError::io(&path))?;
+        check_fingerprint(&path, &map, config)?;
         let layout = WeightLayout::read(&path, &map, config)?;
         let (tensors, on_device) = match runtime.device() {
             Device::Cpu => (share_mapped(&map, &layout)?, None),
@@ -83,6 +85,15 @@ impl WeightStore {
             None => builder.with_prepacking(false).map_err(failed),
         }
     }
+}
+
+/// A pack belongs to these very weights, so other weights under the same name are refused.
+fn check_fingerprint(path: &Path, bytes: &[u8], config: &BackboneConfig) -> Result<(), BackboneError> {
+    let found = sha256_hex(bytes);
+    if found == config.fingerprint {
+        return Ok(());
+    }
+    Err(BackboneError::Fingerprint { path: path.into(), expected: config.fingerprint.clone(), found })
 }
 
 /// The floats of `entry` inside the mapped file.

@@ -2,7 +2,7 @@
 
 use mimi_server::backbone::{BlockRange, SiteSet};
 use mimi_server::graph::{Plan, build, vit};
-use mimi_server::runtime::{Input, Program};
+use mimi_server::runtime::{Input, Program, WeightStore};
 
 use crate::support::{self, Fixture, TinyBackbone, assert_close};
 
@@ -66,4 +66,15 @@ fn every_block_equals_timm_and_chained_halves_equal_the_whole() {
         let whole = program(&tiny, tiny.config.blocks()).run(&[input]).unwrap().remove(0);
         assert_eq!(whole.data, data, "{name}: chained blocks differ from the whole");
     }
+}
+
+#[test]
+fn other_weights_under_the_same_name_are_refused() {
+    let tiny = TinyBackbone::new();
+    let path = tiny.folder.join(mimi_server::backbone::WEIGHTS_FILE);
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let refused = WeightStore::open(&support::runtime(), &tiny.config, &tiny.folder, true).err().unwrap();
+    assert!(refused.to_string().contains("sha256"), "{refused}");
 }
