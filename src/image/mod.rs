@@ -7,13 +7,15 @@
 //! - [`decode`] (`decode.rs`, and `jpeg.rs` for JPEG): bytes to an upright 8-bit RGB image; `flatten.rs` turns
 //!   grey, alpha and 16-bit samples into 8-bit RGB, `orientation.rs` applies EXIF's orientation.
 //! - [`Preprocessing`] (`preprocessing.rs`): what the backbone's config says about size, filter, mean and deviation.
-//! - `resize.rs`: exactly that resizing, equal to Pillow's within 1/255; `geometry.rs` says which rectangle goes where.
+//! - `resize.rs`: exactly that resizing, equal to Pillow's bit for bit; `geometry.rs` says which part goes where,
+//!   `filter.rs` which pixels weigh how much.
 //! - `pixels.rs`: 8-bit RGB to normalised `f32`, channels first.
 //!
 //! [`Error`] (`error.rs`) is the one error of this layer. No input makes this module panic.
 
 mod decode;
 mod error;
+mod filter;
 mod flatten;
 mod format;
 mod geometry;
