@@ -13,8 +13,10 @@ use super::{Error, Format, Limits, flatten, jpeg, orientation, tiff, webp};
 ///
 /// The answer is that of Pillow's `ImageOps.exif_transpose(image).convert("RGB")`, with transparency composited on
 /// white and 16-bit samples cut to their high byte. PNG, BMP, GIF, WebP and TIFF are exact, but for CMYK, which is
-/// within one level of 255; JPEG is within two levels, within five where colour is subsampled, because its inverse
-/// transform and upsampling are not libjpeg-turbo's. Colour profiles are not applied, as Pillow does not apply them.
+/// within one level of 255. JPEG is within two levels, within five where colour is stored at half resolution, because
+/// its inverse transform and upsampling are not libjpeg-turbo's; there the last column is upsampled with the encoder's
+/// padding and is within 43 on colour noise, as are images less than five pixels wide within 89. Colour profiles are
+/// not applied, as Pillow does not apply them.
 ///
 /// # Errors
 /// [`Error::Empty`], [`Error::TooManyBytes`] and [`Error::TooLarge`] from the header alone;
