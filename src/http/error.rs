@@ -177,7 +177,7 @@ fn image_code(error: &image::Error) -> Code {
         | image::Error::UnsupportedFeature { .. }
         | image::Error::Malformed { .. }
         | image::Error::TooElongated { .. } => Code::InvalidImage,
-        image::Error::InvalidPreprocessing { .. } | image::Error::Resample { .. } => Code::Internal,
+        image::Error::InvalidPreprocessing { .. } => Code::Internal,
     }
 }
 

@@ -7,14 +7,16 @@ use image::codecs::{
 };
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageResult, RgbImage};
 
-use super::{Error, Format, Limits, flatten, jpeg, orientation};
+use super::{Error, Format, Limits, flatten, jpeg, orientation, tiff, webp};
 
 /// Decodes an image of any [`Format`] into 8-bit RGB, the right way up.
 ///
 /// The answer is that of Pillow's `ImageOps.exif_transpose(image).convert("RGB")`, with transparency composited on
-/// white and 16-bit samples cut to their high byte. PNG, BMP, GIF, TIFF and lossless WebP are exact; JPEG and lossy
-/// WebP follow their own inverse transforms, which differ from libjpeg-turbo's and libwebp's by a few levels of 255.
-/// Colour profiles are not applied, as Pillow does not apply them.
+/// white and 16-bit samples cut to their high byte. PNG, BMP, GIF, WebP and TIFF are exact, but for CMYK, which is
+/// within one level of 255. JPEG is within two levels, within five where colour is stored at half resolution, because
+/// its inverse transform and upsampling are not libjpeg-turbo's; there the last column is upsampled with the encoder's
+/// padding and is within 43 on colour noise, as are images less than five pixels wide within 89. Colour profiles are
+/// not applied, as Pillow does not apply them.
 ///
 /// # Errors
 /// [`Error::Empty`], [`Error::TooManyBytes`] and [`Error::TooLarge`] from the header alone;
@@ -26,12 +28,27 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Error> {
     let source = Cursor::new(bytes);
     match format {
         Format::Jpeg => jpeg::decode(bytes, limits),
-        Format::Png => still(format, PngDecoder::with_limits(source, limits.of_decoder()), limits),
-        Format::WebP => still(format, WebPDecoder::new(source), limits),
+        Format::Png => {
+            check_png(bytes, limits)?;
+            still(format, PngDecoder::with_limits(source, limits.of_decoder()), limits)
+        }
+        Format::WebP => {
+            let form = webp::check(bytes, limits)?;
+            still(format, WebPDecoder::new(Cursor::new(form)), limits)
+        }
         Format::Bmp => still(format, BmpDecoder::new(source), limits),
         Format::Gif => still(format, GifDecoder::new(source), limits),
-        Format::Tiff => still(format, TiffDecoder::new(source), limits),
+        Format::Tiff => {
+            tiff::check(bytes)?;
+            still(format, TiffDecoder::new(source), limits)
+        }
     }
+}
+
+/// Checks the size in PNG's first chunk, which the decoder would call too much memory and not too many pixels.
+fn check_png(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
+    let Some([width, height]) = bytes.get(16..24).map(|size| size.as_chunks::<4>().0) else { return Ok(()) };
+    limits.check_pixels(u32::from_be_bytes(*width), u32::from_be_bytes(*height))
 }
 
 /// Decodes the one image, or the first frame, that an opened decoder holds.

@@ -71,14 +71,4 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The resampler refused sizes that were checked before: a defect of this crate, not of the image.
-    #[error("resizing {width}x{height} pixels failed: {reason}")]
-    Resample {
-        /// Width, in pixels.
-        width: u32,
-        /// Height, in pixels.
-        height: u32,
-        /// The resampler's words.
-        reason: String,
-    },
 }

@@ -1,28 +1,30 @@
-//! Which rectangle of an image lands where in the square.
+//! Which part of an image lands where in the square.
 
 use super::{Error, Preprocessing, ResizeMode};
 
-/// A stretch of one axis: `[start, start + length)` of the source becomes `target` pixels beginning at `offset`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Span {
-    /// Where it begins in the source, in pixels.
-    pub start: f64,
-    /// How much of the source it covers, in pixels.
-    pub length: f64,
-    /// Pixels it becomes.
+/// One axis: `source` pixels become `resized`, of which `target` from `first` on are kept and put at `offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Axis {
+    /// Pixels of the image.
+    pub source: u32,
+    /// Pixels that all of it would become.
+    pub resized: u64,
+    /// First of those that is kept.
+    pub first: u64,
+    /// How many are kept.
     pub target: u32,
-    /// Where those begin in the square, in pixels.
+    /// Where they begin in the square.
     pub offset: u32,
 }
 
-/// The two spans of a rectangle.
+/// The two axes of an image.
 ///
-/// Cropping after resizing is done as resizing only the part that survives: a resampled pixel depends on its own
+/// Cropping after resizing is done as making only the pixels that survive: a resampled pixel depends on its own
 /// neighbourhood alone, so the pixels are the same, and a 1x10000 strip never becomes 224x2240000 pixels.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Placement {
-    pub horizontal: Span,
-    pub vertical: Span,
+    pub horizontal: Axis,
+    pub vertical: Axis,
 }
 
 impl Placement {
@@ -35,36 +37,32 @@ impl Placement {
         let (horizontal, vertical) = match preprocessing.resize {
             ResizeMode::ShortSideThenCrop { resize_to } => {
                 let (resized_width, resized_height) = short_side_to(resize_to, width, height);
-                (Span::centre(width, resized_width, side), Span::centre(height, resized_height, side))
+                (Axis::centre(width, resized_width, side), Axis::centre(height, resized_height, side))
             }
-            ResizeMode::Squash => (Span::whole(width, side, side), Span::whole(height, side, side)),
+            ResizeMode::Squash => (Axis::whole(width, side, side), Axis::whole(height, side, side)),
             ResizeMode::LongSidePad => {
                 let (resized_width, resized_height) = long_side_to(side, width, height);
                 if resized_width == 0 || resized_height == 0 {
                     return Err(Error::TooElongated { width, height, image_size: side });
                 }
-                (Span::whole(width, resized_width, side), Span::whole(height, resized_height, side))
+                (Axis::whole(width, resized_width, side), Axis::whole(height, resized_height, side))
             }
         };
         Ok(Self { horizontal, vertical })
     }
 }
 
-impl Span {
-    /// The middle `side` of `resized` pixels, which all of `source` would become: torchvision's `CenterCrop`.
+impl Axis {
+    /// The middle `side` of `resized` pixels: torchvision's `CenterCrop`.
     fn centre(source: u32, resized: u64, side: u32) -> Self {
-        let offset = half_to_even(resized.saturating_sub(u64::from(side)));
-        let per_pixel = |pixels: u64| pixels as f64 * f64::from(source) / resized as f64;
-        let start = per_pixel(offset);
-        // Rounding must not carry the end past the source.
-        let length = per_pixel(u64::from(side)).min(f64::from(source) - start);
-        Self { start, length, target: side, offset: 0 }
+        let first = half_to_even(resized.saturating_sub(u64::from(side)));
+        Self { source, resized, first, target: side, offset: 0 }
     }
 
-    /// All of `source`, in the middle of `side` pixels: Pillow's `ImageOps.pad`.
+    /// All of the axis, in the middle of `side` pixels: Pillow's `ImageOps.pad`.
     fn whole(source: u32, target: u32, side: u32) -> Self {
         let offset = half_to_even(u64::from(side.saturating_sub(target))) as u32; // at most half of a u32
-        Self { start: 0.0, length: f64::from(source), target, offset }
+        Self { source, resized: u64::from(target), first: 0, target, offset }
     }
 }
 
@@ -102,15 +100,9 @@ mod tests {
         assert_eq!(short_side_to(224, 640, 481), (298, 224));
         assert_eq!(short_side_to(224, 1, 10_000), (224, 2_240_000));
         let placement = Placement::new(&Preprocessing::clip(224), 1, 10_000).unwrap();
-        assert_eq!((placement.horizontal.start, placement.horizontal.length), (0.0, 1.0));
-        assert_eq!((placement.vertical.start, placement.vertical.length), (4999.5, 1.0));
-    }
-
-    #[test]
-    fn an_image_of_the_right_size_is_left_alone() {
-        let placement = Placement::new(&Preprocessing::clip(224), 224, 224).unwrap();
-        let whole = Span { start: 0.0, length: 224.0, target: 224, offset: 0 };
-        assert_eq!(placement, Placement { horizontal: whole, vertical: whole });
+        let across = Axis { source: 1, resized: 224, first: 0, target: 224, offset: 0 };
+        let down = Axis { source: 10_000, resized: 2_240_000, first: 1_119_888, target: 224, offset: 0 };
+        assert_eq!(placement, Placement { horizontal: across, vertical: down });
     }
 
     #[test]

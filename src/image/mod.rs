@@ -4,16 +4,19 @@
 //!
 //! - [`Limits`] (`limits.rs`): what is refused, from the header, before anything large is allocated.
 //! - [`Format`] (`format.rs`): which format the bytes are, by content.
-//! - [`decode`] (`decode.rs`, and `jpeg.rs` for JPEG): bytes to an upright 8-bit RGB image; `flatten.rs` turns
-//!   grey, alpha and 16-bit samples into 8-bit RGB, `orientation.rs` applies EXIF's orientation.
+//! - [`decode`] (`decode.rs`): bytes to an upright 8-bit RGB image. `jpeg.rs` decodes JPEG; `webp.rs` and `tiff.rs`
+//!   refuse what would make their decoders fail badly; `flatten.rs` turns grey, alpha and 16-bit samples into 8-bit
+//!   RGB; `orientation.rs` applies EXIF's orientation.
 //! - [`Preprocessing`] (`preprocessing.rs`): what the backbone's config says about size, filter, mean and deviation.
-//! - `resize.rs`: exactly that resizing, equal to Pillow's within 1/255; `geometry.rs` says which rectangle goes where.
+//! - `resize.rs`: exactly that resizing, equal to Pillow's bit for bit; `geometry.rs` says which part goes where,
+//!   `filter.rs` which pixels weigh how much.
 //! - `pixels.rs`: 8-bit RGB to normalised `f32`, channels first.
 //!
 //! [`Error`] (`error.rs`) is the one error of this layer. No input makes this module panic.
 
 mod decode;
 mod error;
+mod filter;
 mod flatten;
 mod format;
 mod geometry;
@@ -23,6 +26,8 @@ mod orientation;
 mod pixels;
 mod preprocessing;
 mod resize;
+mod tiff;
+mod webp;
 
 pub use decode::decode;
 pub use error::Error;

@@ -129,7 +129,7 @@ impl Preprocessing {
         Ok(pixels::normalise(&square, &self.mean, &self.std))
     }
 
-    /// Resizes an image to `image_size` x `image_size`, equal to Pillow's answer within one level of 255.
+    /// Resizes an image to `image_size` x `image_size`, equal to Pillow's answer bit for bit.
     ///
     /// # Errors
     /// [`Error::InvalidPreprocessing`] as [`Preprocessing::validate`]; [`Error::Empty`] for an image without pixels;

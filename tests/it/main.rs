@@ -15,6 +15,10 @@ mod batching;
 mod classify;
 /// Backward equals finite differences and PyTorch.
 mod gradients;
+/// Decoding, resizing and normalising against Pillow's answers.
+mod image;
+/// Images that are broken, hostile or no images.
+mod image_hostile;
 /// Checkpoints become backbones, or say what is wrong with them.
 mod import;
 /// Series, their names and their bounds.
