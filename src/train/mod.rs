@@ -5,18 +5,22 @@
 //! ended with 1.19.2, so its training API cannot be used.)
 //!
 //! In reading order: `task` is the way from a folder to a pack; `dataset` finds and splits images; `prefix` runs
-//! frozen blocks over them once; `linear` fits a head alone; `cycle` is MiMi: `step` by step (`clip`, `adamw`,
-//! `schedule`), then `score` and `prune`; `model` and `init` hold what is trained, `predict` measures it as the
-//! server will, `progress` tells of it; `evaluate` measures a pack through the server's own engine.
+//! frozen blocks over them once; `linear` fits a head alone. `cycle` is MiMi, told by `options`, going from `state` to `state`: an `epoch`
+//! takes batches from a `source` (kept rows, or images that `augment` changes) and makes a `step` of each (`clip`,
+//! `adamw`, `schedule`); then come `score` and `prune`. `model` and `init` hold what is trained, `predict` measures
+//! it as the server will, `progress` tells of it; `evaluate` measures a pack through the server's own engine.
 
 mod adamw;
+mod augment;
 mod clip;
 mod cycle;
 mod dataset;
+mod epoch;
 mod evaluate;
 mod init;
 mod linear;
 mod model;
+mod options;
 mod predict;
 mod prefix;
 mod progress;
@@ -25,23 +29,29 @@ mod resident;
 mod schedule;
 mod score;
 mod self_test;
+mod source;
+mod state;
 mod step;
 mod task;
 
 pub use adamw::{AdamW, AdamWOptions};
+pub use augment::AugmentOptions;
 pub use clip::clip;
-pub use cycle::{MimiOptions, Observer, State, Target, Trainer};
+pub use cycle::Trainer;
 pub use dataset::{Dataset, Image, Split};
 pub use evaluate::{Evaluation, evaluate};
 pub use init::Init;
 pub use linear::{LinearOptions, fit};
 pub use model::{Adapter, Model, Parameter};
+pub use options::{MimiOptions, Target};
 pub use predict::{Measure, Predictor};
 pub use prefix::{Prefix, Rows};
-pub use progress::{Cycle, Epoch, Progress, Step};
+pub use progress::{Cycle, Epoch, Observer, Progress, Step};
 pub use prune::{Selection, prunings, select, survivors};
 pub use resident::Resident;
 pub use schedule::{Schedule, cosine_with_warmup};
 pub use score::{Normaliser, Score, Scores};
+pub use source::{Batch, Chance, Changing, Source, TargetOptions};
+pub use state::State;
 pub use step::{Gradients, Seen, StepOptions, Stepper};
 pub use task::{Method, Report, TaskOptions, train};

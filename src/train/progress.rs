@@ -28,6 +28,9 @@ pub enum Progress<'a> {
     Cycle(&'a Cycle, &'a Model),
 }
 
+/// Hears how a training goes.
+pub type Observer<'a> = dyn FnMut(Progress<'_>) + 'a;
+
 /// Where a training stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {

@@ -1,12 +1,15 @@
 //! One step: forward, backward, clip, update.
 
+use std::ops::Range;
+
 use anyhow::{Result, ensure};
 
 use super::clip::clip;
 use super::model::Model;
 use super::predict::likeliest;
-use super::prefix::{Rows, input_name};
+use super::prefix::input_name;
 use super::resident::Resident;
+use super::source::Batch;
 use crate::backbone::BlockRange;
 use crate::graph::Plan;
 use crate::graph::training::{TARGETS, training_graph};
@@ -19,8 +22,6 @@ pub struct StepOptions {
     pub decay: f64,
     /// Largest global norm of the gradients.
     pub clip: f64,
-    /// Share of each target spread evenly over the classes (Szegedy et al. 2016).
-    pub smoothing: f64,
     /// Images run together; a larger batch is run in parts and their gradients added.
     pub micro_batch: usize,
 }
@@ -56,17 +57,12 @@ impl Stepper {
         Ok(Self { plan, program, options })
     }
 
-    /// One step on the rows at `batch`. The gradients, already clipped, are returned for whoever scores by them.
+    /// One step. The gradients, already clipped, are returned for whoever scores by them.
     ///
     /// # Errors
     /// When a run fails or the loss is no longer finite.
-    pub fn step(
-        &mut self,
-        model: &mut Model,
-        (rows, batch): (&Rows, &[usize]),
-        rate: f64,
-    ) -> Result<(Seen, Gradients)> {
-        let (seen, mut gradients) = self.gradients(model, rows, batch)?;
+    pub fn step(&mut self, model: &mut Model, batch: &Batch, rate: f64) -> Result<(Seen, Gradients)> {
+        let (seen, mut gradients) = self.gradients(model, batch)?;
         ensure!(seen.loss.is_finite(), "the loss is {}: the learning rate is too high", seen.loss);
         clip(&mut gradients, self.options.clip);
         for (parameter, gradient) in model.parameters_mut().into_iter().zip(&gradients) {
@@ -76,21 +72,22 @@ impl Stepper {
         Ok((seen, gradients))
     }
 
-    /// Mean loss and its gradients over the rows at `batch`.
+    /// Mean loss over a batch and its gradients.
     ///
     /// # Errors
     /// When a run fails.
-    pub fn gradients(&mut self, model: &Model, rows: &Rows, batch: &[usize]) -> Result<(Seen, Gradients)> {
+    pub fn gradients(&mut self, model: &Model, batch: &Batch) -> Result<(Seen, Gradients)> {
         let mut seen = Seen::default();
         let mut sums: Gradients = model.named().iter().map(|(_, p)| vec![0.0; p.values.len()]).collect();
-        for part in batch.chunks(self.options.micro_batch.max(1)) {
-            let outputs = self.run(model, rows, (part, batch.len()))?;
-            let mut outputs = outputs.into_iter();
+        let (count, classes) = (batch.classes.len(), model.head_bias.values.len());
+        let size = self.options.micro_batch.max(1);
+        for start in (0..count).step_by(size) {
+            let part = start..(start + size).min(count);
+            let mut outputs = self.run(model, batch, part.clone())?.into_iter();
             let (loss, logits) = (outputs.next().unwrap_or_default(), outputs.next().unwrap_or_default());
             seen.loss += loss.first().copied().map_or(f64::NAN, f64::from);
-            let classes = model.head_bias.values.len();
-            let right = |(row, &i): (&[f32], &usize)| likeliest(row) == Some(rows.classes[i]);
-            seen.right += logits.chunks(classes).zip(part).filter(|&pair| right(pair)).count();
+            let rows = logits.chunks(classes).zip(&batch.classes[part]);
+            seen.right += rows.filter(|(row, class)| likeliest(row) == Some(**class)).count();
             for (sum, gradient) in sums.iter_mut().zip(outputs) {
                 sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
             }
@@ -98,18 +95,19 @@ impl Stepper {
         Ok((seen, sums))
     }
 
-    /// Loss, logits and gradients of some rows of a batch of `count`.
-    fn run(&mut self, model: &Model, rows: &Rows, (part, count): (&[usize], usize)) -> Result<Vec<Vec<f32>>> {
-        let classes = model.head_bias.values.len();
-        let targets: Vec<f32> = part
+    /// Loss, logits and gradients of some rows of a batch.
+    fn run(&mut self, model: &Model, batch: &Batch, part: Range<usize>) -> Result<Vec<Vec<f32>>> {
+        let (count, classes) = (batch.classes.len(), model.head_bias.values.len());
+        let size = batch.values.len() / count;
+        let targets: Vec<f32> = batch.targets[part.start * classes..part.end * classes]
             .iter()
-            .flat_map(|&i| smoothed(rows.classes[i], classes, self.options.smoothing))
-            .map(|t| (t / count as f64) as f32)
+            .map(|t| t / count as f32)
             .collect();
-        let (values, shape) = (rows.gather(part), rows.batch_shape(part.len()));
-        let (parameters, wanted) = (model.named(), [part.len(), classes]);
+        let (shape, wanted) = ([&[part.len()], &batch.shape[1..]].concat(), [part.len(), classes]);
+        let values = &batch.values[part.start * size..part.end * size];
+        let parameters = model.named();
         let mut inputs = vec![
-            Input { name: input_name(self.plan.blocks.start), shape: &shape, data: &values },
+            Input { name: input_name(self.plan.blocks.start), shape: &shape, data: values },
             Input { name: TARGETS, shape: &wanted, data: &targets },
         ];
         for (name, parameter) in &parameters {
@@ -117,10 +115,4 @@ impl Stepper {
         }
         Ok(self.program.run(&inputs)?.into_iter().map(|output| output.data).collect())
     }
-}
-
-/// `(1 − s)` at the class and `s / C` everywhere.
-fn smoothed(class: usize, classes: usize, smoothing: f64) -> impl Iterator<Item = f64> {
-    let rest = smoothing / classes as f64;
-    (0..classes).map(move |c| if c == class { 1.0 - smoothing + rest } else { rest })
 }

@@ -2,18 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use super::cycle::{MimiOptions, Observer, State, Target, Trainer};
+use super::augment::AugmentOptions;
+use super::cycle::Trainer;
 use super::dataset::{Dataset, Split};
 use super::linear::{LinearOptions, fit};
 use super::model::Model;
+use super::options::{MimiOptions, Target};
 use super::predict::Predictor;
 use super::prefix::{Prefix, Rows};
-use super::progress::{Cycle, Progress};
+use super::progress::{Cycle, Observer, Progress};
 use super::resident::Resident;
 use super::self_test::self_test;
+use super::source::{Changing, Source};
+use super::state::State;
 use crate::backbone::BlockRange;
 use crate::pack::{self, Contents, Provenance, TaskId};
 
@@ -80,12 +84,15 @@ pub fn train(resident: &Resident, options: &TaskOptions, observe: &mut Observer<
     }
     let dataset = Dataset::open(&options.data)?;
     let split = split(&dataset, options)?;
-    let rows = load(resident, &split, first_block(resident, options), observe)?;
-    check(&rows.0, &dataset.labels)?;
-    let job = Job { resident, options, labels: dataset.labels, images: (rows.0.len(), rows.1.len()) };
-    match &options.method {
-        Method::Linear(linear) => job.linear(linear, &rows),
-        Method::Mimi(mimi) => job.mimi(mimi, rows, observe),
+    let (train, validation) = load(resident, &split, options, observe)?;
+    check(&train, &dataset.labels)?;
+    let images = (train.classes().len(), validation.len());
+    let unreadable = [train.unreadable(), &validation.unreadable].concat();
+    let job = Job { resident, options, labels: dataset.labels, images, unreadable };
+    match (&options.method, train) {
+        (Method::Linear(linear), Source::Kept(train)) => job.linear(linear, (&train, &validation)),
+        (Method::Linear(_), Source::Changing(_)) => bail!("a head alone is trained on kept features"),
+        (Method::Mimi(mimi), train) => job.mimi(mimi, (train, validation), observe),
     }
 }
 
@@ -99,34 +106,35 @@ fn split(dataset: &Dataset, options: &TaskOptions) -> Result<Split> {
     }
 }
 
-/// The block images are taken to before training.
-fn first_block(resident: &Resident, options: &TaskOptions) -> usize {
-    match &options.method {
-        Method::Linear(_) => resident.config.depth(),
-        Method::Mimi(mimi) => mimi.first_block,
-    }
-}
-
+/// Training images as the method takes them, and held-out images before the first block that is trained.
 fn load(
     resident: &Resident,
     split: &Split,
-    block: usize,
+    options: &TaskOptions,
     observe: &mut Observer<'_>,
-) -> Result<(Rows, Rows)> {
+) -> Result<(Source, Rows)> {
+    let (block, augment) = match &options.method {
+        Method::Linear(_) => (resident.config.depth(), AugmentOptions::none()),
+        Method::Mimi(mimi) => (mimi.first_block, mimi.augment),
+    };
     let mut prefix = Prefix::new(resident, BlockRange { start: 0, end: block })?;
-    let mut load = |what, images: &[_]| {
+    let mut keep = |what, images: &[_]| {
         let count = images.len();
         prefix.load(images, |done, rate| observe(Progress::Images { what, done, count, rate }))
     };
-    Ok((load("training images", &split.train)?, load("held-out images", &split.validation)?))
+    let train = match augment.keeps_images() {
+        true => Source::Kept(keep("training images", &split.train)?),
+        false => Source::Changing(Changing::new(&split.train, &resident.config.preprocessing, augment)),
+    };
+    Ok((train, keep("held-out images", &split.validation)?))
 }
 
 /// Every class must have an image that could be read.
-fn check(train: &Rows, labels: &[String]) -> Result<()> {
+fn check(train: &Source, labels: &[String]) -> Result<()> {
     for (class, label) in labels.iter().enumerate() {
-        let first = train.unreadable.first();
+        let first = train.unreadable().first();
         let hint = first.map(|(path, why)| format!(" ({}: {why})", path.display())).unwrap_or_default();
-        ensure!(train.classes.contains(&class), "no training image of class {label} could be read{hint}");
+        ensure!(train.classes().contains(&class), "no training image of class {label} could be read{hint}");
     }
     Ok(())
 }
@@ -137,6 +145,7 @@ struct Job<'a> {
     options: &'a TaskOptions,
     labels: Vec<String>,
     images: (usize, usize),
+    unreadable: Vec<(PathBuf, String)>,
 }
 
 /// A pack's accuracy and how it came to be.
@@ -147,7 +156,7 @@ struct Origin {
 }
 
 impl Job<'_> {
-    fn linear(&self, linear: &LinearOptions, (train, validation): &(Rows, Rows)) -> Result<Report> {
+    fn linear(self, linear: &LinearOptions, (train, validation): (&Rows, &Rows)) -> Result<Report> {
         let model = Model::from_head(&fit(train, self.labels.len(), linear));
         let mut predictor = Predictor::new(self.resident, train.block, model.sites())?;
         let train_accuracy = predictor.measure(&model, train)?.accuracy;
@@ -156,25 +165,29 @@ impl Job<'_> {
         details.insert("train_accuracy".into(), json!(train_accuracy));
         let origin = Origin { method: "linear", validation_accuracy, details };
         let folder = self.write(&self.options.adapters, (&model, validation), origin)?;
-        let (images, unreadable) = (self.images, unreadable(train, validation));
+        let Self { images, unreadable, .. } = self;
         Ok(Report { folder, train_accuracy, validation_accuracy, images, unreadable, cycles: Vec::new() })
     }
 
-    fn mimi(&self, mimi: &MimiOptions, rows: (Rows, Rows), observe: &mut Observer<'_>) -> Result<Report> {
-        let unreadable = unreadable(&rows.0, &rows.1);
+    fn mimi(
+        self,
+        mimi: &MimiOptions,
+        (train, validation): (Source, Rows),
+        observe: &mut Observer<'_>,
+    ) -> Result<Report> {
         let mut state = State::new(&self.resident.config, self.labels.len(), mimi);
-        let mut trainer = Trainer::new(self.resident, mimi.clone(), rows.0, rows.1);
+        let mut trainer = Trainer::new(self.resident, mimi.clone(), train, validation);
         while !state.finished {
             let ended = trainer.epoch(&mut state, observe)?;
             if let (Some(model), Some(dir)) = (ended, &self.options.cycles) {
                 let (origin, _) = mimi_origin(mimi, &state.cycles, &model);
-                self.write(dir, (&model, trainer.rows().1), origin)?;
+                self.write(dir, (&model, trainer.validation()), origin)?;
             }
         }
         let (origin, train_accuracy) = mimi_origin(mimi, &state.cycles, &state.model);
         let validation_accuracy = origin.validation_accuracy;
-        let folder = self.write(&self.options.adapters, (&state.model, trainer.rows().1), origin)?;
-        let (images, cycles) = (self.images, state.cycles);
+        let folder = self.write(&self.options.adapters, (&state.model, trainer.validation()), origin)?;
+        let (Self { images, unreadable, .. }, cycles) = (self, state.cycles);
         Ok(Report { folder, train_accuracy, validation_accuracy, images, unreadable, cycles })
     }
 
@@ -202,10 +215,6 @@ impl Job<'_> {
         };
         Ok(pack::write(&dir.join(self.options.task.as_str()), &contents, &self.resident.config)?)
     }
-}
-
-fn unreadable(train: &Rows, validation: &Rows) -> Vec<(PathBuf, String)> {
-    [&train.unreadable[..], &validation.unreadable].concat()
 }
 
 fn linear_details(linear: &LinearOptions) -> Map<String, Value> {
@@ -239,7 +248,8 @@ fn mimi_origin(mimi: &MimiOptions, cycles: &[Cycle], model: &Model) -> (Origin, 
         ("learning_rate", json!(mimi.rate)),
         ("weight_decay", json!(mimi.step.decay)),
         ("clip", json!(mimi.step.clip)),
-        ("smoothing", json!(mimi.step.smoothing)),
+        ("smoothing", json!(mimi.smoothing)),
+        ("augment", json!(mimi.augment)),
         ("training_seed", json!(mimi.seed)),
         ("sigma", json!(own.map(|cycle| cycle.sigma))),
         ("train_accuracy", json!(train_accuracy)),

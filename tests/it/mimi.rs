@@ -7,6 +7,7 @@ use mimi_server::backbone::{Place, Site};
 use mimi_server::engine::{Engine, Parts};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::{self, WEIGHTS_FILE};
+use mimi_server::train::AugmentOptions;
 use mimi_server::train::{
     Dataset, Method, MimiOptions, Normaliser, Progress, Score, Selection, State, Target,
 };
@@ -113,6 +114,22 @@ fn adapters_that_begin_late_train_from_the_cached_prefix() {
     assert_eq!(report.cycles.len(), 1);
     assert_eq!(pack.manifest.provenance.method, "adapters");
     assert_eq!(served_accuracy(&world, &report, data.path()), report.validation_accuracy);
+}
+
+#[test]
+fn changed_images_train_too_and_repeat_for_a_seed() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    std::fs::write(data.path().join("red/broken.png"), b"no image").unwrap();
+    let changed = |augment| MimiOptions { augment, target: Target::Sigma(8.0), epochs: 4, ..mimi() };
+    let report = run(&world, &task(&world, data.path(), changed(AugmentOptions::full())));
+    assert_eq!(report.unreadable.len(), 1);
+    let again = run(&world, &task(&world, data.path(), changed(AugmentOptions::full())));
+    let weights = |report: &Report| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
+    assert_eq!(weights(&report), weights(&again));
+    let light = run(&world, &task(&world, data.path(), changed(AugmentOptions::light())));
+    assert!(light.validation_accuracy > 0.8, "{light:?}");
+    std::fs::remove_file(data.path().join("red/broken.png")).unwrap();
 }
 
 #[test]
