@@ -23,6 +23,7 @@ mod write;
 pub use error::Error;
 pub use id::{TaskId, parse_version, versions};
 pub use manifest::{Manifest, Provenance, SelfTestInfo};
+pub(crate) use read::transpose;
 pub use read::{read, read_manifest};
 pub use resident::{Adapter, Head, Pack, SelfTest};
 pub use write::{Contents, write};

@@ -124,11 +124,11 @@ impl Tensors<'_> {
 fn read_adapter(tensors: &mut Tensors<'_>, site: Site, r: usize, d: usize) -> Result<Adapter, Error> {
     let down = tensors.floats(&site.down_key(), &[r, d])?;
     let up = tensors.floats(&site.up_key(), &[d, r])?;
-    Ok(Adapter { site, width: r, down: transpose(&down, r, d), up: transpose(&up, d, r) })
+    Ok(Adapter { site, width: r, down: transpose(&down, r, d).into(), up: transpose(&up, d, r).into() })
 }
 
 /// `[rows, columns]` to `[columns, rows]`.
-fn transpose(values: &[f32], rows: usize, columns: usize) -> Box<[f32]> {
+pub(crate) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     (0..rows * columns).map(|i| values[(i % rows) * columns + i / rows]).collect()
 }
 

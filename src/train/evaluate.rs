@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use super::dataset::Image;
+use super::predict::likeliest;
 use crate::engine::{Engine, Row};
 use crate::image::{self, Limits};
 use crate::pack::{Pack, TaskId};
@@ -57,8 +58,7 @@ pub fn evaluate(engine: &Engine, task: &TaskId, pack: &Arc<Pack>, images: &[Imag
         }
         for (image, answer) in waiting {
             let logits = answer.blocking_recv().context("the engine stopped")??.logits;
-            let likeliest = (0..classes).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a)));
-            let predicted = likeliest.context("the pack has no class")?;
+            let predicted = likeliest(&logits.to_vec()).context("the pack has no class")?;
             result.confusion[image.class][predicted] += 1;
             result.right += usize::from(predicted == image.class);
             result.total += 1;

@@ -8,7 +8,7 @@ use super::adamw::{AdamW, AdamWOptions};
 use crate::backbone::{BackboneConfig, Site, SiteSet};
 use crate::graph::training::{HEAD_BIAS, HEAD_WEIGHT};
 use crate::graph::vit::{down_input, up_input};
-use crate::pack::Head;
+use crate::pack::{self, Head};
 
 /// A trainable tensor and its moments.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,13 +160,8 @@ impl Model {
     pub fn packed(&self) -> BTreeMap<Site, (usize, Vec<f32>, Vec<f32>)> {
         let packed = self.adapters.iter().map(|(&site, a)| {
             let (r, d) = (a.width(), a.block_width());
-            (site, (r, transpose(&a.down.values, d, r), transpose(&a.up.values, r, d)))
+            (site, (r, pack::transpose(&a.down.values, d, r), pack::transpose(&a.up.values, r, d)))
         });
         packed.collect()
     }
-}
-
-/// `[rows, columns]` to `[columns, rows]`.
-fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..rows * columns).map(|i| values[(i % rows) * columns + i / rows]).collect()
 }
