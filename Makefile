@@ -64,7 +64,7 @@ test: runtime ## Run every test
 	$(PYTHON) -m unittest discover --start-directory models
 	$(CARGO) test --locked
 
-smoke: tools ## Do what a newcomer does: make run, then ask every shipped task
+smoke: tools runtime backbone ## Do what a newcomer does: make run, then ask every shipped task
 	@$(PYTHON) .ci/smoke.py
 
 lint: ## Check format and lints
