@@ -1,5 +1,6 @@
 //! The command line: what was typed, and what it means. The only place that reads the environment.
 
+mod compare;
 mod train;
 
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use mimi_server::image::Limits;
 use mimi_server::runtime::{Device, RuntimeOptions};
 use mimi_server::serve;
 
+pub use compare::CompareArgs;
 pub use train::TrainArgs;
 
 /// Multi-tenant inference server for adapted vision transformers.
@@ -44,6 +46,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Train a task from a folder of labelled images and write its pack.
     TrainTask(Box<TrainArgs>),
+    /// Compare MiMi with a head alone and with plain adapters, over seeds; write a table and a plot.
+    Compare(Box<CompareArgs>),
     /// Measure a pack on a folder of labelled images.
     Eval(Box<EvalArgs>),
     /// Measure this machine: the bare program, batches through the engine, memory.

@@ -28,6 +28,7 @@ fn run(command: &Command) -> Result<()> {
         Command::ImportBackbone(args) => commands::import_backbone::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
         Command::TrainTask(args) => commands::train_task::run(args),
+        Command::Compare(args) => commands::compare::run(args),
         Command::Eval(args) => commands::eval::run(args),
         Command::Bench(args) => commands::bench::run(args),
         Command::Health(args) => commands::health::run(args),

@@ -8,7 +8,7 @@ use mimi_server::train::AugmentOptions;
 use mimi_server::train::{
     Init, LinearOptions, Method, MimiOptions, Normaliser, Score, Selection, StepOptions,
 };
-use mimi_server::train::{Target, TaskOptions};
+use mimi_server::train::{Target, TaskOptions, Widths};
 
 use super::RuntimeArgs;
 
@@ -38,6 +38,23 @@ pub struct TrainArgs {
     /// How to train.
     #[arg(long, default_value = "linear")]
     pub method: MethodArg,
+    /// Seed of every random choice.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Folder for a pack after each training between two prunings, in the layout of --adapters.
+    #[arg(long, value_name = "DIR")]
+    pub cycles: Option<PathBuf>,
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    #[command(flatten)]
+    pub mimi: MimiArgs,
+    #[command(flatten)]
+    pub augment: AugmentArgs,
+}
+
+/// What linear heads and adapters have in common.
+#[derive(Debug, Args)]
+pub struct RecipeArgs {
     /// Passes over the training images; with mimi, of each training between two prunings [default: 100 for
     /// linear, else 10].
     #[arg(long)]
@@ -51,13 +68,6 @@ pub struct TrainArgs {
     /// Weight decay of matrices; biases have none.
     #[arg(long, default_value_t = 0.05)]
     pub weight_decay: f64,
-    /// Seed of every random choice.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    #[command(flatten)]
-    pub mimi: MimiArgs,
-    #[command(flatten)]
-    pub augment: AugmentArgs,
 }
 
 /// Options of `--method mimi` and `--method adapters`.
@@ -67,6 +77,9 @@ pub struct MimiArgs {
     /// Width of the blocks over width of the adapters at first (σ₀).
     #[arg(long, default_value_t = 8.0, value_name = "RATE")]
     pub sigma_0: f64,
+    /// How wide each adapter is at first.
+    #[arg(long, default_value = "proportional")]
+    pub widths: WidthsArg,
     /// Prune until the mean rate is at least this.
     #[arg(long, default_value_t = 64.0, value_name = "RATE")]
     pub sigma: f64,
@@ -103,9 +116,6 @@ pub struct MimiArgs {
     /// Images run together; fewer take less memory. Does not change what is learned.
     #[arg(long, default_value_t = 8)]
     pub micro_batch: usize,
-    /// Folder for a pack after each training between two prunings, in the layout of --adapters.
-    #[arg(long, value_name = "DIR")]
-    pub cycles: Option<PathBuf>,
 }
 
 /// What is done to training images, for `--method mimi` and `--method adapters`.
@@ -160,6 +170,15 @@ pub enum MethodArg {
     Mimi,
 }
 
+/// How wide adapters are at first.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum WidthsArg {
+    /// Wider in wider blocks.
+    Proportional,
+    /// All the same.
+    Uniform,
+}
+
 /// What neurons are kept by.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ScoreArg {
@@ -208,10 +227,12 @@ impl TrainArgs {
     /// # Errors
     /// When the task's name is none.
     pub fn options(&self) -> Result<TaskOptions> {
+        let adapters =
+            || MimiOptions { augment: self.augment.options(), ..self.mimi.options(&self.recipe, self.seed) };
         let method = match self.method {
-            MethodArg::Linear => Method::Linear(self.linear()),
-            MethodArg::Adapters => Method::Mimi(MimiOptions { target: Target::Never, ..self.adapters() }),
-            MethodArg::Mimi => Method::Mimi(self.adapters()),
+            MethodArg::Linear => Method::Linear(self.recipe.linear(self.seed)),
+            MethodArg::Adapters => Method::Mimi(MimiOptions { target: Target::Never, ..adapters() }),
+            MethodArg::Mimi => Method::Mimi(adapters()),
         };
         Ok(TaskOptions {
             task: self.task.parse()?,
@@ -220,47 +241,23 @@ impl TrainArgs {
             holdout: self.holdout,
             description: self.description.clone(),
             adapters: self.adapters.clone(),
-            cycles: self.mimi.cycles.clone(),
+            cycles: self.cycles.clone(),
             method,
             seed: self.seed,
         })
     }
+}
 
-    fn linear(&self) -> LinearOptions {
+impl RecipeArgs {
+    /// How a head alone is trained.
+    pub fn linear(&self, seed: u64) -> LinearOptions {
         let default = LinearOptions::default();
         LinearOptions {
             epochs: self.epochs.unwrap_or(default.epochs),
             batch: self.batch.unwrap_or(default.batch),
             rate: self.learning_rate.unwrap_or(default.rate),
             decay: self.weight_decay,
-            seed: self.seed,
-        }
-    }
-
-    fn adapters(&self) -> MimiOptions {
-        let (default, args) = (MimiOptions::default(), &self.mimi);
-        let step = StepOptions { decay: self.weight_decay, clip: args.clip, micro_batch: args.micro_batch };
-        MimiOptions {
-            sigma: args.sigma_0,
-            target: args.target(),
-            rho: args.rho,
-            score: args.score(),
-            selection: match args.selection {
-                SelectionArg::Global => Selection::Global,
-                SelectionArg::Local => Selection::Local,
-            },
-            init: match args.init {
-                InitArg::Normal => Init::Normal,
-                InitArg::Kaiming => Init::KaimingUniform,
-            },
-            first_block: args.first_block,
-            epochs: self.epochs.unwrap_or(default.epochs),
-            batch: self.batch.unwrap_or(default.batch),
-            rate: self.learning_rate.unwrap_or(default.rate),
-            step,
-            smoothing: args.smoothing,
-            augment: self.augment.options(),
-            seed: self.seed,
+            seed,
         }
     }
 }
@@ -285,6 +282,37 @@ impl AugmentArgs {
 }
 
 impl MimiArgs {
+    /// How adapters are trained, on images as they are.
+    pub fn options(&self, recipe: &RecipeArgs, seed: u64) -> MimiOptions {
+        let default = MimiOptions::default();
+        MimiOptions {
+            sigma: self.sigma_0,
+            widths: match self.widths {
+                WidthsArg::Proportional => Widths::Proportional,
+                WidthsArg::Uniform => Widths::Uniform,
+            },
+            target: self.target(),
+            rho: self.rho,
+            score: self.score(),
+            selection: match self.selection {
+                SelectionArg::Global => Selection::Global,
+                SelectionArg::Local => Selection::Local,
+            },
+            init: match self.init {
+                InitArg::Normal => Init::Normal,
+                InitArg::Kaiming => Init::KaimingUniform,
+            },
+            first_block: self.first_block,
+            epochs: recipe.epochs.unwrap_or(default.epochs),
+            batch: recipe.batch.unwrap_or(default.batch),
+            rate: recipe.learning_rate.unwrap_or(default.rate),
+            step: StepOptions { decay: recipe.weight_decay, clip: self.clip, micro_batch: self.micro_batch },
+            smoothing: self.smoothing,
+            augment: AugmentOptions::none(),
+            seed,
+        }
+    }
+
     fn target(&self) -> Target {
         match (self.parameters, self.accuracy) {
             (Some(parameters), _) => Target::Parameters(parameters),

@@ -1,6 +1,7 @@
 //! Subcommands, one a file.
 
 pub mod bench;
+pub mod compare;
 pub mod eval;
 pub mod health;
 pub mod import_backbone;

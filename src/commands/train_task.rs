@@ -8,7 +8,7 @@ use mimi_server::backbone::BackboneConfig;
 use mimi_server::runtime::{Runtime, WeightStore};
 use mimi_server::train::{Progress, Resident, train};
 
-use crate::cli::TrainArgs;
+use crate::cli::{RuntimeArgs, TrainArgs};
 
 /// Steps between two lines where there is no terminal.
 const QUIET_IMAGES: usize = 400;
@@ -16,11 +16,7 @@ const QUIET_IMAGES: usize = 400;
 /// Trains a task and writes its pack.
 pub fn run(args: &TrainArgs) -> Result<()> {
     let options = args.options()?;
-    let folder = args.runtime.backbone_folder();
-    let config = BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?;
-    let runtime = Runtime::open(&args.runtime.options())?;
-    let store = WeightStore::open(&runtime, &config, &folder, !args.runtime.no_prepack)?;
-    let resident = Resident { runtime, store: Arc::new(store), config: Arc::new(config) };
+    let resident = resident(&args.runtime)?;
     let report = train(&resident, &options, &mut |progress| show(progress))?;
     for (path, reason) in &report.unreadable {
         println!("unreadable: {}: {reason}", path.display());
@@ -32,8 +28,17 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
+/// The backbone that was asked for, on its device.
+pub fn resident(args: &RuntimeArgs) -> Result<Resident> {
+    let folder = args.backbone_folder();
+    let config = BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?;
+    let runtime = Runtime::open(&args.options())?;
+    let store = WeightStore::open(&runtime, &config, &folder, !args.no_prepack)?;
+    Ok(Resident { runtime, store: Arc::new(store), config: Arc::new(config) })
+}
+
 /// One line that is written over on a terminal; now and then a line elsewhere.
-fn show(progress: Progress<'_>) {
+pub fn show(progress: Progress<'_>) {
     match progress {
         Progress::Images { what, done, count, rate } => {
             let left = (count - done) as f64 / rate.max(1e-9);

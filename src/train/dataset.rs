@@ -108,6 +108,19 @@ impl Dataset {
     }
 }
 
+impl Split {
+    /// Keeps at most `most` training images of each class, drawn by `seed`.
+    pub fn limit(&mut self, most: usize, seed: u64) {
+        self.train.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let mut taken = BTreeMap::new();
+        self.train.retain(|image| {
+            let count = taken.entry(image.class).or_insert(0);
+            *count += 1;
+            *count <= most
+        });
+    }
+}
+
 fn is_image(path: &Path) -> bool {
     let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
     ending.is_some_and(|e| ENDINGS.contains(&e.as_str())) && path.is_file()

@@ -8,11 +8,13 @@
 //! frozen blocks over them once; `linear` fits a head alone. `cycle` is MiMi, told by `options`, going from `state` to `state`: an `epoch`
 //! takes batches from a `source` (kept rows, or images that `augment` changes) and makes a `step` of each (`clip`,
 //! `adamw`, `schedule`); then come `score` and `prune`. `model` and `init` hold what is trained, `predict` measures
-//! it as the server will, `progress` tells of it; `evaluate` measures a pack through the server's own engine.
+//! it as the server will, `progress` tells of it; `evaluate` measures a pack through the server's own engine;
+//! `compare` sets ways of training against each other.
 
 mod adamw;
 mod augment;
 mod clip;
+pub mod compare;
 mod cycle;
 mod dataset;
 mod epoch;
@@ -43,7 +45,7 @@ pub use evaluate::{Evaluation, evaluate};
 pub use init::Init;
 pub use linear::{LinearOptions, fit};
 pub use model::{Adapter, Model, Parameter};
-pub use options::{MimiOptions, Target};
+pub use options::{MimiOptions, Target, Widths};
 pub use predict::{Measure, Predictor};
 pub use prefix::{Prefix, Rows};
 pub use progress::{Cycle, Epoch, Observer, Progress, Step};

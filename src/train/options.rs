@@ -22,11 +22,23 @@ pub enum Target {
     Accuracy(f64),
 }
 
+/// How wide adapters are at first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Widths {
+    /// Each `M / σ₀`: wider in wider blocks. MiMi.
+    #[default]
+    Proportional,
+    /// All the same, with the same mean rate.
+    Uniform,
+}
+
 /// How adapters are trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MimiOptions {
     /// Rate of the first adapters, `M / N` (σ₀).
     pub sigma: f64,
+    /// How wide each adapter is at first.
+    pub widths: Widths,
     /// When pruning ends.
     pub target: Target,
     /// Share of the neurons a pruning removes (ρ).
@@ -62,6 +74,7 @@ impl Default for MimiOptions {
     fn default() -> Self {
         Self {
             sigma: 8.0,
+            widths: Widths::default(),
             target: Target::Sigma(64.0),
             rho: 0.5,
             score: Score::default(),

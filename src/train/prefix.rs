@@ -35,6 +35,18 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// No rows, of the kind of `others`.
+    pub fn none(others: &Self) -> Self {
+        Self {
+            block: others.block,
+            shape: others.shape.clone(),
+            values: Array2::zeros((0, others.values.ncols())),
+            classes: Vec::new(),
+            paths: Vec::new(),
+            unreadable: Vec::new(),
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.classes.len()

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::init::uniform;
 use super::model::{Adapter, Model, Parameter};
-use super::options::MimiOptions;
+use super::options::{MimiOptions, Widths};
 use super::progress::{Cycle, Epoch};
 use crate::backbone::{BackboneConfig, BlockRange, Site, SiteSet};
 
@@ -33,15 +33,14 @@ pub struct State {
 }
 
 impl State {
-    /// Fresh adapters of width `M / σ₀`, at least 1, at both sites of every block from the first on, and a fresh
+    /// Fresh adapters of mean rate σ₀, each at least 1 wide, at both sites of every block from the first on, and a fresh
     /// head as `torch.nn.Linear` begins.
     pub fn new(config: &BackboneConfig, classes: usize, options: &MimiOptions) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(options.seed);
         let blocks = BlockRange { start: options.first_block, end: config.depth() };
         let mut adapters = BTreeMap::new();
-        for site in SiteSet::all(blocks).iter() {
+        for (site, r) in widths(config, blocks, options) {
             let d = config.block_width(site.block);
-            let r = ((d as f64 / options.sigma) as usize).max(1);
             let down = Parameter::new(vec![d, r], options.init.draw(&mut random, d * r, d));
             let up = Parameter::new(vec![r, d], options.init.draw(&mut random, r * d, r));
             adapters.insert(site, Adapter { down, up });
@@ -61,4 +60,16 @@ impl State {
         let widths: usize = self.original.keys().map(|site| config.block_width(site.block)).sum();
         widths as f64 / self.model.neurons() as f64
     }
+}
+
+/// Width of each adapter at first.
+fn widths(config: &BackboneConfig, blocks: BlockRange, options: &MimiOptions) -> Vec<(Site, usize)> {
+    let sites: Vec<Site> = SiteSet::all(blocks).iter().collect();
+    let width = |site: &Site| config.block_width(site.block) as f64;
+    let mean = sites.iter().map(width).sum::<f64>() / sites.len() as f64;
+    let of = |site| match options.widths {
+        Widths::Proportional => width(site),
+        Widths::Uniform => mean,
+    };
+    sites.iter().map(|site| (*site, ((of(site) / options.sigma) as usize).max(1))).collect()
 }

@@ -1,0 +1,63 @@
+//! What was typed after `compare`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mimi_server::train::compare::{CompareOptions, Contender};
+use mimi_server::train::{LinearOptions, MimiOptions};
+
+use super::RuntimeArgs;
+use super::train::{MimiArgs, RecipeArgs};
+
+/// Options of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Training images: one folder a class.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Held-out images: one folder a class. Without it, a share of the training images is held out.
+    #[arg(long, value_name = "DIR")]
+    pub validation: Option<PathBuf>,
+    /// Share of each class held out where no --validation is given, 0 to 1.
+    #[arg(long, default_value_t = 0.2)]
+    pub holdout: f64,
+    /// Most training images of a class, the same ones for every run.
+    #[arg(long, value_name = "COUNT")]
+    pub per_class: Option<usize>,
+    /// Who takes part: probe, adapters, uniform, wide, mimi, local, unscaled, widths, down-only, gradient, random.
+    #[arg(long, value_delimiter = ',', default_value = "probe,adapters,mimi", value_name = "NAMES")]
+    pub contenders: Vec<Contender>,
+    /// Runs of each, with the seeds 0, 1, ...
+    #[arg(long, default_value_t = 3)]
+    pub seeds: u64,
+    /// Folder for results.json, table.md and plot.svg. Runs that results.json holds are not made again.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Heading of the plot.
+    #[arg(long, default_value = "MiMi")]
+    pub title: String,
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    #[command(flatten)]
+    pub mimi: MimiArgs,
+}
+
+impl CompareArgs {
+    /// What to compare. The head alone keeps its own recipe, which suits it better.
+    pub fn options(&self) -> CompareOptions {
+        let mimi: MimiOptions = self.mimi.options(&self.recipe, 0);
+        CompareOptions {
+            data: self.data.clone(),
+            validation: self.validation.clone(),
+            holdout: self.holdout,
+            per_class: self.per_class,
+            mimi,
+            linear: LinearOptions::default(),
+            contenders: self.contenders.clone(),
+            seeds: (0..self.seeds).collect(),
+            results: self.out.join("results.json"),
+        }
+    }
+}

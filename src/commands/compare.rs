@@ -1,0 +1,35 @@
+//! `server compare`.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use mimi_server::files::write_atomically;
+use mimi_server::train::compare::{compare, plot, summarise};
+
+use super::train_task::{resident, show};
+use crate::cli::CompareArgs;
+
+/// Trains MiMi and what it is compared with, and writes a table and a plot.
+pub fn run(args: &CompareArgs) -> Result<()> {
+    fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    let resident = resident(&args.runtime)?;
+    let results = compare(&resident, &args.options(), &mut |progress| show(progress), &mut |point| {
+        println!(
+            "{:<10} seed {} training {}: {} adapters, {} parameters, {:.3} GFLOPs, held-out accuracy {:.4}",
+            point.contender,
+            point.seed,
+            point.cycle + 1,
+            point.adapters,
+            point.adapter_parameters,
+            point.flops as f64 / 1e9,
+            point.accuracy
+        );
+    })?;
+    let summary = summarise(results.points());
+    for (name, text) in [("table.md", summary.to_string()), ("plot.svg", plot(&summary, &args.title)?)] {
+        let path = args.out.join(name);
+        write_atomically(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+    }
+    print!("{summary}");
+    Ok(())
+}
