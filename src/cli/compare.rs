@@ -26,6 +26,9 @@ pub struct CompareArgs {
     /// Most training images of a class, the same ones for every run.
     #[arg(long, value_name = "COUNT")]
     pub per_class: Option<usize>,
+    /// Most held-out images of a class, the same ones for every run.
+    #[arg(long, value_name = "COUNT")]
+    pub held_out_per_class: Option<usize>,
     /// Who takes part: probe, adapters, uniform, wide, mimi, local, unscaled, widths, down-only, gradient, random.
     #[arg(long, value_delimiter = ',', default_value = "probe,adapters,mimi", value_name = "NAMES")]
     pub contenders: Vec<Contender>,
@@ -53,6 +56,7 @@ impl CompareArgs {
             validation: self.validation.clone(),
             holdout: self.holdout,
             per_class: self.per_class,
+            held_out_per_class: self.held_out_per_class,
             mimi,
             linear: LinearOptions::default(),
             contenders: self.contenders.clone(),

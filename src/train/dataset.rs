@@ -108,17 +108,15 @@ impl Dataset {
     }
 }
 
-impl Split {
-    /// Keeps at most `most` training images of each class, drawn by `seed`.
-    pub fn limit(&mut self, most: usize, seed: u64) {
-        self.train.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        let mut taken = BTreeMap::new();
-        self.train.retain(|image| {
-            let count = taken.entry(image.class).or_insert(0);
-            *count += 1;
-            *count <= most
-        });
-    }
+/// Keeps at most `most` images of each class, drawn by `seed`.
+pub fn limit(images: &mut Vec<Image>, most: usize, seed: u64) {
+    images.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    let mut taken = BTreeMap::new();
+    images.retain(|image| {
+        let count = taken.entry(image.class).or_insert(0);
+        *count += 1;
+        *count <= most
+    });
 }
 
 fn is_image(path: &Path) -> bool {

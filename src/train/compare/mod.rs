@@ -20,7 +20,7 @@ pub use results::{Point, Results};
 pub use summary::{Line, Summary, summarise};
 
 use super::cycle::Trainer;
-use super::dataset::{Dataset, Split};
+use super::dataset::{Dataset, Split, limit};
 use super::linear::{LinearOptions, fit};
 use super::model::Model;
 use super::options::MimiOptions;
@@ -44,6 +44,8 @@ pub struct CompareOptions {
     pub holdout: f64,
     /// Most training images of a class, the same for every seed; none is no bound.
     pub per_class: Option<usize>,
+    /// Most held-out images of a class, the same for every run; none is no bound.
+    pub held_out_per_class: Option<usize>,
     /// MiMi as everyone is compared with.
     pub mimi: MimiOptions,
     /// The head alone.
@@ -67,9 +69,10 @@ pub fn compare(
     done: &mut dyn FnMut(&Point),
 ) -> Result<Results> {
     options.mimi.check(&resident.config)?;
-    let CompareOptions { data, validation, holdout, per_class, mimi, linear, .. } = options;
+    let CompareOptions { data, validation, holdout, per_class, held_out_per_class, mimi, linear, .. } =
+        options;
     let settings = format!(
-        "{data:?} {validation:?} {holdout} {per_class:?} {mimi:?} {linear:?} on {}",
+        "{data:?} {validation:?} {holdout} {per_class:?} {held_out_per_class:?} {mimi:?} {linear:?} on {}",
         resident.config.fingerprint
     );
     let mut results = Results::open(&options.results, &settings)?;
@@ -112,8 +115,12 @@ impl<'a> Field<'a> {
             }
             None => dataset.split(options.holdout, 0)?,
         };
-        if let Some(most) = options.per_class {
-            split.limit(most, 0);
+        let bounds =
+            [(&mut split.train, options.per_class), (&mut split.validation, options.held_out_per_class)];
+        for (images, most) in bounds {
+            if let Some(most) = most {
+                limit(images, most, 0);
+            }
         }
         let blocks = BlockRange { start: 0, end: options.mimi.first_block };
         let mut prefix = Prefix::new(resident, blocks)?;
