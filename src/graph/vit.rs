@@ -9,7 +9,7 @@
 //! Sources: Dosovitskiy et al. 2021; Radford et al. 2021 (CLIP: `norm_pre`, QuickGELU); Oquab et al. 2023
 //! (DINOv2: LayerScale `ls`, registers); the adapters' place: Marouf et al. 2024, figure 2.
 
-use super::ops::{Add, Concat, Constant, Gelu, LayerNorm, MatMul, Mul, Pad, PatchConv};
+use super::ops::{Add, Concat, Constant, Conv, Gelu, LayerNorm, MatMul, Mul, Pad};
 use super::ops::{ReduceMean, Reshape, Sigmoid, Slice, Softmax, Transpose};
 use super::{Dim, Error, Fact, Graph, Plan, Wire};
 use crate::backbone::{Activation, Place, Pool, Site, VitConfig};
@@ -85,7 +85,7 @@ impl Builder<'_> {
         if c.patch_bias {
             inputs.push(self.g.weight("patch_embed.proj.bias", &[d])?);
         }
-        let grid = self.g.wire("patch_embed.proj", PatchConv { patch: p }, &inputs)?; // [B, D, S/P, S/P]
+        let grid = self.g.wire("patch_embed.proj", Conv::patches(p), &inputs)?; // [B, D, S/P, S/P]
         let flat = Reshape { rest: vec![d, c.grid() * c.grid()] };
         let flat = self.g.wire("patch_embed.flat", flat, &[grid])?; // [B, D, n]
         let order = vec![0, 2, 1];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mimi_server::backbone::{BlockRange, Place, Site, SiteSet};
 use mimi_server::graph::ops::{
-    Add, Concat, Constant, Gelu, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reshape,
+    Add, Concat, Constant, Conv, Gelu, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reshape,
 };
 use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Transpose};
 use mimi_server::graph::training::{HEAD_BIAS, HEAD_WEIGHT, LOGITS, LOSS, TARGETS, gradient_output};
@@ -152,6 +152,15 @@ fn each_operator_equals_finite_differences() {
     check("pad", &[x], &[0], one(|g, x| g.wire("y", Pad { axis: 1, before: 2, after: 1 }, x)));
     let parts: [(&[usize], bool); 2] = [(&[2, 4], rows), (&[3, 4], rows)];
     check("concat", &parts, &[0, 1], one(|g, x| g.wire("y", Concat { axis: 1 }, x)));
+    for (kernel, stride, padding, groups, size) in
+        [(3, 1, 1, 1, 5), (3, 2, 1, 1, 5), (3, 2, 1, 1, 6), (3, 1, 1, 4, 5), (3, 2, 1, 4, 6), (7, 4, 2, 2, 9)]
+    {
+        let conv = Conv { kernel, stride, padding, groups };
+        let (image, weight) =
+            ([4, size, size], [6 - 2 * usize::from(groups == 4), 4 / groups, kernel, kernel]);
+        let shapes: [(&[usize], bool); 3] = [(&image, rows), (&weight, same), (&weight[..1], same)];
+        check(&format!("{conv:?}"), &shapes, &[0], move |g, x| g.wire("y", conv, x).unwrap());
+    }
     check("a wire read twice", &[x, x], &[0], |g, x| {
         let y = g.wire("product", Mul, &[x[0], x[1]]).unwrap();
         g.wire("sum", Add, &[y, x[0]]).unwrap()

@@ -1,49 +1,95 @@
-//! The patch embedding's convolution: kernel and stride are the patch.
+//! Convolution over two axes: patches, overlapping patches and, with as many groups as channels, depth-wise.
 
-use super::{Operator, exactly, one};
+use super::{ConvTranspose, Gradients, Operator, exactly, no_gradient, one};
 use crate::graph::onnx::Attribute;
-use crate::graph::{Dim, Fact};
+use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
 
-/// Convolution of `[B, 3, S, S]` with a kernel `[D, 3, P, P]` at stride `P`, with a bias `[D]` or none.
+/// Convolution with a square kernel `[O, C/G, K, K]`, with a bias `[O]` or none; zeros lie around the image.
 ///
 /// # Shapes
-/// Output `[B, D, S/P, S/P]`.
-#[derive(Debug)]
-pub struct PatchConv {
-    /// Kernel and stride (P).
-    pub patch: usize,
+/// `[B, C, H, W]` to `[B, O, ⌊(H + 2p − K)/s⌋ + 1, ⌊(W + 2p − K)/s⌋ + 1]`, `s` the stride, `p` the padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// Side of the kernel (K).
+    pub kernel: usize,
+    /// Pixels from one position of the kernel to the next.
+    pub stride: usize,
+    /// Zeros put on each side.
+    pub padding: usize,
+    /// Parts (G) into which input and output channels are divided; each output sees its own part only.
+    pub groups: usize,
 }
 
-impl Operator for PatchConv {
+impl Conv {
+    /// Patches that do not overlap: kernel and stride are one.
+    pub fn patches(side: usize) -> Self {
+        Self { kernel: side, stride: side, padding: 0, groups: 1 }
+    }
+
+    /// Positions of the kernel along an axis of `size` pixels, if it fits.
+    pub fn positions(&self, size: usize) -> Option<usize> {
+        Some((size + 2 * self.padding).checked_sub(self.kernel)?.checked_div(self.stride)? + 1)
+    }
+
+    /// What the operator and its gradient are told.
+    pub(super) fn attributes(&self) -> Vec<Attribute> {
+        let [kernel, stride, padding, groups] =
+            [self.kernel, self.stride, self.padding, self.groups].map(|n| n as i64);
+        vec![
+            Attribute::ints("kernel_shape", &[kernel; 2]),
+            Attribute::ints("strides", &[stride; 2]),
+            Attribute::ints("pads", &[padding; 4]),
+            Attribute::int("group", groups),
+        ]
+    }
+}
+
+impl Operator for Conv {
     fn name(&self) -> &'static str {
         "Conv"
     }
 
     fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, String> {
         let [x, kernel] = exactly(inputs.get(..2).ok_or("expected 2 or 3 inputs")?)?;
-        let [batch, channels, Dim::Fixed(height), Dim::Fixed(width)] = x.shape[..] else {
-            return Err("expected pixels [B, 3, S, S]".into());
+        let [batch, Dim::Fixed(channels), Dim::Fixed(height), Dim::Fixed(width)] = x.shape[..] else {
+            return Err("expected an image [B, C, H, W]".into());
         };
-        let patch = Dim::Fixed(self.patch);
-        let [out, kernel_in, kh, kw] = kernel.shape[..] else {
-            return Err("expected a kernel [D, 3, P, P]".into());
+        let (k, groups) = (Dim::Fixed(self.kernel), self.groups);
+        let Some(out @ Dim::Fixed(count)) = kernel.shape.first().copied() else {
+            return Err("expected a kernel [O, C/G, K, K]".into());
         };
-        if kernel_in != channels || kh != patch || kw != patch {
-            return Err(format!("the kernel must be [D, {channels}, {patch}, {patch}]"));
+        if groups == 0 || !channels.is_multiple_of(groups) || !count.is_multiple_of(groups) {
+            return Err(format!("{channels} and {count} channels are not {groups} equal groups"));
+        }
+        if kernel.shape[1..] != [Dim::Fixed(channels / groups), k, k] {
+            return Err(format!("the kernel must be [{out}, {}, {k}, {k}]", channels / groups));
         }
         if inputs.get(2).is_some_and(|bias| bias.shape[..] != [out]) {
             return Err(format!("the bias must be [{out}]"));
         }
-        one(Fact::f32([batch, out, Dim::Fixed(height / self.patch), Dim::Fixed(width / self.patch)]))
+        let side = |size| self.positions(size).map(Dim::Fixed).ok_or("the kernel does not fit");
+        one(Fact::f32([batch, out, side(height)?, side(width)?]))
     }
 
     fn attributes(&self) -> Vec<Attribute> {
-        let patch = self.patch as i64;
-        vec![Attribute::ints("kernel_shape", &[patch, patch]), Attribute::ints("strides", &[patch, patch])]
+        Conv::attributes(self)
+    }
+
+    /// `dx` is the transposed convolution of `dy` with the same kernel; kernel and bias are frozen.
+    fn backward(&self, g: &mut Graph, node: &Node, grad: Wire, needed: &[bool]) -> Result<Gradients, Error> {
+        if needed[1..].contains(&true) {
+            return Err(no_gradient(g, node, "kernel and bias are frozen"));
+        }
+        let [_, _, Dim::Fixed(height), Dim::Fixed(width)] = g.fact(node.inputs[0]).shape[..] else {
+            return Err(no_gradient(g, node, "the image's size is open"));
+        };
+        let transposed = ConvTranspose { conv: *self, size: [height, width] };
+        let dx = g.wire(format!("{}.grad", node.name), transposed, &[grad, node.inputs[1]])?;
+        Ok([Some(dx)].into_iter().chain(needed[1..].iter().map(|_| None)).collect())
     }
 
     fn multiply_adds(&self, inputs: &[&Fact], output: &Fact) -> Option<Vec<Dim>> {
-        // Each output element sums over one kernel: channels × P × P.
+        // Each output element sums over one kernel: C/G × K × K.
         Some(output.shape.iter().chain(&inputs[1].shape[1..]).copied().collect())
     }
 }

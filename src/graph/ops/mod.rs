@@ -8,6 +8,7 @@ use super::{DType, Dim, Error, Fact, Graph, Node, Wire};
 mod binary;
 mod concat;
 mod conv;
+mod conv_transpose;
 mod erf;
 mod exp;
 mod flatten;
@@ -32,7 +33,8 @@ mod transpose;
 
 pub use binary::{Add, Mul, Sub};
 pub use concat::Concat;
-pub use conv::PatchConv;
+pub use conv::Conv;
+pub use conv_transpose::ConvTranspose;
 pub use erf::Erf;
 pub use exp::Exp;
 pub use flatten::Flatten;
