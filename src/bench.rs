@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::backbone::BackboneConfig;
 use crate::engine::{Engine, EngineOptions, Parts, Row};
-use crate::graph::{Plan, build, plan_flops, vit};
+use crate::graph::{PIXELS, Plan, build, down_input, plan_flops, up_input};
 use crate::metrics::Metrics;
 use crate::pack::{Adapter, Head, Manifest, Pack, Provenance, SelfTestInfo};
 use crate::runtime::{Input, Program, Runtime, WeightStore};
@@ -175,10 +175,10 @@ impl Bench {
         let mut tensors = Vec::new();
         for adapter in &pack.adapters[first..] {
             let d = self.config.block_width(adapter.site.block);
-            tensors.push((vit::down_input(adapter.site), vec![d, adapter.width], &adapter.down));
-            tensors.push((vit::up_input(adapter.site), vec![adapter.width, d], &adapter.up));
+            tensors.push((down_input(adapter.site), vec![d, adapter.width], &adapter.down));
+            tensors.push((up_input(adapter.site), vec![adapter.width, d], &adapter.up));
         }
-        let mut inputs = vec![Input { name: vit::PIXELS, shape: &shape, data: &pixels }];
+        let mut inputs = vec![Input { name: PIXELS, shape: &shape, data: &pixels }];
         inputs.extend(tensors.iter().map(|(name, shape, data)| Input { name, shape, data }));
         program.run(&inputs)?;
         Ok(())

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{BlockRange, Error, Place, Site, SiteSet, VitConfig};
+use super::{BlockRange, Error, Place, Shape, Site, SiteSet, VitConfig};
 use crate::files;
 use crate::image::Preprocessing;
 
@@ -24,6 +24,22 @@ pub const ONNX_FILE: &str = "backbone.onnx";
 pub enum Architecture {
     /// ViT, DeiT, CLIP vision tower, DINOv2.
     Vit(VitConfig),
+}
+
+impl Architecture {
+    /// What the family tells of its shape.
+    pub fn shape(&self) -> &dyn Shape {
+        match self {
+            Self::Vit(vit) => vit,
+        }
+    }
+
+    /// The family's word, as in `config.json`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Vit(_) => "vit",
+        }
+    }
 }
 
 /// Where a backbone came from.
@@ -92,13 +108,12 @@ impl BackboneConfig {
             let reason = format!("this server reads version {FORMAT_VERSION}");
             return invalid("format_version", self.format_version.to_string(), reason);
         }
-        let Architecture::Vit(vit) = &self.architecture;
-        vit.validate()?;
+        self.architecture.shape().validate()?;
         if let Err(error) = self.preprocessing.validate() {
             return invalid("preprocessing", self.preprocessing.image_size.to_string(), error.to_string());
         }
-        if self.preprocessing.image_size as usize != vit.image_size {
-            let reason = format!("the backbone takes {} pixels a side", vit.image_size);
+        if self.preprocessing.image_size as usize != self.image_size() {
+            let reason = format!("the backbone takes {} pixels a side", self.image_size());
             return invalid("preprocessing.image_size", self.preprocessing.image_size.to_string(), reason);
         }
         Ok(())
@@ -106,14 +121,12 @@ impl BackboneConfig {
 
     /// Side of the square input, pixels (S).
     pub fn image_size(&self) -> usize {
-        let Architecture::Vit(vit) = &self.architecture;
-        vit.image_size
+        self.architecture.shape().image_size()
     }
 
     /// Number of blocks (L).
     pub fn depth(&self) -> usize {
-        let Architecture::Vit(vit) = &self.architecture;
-        vit.depth
+        self.architecture.shape().depth()
     }
 
     /// Every block.
@@ -122,22 +135,24 @@ impl BackboneConfig {
     }
 
     /// Width of the tokens in `block` (D), the width of adapters there.
-    pub fn block_width(&self, _block: usize) -> usize {
-        let Architecture::Vit(vit) = &self.architecture;
-        vit.width
+    pub fn block_width(&self, block: usize) -> usize {
+        self.architecture.shape().block_width(block)
+    }
+
+    /// Tokens in `block` (N), which its adapters see.
+    pub fn block_tokens(&self, block: usize) -> usize {
+        self.architecture.shape().block_tokens(block)
     }
 
     /// Width of the pooled feature a head reads.
     pub fn feature_width(&self) -> usize {
-        let Architecture::Vit(vit) = &self.architecture;
-        vit.width
+        self.architecture.shape().feature_width()
     }
 
     /// Non-linearity of adapters put on this backbone: the backbone's own (METHOD: GELU for ViT and Swin,
     /// QuickGELU where the backbone has it).
     pub fn activation(&self) -> super::Activation {
-        let Architecture::Vit(vit) = &self.architecture;
-        vit.activation
+        self.architecture.shape().activation()
     }
 
     /// Shape of one row entering `block`: pixels before the first, hidden state elsewhere.
@@ -145,10 +160,9 @@ impl BackboneConfig {
     /// # Shapes
     /// `[3, S, S]` or `[N, D]`, without the batch.
     pub fn input_shape(&self, block: usize) -> Vec<usize> {
-        let Architecture::Vit(vit) = &self.architecture;
         match block {
-            0 => vec![3, vit.image_size, vit.image_size],
-            _ => vec![vit.tokens(), vit.width],
+            0 => vec![3, self.image_size(), self.image_size()],
+            _ => self.architecture.shape().hidden_shape(block),
         }
     }
 
@@ -164,13 +178,12 @@ impl BackboneConfig {
 
     /// Every tensor by name with its shape.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        let Architecture::Vit(vit) = &self.architecture;
-        vit.tensors()
+        self.architecture.shape().tensors()
     }
 
-    /// Number of parameters.
+    /// Number of learned values.
     pub fn parameters(&self) -> u64 {
-        self.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum()
+        self.architecture.shape().parameters()
     }
 }
 

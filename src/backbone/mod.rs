@@ -15,6 +15,7 @@ mod config;
 mod error;
 pub mod import;
 mod layout;
+mod shape;
 mod site;
 mod vit;
 
@@ -24,5 +25,6 @@ pub use config::{
 };
 pub use error::Error;
 pub use layout::{TensorEntry, WeightLayout};
+pub use shape::Shape;
 pub use site::{BlockRange, Place, Site, SiteSet};
 pub use vit::{Activation, Pool, VitConfig};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::shape::{Shape, ensure, push_linear, push_norm};
 
 /// The non-linearity of the MLP, and of the adapters put beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,37 +77,50 @@ impl VitConfig {
         self.class_token as usize + self.registers
     }
 
-    /// Checks that the numbers fit each other.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] with the field that cannot be.
-    pub fn validate(&self) -> Result<(), Error> {
-        let positive = [
-            ("image_size", self.image_size),
-            ("patch_size", self.patch_size),
-            ("width", self.width),
-            ("depth", self.depth),
-            ("heads", self.heads),
-            ("mlp_width", self.mlp_width),
-        ];
-        for (field, value) in positive {
-            ensure(value > 0, field, value, "it must be at least 1")?;
+    fn push_block(&self, list: &mut Vec<(String, Vec<usize>)>, block: usize) {
+        let (d, m) = (self.width, self.mlp_width);
+        let b = format!("blocks.{block}");
+        push_norm(list, &format!("{b}.norm1"), d);
+        for name in ["q_proj", "k_proj", "v_proj", "proj"] {
+            push_linear(list, &format!("{b}.attn.{name}"), d, d);
         }
-        let whole = self.image_size.is_multiple_of(self.patch_size);
-        ensure(whole, "image_size", self.image_size, "it is no multiple of patch_size")?;
-        ensure(self.width.is_multiple_of(self.heads), "width", self.width, "it is no multiple of heads")?;
-        let shallow = self.depth <= super::SiteSet::MAX_BLOCKS;
-        ensure(shallow, "depth", self.depth, "at most 64 blocks are supported")?;
-        let poolable = self.class_token || self.pool != Pool::Cls;
-        ensure(poolable, "pool", "cls", "there is no class token")?;
-        ensure(self.layer_norm_eps > 0.0, "layer_norm_eps", self.layer_norm_eps, "it must be positive")
+        push_norm(list, &format!("{b}.norm2"), d);
+        push_linear(list, &format!("{b}.mlp.fc1"), d, m);
+        push_linear(list, &format!("{b}.mlp.fc2"), m, d);
+        if self.layer_scale {
+            list.push((format!("{b}.ls1.gamma"), vec![d]));
+            list.push((format!("{b}.ls2.gamma"), vec![d]));
+        }
+    }
+}
+
+impl Shape for VitConfig {
+    fn image_size(&self) -> usize {
+        self.image_size
     }
 
-    /// Every tensor the backbone has, by name, with its shape, in order of use.
-    ///
-    /// # Shapes
-    /// Matrices are `[in, out]`; the patch kernel is `[D, 3, P, P]`; tables are `[1, tokens, D]`.
-    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+    fn depth(&self) -> usize {
+        self.depth
+    }
+
+    fn block_width(&self, _block: usize) -> usize {
+        self.width
+    }
+
+    fn block_tokens(&self, _block: usize) -> usize {
+        self.tokens()
+    }
+
+    fn feature_width(&self) -> usize {
+        self.width
+    }
+
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// The patch kernel is `[D, 3, P, P]`; tables are `[1, tokens, D]`.
+    fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let d = self.width;
         let mut list = vec![("patch_embed.proj.weight".into(), vec![d, 3, self.patch_size, self.patch_size])];
         if self.patch_bias {
@@ -129,38 +143,27 @@ impl VitConfig {
         list
     }
 
-    fn push_block(&self, list: &mut Vec<(String, Vec<usize>)>, block: usize) {
-        let (d, m) = (self.width, self.mlp_width);
-        let b = format!("blocks.{block}");
-        push_norm(list, &format!("{b}.norm1"), d);
-        for name in ["q_proj", "k_proj", "v_proj", "proj"] {
-            push_linear(list, &format!("{b}.attn.{name}"), d, d);
+    fn validate(&self) -> Result<(), Error> {
+        let positive = [
+            ("image_size", self.image_size),
+            ("patch_size", self.patch_size),
+            ("width", self.width),
+            ("depth", self.depth),
+            ("heads", self.heads),
+            ("mlp_width", self.mlp_width),
+        ];
+        for (field, value) in positive {
+            ensure(value > 0, field, value, "it must be at least 1")?;
         }
-        push_norm(list, &format!("{b}.norm2"), d);
-        push_linear(list, &format!("{b}.mlp.fc1"), d, m);
-        push_linear(list, &format!("{b}.mlp.fc2"), m, d);
-        if self.layer_scale {
-            list.push((format!("{b}.ls1.gamma"), vec![d]));
-            list.push((format!("{b}.ls2.gamma"), vec![d]));
-        }
+        let whole = self.image_size.is_multiple_of(self.patch_size);
+        ensure(whole, "image_size", self.image_size, "it is no multiple of patch_size")?;
+        ensure(self.width.is_multiple_of(self.heads), "width", self.width, "it is no multiple of heads")?;
+        let shallow = self.depth <= super::SiteSet::MAX_BLOCKS;
+        ensure(shallow, "depth", self.depth, "at most 64 blocks are supported")?;
+        let poolable = self.class_token || self.pool != Pool::Cls;
+        ensure(poolable, "pool", "cls", "there is no class token")?;
+        ensure(self.layer_norm_eps > 0.0, "layer_norm_eps", self.layer_norm_eps, "it must be positive")
     }
-}
-
-fn push_norm(list: &mut Vec<(String, Vec<usize>)>, name: &str, width: usize) {
-    list.push((format!("{name}.weight"), vec![width]));
-    list.push((format!("{name}.bias"), vec![width]));
-}
-
-fn push_linear(list: &mut Vec<(String, Vec<usize>)>, name: &str, input: usize, output: usize) {
-    list.push((format!("{name}.weight"), vec![input, output]));
-    list.push((format!("{name}.bias"), vec![output]));
-}
-
-fn ensure(holds: bool, field: &'static str, value: impl ToString, reason: &str) -> Result<(), Error> {
-    if holds {
-        return Ok(());
-    }
-    Err(Error::Invalid { field, value: value.to_string(), reason: reason.into() })
 }
 
 #[cfg(test)]

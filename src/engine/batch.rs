@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::backbone::{BackboneConfig, Site, SiteSet};
-use crate::graph::vit::{PIXELS, down_input, up_input};
+use crate::graph::{PIXELS, down_input, up_input};
 use crate::pack::{Adapter, Pack};
 use crate::runtime::Input;
 

@@ -26,6 +26,5 @@ impl Graph {
 
 /// FLOPs of one adapter of width `width` at `site` for one row: `2 · 2 · N · D · R`.
 pub fn adapter_flops(config: &BackboneConfig, site: Site, width: usize) -> u64 {
-    let tokens = config.input_shape(site.block.max(1))[0];
-    4 * tokens as u64 * config.block_width(site.block) as u64 * width as u64
+    4 * config.block_tokens(site.block) as u64 * config.block_width(site.block) as u64 * width as u64
 }

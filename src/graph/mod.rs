@@ -1,9 +1,10 @@
 //! Graphs as values: built in Rust, checked as they are wired, written out as ONNX bytes.
 //!
 //! A [`Wire`] is a small `Copy` handle; every wire carries a [`Fact`] (dtype and shape), so that a mistake is
-//! caught where it is made, by the name of its node. [`ops`] holds one operator a file. [`vit`] reads like
-//! the paper. [`Plan`] says what a graph must hold; [`onnx`] writes it. [`gradients`] walks a graph backwards,
-//! [`training`] makes a whole step of it.
+//! caught where it is made, by the name of its node. [`ops`] holds one operator a file. Each family's file reads
+//! like its paper (`vit`); `layers` holds what families share, and `architecture` puts a family's parts together
+//! over a plan's blocks. [`Plan`] says what a graph must hold; [`onnx`] writes it. [`gradients`] walks a graph
+//! backwards, [`training`] makes a whole step of it.
 //!
 //! # Shape letters
 //!
@@ -14,21 +15,25 @@
 //! A multiply-add counts as 2 FLOPs. Only matrix products and convolutions are counted, as is usual for
 //! transformers; norms, softmax and additions are below one per cent.
 
+mod architecture;
 mod builder;
 mod cost;
 mod error;
 mod fact;
 mod gradient;
+mod layers;
 pub mod onnx;
 pub mod ops;
 mod plan;
 pub mod training;
-pub mod vit;
+mod vit;
 
+pub use architecture::{FEATURES, HIDDEN, HIDDEN_OUT, PIXELS, down_input, up_input};
 pub use builder::{Graph, Node, Wire};
 pub use cost::adapter_flops;
 pub use error::Error;
 pub use fact::{DType, Dim, Fact};
 pub use gradient::gradients;
+pub use layers::Feed;
 pub use ops::Operator;
 pub use plan::{Plan, build, plan_flops};

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use super::vit::{self, Feed};
-use super::{Dim, Error, Graph};
-use crate::backbone::{Architecture, BackboneConfig, BlockRange, SiteSet};
+use super::{Dim, Error, Feed, Graph, architecture};
+use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
 
 /// What is to be compiled: a range of blocks and the sites where adapters are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,14 +49,10 @@ impl fmt::Display for Plan {
 /// When the plan asks for what the backbone does not have.
 pub fn build(config: &BackboneConfig, plan: &Plan) -> Result<Graph, Error> {
     plan.check(config)?;
-    match &config.architecture {
-        Architecture::Vit(vit) => {
-            let mut g = Graph::new(format!("vit {plan}"));
-            let (name, x) = vit::wire(&mut g, vit, (config.activation(), Feed::Free), plan)?;
-            g.output(name, x);
-            Ok(g)
-        }
-    }
+    let mut g = Graph::new(format!("{} {plan}", config.architecture.name()));
+    let (name, x) = architecture::wire(&mut g, config, plan, Feed::Free)?;
+    g.output(name, x);
+    Ok(g)
 }
 
 /// FLOPs of one row under `plan` when the adapter at each site has the width that `width` says.

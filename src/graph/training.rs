@@ -9,9 +9,8 @@
 //! may be run in parts whose losses and gradients just add up.
 
 use super::ops::{Add, LogSoftmax, MatMul, Mul, Neg, ReduceSum, Softmax, Sub};
-use super::vit::{self, Feed, down_input, up_input};
-use super::{Dim, Error, Fact, Graph, Plan, Wire, gradients};
-use crate::backbone::{Architecture, BackboneConfig};
+use super::{Dim, Error, Fact, Feed, Graph, Plan, Wire, architecture, down_input, gradients, up_input};
+use crate::backbone::BackboneConfig;
 
 /// Input: soft targets, weighted, `[B, C]`.
 pub const TARGETS: &str = "targets";
@@ -37,7 +36,7 @@ pub fn trainable_inputs(plan: &Plan) -> Vec<String> {
     adapters.chain([HEAD_WEIGHT.into(), HEAD_BIAS.into()]).collect()
 }
 
-/// Builds the step of a plan that ends at the last block. One that begins later starts from [`vit::HIDDEN`].
+/// Builds the step of a plan that ends at the last block. One that begins later starts from [`HIDDEN`](super::HIDDEN).
 ///
 /// # Errors
 /// When the plan asks for what the backbone does not have, or does not end at the last block.
@@ -48,8 +47,7 @@ pub fn training_graph(config: &BackboneConfig, plan: &Plan) -> Result<Graph, Err
         return Err(Error::Plan { plan: plan.to_string(), reason });
     }
     let mut g = Graph::new(format!("training {plan}"));
-    let Architecture::Vit(vit) = &config.architecture;
-    let (_, features) = vit::wire(&mut g, vit, (config.activation(), Feed::Shared), plan)?; // [B, D]
+    let (_, features) = architecture::wire(&mut g, config, plan, Feed::Shared)?; // [B, D]
     let logits = head(&mut g, features, config.feature_width())?;
     let (loss, seed) = cross_entropy(&mut g, logits)?;
     g.output(LOSS, loss);

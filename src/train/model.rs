@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2};
 use super::adamw::{AdamW, AdamWOptions};
 use crate::backbone::{BackboneConfig, Site, SiteSet};
 use crate::graph::training::{HEAD_BIAS, HEAD_WEIGHT};
-use crate::graph::vit::{down_input, up_input};
+use crate::graph::{down_input, up_input};
 use crate::pack::{self, Head};
 
 /// A trainable tensor and its moments.

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::dataset::Image;
 use super::resident::Resident;
 use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
-use crate::graph::{Plan, build, vit};
+use crate::graph::{HIDDEN, PIXELS, Plan, build};
 use crate::image::{self, Limits, Preprocessing};
 use crate::runtime::{Input, Program};
 
@@ -70,7 +70,7 @@ impl Rows {
 
 /// Name of the input of a program whose first block is `block`.
 pub fn input_name(block: usize) -> &'static str {
-    if block == 0 { vit::PIXELS } else { vit::HIDDEN }
+    if block == 0 { PIXELS } else { HIDDEN }
 }
 
 /// Shape of one row before `block`; of its pooled feature after the last.

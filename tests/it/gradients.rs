@@ -10,7 +10,9 @@ use mimi_server::graph::ops::{
 use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Transpose};
 use mimi_server::graph::training::{HEAD_BIAS, HEAD_WEIGHT, LOGITS, LOSS, TARGETS, gradient_output};
 use mimi_server::graph::training::{trainable_inputs, training_graph};
-use mimi_server::graph::{Dim, Error, Fact, Graph, Plan, Wire, build, gradients, vit};
+use mimi_server::graph::{
+    Dim, Error, Fact, Graph, HIDDEN, HIDDEN_OUT, PIXELS, Plan, Wire, build, down_input, gradients, up_input,
+};
 use mimi_server::runtime::{Input, Program, WeightStore};
 
 use crate::support::{self, Fixture, Random, Tensor, TinyBackbone, assert_close};
@@ -189,8 +191,8 @@ fn random_step(tiny: &TinyBackbone, plan: &Plan, (rows, classes): (usize, usize)
             let data = random.floats(d * r, 0.3);
             tensors.insert(name, Tensor { shape, data });
         };
-        put(vit::down_input(site), vec![d, r]);
-        put(vit::up_input(site), vec![r, d]);
+        put(down_input(site), vec![d, r]);
+        put(up_input(site), vec![r, d]);
     }
     let d = tiny.config.feature_width();
     let weight = Tensor { shape: vec![d, classes], data: random.floats(d * classes, 0.3) };
@@ -200,7 +202,7 @@ fn random_step(tiny: &TinyBackbone, plan: &Plan, (rows, classes): (usize, usize)
     tensors.insert(TARGETS.into(), Tensor { shape: vec![rows, classes], data: targets });
     let pixels: Vec<f32> = (0..rows).flat_map(|i| tiny.pixels(i as u64).to_vec()).collect();
     let shape = [vec![rows], tiny.config.input_shape(0)].concat();
-    tensors.insert(vit::PIXELS.into(), Tensor { shape, data: pixels });
+    tensors.insert(PIXELS.into(), Tensor { shape, data: pixels });
     tensors
 }
 
@@ -253,7 +255,7 @@ fn fixture_step(fixture: &Fixture) -> (SiteSet, Named) {
     let rows = targets.shape[0] as f32;
     targets.data.iter_mut().for_each(|t| *t /= rows);
     tensors.insert(TARGETS.into(), targets);
-    tensors.insert(vit::PIXELS.into(), fixture.tensors["input/pixels"].clone());
+    tensors.insert(PIXELS.into(), fixture.tensors["input/pixels"].clone());
     (sites, tensors)
 }
 
@@ -303,7 +305,7 @@ fn a_step_from_a_cached_prefix_equals_the_whole() {
     let expected = Runner::new(&tiny.store(), &whole).run(&tensors);
     let prefix = Plan { blocks: BlockRange { start: 0, end: 1 }, sites: SiteSet::EMPTY };
     let hidden = Runner::new(&tiny.store(), &build(&tiny.config, &prefix).unwrap()).run(&tensors);
-    tensors.insert(vit::HIDDEN.into(), hidden[vit::HIDDEN_OUT].clone());
+    tensors.insert(HIDDEN.into(), hidden[HIDDEN_OUT].clone());
     let found = Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan).unwrap()).run(&tensors);
     for (name, tensor) in &expected {
         assert_relative(name, &found[name].data, &tensor.data);
@@ -319,7 +321,7 @@ fn gradients_of_parts_of_a_batch_add_up() {
     let whole = runner.run(&tensors);
     let mut part = |rows: std::ops::Range<usize>| {
         let mut tensors = tensors.clone();
-        for name in [TARGETS, vit::PIXELS] {
+        for name in [TARGETS, PIXELS] {
             let tensor = tensors.get_mut(name).unwrap();
             let size = tensor.data.len() / tensor.shape[0];
             tensor.data = tensor.data[rows.start * size..rows.end * size].to_vec();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mimi_server::backbone::import::{Request, import};
 use mimi_server::backbone::{BackboneConfig, ONNX_FILE, SiteSet};
-use mimi_server::graph::{Plan, build, vit};
+use mimi_server::graph::{PIXELS, Plan, build};
 use mimi_server::runtime::{Device, Input, Program, Runtime, RuntimeOptions, WeightStore};
 
 use crate::support::{self, Fixture, assert_close, repository};
@@ -52,7 +52,7 @@ fn check(file: &str, image_size: Option<usize>, fixture: &str) -> Option<Backbon
     let mut program = Program::compile(&support::runtime(), &store, &graph).unwrap();
     let fixture = Fixture::named(fixture);
     let (shape, data) = pixels(&fixture);
-    let output = program.run(&[Input { name: vit::PIXELS, shape: &shape, data: &data }]).unwrap().remove(0);
+    let output = program.run(&[Input { name: PIXELS, shape: &shape, data: &data }]).unwrap().remove(0);
     let expected = &fixture.tensors["expect/features"].data;
     let mean_square = expected.iter().map(|v| v * v).sum::<f32>() / expected.len() as f32;
     assert_close(file, &output.data, expected, 1e-4 * mean_square.sqrt().max(1.0));
@@ -114,7 +114,7 @@ fn cuda_shares_one_copy_of_the_weights() {
     let fixture = Fixture::named("vit_timm");
     let pixels = &fixture.tensors["input/pixels"];
     for program in &mut programs {
-        let input = Input { name: vit::PIXELS, shape: &pixels.shape, data: &pixels.data };
+        let input = Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data };
         let output = program.run(&[input]).unwrap().remove(0);
         assert_close("cuda", &output.data, &fixture.tensors["expect/features"].data, 1e-3);
     }

@@ -1,7 +1,7 @@
 //! Imported checkpoints give PyTorch's numbers (scripts in `tests/fixtures/reference/`).
 
 use mimi_server::backbone::{BlockRange, SiteSet};
-use mimi_server::graph::{Plan, build, vit};
+use mimi_server::graph::{HIDDEN, PIXELS, Plan, build};
 use mimi_server::runtime::{Input, Program, WeightStore};
 
 use crate::support::{self, Fixture, TinyBackbone, assert_close};
@@ -40,7 +40,7 @@ fn features_equal_timm_and_hugging_face() {
             continue;
         };
         let pixels = &fixture.tensors["input/pixels"];
-        let input = Input { name: vit::PIXELS, shape: &pixels.shape, data: &pixels.data };
+        let input = Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data };
         let output = program(&tiny, tiny.config.blocks()).run(&[input]).unwrap().remove(0);
         assert_close(name, &output.data, &fixture.tensors["expect/features"].data, TOLERANCE);
     }
@@ -54,7 +54,7 @@ fn every_block_equals_timm_and_chained_halves_equal_the_whole() {
         let pixels = &fixture.tensors["input/pixels"];
         let (mut shape, mut data) = (pixels.shape.clone(), pixels.data.clone());
         for block in tiny.config.blocks().iter() {
-            let input = if block == 0 { vit::PIXELS } else { vit::HIDDEN };
+            let input = if block == 0 { PIXELS } else { HIDDEN };
             let mut one = program(&tiny, BlockRange { start: block, end: block + 1 });
             let output = one.run(&[Input { name: input, shape: &shape, data: &data }]).unwrap().remove(0);
             let last = block + 1 == tiny.config.depth();
@@ -62,7 +62,7 @@ fn every_block_equals_timm_and_chained_halves_equal_the_whole() {
             assert_close(&format!("{name} {key}"), &output.data, &fixture.tensors[&key].data, TOLERANCE);
             (shape, data) = (output.shape, output.data);
         }
-        let input = Input { name: vit::PIXELS, shape: &pixels.shape, data: &pixels.data };
+        let input = Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data };
         let whole = program(&tiny, tiny.config.blocks()).run(&[input]).unwrap().remove(0);
         assert_eq!(whole.data, data, "{name}: chained blocks differ from the whole");
     }

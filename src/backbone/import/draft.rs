@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::checkpoint::{Checkpoint, Tensor};
 use super::{Request, hugging_face, position, timm};
-use crate::backbone::{Error, VitConfig};
+use crate::backbone::{Architecture, Error};
 
 /// Which training a checkpoint comes from, where its tensors tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,9 @@ pub(super) enum Family {
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) family: Family,
-    pub(super) vit: VitConfig,
+    pub(super) architecture: Architecture,
+    /// `timm` or `hugging_face`.
+    pub(super) naming: &'static str,
     pub(super) tensors: BTreeMap<String, Tensor>,
     pub(super) left_out: Vec<String>,
 }
@@ -32,22 +34,33 @@ impl Draft {
     pub(super) fn from(checkpoint: Checkpoint, request: &Request) -> Result<Self, Error> {
         let path = checkpoint.path.clone();
         let mut drawer = Drawer::new(checkpoint);
-        let (family, mut vit, leave_out) = match hugging_face::recognises(&drawer.from) {
-            true => hugging_face::draw(&mut drawer, request)?,
-            false => timm::draw(&mut drawer, request)?,
+        let naming = if hugging_face::recognises(&drawer.from) { "hugging_face" } else { "timm" };
+        let Recognised { family, mut architecture, leave_out } = match naming {
+            "hugging_face" => hugging_face::draw(&mut drawer, request)?,
+            _ => timm::draw(&mut drawer, request)?,
         };
         let left_out = drawer.leave_out(leave_out);
-        let problems = drawer.problems(&vit);
+        let problems = drawer.problems(&architecture.shape().tensors());
         if !problems.is_empty() {
             return Err(Error::Tensors { path, problems });
         }
         let mut tensors: BTreeMap<_, _> =
             drawer.tensors.into_iter().map(|(name, drawn)| (name, drawn.tensor)).collect();
-        if let Some(size) = request.image_size.filter(|&size| size != vit.image_size) {
-            position::resample(&mut vit, &mut tensors, size)?;
+        let size = request.image_size.filter(|&size| size != architecture.shape().image_size());
+        match (&mut architecture, size) {
+            (Architecture::Vit(vit), Some(size)) => position::resample(vit, &mut tensors, size)?,
+            (_, None) => {}
         }
-        Ok(Self { family, vit, tensors, left_out })
+        Ok(Self { family, architecture, naming, tensors, left_out })
     }
+}
+
+/// What a checkpoint turned out to be.
+pub(super) struct Recognised {
+    pub(super) family: Family,
+    pub(super) architecture: Architecture,
+    /// How the names begin of what belongs to classifiers and training, not to the backbone.
+    pub(super) leave_out: &'static [&'static str],
 }
 
 /// Takes tensors out of a checkpoint and puts them under our names, noting what is missing.
@@ -89,11 +102,11 @@ impl Drawer {
     }
 
     /// One sentence for each tensor that is missing, mis-shaped or not understood.
-    fn problems(&mut self, vit: &VitConfig) -> Vec<String> {
-        for (ours, expected) in vit.tensors() {
+    fn problems(&mut self, expected: &[(String, Vec<usize>)]) -> Vec<String> {
+        for (ours, expected) in expected {
             // A tensor that was not drawn has been noted by `take` or `put`.
-            let Some(Drawn { theirs, tensor }) = self.tensors.get(&ours) else { continue };
-            if tensor.shape != expected {
+            let Some(Drawn { theirs, tensor }) = self.tensors.get(ours) else { continue };
+            if &tensor.shape != expected {
                 let problem =
                     || format!("would give {ours} the shape {:?}, expected {expected:?}", tensor.shape);
                 self.problems.entry(theirs.clone()).or_insert_with(problem);

@@ -1,9 +1,9 @@
 //! Hugging Face's naming of the ViT family: ViT, DeiT, CLIP's vision tower, DINOv2.
 
 use super::checkpoint::Checkpoint;
-use super::draft::{Drawer, Family, heads, square};
+use super::draft::{Drawer, Family, Recognised, heads, square};
 use super::{Request, preprocessing};
-use crate::backbone::{Activation, Error, Pool, VitConfig};
+use crate::backbone::{Activation, Architecture, Error, Pool, Shape, VitConfig};
 
 /// Tensors that belong to classifiers and training, not to the backbone.
 const LEAVE_OUT: &[&str] = &[
@@ -85,10 +85,7 @@ pub(super) fn recognises(checkpoint: &Checkpoint) -> bool {
 }
 
 /// Takes the tensors of a Hugging Face checkpoint.
-pub(super) fn draw(
-    drawer: &mut Drawer,
-    request: &Request,
-) -> Result<(Family, VitConfig, &'static [&'static str]), Error> {
+pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised, Error> {
     PREFIXES.iter().for_each(|prefix| drawer.from.strip_prefix(prefix));
     if drawer.from.has("embeddings.distillation_token") {
         return Err(drawer.distilled());
@@ -106,7 +103,7 @@ pub(super) fn draw(
     }
     (0..vit.depth).for_each(|block| draw_block(drawer, &vit, block, &names));
     drawer.norm(names.norm, "norm");
-    Ok((family, vit, LEAVE_OUT))
+    Ok(Recognised { family, architecture: Architecture::Vit(vit), leave_out: LEAVE_OUT })
 }
 
 fn describe(

@@ -20,8 +20,8 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::{
-    Activation, Architecture, BackboneConfig, Error, FORMAT_VERSION, ONNX_FILE, Pool, Provenance, SiteSet,
-    WEIGHTS_FILE, WeightLayout, sha256_hex,
+    Activation, BackboneConfig, Error, FORMAT_VERSION, ONNX_FILE, Pool, Provenance, SiteSet, WEIGHTS_FILE,
+    WeightLayout, sha256_hex,
 };
 use crate::files;
 use crate::graph::Plan;
@@ -75,9 +75,10 @@ pub fn import(request: &Request) -> Result<BackboneConfig, Error> {
         let reason = format!("{} exists; give another name or ask to overwrite", target.display());
         return Err(Error::Invalid { field: "name", value: request.name.clone(), reason });
     }
-    let (checkpoint, naming) = open(&request.weights)?;
+    let (checkpoint, format) = open(&request.weights)?;
     let sha256 = checkpoint.sha256.clone();
     let draft = Draft::from(checkpoint, request)?;
+    let naming = format.unwrap_or(draft.naming);
     let config = configure(&draft, request, (naming, sha256))?;
     let partial = files::beside(&target);
     let written = write_folder(&partial, config, &draft.tensors);
@@ -99,12 +100,12 @@ fn check_name(name: &str) -> Result<(), Error> {
     })
 }
 
-/// The tensors of the file, and the naming it came in.
-fn open(path: &Path) -> Result<(Checkpoint, &'static str), Error> {
+/// The tensors of the file, and its format where that comes before any naming.
+fn open(path: &Path) -> Result<(Checkpoint, Option<&'static str>), Error> {
     let bytes = fs::read(path).map_err(Error::io(path))?;
     let sha256 = sha256_hex(&bytes);
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    let (mut checkpoint, naming) = match extension {
+    let (mut checkpoint, format) = match extension {
         "safetensors" => (Checkpoint::from_safetensors(path, &bytes)?, None),
         "onnx" => (onnx::read(path, &bytes)?, Some("onnx")),
         _ => {
@@ -113,9 +114,7 @@ fn open(path: &Path) -> Result<(Checkpoint, &'static str), Error> {
         }
     };
     checkpoint.sha256 = sha256;
-    let naming =
-        naming.unwrap_or(if hugging_face::recognises(&checkpoint) { "hugging_face" } else { "timm" });
-    Ok((checkpoint, naming))
+    Ok((checkpoint, format))
 }
 
 fn configure(
@@ -129,7 +128,7 @@ fn configure(
         format_version: FORMAT_VERSION,
         name: request.name.clone(),
         fingerprint: String::new(),
-        architecture: Architecture::Vit(draft.vit.clone()),
+        architecture: draft.architecture.clone(),
         preprocessing,
         provenance: Provenance { file, sha256, naming: naming.into(), left_out: draft.left_out.clone() },
     };

@@ -130,7 +130,7 @@ pub(super) fn hugging_face_config(request: &Request) -> Result<HuggingFaceConfig
 
 /// Finds the preprocessing: the request's, else the files', else the family's.
 pub(super) fn find(draft: &Draft, request: &Request) -> Result<Preprocessing, Error> {
-    let size = draft.vit.image_size as u32;
+    let size = draft.architecture.shape().image_size() as u32;
     if let Some(name) = request.preprocessing {
         return Ok(named(name, size));
     }

@@ -2,18 +2,15 @@
 
 use super::Request;
 use super::checkpoint::{Checkpoint, Tensor};
-use super::draft::{Drawer, Family, heads, square};
+use super::draft::{Drawer, Family, Recognised, heads, square};
 use super::preprocessing::{self, TimmConfig};
-use crate::backbone::{Activation, Error, Pool, VitConfig};
+use crate::backbone::{Activation, Architecture, Error, Pool, Shape, VitConfig};
 
 /// Tensors that belong to classifiers and training, not to the backbone.
 const LEAVE_OUT: &[&str] = &["head.", "head_drop", "mask_token"];
 
 /// Takes the tensors of a timm checkpoint.
-pub(super) fn draw(
-    drawer: &mut Drawer,
-    request: &Request,
-) -> Result<(Family, VitConfig, &'static [&'static str]), Error> {
+pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised, Error> {
     for prefix in ["module.", "model.", "visual.", "trunk."] {
         drawer.from.strip_prefix(prefix);
     }
@@ -38,7 +35,7 @@ pub(super) fn draw(
     }
     (0..vit.depth).for_each(|block| draw_block(drawer, &vit, block));
     drawer.norm(if vit.pool == Pool::MeanThenNorm { "fc_norm" } else { "norm" }, "norm");
-    Ok((family, vit, LEAVE_OUT))
+    Ok(Recognised { family, architecture: Architecture::Vit(vit), leave_out: LEAVE_OUT })
 }
 
 /// What the tensors prove; the rest is plain, whose preprocessing must be told.
