@@ -35,6 +35,12 @@ pub struct TrainArgs {
     /// Folder of packs; the new version appears there by a rename, where a running server finds it.
     #[arg(long, env = "MIMI_ADAPTERS", default_value = "adapters", value_name = "DIR")]
     pub adapters: PathBuf,
+    /// Folder for the state of adapters in training, written after every epoch and removed at the end.
+    #[arg(long, default_value = "checkpoints", value_name = "DIR")]
+    pub checkpoints: PathBuf,
+    /// Go on from the checkpoint of an interrupted training with the same settings and images.
+    #[arg(long)]
+    pub resume: bool,
     /// How to train.
     #[arg(long, default_value = "linear")]
     pub method: MethodArg,
@@ -242,6 +248,8 @@ impl TrainArgs {
             description: self.description.clone(),
             adapters: self.adapters.clone(),
             cycles: self.cycles.clone(),
+            checkpoint: self.checkpoints.join(format!("{}.safetensors", self.task)),
+            resume: self.resume,
             method,
             seed: self.seed,
         })

@@ -39,6 +39,16 @@ impl AdamW {
         Self { options, mean: vec![0.0; len], square: vec![0.0; len], steps: 0 }
     }
 
+    /// Continues with moments from [`AdamW::moments`] and PyTorch's default settings.
+    pub fn restore((mean, square): (Vec<f32>, Vec<f32>), steps: i32) -> Self {
+        Self { options: AdamWOptions::default(), mean, square, steps }
+    }
+
+    /// Means of gradients, means of squared gradients, steps made.
+    pub fn moments(&self) -> (&[f32], &[f32], i32) {
+        (&self.mean, &self.square, self.steps)
+    }
+
     /// Keeps the moments of the elements at `indices`; the number of steps stays, as the elements have made
     /// them.
     pub fn keep(&mut self, indices: &[usize]) {

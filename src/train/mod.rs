@@ -7,12 +7,13 @@
 //! In reading order: `task` is the way from a folder to a pack; `dataset` finds and splits images; `prefix` runs
 //! frozen blocks over them once; `linear` fits a head alone. `cycle` is MiMi, told by `options`, going from `state` to `state`: an `epoch`
 //! takes batches from a `source` (kept rows, or images that `augment` changes) and makes a `step` of each (`clip`,
-//! `adamw`, `schedule`); then come `score` and `prune`. `model` and `init` hold what is trained, `predict` measures
-//! it as the server will, `progress` tells of it; `evaluate` measures a pack through the server's own engine;
-//! `compare` sets ways of training against each other.
+//! `adamw`, `schedule`); then come `score` and `prune`. `model` and `init` hold what is trained, `checkpoint` keeps it
+//! on disk, `predict` measures it as the server will, `progress` tells of it; `evaluate` measures a pack through the
+//! server's own engine; `compare` sets ways of training against each other.
 
 mod adamw;
 mod augment;
+mod checkpoint;
 mod clip;
 pub mod compare;
 mod cycle;

@@ -140,6 +140,14 @@ impl Source {
         }
     }
 
+    /// File of each image.
+    pub fn paths(&self) -> Vec<&Path> {
+        match self {
+            Self::Kept(rows) => rows.paths.iter().map(PathBuf::as_path).collect(),
+            Self::Changing(images) => images.images.iter().map(|image| image.path.as_path()).collect(),
+        }
+    }
+
     /// Files that could not be read, with the reason.
     pub fn unreadable(&self) -> &[(PathBuf, String)] {
         match self {

@@ -1,11 +1,14 @@
 //! Training a task from a folder to a pack.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::augment::AugmentOptions;
+use super::checkpoint;
 use super::cycle::Trainer;
 use super::dataset::{Dataset, Split};
 use super::linear::{LinearOptions, fit};
@@ -51,6 +54,10 @@ pub struct TaskOptions {
     pub adapters: PathBuf,
     /// Folder for a pack after each cycle but the last, in the same layout; none are kept without it.
     pub cycles: Option<PathBuf>,
+    /// File the state of adapters in training is written to after every epoch; removed when the pack is written.
+    pub checkpoint: PathBuf,
+    /// Whether to go on from that file, where there is one.
+    pub resume: bool,
     /// How.
     pub method: Method,
     /// Seed of the split.
@@ -175,20 +182,40 @@ impl Job<'_> {
         (train, validation): (Source, Rows),
         observe: &mut Observer<'_>,
     ) -> Result<Report> {
-        let mut state = State::new(&self.resident.config, self.labels.len(), mimi);
+        let identity = self.identity(mimi, (&train, &validation));
+        let earlier = self.options.resume.then(|| checkpoint::load(&self.options.checkpoint, &identity));
+        let earlier = earlier.transpose()?.flatten();
+        let fresh = || State::new(&self.resident.config, self.labels.len(), mimi);
+        let mut state = earlier.unwrap_or_else(fresh);
         let mut trainer = Trainer::new(self.resident, mimi.clone(), train, validation);
         while !state.finished {
             let ended = trainer.epoch(&mut state, observe)?;
+            // The pack first: interrupted between the two, a training writes it once more rather than never.
             if let (Some(model), Some(dir)) = (ended, &self.options.cycles) {
                 let (origin, _) = mimi_origin(mimi, &state.cycles, &model);
                 self.write(dir, (&model, trainer.validation()), origin)?;
             }
+            checkpoint::save(&self.options.checkpoint, &state, &identity)?;
         }
         let (origin, train_accuracy) = mimi_origin(mimi, &state.cycles, &state.model);
         let validation_accuracy = origin.validation_accuracy;
         let folder = self.write(&self.options.adapters, (&state.model, trainer.validation()), origin)?;
+        fs::remove_file(&self.options.checkpoint)
+            .with_context(|| self.options.checkpoint.display().to_string())?;
         let (Self { images, unreadable, .. }, cycles) = (self, state.cycles);
         Ok(Report { folder, train_accuracy, validation_accuracy, images, unreadable, cycles })
+    }
+
+    /// What is trained on what: a checkpoint of anything else is refused.
+    fn identity(&self, mimi: &MimiOptions, (train, validation): (&Source, &Rows)) -> String {
+        let mut data = Sha256::new();
+        for (class, path) in train.classes().iter().zip(train.paths()) {
+            data.update(format!("{class} {}\n", path.display()));
+        }
+        data.update(format!("{:?}", validation.paths));
+        let data: String = data.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let backbone = &self.resident.config.fingerprint;
+        format!("{mimi:?} on backbone {backbone}, {} classes, images {data}", self.labels.len())
     }
 
     /// Writes a pack as the next version of the task in `dir`.

@@ -172,3 +172,54 @@ fn survivors_keep_their_weights_and_moments() {
     after.down.state.step(&mut after.down.values, &kept, 0.1, 0.0);
     assert_eq!(after.down.values[1], whole.down.values[5]);
 }
+
+#[test]
+fn an_interrupted_training_resumes_bit_for_bit() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    // The lowest adapters vanish on the way, so that images move to a later block too.
+    let options = task(&world, data.path(), MimiOptions { target: Target::Sigma(48.0), epochs: 2, ..mimi() });
+    let weights = |report: &Report| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
+    let whole = run(&world, &options);
+    let provenance =
+        |report: &Report| pack::read(&report.folder, &world.tiny.config).unwrap().0.manifest.provenance;
+    for stop in [1, 2, 5] {
+        let mut epochs = 0;
+        let interrupted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            train(&resident(&world), &options, &mut |progress| {
+                if let Progress::Step(step) = progress {
+                    // In the middle of an epoch, after some have ended.
+                    epochs += usize::from(step.done == step.count);
+                    assert!(epochs < stop || step.done == step.count, "stopped by the test");
+                }
+            })
+        }));
+        assert!(interrupted.is_err());
+        let resumed = run(&world, &TaskOptions { resume: true, ..options.clone() });
+        assert_eq!(weights(&resumed), weights(&whole), "stopped after {stop} epoch(s)");
+        assert_eq!(provenance(&resumed), provenance(&whole));
+        assert!(!options.checkpoint.exists(), "a finished training leaves no checkpoint");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_training_or_a_damaged_one_is_refused() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let options = task(&world, data.path(), MimiOptions { epochs: 1, ..mimi() });
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        train(&resident(&world), &options, &mut |progress| {
+            assert!(!matches!(progress, Progress::Step(step) if step.cycle == 1), "stopped by the test");
+        })
+    }));
+    let other = MimiOptions { epochs: 2, ..mimi() };
+    let resume = |mimi| TaskOptions { resume: true, ..task(&world, data.path(), mimi) };
+    let refusal = |mimi| {
+        let error = train(&resident(&world), &resume(mimi), &mut |_| {}).unwrap_err();
+        format!("{error:#}")
+    };
+    assert!(refusal(other).contains("belongs to another training"));
+    let bytes = std::fs::read(&options.checkpoint).unwrap();
+    std::fs::write(&options.checkpoint, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(refusal(MimiOptions { epochs: 1, ..mimi() }).contains("checkpoint"));
+}

@@ -74,6 +74,8 @@ pub fn options(world: &World, data: &Path) -> TaskOptions {
         description: "noise around colours".into(),
         adapters: world.adapters.path().to_owned(),
         cycles: None,
+        checkpoint: data.with_extension("checkpoint"),
+        resume: false,
         method: Method::Linear(LinearOptions { epochs: 40, batch: 8, ..LinearOptions::default() }),
         seed: 7,
     }
