@@ -1,6 +1,7 @@
 //! The command line: what was typed, and what it means. The only place that reads the environment.
 
 mod compare;
+mod tasks;
 mod train;
 
 use std::net::IpAddr;
@@ -18,11 +19,12 @@ use mimi_server::runtime::{Device, RuntimeOptions};
 use mimi_server::serve;
 
 pub use compare::CompareArgs;
+pub use tasks::Listed;
 pub use train::TrainArgs;
 
 /// Multi-tenant inference server for adapted vision transformers.
 #[derive(Debug, Parser)]
-#[command(name = "server", version, about)]
+#[command(name = "server", version, about, args_override_self = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -13,7 +13,7 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match start_log(&cli.log, cli.log_json).and_then(|()| run(&cli.command)) {
+    match start_log(&cli.log, cli.log_json).and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -22,16 +22,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> Result<()> {
+fn run(command: Command) -> Result<()> {
     match command {
-        Command::Serve(args) => commands::serve::run(args),
-        Command::ImportBackbone(args) => commands::import_backbone::run(args),
-        Command::Inspect(args) => commands::inspect::run(args),
-        Command::TrainTask(args) => commands::train_task::run(args),
-        Command::Compare(args) => commands::compare::run(args),
-        Command::Eval(args) => commands::eval::run(args),
-        Command::Bench(args) => commands::bench::run(args),
-        Command::Health(args) => commands::health::run(args),
+        Command::Serve(args) => commands::serve::run(&args),
+        Command::ImportBackbone(args) => commands::import_backbone::run(&args),
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::TrainTask(args) => commands::train_task::run(*args),
+        Command::Compare(args) => commands::compare::run(&args),
+        Command::Eval(args) => commands::eval::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
+        Command::Health(args) => commands::health::run(&args),
     }
 }
 

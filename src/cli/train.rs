@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use mimi_server::train::AugmentOptions;
+use mimi_server::train::{AugmentOptions, Gate};
 use mimi_server::train::{
     Init, LinearOptions, Method, MimiOptions, Normaliser, Score, Selection, StepOptions,
 };
 use mimi_server::train::{Target, TaskOptions, Widths};
 
 use super::RuntimeArgs;
+use super::tasks::Shard;
 
 /// Options of `train-task`.
 #[derive(Debug, Args)]
@@ -18,11 +19,13 @@ pub struct TrainArgs {
     #[command(flatten)]
     pub runtime: RuntimeArgs,
     /// The task's name.
-    #[arg(long)]
-    pub task: String,
+    #[arg(long, required_unless_present = "tasks_file")]
+    pub task: Option<String>,
     /// Training images: one folder a class.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "tasks_file")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub many: ManyArgs,
     /// Held-out images: one folder a class. Without it, a share of the training images is held out.
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
@@ -41,6 +44,15 @@ pub struct TrainArgs {
     /// Go on from the checkpoint of an interrupted training with the same settings and images.
     #[arg(long)]
     pub resume: bool,
+    /// Hold the pack back unless its accuracy on the held-out images is at least this, 0 to 1.
+    #[arg(long, value_name = "SHARE")]
+    pub gate: Option<f64>,
+    /// Hold the pack back if the newest version does better on the same held-out images.
+    #[arg(long)]
+    pub not_below_live: bool,
+    /// Folder for packs that are held back, in the layout of --adapters.
+    #[arg(long, default_value = "held-back", value_name = "DIR")]
+    pub held_back: PathBuf,
     /// How to train.
     #[arg(long, default_value = "linear")]
     pub method: MethodArg,
@@ -56,6 +68,25 @@ pub struct TrainArgs {
     pub mimi: MimiArgs,
     #[command(flatten)]
     pub augment: AugmentArgs,
+}
+
+/// Many tasks in one process.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Many tasks")]
+pub struct ManyArgs {
+    /// File of tasks to train one after the other on one resident backbone: each line holds the options in which a
+    /// task differs from the command line, at least --task and --data. A task that fails does not stop the rest.
+    #[arg(long, value_name = "FILE")]
+    pub tasks_file: Option<PathBuf>,
+    /// Train only every COUNT-th line of --tasks-file, from INDEX (0 is the first): one machine's share of many.
+    #[arg(long, value_name = "INDEX/COUNT", requires = "tasks_file")]
+    pub shard: Option<Shard>,
+    /// Pass over tasks that have a version in --adapters.
+    #[arg(long)]
+    pub skip_existing: bool,
+    /// Most memory for what frozen blocks gave for images that tasks share, MiB.
+    #[arg(long, default_value_t = 1024, value_name = "MIB", requires = "tasks_file")]
+    pub feature_memory: u64,
 }
 
 /// What linear heads and adapters have in common.
@@ -240,16 +271,22 @@ impl TrainArgs {
             MethodArg::Adapters => Method::Mimi(MimiOptions { target: Target::Never, ..adapters() }),
             MethodArg::Mimi => Method::Mimi(adapters()),
         };
+        let task = self.task.as_deref().context("--task is missing")?;
         Ok(TaskOptions {
-            task: self.task.parse()?,
-            data: self.data.clone(),
+            task: task.parse()?,
+            data: self.data.clone().context("--data is missing")?,
             validation: self.validation.clone(),
             holdout: self.holdout,
             description: self.description.clone(),
             adapters: self.adapters.clone(),
             cycles: self.cycles.clone(),
-            checkpoint: self.checkpoints.join(format!("{}.safetensors", self.task)),
+            checkpoint: self.checkpoints.join(format!("{task}.safetensors")),
             resume: self.resume,
+            gate: Gate {
+                accuracy: self.gate,
+                not_below_live: self.not_below_live,
+                held_back: self.held_back.clone(),
+            },
             method,
             seed: self.seed,
         })

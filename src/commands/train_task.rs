@@ -3,28 +3,80 @@
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use mimi_server::backbone::BackboneConfig;
+use mimi_server::pack;
 use mimi_server::runtime::{Runtime, WeightStore};
-use mimi_server::train::{Progress, Resident, train};
+use mimi_server::train::{Features, Progress, Resident, train};
 
-use crate::cli::{RuntimeArgs, TrainArgs};
+use crate::cli::{Listed, RuntimeArgs, TrainArgs};
 
+/// Exit status of a process that SIGINT ended: 128 and the signal's number.
+const INTERRUPTED: i32 = 130;
 /// Steps between two lines where there is no terminal.
 const QUIET_IMAGES: usize = 400;
 
-/// Trains a task and writes its pack.
-pub fn run(args: &TrainArgs) -> Result<()> {
+/// Trains one task, or those of a file, and writes their packs.
+pub fn run(args: TrainArgs) -> Result<()> {
+    explain_interruption(&args)?;
+    let mut resident = resident(&args.runtime)?;
+    if args.many.tasks_file.is_none() {
+        return one(&resident, &args);
+    }
+    resident.features = Some(Arc::new(Features::new(args.many.feature_memory << 20)));
+    many(&resident, args.listed()?)
+}
+
+/// Trains listed tasks; one that fails does not stop the rest.
+fn many(resident: &Resident, tasks: Vec<Listed>) -> Result<()> {
+    let (count, mut failed) = (tasks.len(), 0);
+    for (number, Listed { line, args }) in tasks.into_iter().enumerate() {
+        println!("task {} of {count}, {}", number + 1, args.task.as_deref().unwrap_or_default());
+        if let Err(error) = one(resident, &args) {
+            failed += 1;
+            eprintln!("error: line {line}: {error:#}");
+        }
+    }
+    ensure!(failed == 0, "{failed} of {count} tasks were not trained");
+    Ok(())
+}
+
+fn one(resident: &Resident, args: &TrainArgs) -> Result<()> {
     let options = args.options()?;
-    let resident = resident(&args.runtime)?;
-    let report = train(&resident, &options, &mut |progress| show(progress))?;
+    let folder = options.adapters.join(options.task.as_str());
+    if args.many.skip_existing && folder.exists() && !pack::versions(&folder)?.is_empty() {
+        println!("{} has a version already", folder.display());
+        return Ok(());
+    }
+    let report = train(resident, &options, &mut |progress| show(progress))?;
     for (path, reason) in &report.unreadable {
         println!("unreadable: {}: {reason}", path.display());
     }
     let (trained, held_out) = report.images;
     println!("{}", report.folder.display());
+    if let Some(reason) = &report.refused {
+        println!("not published       {reason}");
+    }
     println!("training accuracy    {:.4} ({trained} images)", report.train_accuracy);
     println!("validation accuracy  {:.4} ({held_out} images)", report.validation_accuracy);
+    Ok(())
+}
+
+/// At Ctrl-C the process ends as it would; what was trained lies in the checkpoint of the last epoch.
+fn explain_interruption(args: &TrainArgs) -> Result<()> {
+    let checkpoints = args.checkpoints.display().to_string();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        runtime.block_on(async {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                eprintln!(
+                    "\ninterrupted; what was trained up to the last whole epoch is in {checkpoints}: \
+                     the same command with --resume goes on"
+                );
+                std::process::exit(INTERRUPTED);
+            }
+        });
+    })?;
     Ok(())
 }
 
@@ -34,7 +86,7 @@ pub fn resident(args: &RuntimeArgs) -> Result<Resident> {
     let config = BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?;
     let runtime = Runtime::open(&args.options())?;
     let store = WeightStore::open(&runtime, &config, &folder, !args.no_prepack)?;
-    Ok(Resident { runtime, store: Arc::new(store), config: Arc::new(config) })
+    Ok(Resident { runtime, store: Arc::new(store), config: Arc::new(config), features: None })
 }
 
 /// One line that is written over on a terminal; now and then a line elsewhere.

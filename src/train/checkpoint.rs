@@ -21,7 +21,7 @@ use super::state::State;
 use crate::backbone::Site;
 use crate::files::write_atomically;
 use crate::graph::training::{HEAD_BIAS, HEAD_WEIGHT};
-use crate::graph::vit::{down_input, up_input};
+use crate::graph::{down_input, up_input};
 
 /// Key of the JSON in the file's metadata.
 const HEADER: &str = "training";

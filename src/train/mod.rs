@@ -5,11 +5,11 @@
 //! ended with 1.19.2, so its training API cannot be used.)
 //!
 //! In reading order: `task` is the way from a folder to a pack; `dataset` finds and splits images; `prefix` runs
-//! frozen blocks over them once; `linear` fits a head alone. `cycle` is MiMi, told by `options`, going from `state` to `state`: an `epoch`
+//! frozen blocks over them once (`features` keeps that for further tasks); `linear` fits a head alone. `cycle` is MiMi, told by `options`, going from `state` to `state`: an `epoch`
 //! takes batches from a `source` (kept rows, or images that `augment` changes) and makes a `step` of each (`clip`,
 //! `adamw`, `schedule`); then come `score` and `prune`. `model` and `init` hold what is trained, `checkpoint` keeps it
 //! on disk, `predict` measures it as the server will, `progress` tells of it; `evaluate` measures a pack through the
-//! server's own engine; `compare` sets ways of training against each other.
+//! server's own engine, `gate` decides by it what is published; `compare` sets ways of training against each other.
 
 mod adamw;
 mod augment;
@@ -20,6 +20,8 @@ mod cycle;
 mod dataset;
 mod epoch;
 mod evaluate;
+mod features;
+mod gate;
 mod init;
 mod linear;
 mod model;
@@ -43,6 +45,8 @@ pub use clip::clip;
 pub use cycle::Trainer;
 pub use dataset::{Dataset, Image, Split};
 pub use evaluate::{Evaluation, evaluate};
+pub use features::Features;
+pub use gate::Gate;
 pub use init::Init;
 pub use linear::{LinearOptions, fit};
 pub use model::{Adapter, Model, Parameter};

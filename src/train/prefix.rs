@@ -1,6 +1,7 @@
 //! The frozen prefix: blocks below the lowest adapter, run once an image and kept.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -8,6 +9,7 @@ use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
 use super::dataset::Image;
+use super::features::Key;
 use super::resident::Resident;
 use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
 use crate::graph::{HIDDEN, PIXELS, Plan, build};
@@ -112,19 +114,24 @@ impl Prefix {
         let mut values = Vec::with_capacity(images.len() * size);
         let (mut classes, mut paths, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
         for (index, batch) in images.chunks(BATCH).enumerate() {
-            let decoded: Vec<_> = batch.par_iter().map(|image| read(image, &self.preprocessing)).collect();
-            let mut pixels = Vec::new();
-            for (image, decoded) in batch.iter().zip(decoded) {
-                match decoded {
-                    Ok(decoded) => {
-                        pixels.extend(decoded);
-                        classes.push(image.class);
-                        paths.push(image.path.clone());
+            let found: Vec<_> = batch.par_iter().map(|image| self.find(image)).collect();
+            let pixels = found.iter().flatten().filter_map(|found| found.pixels());
+            let fresh = self.run(pixels.flatten().copied().collect())?;
+            let mut fresh = fresh.chunks(size);
+            for (image, found) in batch.iter().zip(found) {
+                match found {
+                    Ok(Found::Kept(row)) => values.extend_from_slice(&row),
+                    Ok(Found::Pixels(key, _)) => {
+                        values.extend(self.keep(key, fresh.next().unwrap_or_default()))
                     }
-                    Err(reason) => unreadable.push((image.path.clone(), format!("{reason:#}"))),
+                    Err(reason) => {
+                        unreadable.push((image.path.clone(), format!("{reason:#}")));
+                        continue;
+                    }
                 }
+                classes.push(image.class);
+                paths.push(image.path.clone());
             }
-            values.extend(self.run(pixels)?);
             let done = index * BATCH + batch.len();
             progress(done, done as f64 / started.elapsed().as_secs_f64());
         }
@@ -149,6 +156,25 @@ impl Prefix {
         Ok(Rows { block: self.blocks.end, shape, values, classes, paths, unreadable })
     }
 
+    /// An image's row, if it is kept, or its pixels.
+    fn find(&self, image: &Image) -> Result<Found> {
+        let bytes = std::fs::read(&image.path)?;
+        let features = self.resident.features.as_ref().filter(|_| self.program.is_some());
+        let key = features.map(|_| Key::new(&bytes, self.blocks.end));
+        let kept = features.zip(key).and_then(|(features, key)| features.get(&key));
+        match kept {
+            Some(row) => Ok(Found::Kept(row)),
+            None => Ok(Found::Pixels(key, pixels(&bytes, &self.preprocessing)?)),
+        }
+    }
+
+    fn keep<'r>(&self, key: Option<Key>, row: &'r [f32]) -> &'r [f32] {
+        if let Some((features, key)) = self.resident.features.as_ref().zip(key) {
+            features.put(key, row);
+        }
+        row
+    }
+
     fn run(&mut self, values: Vec<f32>) -> Result<Vec<f32>> {
         let shape = row_shape(&self.resident.config, self.blocks.start);
         let rows = values.len() / shape.iter().product::<usize>();
@@ -161,8 +187,21 @@ impl Prefix {
     }
 }
 
-fn read(image: &Image, preprocessing: &Preprocessing) -> Result<Vec<f32>> {
-    pixels(&std::fs::read(&image.path)?, preprocessing)
+/// What is had of an image before it is run.
+enum Found {
+    /// Its row, from an earlier training.
+    Kept(Arc<[f32]>),
+    /// Its pixels, and where its row is to be kept.
+    Pixels(Option<Key>, Vec<f32>),
+}
+
+impl Found {
+    fn pixels(&self) -> Option<&[f32]> {
+        match self {
+            Self::Kept(_) => None,
+            Self::Pixels(_, pixels) => Some(pixels),
+        }
+    }
 }
 
 /// Pixels of one encoded image, `[3, S, S]`.

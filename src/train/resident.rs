@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use super::features::Features;
 use crate::backbone::BackboneConfig;
 use crate::graph::Graph;
 use crate::runtime::{Program, Runtime, WeightStore};
@@ -17,6 +18,8 @@ pub struct Resident {
     pub store: Arc<WeightStore>,
     /// The description.
     pub config: Arc<BackboneConfig>,
+    /// What frozen blocks gave for images of earlier trainings, where it is kept.
+    pub features: Option<Arc<Features>>,
 }
 
 impl Resident {

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use super::augment::AugmentOptions;
 use super::checkpoint;
 use super::cycle::Trainer;
-use super::dataset::{Dataset, Split};
+use super::dataset::{Dataset, Image, Split};
+use super::gate::{Candidate, Gate};
 use super::linear::{LinearOptions, fit};
 use super::model::Model;
 use super::options::{MimiOptions, Target};
@@ -58,6 +59,8 @@ pub struct TaskOptions {
     pub checkpoint: PathBuf,
     /// Whether to go on from that file, where there is one.
     pub resume: bool,
+    /// What the pack must reach to be written to the folder of packs.
+    pub gate: Gate,
     /// How.
     pub method: Method,
     /// Seed of the split.
@@ -69,6 +72,8 @@ pub struct TaskOptions {
 pub struct Report {
     /// Folder of the new version.
     pub folder: PathBuf,
+    /// Why it was not published but held back there.
+    pub refused: Option<String>,
     /// Accuracy on the training images, 0 to 1.
     pub train_accuracy: f64,
     /// Accuracy on the held-out images, 0 to 1.
@@ -95,7 +100,8 @@ pub fn train(resident: &Resident, options: &TaskOptions, observe: &mut Observer<
     check(&train, &dataset.labels)?;
     let images = (train.classes().len(), validation.len());
     let unreadable = [train.unreadable(), &validation.unreadable].concat();
-    let job = Job { resident, options, labels: dataset.labels, images, unreadable };
+    let held_out = split.validation;
+    let job = Job { resident, options, labels: dataset.labels, images, held_out, unreadable };
     match (&options.method, train) {
         (Method::Linear(linear), Source::Kept(train)) => job.linear(linear, (&train, &validation)),
         (Method::Linear(_), Source::Changing(_)) => bail!("a head alone is trained on kept features"),
@@ -152,6 +158,7 @@ struct Job<'a> {
     options: &'a TaskOptions,
     labels: Vec<String>,
     images: (usize, usize),
+    held_out: Vec<Image>,
     unreadable: Vec<(PathBuf, String)>,
 }
 
@@ -171,9 +178,17 @@ impl Job<'_> {
         let mut details = linear_details(linear);
         details.insert("train_accuracy".into(), json!(train_accuracy));
         let origin = Origin { method: "linear", validation_accuracy, details };
-        let folder = self.write(&self.options.adapters, (&model, validation), origin)?;
+        let (folder, refused) = self.publish((&model, validation), origin)?;
         let Self { images, unreadable, .. } = self;
-        Ok(Report { folder, train_accuracy, validation_accuracy, images, unreadable, cycles: Vec::new() })
+        Ok(Report {
+            folder,
+            refused,
+            train_accuracy,
+            validation_accuracy,
+            images,
+            unreadable,
+            cycles: Vec::new(),
+        })
     }
 
     fn mimi(
@@ -199,11 +214,11 @@ impl Job<'_> {
         }
         let (origin, train_accuracy) = mimi_origin(mimi, &state.cycles, &state.model);
         let validation_accuracy = origin.validation_accuracy;
-        let folder = self.write(&self.options.adapters, (&state.model, trainer.validation()), origin)?;
+        let (folder, refused) = self.publish((&state.model, trainer.validation()), origin)?;
         fs::remove_file(&self.options.checkpoint)
             .with_context(|| self.options.checkpoint.display().to_string())?;
         let (Self { images, unreadable, .. }, cycles) = (self, state.cycles);
-        Ok(Report { folder, train_accuracy, validation_accuracy, images, unreadable, cycles })
+        Ok(Report { folder, refused, train_accuracy, validation_accuracy, images, unreadable, cycles })
     }
 
     /// What is trained on what: a checkpoint of anything else is refused.
@@ -216,6 +231,25 @@ impl Job<'_> {
         let data: String = data.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let backbone = &self.resident.config.fingerprint;
         format!("{mimi:?} on backbone {backbone}, {} classes, images {data}", self.labels.len())
+    }
+
+    /// Writes the final pack where the server looks, or where it does not if the gate says so, with its reason.
+    fn publish(
+        &self,
+        (model, validation): (&Model, &Rows),
+        origin: Origin,
+    ) -> Result<(PathBuf, Option<String>)> {
+        let TaskOptions { task, adapters, gate, .. } = self.options;
+        let candidate = Candidate {
+            task,
+            adapters,
+            labels: &self.labels,
+            held_out: &self.held_out,
+            accuracy: origin.validation_accuracy,
+        };
+        let refused = gate.refuses(self.resident, &candidate)?;
+        let dir = if refused.is_some() { &gate.held_back } else { adapters };
+        Ok((self.write(dir, (model, validation), origin)?, refused))
     }
 
     /// Writes a pack as the next version of the task in `dir`.

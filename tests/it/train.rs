@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use mimi_server::pack::{self, WEIGHTS_FILE};
 use mimi_server::train::{
-    AdamW, AdamWOptions, Dataset, LinearOptions, Method, Report, Resident, TaskOptions, clip, evaluate, train,
+    AdamW, AdamWOptions, Dataset, Gate, LinearOptions, Method, Report, Resident, TaskOptions, clip, evaluate,
+    train,
 };
 
 use crate::server::{World, classify, post};
@@ -76,6 +77,7 @@ pub fn options(world: &World, data: &Path) -> TaskOptions {
         cycles: None,
         checkpoint: data.with_extension("checkpoint"),
         resume: false,
+        gate: Gate::default(),
         method: Method::Linear(LinearOptions { epochs: 40, batch: 8, ..LinearOptions::default() }),
         seed: 7,
     }
@@ -83,7 +85,7 @@ pub fn options(world: &World, data: &Path) -> TaskOptions {
 
 pub fn resident(world: &World) -> Resident {
     let config = Arc::clone(&world.tiny.config);
-    Resident { runtime: support::runtime(), store: world.tiny.store(), config }
+    Resident { runtime: support::runtime(), store: world.tiny.store(), config, features: None }
 }
 
 pub fn run(world: &World, options: &TaskOptions) -> anyhow::Result<Report> {

@@ -1,0 +1,95 @@
+//! Whether a trained pack may go where the server looks.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::dataset::Image;
+use super::evaluate::evaluate;
+use super::resident::Resident;
+use crate::engine::{Engine, EngineOptions, Parts};
+use crate::metrics::Metrics;
+use crate::pack::{self, Pack, TaskId};
+
+/// What a pack must reach to be published.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gate {
+    /// Least accuracy on the held-out images, 0 to 1.
+    pub accuracy: Option<f64>,
+    /// Whether it must do at least as well as the newest version, both on this training's held-out images.
+    pub not_below_live: bool,
+    /// Folder for packs that are held back, in the layout of the folder of packs.
+    pub held_back: PathBuf,
+}
+
+/// The held-out side of a training, as the gate sees it.
+pub(super) struct Candidate<'a> {
+    pub task: &'a TaskId,
+    /// The folder of packs.
+    pub adapters: &'a Path,
+    pub labels: &'a [String],
+    pub held_out: &'a [Image],
+    /// Accuracy on these, 0 to 1.
+    pub accuracy: f64,
+}
+
+impl Gate {
+    /// Why a candidate must not be published; none if it may.
+    ///
+    /// # Errors
+    /// When the newest version cannot be measured.
+    pub(super) fn refuses(&self, resident: &Resident, candidate: &Candidate<'_>) -> Result<Option<String>> {
+        let own = candidate.accuracy;
+        if let Some(least) = self.accuracy.filter(|&least| own < least) {
+            return Ok(Some(format!("its held-out accuracy {own:.4} is below {least:.4}")));
+        }
+        let live = if self.not_below_live { newest(resident, candidate)? } else { None };
+        let Some((version, live)) = live else { return Ok(None) };
+        if live.manifest.labels != candidate.labels {
+            let (old, new) = (live.manifest.labels.len(), candidate.labels.len());
+            return Ok(Some(format!("version {version} has other classes ({old}, this one {new})")));
+        }
+        let theirs = measure(resident, candidate, live)?;
+        let reason =
+            || format!("its accuracy {own:.4} is below version {version}'s {theirs:.4} on the same images");
+        Ok((own < theirs).then(reason))
+    }
+}
+
+/// The newest version that can be read.
+fn newest(resident: &Resident, candidate: &Candidate<'_>) -> Result<Option<(u64, Pack)>> {
+    let folder = candidate.adapters.join(candidate.task.as_str());
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let mut versions = pack::versions(&folder)?;
+    versions.sort_unstable();
+    let read = |version: &u64| {
+        let pack = pack::read(&folder.join(version.to_string()), &resident.config).ok()?.0;
+        Some((*version, pack))
+    };
+    // As the server does: a version that cannot be read is passed over for the one before.
+    Ok(versions.iter().rev().find_map(read))
+}
+
+/// Accuracy of a pack on the held-out images, by the engine that serves it.
+fn measure(resident: &Resident, candidate: &Candidate<'_>, pack: Pack) -> Result<f64> {
+    let parts = Parts {
+        runtime: resident.runtime.clone(),
+        store: Arc::clone(&resident.store),
+        config: Arc::clone(&resident.config),
+        metrics: Arc::new(Metrics::new()?),
+    };
+    let options = EngineOptions {
+        max_batch: 8,
+        max_wait: Duration::ZERO,
+        queue_limit: 64,
+        workers: 1,
+        max_programs: 1,
+    };
+    let engine = Engine::start(parts, &options)?;
+    engine.prepare(pack.sites).blocking_recv().context("the engine stopped")??;
+    Ok(evaluate(&engine, candidate.task, &Arc::new(pack), candidate.held_out)?.accuracy())
+}
