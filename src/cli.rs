@@ -247,6 +247,8 @@ pub enum ActivationArg {
     Gelu,
     /// CLIP's QuickGELU.
     QuickGelu,
+    /// GELU by its tanh approximation.
+    GeluTanh,
 }
 
 impl From<ActivationArg> for Activation {
@@ -254,6 +256,7 @@ impl From<ActivationArg> for Activation {
         match arg {
             ActivationArg::Gelu => Self::Gelu,
             ActivationArg::QuickGelu => Self::QuickGelu,
+            ActivationArg::GeluTanh => Self::GeluTanh,
         }
     }
 }
@@ -268,6 +271,10 @@ pub enum PoolArg {
     Mean,
     /// The mean of the patches, then the norm.
     MeanThenNorm,
+    /// The mean of class and distillation token (distilled DeiT).
+    ClassAndDistillation,
+    /// A learned query's attention and an MLP (SigLIP).
+    Attention,
 }
 
 impl From<PoolArg> for Pool {
@@ -276,6 +283,8 @@ impl From<PoolArg> for Pool {
             PoolArg::Cls => Self::Cls,
             PoolArg::Mean => Self::Mean,
             PoolArg::MeanThenNorm => Self::MeanThenNorm,
+            PoolArg::ClassAndDistillation => Self::ClassAndDistillation,
+            PoolArg::Attention => Self::Attention,
         }
     }
 }
@@ -289,6 +298,8 @@ pub enum PreprocessingArg {
     Imagenet,
     /// Mean and deviation 0.5, short side to 8/7 of the input's.
     Half,
+    /// Mean and deviation 0.5, both sides to the input's.
+    Siglip,
 }
 
 impl From<PreprocessingArg> for PreprocessingName {
@@ -297,6 +308,7 @@ impl From<PreprocessingArg> for PreprocessingName {
             PreprocessingArg::Clip => Self::Clip,
             PreprocessingArg::Imagenet => Self::Imagenet,
             PreprocessingArg::Half => Self::Half,
+            PreprocessingArg::Siglip => Self::Siglip,
         }
     }
 }

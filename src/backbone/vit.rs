@@ -1,4 +1,4 @@
-//! The ViT family: ViT, DeiT, the CLIP vision tower, DINOv2. One description covers them all.
+//! The ViT family: ViT, DeiT, the vision towers of CLIP and SigLIP, DINOv2. One description covers them all.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,8 @@ pub enum Activation {
     Gelu,
     /// `x σ(1.702 x)`, as CLIP's QuickGELU.
     QuickGelu,
+    /// GELU by its tanh approximation, as `torch.nn.GELU(approximate="tanh")`; SigLIP's.
+    GeluTanh,
 }
 
 /// How tokens become one feature.
@@ -25,6 +27,11 @@ pub enum Pool {
     Mean,
     /// The mean of the patch tokens, then the norm (timm's `fc_norm`).
     MeanThenNorm,
+    /// The mean of class and distillation token after the final norm: a distilled DeiT's, whose two classifiers
+    /// are averaged.
+    ClassAndDistillation,
+    /// What one learned query attends to after the final norm, and an MLP on it: SigLIP's.
+    Attention,
 }
 
 /// Shape of a ViT.
@@ -51,6 +58,9 @@ pub struct VitConfig {
     pub pool: Pool,
     /// Whether there is a class token.
     pub class_token: bool,
+    /// Whether a distillation token follows the class token (distilled DeiT).
+    #[serde(default)]
+    pub distillation_token: bool,
     /// Number of register tokens between class token and patches (DINOv2 with registers).
     pub registers: usize,
     /// Whether a layer norm precedes the first block (CLIP's `pre_layrnorm`).
@@ -74,7 +84,23 @@ impl VitConfig {
 
     /// Tokens before the patches.
     pub fn prefix_tokens(&self) -> usize {
-        self.class_token as usize + self.registers
+        self.placed_tokens() + self.registers
+    }
+
+    /// Tokens before the patches that have a row in the position table; registers have none.
+    pub fn placed_tokens(&self) -> usize {
+        self.class_token as usize + self.distillation_token as usize
+    }
+
+    /// The pooling's query and key projection are one matrix `[D, H]`: see [`import`](super::import).
+    fn push_attention_pool(&self, list: &mut Vec<(String, Vec<usize>)>) {
+        let (d, m) = (self.width, self.mlp_width);
+        list.push(("attn_pool.scores.weight".into(), vec![d, self.heads]));
+        push_linear(list, "attn_pool.v_proj", d, d);
+        push_linear(list, "attn_pool.proj", d, d);
+        push_norm(list, "attn_pool.norm", d);
+        push_linear(list, "attn_pool.mlp.fc1", d, m);
+        push_linear(list, "attn_pool.mlp.fc2", m, d);
     }
 
     fn push_block(&self, list: &mut Vec<(String, Vec<usize>)>, block: usize) {
@@ -129,18 +155,33 @@ impl Shape for VitConfig {
         if self.class_token {
             list.push(("cls_token".into(), vec![1, 1, d]));
         }
+        if self.distillation_token {
+            list.push(("dist_token".into(), vec![1, 1, d]));
+        }
         if self.registers > 0 {
             list.push(("reg_token".into(), vec![1, self.registers, d]));
         }
-        // The table holds one row for the class token and one for each patch; registers have no position.
-        let positions = self.grid() * self.grid() + self.class_token as usize;
+        let positions = self.grid() * self.grid() + self.placed_tokens();
         list.push(("pos_embed".into(), vec![1, positions, d]));
         if self.norm_pre {
             push_norm(&mut list, "norm_pre", d);
         }
         (0..self.depth).for_each(|block| self.push_block(&mut list, block));
         push_norm(&mut list, "norm", d);
+        if self.pool == Pool::Attention {
+            self.push_attention_pool(&mut list);
+        }
         list
+    }
+
+    /// A folded query counts as the query, its projection and the keys' that it was made of.
+    fn parameters(&self) -> u64 {
+        let stored: usize = self.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        let (d, learned) = (self.width, stored as u64);
+        match self.pool {
+            Pool::Attention => learned + (d + 2 * (d * d + d)) as u64 - (d * self.heads) as u64,
+            _ => learned,
+        }
     }
 
     fn validate(&self) -> Result<(), Error> {
@@ -162,6 +203,10 @@ impl Shape for VitConfig {
         ensure(shallow, "depth", self.depth, "at most 64 blocks are supported")?;
         let poolable = self.class_token || self.pool != Pool::Cls;
         ensure(poolable, "pool", "cls", "there is no class token")?;
+        let two = self.class_token || !self.distillation_token;
+        ensure(two, "distillation_token", true, "there is no class token before it")?;
+        let poolable = self.distillation_token || self.pool != Pool::ClassAndDistillation;
+        ensure(poolable, "pool", "class_and_distillation", "there is no distillation token")?;
         ensure(self.layer_norm_eps > 0.0, "layer_norm_eps", self.layer_norm_eps, "it must be positive")
     }
 }
@@ -182,6 +227,7 @@ mod tests {
             layer_norm_eps: 1e-6,
             pool: Pool::Cls,
             class_token: true,
+            distillation_token: false,
             registers: 0,
             norm_pre: false,
             layer_scale: false,
@@ -189,11 +235,45 @@ mod tests {
         }
     }
 
+    /// A plain ViT of another size; the MLP is four times as wide.
+    fn sized(width: usize, depth: usize, heads: usize) -> VitConfig {
+        VitConfig { width, depth, heads, mlp_width: 4 * width, ..vit_b16() }
+    }
+
+    fn distilled(vit: VitConfig) -> VitConfig {
+        VitConfig { distillation_token: true, pool: Pool::ClassAndDistillation, ..vit }
+    }
+
+    fn dinov2(vit: VitConfig) -> VitConfig {
+        VitConfig { image_size: 518, patch_size: 14, registers: 4, layer_scale: true, ..vit }
+    }
+
+    fn siglip(vit: VitConfig) -> VitConfig {
+        VitConfig { class_token: false, pool: Pool::Attention, ..vit }
+    }
+
     #[test]
-    fn vit_b16_has_the_published_number_of_parameters() {
-        // timm vit_base_patch16_224 with num_classes=0: 85,798,656.
-        let count: usize = vit_b16().tensors().iter().map(|(_, s)| s.iter().product::<usize>()).sum();
-        assert_eq!(count, 85_798_656);
+    fn published_models_have_their_number_of_parameters() {
+        let so400m = VitConfig { patch_size: 14, mlp_width: 4304, ..sized(1152, 27, 16) };
+        // timm 1.0.31 with num_classes=0. Its table has no row for the class token where there are registers,
+        // ours a row of zeros.
+        let cases = [
+            ("vit_base_patch16_224", vit_b16(), 85_798_656),
+            ("vit_large_patch16_224", sized(1024, 24, 16), 303_301_632),
+            ("deit_tiny_patch16_224", sized(192, 12, 3), 5_524_416),
+            ("deit_small_patch16_224", sized(384, 12, 6), 21_665_664),
+            ("deit_tiny_distilled_patch16_224", distilled(sized(192, 12, 3)), 5_524_800),
+            ("deit_base_distilled_patch16_224", distilled(vit_b16()), 85_800_192),
+            ("vit_small_patch14_reg4_dinov2", dinov2(sized(384, 12, 6)), 22_057_344 + 384),
+            ("vit_base_patch14_reg4_dinov2", dinov2(vit_b16()), 86_582_016 + 768),
+            ("vit_large_patch14_reg4_dinov2", dinov2(sized(1024, 24, 16)), 304_370_688 + 1024),
+            ("vit_base_patch16_siglip_224", siglip(vit_b16()), 92_884_224),
+            ("vit_so400m_patch14_siglip_224", siglip(so400m), 427_680_704),
+        ];
+        for (name, vit, expected) in cases {
+            vit.validate().unwrap();
+            assert_eq!(vit.parameters(), expected, "{name}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the families' graphs share: linear layers, norms, MLPs, the core of attention, and adapters.
 
-use super::ops::{Add, Constant, Gelu, LayerNorm, MatMul, Mul, Sigmoid, Softmax};
+use super::ops::{Add, Constant, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Sigmoid, Softmax};
 use super::{Dim, Error, Fact, Graph, Wire, down_input, up_input};
 use crate::backbone::{Activation, Site, SiteSet};
 
@@ -115,6 +115,7 @@ impl Layers<'_> {
     pub(super) fn activation(&mut self, name: &str, activation: Activation, x: Wire) -> Result<Wire, Error> {
         match activation {
             Activation::Gelu => self.g.wire(name, Gelu, &[x]),
+            Activation::GeluTanh => self.g.wire(name, GeluTanh, &[x]),
             Activation::QuickGelu => {
                 let slope = Constant::scalar(QUICK_GELU_SLOPE);
                 let slope = self.g.constant(format!("{name}.slope"), slope)?;

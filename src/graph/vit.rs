@@ -6,12 +6,12 @@
 //! x      += A₂(ls2 · mlp(norm2(x)))                           A(h) = h + up · act(down · h)
 //! feature = pool(norm(x))
 //! ```
-//! Sources: Dosovitskiy et al. 2021; Radford et al. 2021 (CLIP: `norm_pre`, QuickGELU); Oquab et al. 2023
-//! (DINOv2: LayerScale `ls`, registers); the adapters' place: Marouf et al. 2024, figure 2.
+//! Sources: Dosovitskiy et al. 2021; Touvron et al. 2021 (DeiT's distillation token); Radford et al. 2021 (CLIP: `norm_pre`, QuickGELU); Oquab et al. 2023
+//! (DINOv2: LayerScale `ls`, registers); Zhai et al. 2023 (SigLIP: attention pooling); the adapters' place: Marouf et al. 2024, figure 2.
 
 use super::architecture::Parts;
 use super::layers::Layers;
-use super::ops::{Add, Concat, Conv, Mul, Pad, ReduceMean, Reshape, Slice, Transpose};
+use super::ops::{Add, Concat, Conv, MatMul, Mul, Pad, ReduceMean, Reshape, Slice, Softmax, Transpose};
 use super::{Error, Wire};
 use crate::backbone::{Place, Pool, Site, VitConfig};
 
@@ -69,8 +69,38 @@ impl Parts for VitConfig {
                 let x = layers.g.wire("pool", ReduceMean { axis: 1, keep: false }, &[x])?;
                 norm(self, layers, ("norm", x))
             }
+            Pool::ClassAndDistillation => {
+                let both = layers.g.wire("pool.both", Slice { axis: 1, start: 0, end: 2 }, &[x])?;
+                let both = norm(self, layers, ("norm", both))?;
+                layers.g.wire("pool", ReduceMean { axis: 1, keep: false }, &[both])
+            }
+            Pool::Attention => attention_pool(self, layers, x),
         }
     }
+}
+
+/// One learned query attends to the tokens: `h = proj(softmax(x S) v(x))`, then `h + mlp(norm(h))`. The query is
+/// no input, so that its scores are linear in the tokens, `S [D, H]`.
+///
+/// # Shapes
+/// `[B, N, D]` to `[B, D]`.
+fn attention_pool(vit: &VitConfig, layers: &mut Layers<'_>, x: Wire) -> Result<Wire, Error> {
+    let (n, d, heads) = (vit.tokens(), vit.width, vit.heads);
+    let x = norm(vit, layers, ("norm", x))?;
+    let scores = layers.g.weight("attn_pool.scores.weight", &[d, heads])?;
+    let scores = layers.g.wire("attn_pool.scores", MatMul, &[x, scores])?; // [B, N, H]
+    let order = vec![0, 2, 1];
+    let scores = layers.g.wire("attn_pool.scores.heads", Transpose { order }, &[scores])?; // [B, H, N]
+    let weights = layers.g.wire("attn_pool.softmax", Softmax, &[scores])?;
+    let query = Reshape { rest: vec![heads, 1, n] };
+    let weights = layers.g.wire("attn_pool.weights", query, &[weights])?; // [B, H, 1, N]
+    let v = split_heads(vit, layers, ("attn_pool.v_proj", x), [0, 2, 1, 3])?; // [B, H, N, D/H]
+    let mixed = layers.g.wire("attn_pool.mixed", MatMul, &[weights, v])?; // [B, H, 1, D/H]
+    let mixed = layers.g.wire("attn_pool.flat", Reshape { rest: vec![d] }, &[mixed])?;
+    let h = layers.linear("attn_pool.proj", mixed, (d, d))?; // [B, D]
+    let change = norm(vit, layers, ("attn_pool.norm", h))?;
+    let change = layers.mlp("attn_pool.mlp", change, (d, vit.mlp_width, vit.activation))?;
+    layers.g.wire("pool", Add, &[h, change])
 }
 
 /// Class and register tokens with the positions, ready to be added to the padded patches.
@@ -79,17 +109,19 @@ impl Parts for VitConfig {
 /// `[1, N, D]`.
 fn position_table(vit: &VitConfig, layers: &mut Layers<'_>) -> Result<Wire, Error> {
     let (d, patches) = (vit.width, vit.grid() * vit.grid());
-    let first = vit.class_token as usize;
+    let first = vit.placed_tokens();
     let g = &mut *layers.g;
     let positions = g.weight("pos_embed", &[1, first + patches, d])?;
     if vit.prefix_tokens() == 0 {
         return Ok(positions);
     }
     let mut parts = Vec::new();
-    if vit.class_token {
-        let class = g.weight("cls_token", &[1, 1, d])?;
-        let own = g.wire("pos_embed.class", Slice { axis: 1, start: 0, end: 1 }, &[positions])?;
-        parts.push(g.wire("cls_token.placed", Add, &[class, own])?);
+    let placed = [(vit.class_token, "cls_token"), (vit.distillation_token, "dist_token")];
+    for (i, (_, name)) in placed.into_iter().filter(|(there, _)| *there).enumerate() {
+        let token = g.weight(name, &[1, 1, d])?;
+        let row = Slice { axis: 1, start: i, end: i + 1 };
+        let own = g.wire(format!("pos_embed.{name}"), row, &[positions])?;
+        parts.push(g.wire(format!("{name}.placed"), Add, &[token, own])?);
     }
     if vit.registers > 0 {
         parts.push(g.weight("reg_token", &[1, vit.registers, d])?);
@@ -102,13 +134,7 @@ fn position_table(vit: &VitConfig, layers: &mut Layers<'_>) -> Result<Wire, Erro
 /// Multi-head self-attention, then the output projection.
 fn attention(vit: &VitConfig, layers: &mut Layers<'_>, (name, x): (&str, Wire)) -> Result<Wire, Error> {
     let (n, d) = (vit.tokens(), vit.width);
-    let mut heads = |part: &str, order: [usize; 4]| {
-        let name = format!("{name}.{part}");
-        let flat = layers.linear(&name, x, (d, d))?;
-        let split = Reshape { rest: vec![n, vit.heads, d / vit.heads] };
-        let split = layers.g.wire(format!("{name}.split"), split, &[flat])?; // [B, N, H, D/H]
-        layers.g.wire(format!("{name}.heads"), Transpose { order: order.to_vec() }, &[split])
-    };
+    let mut heads = |part: &str, order| split_heads(vit, layers, (&format!("{name}.{part}"), x), order);
     let q = heads("q_proj", [0, 2, 1, 3])?; // [B, H, N, D/H]
     let k = heads("k_proj", [0, 2, 3, 1])?; // [B, H, D/H, N]
     let v = heads("v_proj", [0, 2, 1, 3])?; // [B, H, N, D/H]
@@ -117,6 +143,20 @@ fn attention(vit: &VitConfig, layers: &mut Layers<'_>, (name, x): (&str, Wire)) 
     let mixed = layers.g.wire(format!("{name}.merged"), Transpose { order }, &[mixed])?;
     let merged = layers.g.wire(format!("{name}.flat"), Reshape { rest: vec![n, d] }, &[mixed])?;
     layers.linear(&format!("{name}.proj"), merged, (d, d))
+}
+
+/// A linear layer whose output is split into heads and put in `order` of `[B, N, H, D/H]`.
+fn split_heads(
+    vit: &VitConfig,
+    layers: &mut Layers<'_>,
+    (name, x): (&str, Wire),
+    order: [usize; 4],
+) -> Result<Wire, Error> {
+    let (n, d) = (vit.tokens(), vit.width);
+    let flat = layers.linear(name, x, (d, d))?;
+    let split = Reshape { rest: vec![n, vit.heads, d / vit.heads] };
+    let split = layers.g.wire(format!("{name}.split"), split, &[flat])?; // [B, N, H, D/H]
+    layers.g.wire(format!("{name}.heads"), Transpose { order: order.to_vec() }, &[split])
 }
 
 fn layer_scale(vit: &VitConfig, layers: &mut Layers<'_>, (name, x): (&str, Wire)) -> Result<Wire, Error> {

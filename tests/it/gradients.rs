@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mimi_server::backbone::{BlockRange, Place, Site, SiteSet};
 use mimi_server::graph::ops::{
-    Add, Concat, Constant, Conv, Gelu, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reshape,
+    Add, Concat, Constant, Conv, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reshape,
 };
 use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Transpose};
 use mimi_server::graph::training::{HEAD_BIAS, HEAD_WEIGHT, LOGITS, LOSS, TARGETS, gradient_output};
@@ -137,6 +137,7 @@ fn each_operator_equals_finite_differences() {
     check("mul by a vector", &[x, (&[4], same)], &[0, 1], one(|g, x| g.wire("y", Mul, x)));
     check("square", &[x], &[0], one(|g, x| g.wire("y", Mul, &[x[0], x[0]])));
     check("gelu", &[(&[40], rows)], &[0], one(|g, x| g.wire("y", Gelu, x)));
+    check("gelu by tanh", &[(&[40], rows)], &[0], one(|g, x| g.wire("y", GeluTanh, x)));
     check("sigmoid", &[x], &[0], one(|g, x| g.wire("y", Sigmoid, x)));
     check("softmax", &[x], &[0], one(|g, x| g.wire("y", Softmax, x)));
     let norm: [(&[usize], bool); 3] = [(&[3, 8], rows), (&[8], same), (&[8], same)];
@@ -208,7 +209,8 @@ fn random_step(tiny: &TinyBackbone, plan: &Plan, (rows, classes): (usize, usize)
 
 #[test]
 fn a_whole_step_equals_finite_differences() {
-    for fixture in ["vit_timm", "vit_timm_mean", "vit_timm_mean_norm_first", "vit_hf_clip", "vit_hf_dinov2"] {
+    let fixtures = ["vit_timm", "vit_timm_mean", "vit_timm_mean_norm_first", "vit_hf_clip", "vit_hf_dinov2"];
+    for fixture in fixtures.into_iter().chain(["vit_timm_deit_distilled", "vit_timm_siglip"]) {
         let tiny = TinyBackbone::from(fixture);
         let plan = Plan::whole(&tiny.config, tiny.config.all_sites());
         let mut tensors = random_step(&tiny, &plan, (3, 4));

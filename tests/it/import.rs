@@ -97,6 +97,10 @@ fn shapes_epsilon_and_pooling_are_recognised() {
         ("vit_hf_clip", "hugging_face", Pool::Cls, clip, 0),
         ("vit_hf_dinov2", "hugging_face", Pool::Cls, timm, 0),
         ("vit_hf_dinov2_registers", "hugging_face", Pool::Cls, timm, 4),
+        ("vit_timm_deit_distilled", "timm", Pool::ClassAndDistillation, timm, 0),
+        ("vit_timm_siglip", "timm", Pool::Attention, timm, 0),
+        ("vit_hf_deit_distilled", "hugging_face", Pool::ClassAndDistillation, hf, 0),
+        ("vit_hf_siglip", "hugging_face", Pool::Attention, timm, 0),
     ];
     for (name, naming, pool, eps, registers) in cases {
         let checkpoint = Checkpoint::of(name);
@@ -180,11 +184,35 @@ fn a_block_that_is_missing_is_noticed() {
 }
 
 #[test]
-fn distilled_models_are_refused_as_such() {
-    let distilled =
-        Checkpoint::of("vit_timm_deit").with("dist_token", &[1, 1, 48]).with("pos_embed", &[1, 18, 48]);
-    for checkpoint in [Checkpoint::of("vit_hf_deit"), distilled] {
-        assert_names(&checkpoint.error(), &["distilled DeiT", "not supported"]);
+fn a_distilled_model_may_be_read_at_its_class_token_alone() {
+    // Hugging Face's base model has the token; which of the two is read, its classifiers tell.
+    let cls = Checkpoint::of("vit_hf_deit");
+    assert_eq!(vit(&cls.import(&cls.request()).unwrap()).pool, Pool::Cls);
+    let both = Checkpoint::of("vit_timm_deit_distilled");
+    let request = Request { pool: Some(Pool::Cls), ..both.request() };
+    let config = both.import(&request).unwrap();
+    assert!(vit(&config).distillation_token && vit(&config).pool == Pool::Cls);
+    // timm's table without rows for the two tokens.
+    let table = Checkpoint::of("vit_timm_deit_distilled").with("pos_embed", &[1, 16, 48]);
+    table.import(&table.request()).unwrap();
+    let alone = Checkpoint::of("vit_timm_deit").with("dist_token", &[1, 1, 48]).without("cls_token");
+    assert_names(&alone.error(), &["distillation_token", "no class token"]);
+}
+
+#[test]
+fn attention_pooling_is_whole_or_left_out() {
+    let broken = Checkpoint::of("vit_timm_siglip").without("attn_pool.kv.bias").error();
+    assert_names(&broken, &["attn_pool.kv.bias is missing"]);
+    let broken = Checkpoint::of("vit_hf_siglip").with("head.attention.in_proj_weight", &[96, 48]).error();
+    assert_names(&broken, &["head.attention.in_proj_weight has an unexpected shape"]);
+    let broken = Checkpoint::of("vit_hf_siglip").with("head.probe", &[1, 2, 48]).error();
+    assert!(!broken.is_empty());
+    for fixture in ["vit_timm_siglip", "vit_hf_siglip"] {
+        let checkpoint = Checkpoint::of(fixture);
+        let request = Request { pool: Some(Pool::Mean), ..checkpoint.request() };
+        let config = checkpoint.import(&request).unwrap();
+        assert_eq!(vit(&config).pool, Pool::Mean);
+        assert!(config.provenance.left_out.len() >= 11, "{:?}", config.provenance.left_out);
     }
 }
 
@@ -365,7 +393,9 @@ fn timm_configs_tell_pooling() {
     assert_eq!(pool("vit_timm", "token").unwrap(), Pool::Cls);
     assert_eq!(pool("vit_timm", "avg").unwrap(), Pool::Mean);
     assert_eq!(pool("vit_timm_mean", "avg").unwrap(), Pool::MeanThenNorm);
-    assert_names(&pool("vit_timm", "map").unwrap_err().to_string(), &["pool = map"]);
+    assert_eq!(pool("vit_timm_siglip", "map").unwrap(), Pool::Attention);
+    assert_names(&pool("vit_timm", "map").unwrap_err().to_string(), &["attn_pool.latent is missing"]);
+    assert_names(&pool("vit_timm", "prr").unwrap_err().to_string(), &["pool = prr"]);
 }
 
 /// What the file `name` beside the checkpoint says about resizing, for 32 pixels a side.

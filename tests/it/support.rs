@@ -93,7 +93,11 @@ impl Fixture {
         write_safetensors(&weights, &self.under("weights/"));
         let config = self.json("config");
         let number = |key: &str| config[key].as_u64().map(|n| n as usize);
-        let quick = config["activation"] == "quick_gelu";
+        let activation = match config["activation"].as_str() {
+            Some("quick_gelu") => Activation::QuickGelu,
+            Some("gelu_tanh") => Activation::GeluTanh,
+            _ => Activation::Gelu,
+        };
         let has_fc_norm = self.tensors.contains_key("weights/fc_norm.weight");
         let request = Request {
             weights,
@@ -101,7 +105,7 @@ impl Fixture {
             out: dir.to_owned(),
             image_size: number("image_size"),
             heads: number("heads"),
-            activation: Some(if quick { Activation::QuickGelu } else { Activation::Gelu }),
+            activation: Some(activation),
             pool: (config["pool"] == "mean" && !has_fc_norm).then_some(Pool::Mean),
             layer_norm_eps: None,
             preprocessing: Some(PreprocessingName::Clip),

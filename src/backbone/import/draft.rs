@@ -12,6 +12,8 @@ use crate::backbone::{Architecture, Error};
 pub(super) enum Family {
     /// CLIP's vision tower.
     Clip,
+    /// SigLIP's vision tower.
+    Siglip,
     /// DINOv2.
     Dinov2,
     /// ViT or DeiT.
@@ -152,12 +154,6 @@ impl Drawer {
         let mut left_out = std::mem::take(&mut self.from.left_out);
         left_out.extend(names);
         left_out
-    }
-
-    /// Why a model with a distillation token is refused.
-    pub(super) fn distilled(&self) -> Error {
-        let reason = "a distilled DeiT has a second class token, which is not supported".into();
-        Error::UnknownLayout { path: self.path(), reason }
     }
 
     /// The checkpoint's file, for errors.

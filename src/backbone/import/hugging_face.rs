@@ -1,21 +1,29 @@
-//! Hugging Face's naming of the ViT family: ViT, DeiT, CLIP's vision tower, DINOv2.
+//! Hugging Face's naming of the ViT family: ViT, DeiT, the vision towers of CLIP and SigLIP, DINOv2.
 
 use super::checkpoint::Checkpoint;
 use super::draft::{Drawer, Family, Recognised, heads, square};
-use super::{Request, preprocessing};
+use super::{Request, attention_pool, preprocessing};
 use crate::backbone::{Activation, Architecture, Error, Pool, Shape, VitConfig};
 
 /// Tensors that belong to classifiers and training, not to the backbone.
+/// The first is one where the backbone does not pool by it.
 const LEAVE_OUT: &[&str] = &[
+    "head.",
     "classifier.",
+    "cls_classifier.",
+    "distillation_classifier.",
     "pooler.",
     "visual_projection.",
     "text_model.",
     "text_projection.",
     "logit_scale",
+    "logit_bias",
     "embeddings.mask_token",
     "embeddings.position_ids",
 ];
+
+/// The second token of a distilled DeiT.
+const DISTILLATION: &str = "embeddings.distillation_token";
 
 /// Names of one family's tensors, around the block's number and inside it.
 struct Names {
@@ -79,19 +87,21 @@ const PREFIXES: [&str; 5] = ["vision_model.", "vit.", "deit.", "dinov2.", "dinov
 
 /// Whether the file is named as Hugging Face does.
 pub(super) fn recognises(checkpoint: &Checkpoint) -> bool {
-    let bears =
-        |name: &str| name.contains("embeddings.class_embedding") || name.contains("embeddings.cls_token");
+    let bears = |name: &str| {
+        ["class_embedding", "cls_token", "patch_embedding."]
+            .iter()
+            .any(|part| name.contains(&format!("embeddings.{part}")))
+    };
     checkpoint.tensors.keys().any(|name| bears(name))
 }
 
 /// Takes the tensors of a Hugging Face checkpoint.
 pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised, Error> {
     PREFIXES.iter().for_each(|prefix| drawer.from.strip_prefix(prefix));
-    if drawer.from.has("embeddings.distillation_token") {
-        return Err(drawer.distilled());
-    }
     let (family, names) = match &drawer.from {
         from if from.has(CLIP.class) => (Family::Clip, CLIP),
+        // SigLIP's tower is named as CLIP's, and has no class token.
+        from if from.has("encoder.layers.0.layer_norm1.weight") => (Family::Siglip, CLIP),
         from if from.has("encoder.layer.0.norm1.weight") => (Family::Dinov2, DINOV2),
         _ => (Family::Plain, PLAIN),
     };
@@ -103,7 +113,12 @@ pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised,
     }
     (0..vit.depth).for_each(|block| draw_block(drawer, &vit, block, &names));
     drawer.norm(names.norm, "norm");
-    Ok(Recognised { family, architecture: Architecture::Vit(vit), leave_out: LEAVE_OUT })
+    let mut leave_out = LEAVE_OUT;
+    if vit.pool == Pool::Attention {
+        attention_pool::draw(drawer, &vit, &attention_pool::HUGGING_FACE);
+        leave_out = &LEAVE_OUT[1..];
+    }
+    Ok(Recognised { family, architecture: Architecture::Vit(vit), leave_out })
 }
 
 fn describe(
@@ -118,14 +133,17 @@ fn describe(
         return Err(unknown(format!("no {patch} [D, 3, P, P]")));
     };
     let rows = from.shape(names.positions).and_then(|shape| shape.iter().rev().nth(1).copied());
-    let grid = rows.and_then(|rows| square(rows.checked_sub(1)?));
+    let distillation_token = from.has(DISTILLATION);
+    let prefix = (family != Family::Siglip) as usize + distillation_token as usize;
+    let grid = rows.and_then(|rows| square(rows.checked_sub(prefix)?));
     let grid = grid.ok_or_else(|| unknown(format!("{} is missing or no square", names.positions)))?;
     let fc1 = format!("{}0.{}.weight", names.blocks, names.fc1);
     let mlp_width = from.shape(&fc1).and_then(|shape| shape.first().copied());
     let told = preprocessing::hugging_face_config(request)?;
     let (activation, eps) = match family {
-        // Defaults of CLIPVisionConfig, Dinov2Config and ViTConfig.
+        // Defaults of CLIPVisionConfig, SiglipVisionConfig, Dinov2Config and ViTConfig.
         Family::Clip => (Activation::QuickGelu, 1e-5),
+        Family::Siglip => (Activation::GeluTanh, 1e-6),
         Family::Dinov2 => (Activation::Gelu, 1e-6),
         Family::Plain => (Activation::Gelu, 1e-12),
     };
@@ -142,8 +160,9 @@ fn describe(
         mlp_width: mlp_width.ok_or_else(|| unknown(format!("no {fc1}")))?,
         activation: request.activation.or(told.activation).unwrap_or(activation),
         layer_norm_eps: request.layer_norm_eps.or(told.layer_norm_eps).unwrap_or(eps),
-        pool: request.pool.unwrap_or(Pool::Cls),
-        class_token: true,
+        pool: request.pool.unwrap_or_else(|| pool(from, family)),
+        class_token: family != Family::Siglip,
+        distillation_token,
         registers: from
             .shape("embeddings.register_tokens")
             .map_or(0, |shape| shape.iter().rev().nth(1).copied().unwrap_or(0)),
@@ -156,17 +175,33 @@ fn describe(
     Ok(vit)
 }
 
+/// The family's pooling. A DeiT without the teacher's classifier is read at its class token alone, as
+/// `DeiTForImageClassification` does.
+fn pool(from: &Checkpoint, family: Family) -> Pool {
+    match family {
+        Family::Siglip if from.has(attention_pool::HUGGING_FACE.latent()) => Pool::Attention,
+        Family::Siglip => Pool::Mean,
+        _ if from.has("distillation_classifier.weight") => Pool::ClassAndDistillation,
+        _ => Pool::Cls,
+    }
+}
+
 fn draw_embeddings(drawer: &mut Drawer, vit: &VitConfig, names: &Names) {
     let d = vit.width;
     drawer.copy(&format!("{}.weight", names.patch), "patch_embed.proj.weight");
     if vit.patch_bias {
         drawer.copy(&format!("{}.bias", names.patch), "patch_embed.proj.bias");
     }
-    drawer.reshape(names.class, "cls_token", vec![1, 1, d]);
+    if vit.class_token {
+        drawer.reshape(names.class, "cls_token", vec![1, 1, d]);
+    }
+    if vit.distillation_token {
+        drawer.copy(DISTILLATION, "dist_token");
+    }
     if vit.registers > 0 {
         drawer.reshape("embeddings.register_tokens", "reg_token", vec![1, vit.registers, d]);
     }
-    let rows = vit.grid() * vit.grid() + 1;
+    let rows = vit.grid() * vit.grid() + vit.placed_tokens();
     drawer.reshape(names.positions, "pos_embed", vec![1, rows, d]);
 }
 

@@ -1,9 +1,10 @@
 //! Other people's checkpoints into our folder.
 //!
 //! `checkpoint` holds named fp32 tensors, from safetensors or, by `onnx`, out of ONNX graphs. `timm` and
-//! `hugging_face` know the names of the ViT family; each gives a [`Draft`]. `position` resamples the position
+//! `hugging_face` know the names of the ViT family; each gives a [`Draft`]. `attention_pool` folds what SigLIP pools with; `position` resamples the position
 //! table to another image size, `preprocessing` finds how bytes become pixels.
 
+mod attention_pool;
 mod checkpoint;
 mod draft;
 mod hugging_face;
@@ -62,6 +63,8 @@ pub enum PreprocessingName {
     Imagenet,
     /// As `Imagenet`, with mean and deviation 0.5 (ViT of the "augreg" and IN-21k families).
     Half,
+    /// Both sides to S bicubic, whatever the image's form, mean and deviation 0.5.
+    Siglip,
 }
 
 /// Imports a checkpoint: writes a folder beside and renames it to `<out>/<name>`.

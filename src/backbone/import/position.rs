@@ -14,7 +14,7 @@ enum Kernel {
     Antialiased,
 }
 
-/// Resamples `pos_embed` to images of `size` pixels a side, keeping the class token's row.
+/// Resamples `pos_embed` to images of `size` pixels a side, keeping the rows of class and distillation token.
 ///
 /// Bicubic with half-pixel centres, as Hugging Face's `interpolate_pos_encoding` does: without antialiasing for
 /// ViT, CLIP and DINOv2, with it for DINOv2 with registers. timm's default always antialiases, which for the
@@ -29,7 +29,7 @@ pub(super) fn resample(
         return Err(Error::Invalid { field: "image_size", value: size.to_string(), reason });
     }
     let (from, to, d) = (vit.grid(), size / vit.patch_size, vit.width);
-    let first = vit.class_token as usize;
+    let first = vit.placed_tokens();
     let kernel = if vit.registers > 0 { Kernel::Antialiased } else { Kernel::Plain };
     if let Some(table) = tensors.get_mut("pos_embed") {
         let (prefix, patches) = table.data.split_at(first * d);

@@ -19,18 +19,30 @@ pub(super) struct TimmConfig {
 }
 
 impl TimmConfig {
-    /// Whether the feature is the patches' mean (true) or the class token (false), if the file tells.
-    pub(super) fn averages(&self) -> Result<Option<bool>, Error> {
+    /// What the feature is made of, if the file tells.
+    pub(super) fn pools(&self) -> Result<Option<Pools>, Error> {
         match self.global_pool.as_deref() {
             None | Some("") => Ok(None),
-            Some("token") => Ok(Some(false)),
-            Some("avg") => Ok(Some(true)),
+            Some("token") => Ok(Some(Pools::Tokens)),
+            Some("avg") => Ok(Some(Pools::Patches)),
+            Some("map") => Ok(Some(Pools::Attention)),
             Some(other) => {
-                let reason = "config.json's global_pool is neither token nor avg".into();
+                let reason = "config.json's global_pool is none of token, avg and map".into();
                 Err(Error::Invalid { field: "pool", value: other.into(), reason })
             }
         }
     }
+}
+
+/// timm's ways of pooling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pools {
+    /// The class token; with a distillation token, both.
+    Tokens,
+    /// The patches' mean.
+    Patches,
+    /// A learned query's attention.
+    Attention,
 }
 
 #[derive(Debug, Deserialize)]
@@ -115,8 +127,9 @@ pub(super) fn hugging_face_config(request: &Request) -> Result<HuggingFaceConfig
         None => None,
         Some("gelu") => Some(Activation::Gelu),
         Some("quick_gelu") => Some(Activation::QuickGelu),
+        Some("gelu_pytorch_tanh") => Some(Activation::GeluTanh),
         Some(other) => {
-            let reason = "expected gelu or quick_gelu".into();
+            let reason = "expected gelu, gelu_pytorch_tanh or quick_gelu".into();
             return Err(Error::Invalid { field: "hidden_act", value: other.into(), reason });
         }
     };
@@ -143,10 +156,12 @@ pub(super) fn find(draft: &Draft, request: &Request) -> Result<Preprocessing, Er
     match draft.family {
         Family::Clip => Ok(named(PreprocessingName::Clip, size)),
         Family::Dinov2 => Ok(named(PreprocessingName::Imagenet, size)),
-        Family::Plain => Err(Error::Invalid {
+        // SigLIP resamples bicubic, SigLIP 2, whose tensors are the same, bilinear.
+        Family::Siglip | Family::Plain => Err(Error::Invalid {
             field: "preprocessing",
             value: "unknown".into(),
-            reason: "neither the weights nor the files beside them tell; give clip, imagenet or half".into(),
+            reason: "neither the weights nor the files beside them tell; give clip, imagenet, half or siglip"
+                .into(),
         }),
     }
 }
@@ -157,6 +172,9 @@ fn named(name: PreprocessingName, size: u32) -> Preprocessing {
         PreprocessingName::Imagenet => Preprocessing::imagenet(size),
         PreprocessingName::Half => {
             Preprocessing { mean: [0.5; 3], std: [0.5; 3], ..Preprocessing::imagenet(size) }
+        }
+        PreprocessingName::Siglip => {
+            Preprocessing { resize: ResizeMode::Squash, ..named(PreprocessingName::Half, size) }
         }
     }
 }

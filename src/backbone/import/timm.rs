@@ -1,41 +1,48 @@
 //! timm's naming of the ViT family: `blocks.0.attn.qkv.weight`.
 
-use super::Request;
 use super::checkpoint::{Checkpoint, Tensor};
 use super::draft::{Drawer, Family, Recognised, heads, square};
-use super::preprocessing::{self, TimmConfig};
+use super::preprocessing::{self, Pools, TimmConfig};
+use super::{Request, attention_pool};
 use crate::backbone::{Activation, Architecture, Error, Pool, Shape, VitConfig};
 
 /// Tensors that belong to classifiers and training, not to the backbone.
-const LEAVE_OUT: &[&str] = &["head.", "head_drop", "mask_token"];
+/// The first is one where the backbone does not pool by it.
+const LEAVE_OUT: &[&str] = &["attn_pool.", "head.", "head_dist.", "head_drop", "mask_token"];
 
 /// Takes the tensors of a timm checkpoint.
 pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised, Error> {
     for prefix in ["module.", "model.", "visual.", "trunk."] {
         drawer.from.strip_prefix(prefix);
     }
-    if drawer.from.has("dist_token") {
-        return Err(drawer.distilled());
-    }
     let vit = describe(drawer, request)?;
     let family = family(&drawer.from, &vit);
-    drawer.copy("patch_embed.proj.weight", "patch_embed.proj.weight");
-    if vit.patch_bias {
-        drawer.copy("patch_embed.proj.bias", "patch_embed.proj.bias");
+    draw_embeddings(drawer, &vit);
+    (0..vit.depth).for_each(|block| draw_block(drawer, &vit, block));
+    drawer.norm(if vit.pool == Pool::MeanThenNorm { "fc_norm" } else { "norm" }, "norm");
+    let mut leave_out = LEAVE_OUT;
+    if vit.pool == Pool::Attention {
+        attention_pool::draw(drawer, &vit, &attention_pool::TIMM);
+        leave_out = &LEAVE_OUT[1..];
     }
-    if vit.class_token {
-        drawer.copy("cls_token", "cls_token");
+    Ok(Recognised { family, architecture: Architecture::Vit(vit), leave_out })
+}
+
+fn draw_embeddings(drawer: &mut Drawer, vit: &VitConfig) {
+    let parts = [
+        (true, "patch_embed.proj.weight"),
+        (vit.patch_bias, "patch_embed.proj.bias"),
+        (vit.class_token, "cls_token"),
+        (vit.distillation_token, "dist_token"),
+        (vit.registers > 0, "reg_token"),
+    ];
+    for (_, name) in parts.into_iter().filter(|(there, _)| *there) {
+        drawer.copy(name, name);
     }
-    if vit.registers > 0 {
-        drawer.copy("reg_token", "reg_token");
-    }
-    positions(drawer, &vit);
+    positions(drawer, vit);
     if vit.norm_pre {
         drawer.norm("norm_pre", "norm_pre");
     }
-    (0..vit.depth).for_each(|block| draw_block(drawer, &vit, block));
-    drawer.norm(if vit.pool == Pool::MeanThenNorm { "fc_norm" } else { "norm" }, "norm");
-    Ok(Recognised { family, architecture: Architecture::Vit(vit), leave_out: LEAVE_OUT })
 }
 
 /// What the tensors prove; the rest is plain, whose preprocessing must be told.
@@ -71,19 +78,16 @@ fn describe(drawer: &Drawer, request: &Request) -> Result<VitConfig, Error> {
     let Some(&[1, rows, _]) = from.shape("pos_embed") else { return Err(unknown("no pos_embed [1, n, D]")) };
     let hidden = from.shape("blocks.0.mlp.fc1.weight").and_then(|shape| shape.first().copied());
     let mlp_width = hidden.ok_or_else(|| unknown("no blocks.0.mlp.fc1.weight"))?;
-    let class_token = from.has("cls_token");
-    // The table may hold a row for the class token or not (`no_embed_class`).
-    let grid = square(rows).or_else(|| square(rows.checked_sub(1)?));
+    let (class_token, distillation_token) = (from.has("cls_token"), from.has("dist_token"));
+    // The table may hold rows for the tokens before the patches or not (`no_embed_class`).
+    let prefix = class_token as usize + distillation_token as usize;
+    let grid = square(rows).or_else(|| square(rows.checked_sub(prefix)?));
     let grid = grid.ok_or_else(|| unknown("pos_embed is no square"))?;
     let norm_pre = from.has("norm_pre.weight");
     let told = preprocessing::timm_config(request)?;
-    let averages = told.as_ref().map_or(Ok(None), TimmConfig::averages)?;
-    let pool = match (request.pool, averages, from.has("fc_norm.weight")) {
-        (Some(pool), _, _) => pool,
-        (None, None | Some(true), true) => Pool::MeanThenNorm,
-        (None, averages, _) if averages.unwrap_or(!class_token) => Pool::Mean,
-        (None, _, _) => Pool::Cls,
-    };
+    let pools = told.as_ref().map_or(Ok(None), TimmConfig::pools)?;
+    let pool = request.pool.unwrap_or_else(|| pool(from, pools));
+    let ambiguous = norm_pre || matches!(pool, Pool::Mean | Pool::Attention);
     let vit = VitConfig {
         image_size: grid.saturating_mul(patch_size),
         patch_size,
@@ -91,11 +95,12 @@ fn describe(drawer: &Drawer, request: &Request) -> Result<VitConfig, Error> {
         depth: from.count("blocks."),
         heads: heads(request, None, width)?,
         mlp_width,
-        activation: activation(request, told.as_ref(), norm_pre || pool == Pool::Mean)?,
+        activation: activation(request, told.as_ref(), ambiguous)?,
         // timm: 1e-6 for ViT, DeiT and DINOv2, torch's 1e-5 for CLIP.
         layer_norm_eps: request.layer_norm_eps.unwrap_or(if norm_pre { 1e-5 } else { 1e-6 }),
         pool,
         class_token,
+        distillation_token,
         registers: from.shape("reg_token").and_then(|shape| shape.get(1).copied()).unwrap_or(0),
         norm_pre,
         layer_scale: from.has("blocks.0.ls1.gamma"),
@@ -106,9 +111,23 @@ fn describe(drawer: &Drawer, request: &Request) -> Result<VitConfig, Error> {
     Ok(vit)
 }
 
+/// What the feature is made of: told by a file, else by the tensors.
+fn pool(from: &Checkpoint, told: Option<Pools>) -> Pool {
+    let (class, both) = (from.has("cls_token"), from.has("dist_token"));
+    match told {
+        Some(Pools::Attention) => Pool::Attention,
+        None if from.has(attention_pool::TIMM.latent()) => Pool::Attention,
+        None | Some(Pools::Patches) if from.has("fc_norm.weight") => Pool::MeanThenNorm,
+        Some(Pools::Patches) => Pool::Mean,
+        None if !class => Pool::Mean,
+        None | Some(Pools::Tokens) if both => Pool::ClassAndDistillation,
+        None | Some(Pools::Tokens) => Pool::Cls,
+    }
+}
+
 /// The MLP's non-linearity: asked for, else told by the architecture's name, else GELU where all models of
 /// that shape have it. CLIP towers (`norm_pre`) have GELU or QuickGELU; SigLIP's, like other models that
-/// average without `fc_norm`, GELU or its tanh approximation, which is not supported.
+/// average without `fc_norm`, GELU or its tanh approximation: timm's own differ by patch and size.
 fn activation(request: &Request, told: Option<&TimmConfig>, ambiguous: bool) -> Result<Activation, Error> {
     let architecture = told.and_then(|config| config.architecture.as_deref());
     match (request.activation, architecture) {
@@ -119,17 +138,18 @@ fn activation(request: &Request, told: Option<&TimmConfig>, ambiguous: bool) -> 
         _ => Err(Error::Invalid {
             field: "activation",
             value: "unknown".into(),
-            reason: "models of this shape do not agree and no file tells; give gelu or quick_gelu".into(),
+            reason: "models of this shape do not agree and no file tells; give gelu, gelu_tanh or quick_gelu"
+                .into(),
         }),
     }
 }
 
-/// The position table, with a row of zeros for a class token that has no position.
+/// The position table, with rows of zeros for tokens before the patches that have no position.
 fn positions(drawer: &mut Drawer, vit: &VitConfig) {
     let Some(mut table) = drawer.take("pos_embed") else { return };
-    if vit.class_token && square(table.shape[1]).is_some_and(|side| side == vit.grid()) {
-        table.data.splice(0..0, std::iter::repeat_n(0.0, vit.width));
-        table.shape[1] += 1;
+    if square(table.shape[1]).is_some_and(|side| side == vit.grid()) {
+        table.data.splice(0..0, std::iter::repeat_n(0.0, vit.placed_tokens() * vit.width));
+        table.shape[1] += vit.placed_tokens();
     }
     drawer.put("pos_embed", "pos_embed", Some(table));
 }

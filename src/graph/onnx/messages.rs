@@ -111,7 +111,7 @@ pub struct AttributeProto {
     /// Integers.
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
-    /// Which of the fields holds (1 float, 2 integer, 7 integers).
+    /// Which of the fields holds (1 float, 2 integer, 3 string, 7 integers).
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }

@@ -31,6 +31,11 @@ impl Attribute {
         Self(AttributeProto { name: name.into(), i: value, r#type: 2, ..Default::default() })
     }
 
+    /// A word.
+    pub fn string(name: &str, value: &str) -> Self {
+        Self(AttributeProto { name: name.into(), s: value.into(), r#type: 3, ..Default::default() })
+    }
+
     /// Integers.
     pub fn ints(name: &str, values: &[i64]) -> Self {
         Self(AttributeProto { name: name.into(), ints: values.to_vec(), r#type: 7, ..Default::default() })
