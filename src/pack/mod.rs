@@ -26,7 +26,7 @@ pub use manifest::{Manifest, Provenance, SelfTestInfo};
 pub(crate) use read::transpose;
 pub use read::{read, read_manifest};
 pub use resident::{Adapter, Head, Pack, SelfTest};
-pub use write::{Contents, write};
+pub use write::{Contents, write, write_with};
 
 /// Name of the manifest inside a pack.
 pub const CONFIG_FILE: &str = "adapter_config.json";

@@ -39,11 +39,27 @@ pub struct Contents {
 /// # Errors
 /// When the folder cannot be written; then no version appears.
 pub fn write(task: &Path, contents: &Contents, backbone: &BackboneConfig) -> Result<PathBuf, Error> {
+    write_with(task, contents, backbone, &[])
+}
+
+/// As [`write`], with more files in the version's folder, by name, that are for people: no server reads them.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_with(
+    task: &Path,
+    contents: &Contents,
+    backbone: &BackboneConfig,
+    extras: &[(&str, &[u8])],
+) -> Result<PathBuf, Error> {
     fs::create_dir_all(task).map_err(Error::io(task))?;
     let version = versions(task)?.last().map_or(1, |last| last + 1);
     let target = task.join(version.to_string());
     let partial = files::beside(&target);
     let result = write_folder(&partial, contents, backbone).and_then(|()| {
+        for (name, bytes) in extras {
+            files::write_atomically(&partial.join(name), bytes).map_err(Error::io(&partial))?;
+        }
         // Renaming onto a folder that another trainer has just made fails, and so keeps versions immutable.
         fs::rename(&partial, &target).map_err(Error::io(&target))
     });

@@ -6,7 +6,7 @@ use rand::RngExt;
 use super::epoch::{chance, steps};
 use super::model::Model;
 use super::options::{MimiOptions, Target};
-use super::predict::Predictor;
+use super::predict::{Measure, Predictor};
 use super::prefix::{Prefix, Rows};
 use super::progress::{Cycle, Epoch, Observer, Progress};
 use super::prune::{select, survivors};
@@ -51,15 +51,8 @@ impl Trainer {
         let tally = steps(&mut programs.stepper, (&self.train, &self.options), state, observe)?;
         let measure = programs.predictor.measure(&state.model, &self.validation)?;
         let count = self.train.classes().len() as f64;
-        let epoch = Epoch {
-            cycle: state.cycle,
-            epoch: state.epoch,
-            loss: tally.seen.loss / count,
-            accuracy: tally.seen.right as f64 / count,
-            validation_accuracy: measure.accuracy,
-            validation_loss: measure.loss,
-            rate: tally.rate(),
-        };
+        let seen = Measure { loss: tally.seen.loss / count, accuracy: tally.seen.right as f64 / count };
+        let epoch = Epoch::new((state.cycle, state.epoch), (seen, measure), tally.rate());
         observe(Progress::Epoch(&epoch));
         state.epochs.push(epoch);
         state.epoch += 1;

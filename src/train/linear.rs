@@ -1,11 +1,14 @@
 //! Softmax regression on frozen features: `logits = W f + b`, mean cross-entropy, AdamW.
 
+use std::convert::Infallible;
+
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::adamw::{AdamW, AdamWOptions};
+use super::predict::{Measure, likeliest};
 use super::prefix::Rows;
 use super::schedule::{Schedule, cosine_with_warmup};
 use crate::pack::Head;
@@ -38,6 +41,20 @@ impl Default for LinearOptions {
 /// # Shapes
 /// Features `[n, D]`, head `[classes, D]`.
 pub fn fit(train: &Rows, classes: usize, options: &LinearOptions) -> Head {
+    let Ok(head) = fit_heard(train, classes, options, |_, _, _| Ok::<(), Infallible>(()));
+    head
+}
+
+/// As [`fit`]; `hear` is told after each epoch its number, loss and accuracy while it ran, and the head it left.
+///
+/// # Errors
+/// Those of `hear`.
+pub fn fit_heard<E>(
+    train: &Rows,
+    classes: usize,
+    options: &LinearOptions,
+    mut hear: impl FnMut(usize, Measure, &Head) -> Result<(), E>,
+) -> Result<Head, E> {
     let width = train.values.ncols();
     let mut head = Head { weight: Array2::zeros((classes, width)), bias: Array1::zeros(classes) };
     let mut weight_state = AdamW::new(classes * width, AdamWOptions::default());
@@ -47,17 +64,20 @@ pub fn fit(train: &Rows, classes: usize, options: &LinearOptions) -> Head {
     let steps = order.len().div_ceil(options.batch) * options.epochs;
     let schedule = Schedule { start: 0.0, base: options.rate, floor: 0.0, warmup: steps / 5, total: steps };
     let mut step = 0;
-    for _ in 0..options.epochs {
+    for epoch in 0..options.epochs {
         order.shuffle(&mut random);
+        let mut seen = Measure::default();
         for batch in order.chunks(options.batch) {
             let rate = cosine_with_warmup(&schedule, step);
-            let (weight, bias) = gradient(&head, train, batch);
+            let (weight, bias) = gradient(&head, (train, batch), &mut seen);
             update(&mut weight_state, head.weight.as_slice_mut(), weight.as_slice(), (rate, options.decay));
             update(&mut bias_state, head.bias.as_slice_mut(), bias.as_slice(), (rate, 0.0));
             step += 1;
         }
+        let count = order.len().max(1) as f64;
+        hear(epoch, Measure { loss: seen.loss / count, accuracy: seen.accuracy / count }, &head)?;
     }
-    head
+    Ok(head)
 }
 
 fn update(
@@ -72,12 +92,20 @@ fn update(
     }
 }
 
-/// Gradient of the mean cross-entropy: `dW = (softmax − target)ᵀ f / n`, `db` its column mean.
-fn gradient(head: &Head, train: &Rows, batch: &[usize]) -> (Array2<f32>, Array1<f32>) {
+/// Gradient of the mean cross-entropy: `dW = (softmax − target)ᵀ f / n`, `db` its column mean. Adds losses and right
+/// answers to `seen`.
+fn gradient(
+    head: &Head,
+    (train, batch): (&Rows, &[usize]),
+    seen: &mut Measure,
+) -> (Array2<f32>, Array1<f32>) {
     let features = train.values.select(Axis(0), batch); // [n, D]
     let mut error = probabilities(head, features.view()); // [n, C]
     for (row, &index) in batch.iter().enumerate() {
-        error[[row, train.classes[index]]] -= 1.0;
+        let class = train.classes[index];
+        seen.loss -= f64::from(error[[row, class]].max(f32::MIN_POSITIVE)).ln();
+        seen.accuracy += f64::from(u8::from(likeliest(&error.row(row).to_vec()) == Some(class)));
+        error[[row, class]] -= 1.0;
     }
     error /= batch.len() as f32;
     let weight = error.t().dot(&features).as_standard_layout().into_owned();

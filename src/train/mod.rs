@@ -8,8 +8,9 @@
 //! frozen blocks over them once (`features` keeps that for further tasks); `linear` fits a head alone. `cycle` is MiMi, told by `options`, going from `state` to `state`: an `epoch`
 //! takes batches from a `source` (kept rows, or images that `augment` changes) and makes a `step` of each (`clip`,
 //! `adamw`, `schedule`); then come `score` and `prune`. `model` and `init` hold what is trained, `checkpoint` keeps it
-//! on disk, `predict` measures it as the server will, `progress` tells of it; `evaluate` measures a pack through the
-//! server's own engine, `gate` decides by it what is published; `compare` sets ways of training against each other.
+//! on disk, `predict` measures it as the server will, `progress` tells of it; `examine`, `record` and `report` make the
+//! page beside the pack; `evaluate` measures a pack through the server's own engine, `gate` decides by it what is
+//! published; `compare` sets ways of training against each other.
 
 mod adamw;
 mod augment;
@@ -20,6 +21,7 @@ mod cycle;
 mod dataset;
 mod epoch;
 mod evaluate;
+mod examine;
 mod features;
 mod gate;
 mod init;
@@ -30,6 +32,8 @@ mod predict;
 mod prefix;
 mod progress;
 mod prune;
+mod record;
+mod report;
 mod resident;
 mod schedule;
 mod score;
@@ -45,6 +49,7 @@ pub use clip::clip;
 pub use cycle::Trainer;
 pub use dataset::{Dataset, Image, Split};
 pub use evaluate::{Evaluation, evaluate};
+pub use examine::{Examination, Verdict, examine};
 pub use features::Features;
 pub use gate::Gate;
 pub use init::Init;
@@ -55,6 +60,7 @@ pub use predict::{Measure, Predictor};
 pub use prefix::{Prefix, Rows};
 pub use progress::{Cycle, Epoch, Observer, Progress, Step};
 pub use prune::{Selection, prunings, select, survivors};
+pub use report::{DataStory, REPORT_FILE, Story, page};
 pub use resident::Resident;
 pub use schedule::{Schedule, cosine_with_warmup};
 pub use score::{Normaliser, Score, Scores};

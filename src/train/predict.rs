@@ -71,17 +71,30 @@ impl Predictor {
     /// When a run fails.
     pub fn measure(&mut self, model: &Model, rows: &Rows) -> Result<Measure> {
         let (mut loss, mut right) = (0.0, 0);
-        for (batch, classes) in rows.values.axis_chunks_iter(Axis(0), BATCH).zip(rows.classes.chunks(BATCH)) {
-            let values: Vec<f32> = batch.iter().copied().collect();
-            let logits = self.logits(model, &rows.batch_shape(classes.len()), &values)?;
-            for (row, &class) in logits.rows().into_iter().zip(classes) {
-                let row = row.to_vec();
-                loss += cross_entropy(&row, class);
-                right += usize::from(likeliest(&row) == Some(class));
-            }
-        }
+        self.each(model, rows, |index, logits| {
+            let class = rows.classes[index];
+            loss += cross_entropy(logits, class);
+            right += usize::from(likeliest(logits) == Some(class));
+        })?;
         let count = rows.len().max(1) as f64;
         Ok(Measure { loss: loss / count, accuracy: right as f64 / count })
+    }
+
+    /// Tells the logits of each of `rows`, in order.
+    ///
+    /// # Errors
+    /// When a run fails.
+    pub fn each(&mut self, model: &Model, rows: &Rows, mut hear: impl FnMut(usize, &[f32])) -> Result<()> {
+        let mut index = 0;
+        for batch in rows.values.axis_chunks_iter(Axis(0), BATCH) {
+            let values: Vec<f32> = batch.iter().copied().collect();
+            let logits = self.logits(model, &rows.batch_shape(batch.nrows()), &values)?;
+            for row in logits.rows() {
+                hear(index, &row.to_vec());
+                index += 1;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -101,7 +114,7 @@ pub fn likeliest(logits: &[f32]) -> Option<usize> {
 }
 
 /// `log Σ exp(logits) − logits[class]`, nats.
-fn cross_entropy(logits: &[f32], class: usize) -> f64 {
+pub(super) fn cross_entropy(logits: &[f32], class: usize) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|&x| f64::from(x - largest).exp()).sum();
     sum.ln() + f64::from(largest - logits[class])

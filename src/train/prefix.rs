@@ -59,6 +59,12 @@ impl Rows {
         self.classes.is_empty()
     }
 
+    /// The files with their classes.
+    pub fn images(&self) -> Vec<Image> {
+        let pairs = self.paths.iter().zip(&self.classes);
+        pairs.map(|(path, &class)| Image { path: path.clone(), class }).collect()
+    }
+
     /// The rows at `indices`, one after the other.
     pub fn gather(&self, indices: &[usize]) -> Vec<f32> {
         self.values.select(Axis(0), indices).into_raw_vec_and_offset().0

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::model::Model;
+use super::predict::Measure;
 
 /// News of a training.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +67,21 @@ pub struct Epoch {
     /// Training images a second; not part of what a seed determines.
     #[serde(skip)]
     pub rate: f64,
+}
+
+impl Epoch {
+    /// Puts what was measured while and after an epoch together; `place` is cycle and epoch.
+    pub fn new(place: (usize, usize), (seen, held_out): (Measure, Measure), rate: f64) -> Self {
+        Self {
+            cycle: place.0,
+            epoch: place.1,
+            loss: seen.loss,
+            accuracy: seen.accuracy,
+            validation_accuracy: held_out.accuracy,
+            validation_loss: held_out.loss,
+            rate,
+        }
+    }
 }
 
 /// A training between two prunings in numbers.

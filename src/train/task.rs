@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
@@ -12,17 +13,19 @@ use super::checkpoint;
 use super::cycle::Trainer;
 use super::dataset::{Dataset, Image, Split};
 use super::gate::{Candidate, Gate};
-use super::linear::{LinearOptions, fit};
+use super::linear::{LinearOptions, fit_heard};
 use super::model::Model;
 use super::options::{MimiOptions, Target};
 use super::predict::Predictor;
 use super::prefix::{Prefix, Rows};
-use super::progress::{Cycle, Observer, Progress};
+use super::progress::{Cycle, Epoch, Observer, Progress, Step};
+use super::record::Record;
+use super::report::{DataStory, REPORT_FILE};
 use super::resident::Resident;
 use super::self_test::self_test;
 use super::source::{Changing, Source};
 use super::state::State;
-use crate::backbone::BlockRange;
+use crate::backbone::{BlockRange, SiteSet};
 use crate::pack::{self, Contents, Provenance, TaskId};
 
 /// Allowed difference of the self-test's logits, relative to the largest: ten times what another CPU's
@@ -99,11 +102,11 @@ pub fn train(resident: &Resident, options: &TaskOptions, observe: &mut Observer<
     let (train, validation) = load(resident, &split, options, observe)?;
     check(&train, &dataset.labels)?;
     let images = (train.classes().len(), validation.len());
-    let unreadable = [train.unreadable(), &validation.unreadable].concat();
+    let data = describe(&train, &validation, (options, dataset.labels.len()));
     let held_out = split.validation;
-    let job = Job { resident, options, labels: dataset.labels, images, held_out, unreadable };
+    let job = Job { resident, options, labels: dataset.labels, images, held_out, data };
     match (&options.method, train) {
-        (Method::Linear(linear), Source::Kept(train)) => job.linear(linear, (&train, &validation)),
+        (Method::Linear(linear), Source::Kept(train)) => job.linear(linear, (&train, &validation), observe),
         (Method::Linear(_), Source::Changing(_)) => bail!("a head alone is trained on kept features"),
         (Method::Mimi(mimi), train) => job.mimi(mimi, (train, validation), observe),
     }
@@ -152,6 +155,19 @@ fn check(train: &Source, labels: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// What the report tells of the images.
+fn describe(train: &Source, validation: &Rows, (options, classes): (&TaskOptions, usize)) -> DataStory {
+    let mut counts = vec![(0, 0); classes];
+    train.classes().iter().for_each(|&class| counts[class].0 += 1);
+    validation.classes.iter().for_each(|&class| counts[class].1 += 1);
+    let held_out = match &options.validation {
+        Some(dir) => format!("the images in {}", dir.display()),
+        None => format!("{:.0} % of each class, drawn with seed {}", 100.0 * options.holdout, options.seed),
+    };
+    let unreadable = [train.unreadable(), &validation.unreadable].concat();
+    DataStory { counts, held_out, unreadable, ..DataStory::default() }
+}
+
 /// What does not change while a task is trained.
 struct Job<'a> {
     resident: &'a Resident,
@@ -159,7 +175,7 @@ struct Job<'a> {
     labels: Vec<String>,
     images: (usize, usize),
     held_out: Vec<Image>,
-    unreadable: Vec<(PathBuf, String)>,
+    data: DataStory,
 }
 
 /// A pack's accuracy and how it came to be.
@@ -170,25 +186,31 @@ struct Origin {
 }
 
 impl Job<'_> {
-    fn linear(self, linear: &LinearOptions, (train, validation): (&Rows, &Rows)) -> Result<Report> {
-        let model = Model::from_head(&fit(train, self.labels.len(), linear));
-        let mut predictor = Predictor::new(self.resident, train.block, model.sites())?;
+    fn linear(
+        self,
+        linear: &LinearOptions,
+        (train, validation): (&Rows, &Rows),
+        observe: &mut Observer<'_>,
+    ) -> Result<Report> {
+        let mut predictor = Predictor::new(self.resident, train.block, SiteSet::EMPTY)?;
+        let (mut epochs, started) = (Vec::new(), Instant::now());
+        let head = fit_heard(train, self.labels.len(), linear, |epoch, seen, head| -> Result<()> {
+            let held_out = predictor.measure(&Model::from_head(head), validation)?;
+            let rate = (train.len() * (epoch + 1)) as f64 / started.elapsed().as_secs_f64();
+            epochs.push(Epoch::new((0, epoch), (seen, held_out), rate));
+            let (done, count) = (train.len(), train.len());
+            observe(Progress::Step(&Step { cycle: 0, epoch, done, count, loss: seen.loss, rate }));
+            Ok(())
+        })?;
+        let model = Model::from_head(&head);
         let train_accuracy = predictor.measure(&model, train)?.accuracy;
         let validation_accuracy = predictor.measure(&model, validation)?.accuracy;
         let mut details = linear_details(linear);
         details.insert("train_accuracy".into(), json!(train_accuracy));
         let origin = Origin { method: "linear", validation_accuracy, details };
-        let (folder, refused) = self.publish((&model, validation), origin)?;
-        let Self { images, unreadable, .. } = self;
-        Ok(Report {
-            folder,
-            refused,
-            train_accuracy,
-            validation_accuracy,
-            images,
-            unreadable,
-            cycles: Vec::new(),
-        })
+        let (folder, refused) = self.publish((&model, validation), origin, (&epochs, &[]))?;
+        let (Self { images, data: DataStory { unreadable, .. }, .. }, cycles) = (self, Vec::new());
+        Ok(Report { folder, refused, train_accuracy, validation_accuracy, images, unreadable, cycles })
     }
 
     fn mimi(
@@ -208,16 +230,17 @@ impl Job<'_> {
             // The pack first: interrupted between the two, a training writes it once more rather than never.
             if let (Some(model), Some(dir)) = (ended, &self.options.cycles) {
                 let (origin, _) = mimi_origin(mimi, &state.cycles, &model);
-                self.write(dir, (&model, trainer.validation()), origin)?;
+                self.write(dir, (&model, trainer.validation()), origin, (&state.epochs, &state.cycles))?;
             }
             checkpoint::save(&self.options.checkpoint, &state, &identity)?;
         }
         let (origin, train_accuracy) = mimi_origin(mimi, &state.cycles, &state.model);
         let validation_accuracy = origin.validation_accuracy;
-        let (folder, refused) = self.publish((&state.model, trainer.validation()), origin)?;
+        let told = (&state.epochs[..], &state.cycles[..]);
+        let (folder, refused) = self.publish((&state.model, trainer.validation()), origin, told)?;
         fs::remove_file(&self.options.checkpoint)
             .with_context(|| self.options.checkpoint.display().to_string())?;
-        let (Self { images, unreadable, .. }, cycles) = (self, state.cycles);
+        let (Self { images, data: DataStory { unreadable, .. }, .. }, cycles) = (self, state.cycles);
         Ok(Report { folder, refused, train_accuracy, validation_accuracy, images, unreadable, cycles })
     }
 
@@ -238,6 +261,7 @@ impl Job<'_> {
         &self,
         (model, validation): (&Model, &Rows),
         origin: Origin,
+        told: (&[Epoch], &[Cycle]),
     ) -> Result<(PathBuf, Option<String>)> {
         let TaskOptions { task, adapters, gate, .. } = self.options;
         let candidate = Candidate {
@@ -249,11 +273,17 @@ impl Job<'_> {
         };
         let refused = gate.refuses(self.resident, &candidate)?;
         let dir = if refused.is_some() { &gate.held_back } else { adapters };
-        Ok((self.write(dir, (model, validation), origin)?, refused))
+        Ok((self.write(dir, (model, validation), origin, told)?, refused))
     }
 
-    /// Writes a pack as the next version of the task in `dir`.
-    fn write(&self, dir: &Path, (model, validation): (&Model, &Rows), origin: Origin) -> Result<PathBuf> {
+    /// Writes a pack, its report beside it, as the next version of the task in `dir`.
+    fn write(
+        &self,
+        dir: &Path,
+        (model, validation): (&Model, &Rows),
+        origin: Origin,
+        told: (&[Epoch], &[Cycle]),
+    ) -> Result<PathBuf> {
         let head = model.head();
         let (train_images, validation_images) = self.images;
         let contents = Contents {
@@ -274,7 +304,24 @@ impl Job<'_> {
                 details: origin.details,
             },
         };
-        Ok(pack::write(&dir.join(self.options.task.as_str()), &contents, &self.resident.config)?)
+        let report = self.record().page((model, validation), &contents.provenance, told)?;
+        let extras: [(&str, &[u8]); 1] = [(REPORT_FILE, report.as_bytes())];
+        let task = dir.join(self.options.task.as_str());
+        Ok(pack::write_with(&task, &contents, &self.resident.config, &extras)?)
+    }
+
+    fn record(&self) -> Record<'_> {
+        let pruned_by = match &self.options.method {
+            Method::Mimi(mimi) => Some(mimi.target),
+            Method::Linear(_) => None,
+        };
+        Record {
+            resident: self.resident,
+            task: self.options.task.as_str(),
+            labels: &self.labels,
+            data: &self.data,
+            held_out_chose: matches!(pruned_by, Some(Target::Accuracy(_))),
+        }
     }
 }
 

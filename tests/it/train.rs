@@ -1,5 +1,8 @@
 //! Training a head: PyTorch's optimiser, what the data must be, and that the server serves what was measured.
 
+/// The page beside a pack.
+mod report;
+
 use std::path::Path;
 use std::sync::Arc;
 

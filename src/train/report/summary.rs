@@ -1,0 +1,98 @@
+//! The head of the page: the task and the numbers that matter, each with the images it was measured on.
+
+use anyhow::Result;
+
+use super::Story;
+use super::html::{escape, percent};
+use crate::inspect::grouped;
+
+/// Two-sided 95 % quantile of the normal distribution.
+const Z: f64 = 1.959_964;
+
+/// The head of the page.
+pub(super) fn section(story: &Story<'_>) -> Result<String> {
+    let accuracy = story.examined.measure.accuracy;
+    let held_out = story.provenance.validation_images;
+    let mut tiles = Vec::new();
+    if let Some((measure, count)) = story.data.test {
+        let about = format!("test accuracy, {}", among(measure.accuracy, count));
+        tiles.push((percent(measure.accuracy), about));
+    }
+    tiles.push((percent(accuracy), format!("held-out accuracy, {}", among(accuracy, held_out))));
+    if let Some(trained) = story.provenance.details.get("train_accuracy").and_then(|a| a.as_f64()) {
+        let count = grouped(story.provenance.train_images as u64);
+        tiles.push((percent(trained), format!("accuracy on the {count} images trained on")));
+    }
+    if let Some(cycle) = story.own.and_then(|own| story.cycles.get(own)) {
+        let (sites, all) = (cycle.widths.len(), story.config.sites().len());
+        let about = format!("parameters of {sites} adapters; {} of {all} sites have none", all - sites);
+        tiles.push((grouped(cycle.adapter_parameters as u64), about));
+    }
+    let head = story.labels.len() * (story.config.feature_width() + 1);
+    tiles.push((grouped(head as u64), format!("parameters of the head, {} classes", story.labels.len())));
+    let tile = |(value, about): &(String, String)| {
+        format!("<div class=\"tile\"><b>{value}</b><span>{}</span></div>\n", escape(about))
+    };
+    let tiles: String = tiles.iter().map(tile).collect();
+    let warnings: String =
+        story.data.warnings.iter().map(|w| format!("<p class=\"warn\">{}</p>\n", escape(w))).collect();
+    Ok(format!(
+        "<header>\n<h1>{}</h1>\n<p class=\"quiet\">{} on {}{}</p>\n<div class=\"tiles\">\n{tiles}</div>\n\
+         <p class=\"quiet\">{}</p>\n{warnings}</header>\n",
+        escape(story.task),
+        escape(&story.provenance.method),
+        escape(&story.config.name),
+        description(story),
+        escape(use_of_images(story)),
+    ))
+}
+
+fn description(story: &Story<'_>) -> String {
+    let text = &story.provenance.dataset;
+    if text.is_empty() { String::new() } else { format!(" · {}", escape(text)) }
+}
+
+/// What the held-out images were used for, and so what their accuracy is worth.
+fn use_of_images(story: &Story<'_>) -> String {
+    let chose = if story.held_out_chose {
+        "Held-out images were never trained on, but their accuracy chose how far pruning went, so it is somewhat \
+         flattering."
+    } else {
+        "Held-out images were never trained on and chose nothing: every setting was fixed before, and the model is \
+         the last epoch's."
+    };
+    let test = if story.data.test.is_some() {
+        " Test images were run once, at the end, and chose nothing."
+    } else {
+        ""
+    };
+    format!("Held out: {}. {chose}{test}", story.data.held_out)
+}
+
+/// `120 of 135 right; 95 % interval 81–93 %`, the interval of Wilson (1927).
+fn among(accuracy: f64, count: usize) -> String {
+    let n = count.max(1) as f64;
+    let middle = (accuracy + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
+    let spread = Z / (1.0 + Z * Z / n) * (accuracy * (1.0 - accuracy) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let (low, high) = ((middle - spread).max(0.0), (middle + spread).min(1.0));
+    let right = (accuracy * count as f64).round() as u64;
+    format!(
+        "{} of {} right; 95 % interval {:.1}–{:.1} %",
+        grouped(right),
+        grouped(count as u64),
+        100.0 * low,
+        100.0 * high
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::among;
+
+    #[test]
+    fn the_interval_is_wilsons() {
+        // statsmodels: proportion_confint(45, 50, method="wilson") = (0.7864, 0.9565).
+        assert_eq!(among(0.9, 50), "45 of 50 right; 95 % interval 78.6–95.7 %");
+        assert_eq!(among(0.0, 0), "0 of 0 right; 95 % interval 0.0–79.3 %");
+    }
+}
