@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{BlockRange, Error, Place, Shape, Site, SiteSet, VitConfig};
+use super::{BlockRange, Error, Place, Shape, Site, SiteSet, SwinConfig, VitConfig};
 use crate::files;
 use crate::image::Preprocessing;
 
@@ -24,6 +24,8 @@ pub const ONNX_FILE: &str = "backbone.onnx";
 pub enum Architecture {
     /// ViT, DeiT, CLIP vision tower, DINOv2.
     Vit(VitConfig),
+    /// Swin (v1).
+    Swin(SwinConfig),
 }
 
 impl Architecture {
@@ -31,6 +33,7 @@ impl Architecture {
     pub fn shape(&self) -> &dyn Shape {
         match self {
             Self::Vit(vit) => vit,
+            Self::Swin(swin) => swin,
         }
     }
 
@@ -38,6 +41,7 @@ impl Architecture {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Vit(_) => "vit",
+            Self::Swin(_) => "swin",
         }
     }
 }

@@ -8,8 +8,9 @@
 //!
 //! `models/<name>/` holds `config.json` ([`BackboneConfig`]), `backbone.safetensors` (fp32; names as in timm,
 //! except that the fused `qkv` is three tensors; every matrix is stored `[in, out]`, so that a program
-//! multiplies without transposing) and `backbone.onnx`, the exported frozen graph whose external data point
-//! into the safetensors file.
+//! multiplies without transposing; Swin's blocks are numbered through, patch merging belongs to the block after
+//! it, and tables of relative positions are gathered to a bias for each pair of tokens) and `backbone.onnx`, the
+//! exported frozen graph whose external data point into the safetensors file.
 
 mod config;
 mod error;
@@ -17,6 +18,7 @@ pub mod import;
 mod layout;
 mod shape;
 mod site;
+mod swin;
 mod vit;
 
 pub(crate) use config::sha256_hex;
@@ -27,4 +29,5 @@ pub use error::Error;
 pub use layout::{TensorEntry, WeightLayout};
 pub use shape::Shape;
 pub use site::{BlockRange, Place, Site, SiteSet};
+pub use swin::{SwinBlock, SwinConfig};
 pub use vit::{Activation, Pool, VitConfig};

@@ -48,6 +48,7 @@ pub(super) trait Parts {
 fn parts(architecture: &Architecture) -> &dyn Parts {
     match architecture {
         Architecture::Vit(vit) => vit,
+        Architecture::Swin(swin) => swin,
     }
 }
 

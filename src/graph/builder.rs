@@ -82,6 +82,17 @@ impl Graph {
         Ok(wire)
     }
 
+    /// A constant that several nodes read: made when it is first asked for, the same wire ever after.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateName`] when something else has the name.
+    pub fn shared_constant(&mut self, name: &str, make: impl FnOnce() -> Constant) -> Result<Wire, Error> {
+        match self.constants.iter().find(|(wire, _)| self.wire_name(*wire) == name) {
+            Some(&(wire, _)) => Ok(wire),
+            None => self.constant(name, make()),
+        }
+    }
+
     /// Wires an operator and returns its first output.
     ///
     /// # Errors

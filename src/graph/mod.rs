@@ -2,7 +2,7 @@
 //!
 //! A [`Wire`] is a small `Copy` handle; every wire carries a [`Fact`] (dtype and shape), so that a mistake is
 //! caught where it is made, by the name of its node. [`ops`] holds one operator a file. Each family's file reads
-//! like its paper (`vit`); `layers` holds what families share, and `architecture` puts a family's parts together
+//! like its paper (`vit`, `swin`); `layers` holds what families share, and `architecture` puts a family's parts together
 //! over a plan's blocks. [`Plan`] says what a graph must hold; [`onnx`] writes it. [`gradients`] walks a graph
 //! backwards, [`training`] makes a whole step of it.
 //!
@@ -25,6 +25,7 @@ mod layers;
 pub mod onnx;
 pub mod ops;
 mod plan;
+mod swin;
 pub mod training;
 mod vit;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mimi_server::backbone::{BlockRange, Place, Site, SiteSet};
 use mimi_server::graph::ops::{
-    Add, Concat, Constant, Conv, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reshape,
+    Add, Concat, Constant, Conv, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reorder, Reshape,
 };
 use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Transpose};
 use mimi_server::graph::training::{HEAD_BIAS, HEAD_WEIGHT, LOGITS, LOSS, TARGETS, gradient_output};
@@ -149,6 +149,8 @@ fn each_operator_equals_finite_differences() {
     check("mean", &[x], &[0], one(|g, x| g.wire("y", ReduceMean { axis: 1, keep: false }, x)));
     check("kept mean", &[x], &[0], one(|g, x| g.wire("y", ReduceMean { axis: 2, keep: true }, x)));
     check("reshape", &[x], &[0], one(|g, x| g.wire("y", Reshape { rest: vec![2, 6] }, x)));
+    let order = || Reorder { axis: 1, order: vec![2, 0, 1] };
+    check("reorder", &[x], &[0], |g, x| g.wire("y", order(), x).unwrap());
     let heads: [(&[usize], bool); 1] = [(&[2, 3, 4], rows)];
     check("transpose", &heads, &[0], one(|g, x| g.wire("y", Transpose { order: vec![0, 2, 3, 1] }, x)));
     check("slice", &[x], &[0], one(|g, x| g.wire("y", Slice { axis: 1, start: 1, end: 2 }, x)));
@@ -209,8 +211,8 @@ fn random_step(tiny: &TinyBackbone, plan: &Plan, (rows, classes): (usize, usize)
 
 #[test]
 fn a_whole_step_equals_finite_differences() {
-    let fixtures = ["vit_timm", "vit_timm_mean", "vit_timm_mean_norm_first", "vit_hf_clip", "vit_hf_dinov2"];
-    for fixture in fixtures.into_iter().chain(["vit_timm_deit_distilled", "vit_timm_siglip"]) {
+    let vits = ["vit_timm", "vit_timm_mean", "vit_timm_mean_norm_first", "vit_hf_clip", "vit_hf_dinov2"];
+    for fixture in vits.into_iter().chain(["vit_timm_deit_distilled", "vit_timm_siglip", "swin_timm"]) {
         let tiny = TinyBackbone::from(fixture);
         let plan = Plan::whole(&tiny.config, tiny.config.all_sites());
         let mut tensors = random_step(&tiny, &plan, (3, 4));
@@ -273,7 +275,7 @@ fn assert_relative(what: &str, found: &[f32], expected: &[f32]) {
 
 #[test]
 fn a_whole_step_equals_pytorch() {
-    for name in ["adapted_vit", "adapted_vit_scaled"] {
+    for name in ["adapted_vit", "adapted_vit_scaled", "adapted_swin"] {
         let fixture = Fixture::named(name);
         let tiny = TinyBackbone::from(name);
         let (sites, tensors) = fixture_step(&fixture);

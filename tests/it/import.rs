@@ -71,7 +71,7 @@ impl Checkpoint {
 }
 
 fn vit(config: &BackboneConfig) -> &VitConfig {
-    let Architecture::Vit(vit) = &config.architecture;
+    let Architecture::Vit(vit) = &config.architecture else { panic!("{:?}", config.architecture) };
     vit
 }
 

@@ -7,6 +7,9 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::backbone::Error;
 
+/// Buffers of indices that checkpoints hold.
+const INDICES: [&str; 2] = ["position_ids", "relative_position_index"];
+
 /// One tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tensor {
@@ -53,10 +56,10 @@ impl Checkpoint {
         let file = SafeTensors::deserialize(bytes).map_err(|e| invalid(e.to_string()))?;
         let (mut tensors, mut left_out) = (BTreeMap::new(), Vec::new());
         for (name, view) in file.iter() {
-            // Index buffers (`position_ids`) are integers; they carry nothing that is learned.
+            // Index buffers are integers; they carry nothing that is learned.
             if let Some(data) = widen(view.dtype(), view.data()) {
                 tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), data });
-            } else if name.ends_with("position_ids") {
+            } else if INDICES.iter().any(|index| name.ends_with(index)) {
                 left_out.push(name.to_owned());
             } else {
                 return Err(invalid(format!("{name} is {:?}; expected F32, F16 or BF16", view.dtype())));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::checkpoint::{Checkpoint, Tensor};
-use super::{Request, hugging_face, position, timm};
+use super::{Request, hugging_face, position, swin, timm};
 use crate::backbone::{Architecture, Error};
 
 /// Which training a checkpoint comes from, where its tensors tell.
@@ -36,9 +36,9 @@ impl Draft {
     pub(super) fn from(checkpoint: Checkpoint, request: &Request) -> Result<Self, Error> {
         let path = checkpoint.path.clone();
         let mut drawer = Drawer::new(checkpoint);
-        let naming = if hugging_face::recognises(&drawer.from) { "hugging_face" } else { "timm" };
-        let Recognised { family, mut architecture, leave_out } = match naming {
-            "hugging_face" => hugging_face::draw(&mut drawer, request)?,
+        let Recognised { family, mut architecture, naming, leave_out } = match &drawer.from {
+            from if swin::recognises(from) => swin::draw(&mut drawer, request)?,
+            from if hugging_face::recognises(from) => hugging_face::draw(&mut drawer, request)?,
             _ => timm::draw(&mut drawer, request)?,
         };
         let left_out = drawer.leave_out(leave_out);
@@ -51,7 +51,8 @@ impl Draft {
         let size = request.image_size.filter(|&size| size != architecture.shape().image_size());
         match (&mut architecture, size) {
             (Architecture::Vit(vit), Some(size)) => position::resample(vit, &mut tensors, size)?,
-            (_, None) => {}
+            // A Swin has no positions but those within windows.
+            (Architecture::Swin(_), _) | (_, None) => {}
         }
         Ok(Self { family, architecture, naming, tensors, left_out })
     }
@@ -61,6 +62,8 @@ impl Draft {
 pub(super) struct Recognised {
     pub(super) family: Family,
     pub(super) architecture: Architecture,
+    /// `timm` or `hugging_face`.
+    pub(super) naming: &'static str,
     /// How the names begin of what belongs to classifiers and training, not to the backbone.
     pub(super) leave_out: &'static [&'static str],
 }

@@ -118,7 +118,8 @@ pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised,
         attention_pool::draw(drawer, &vit, &attention_pool::HUGGING_FACE);
         leave_out = &LEAVE_OUT[1..];
     }
-    Ok(Recognised { family, architecture: Architecture::Vit(vit), leave_out })
+    let architecture = Architecture::Vit(vit);
+    Ok(Recognised { family, architecture, naming: "hugging_face", leave_out })
 }
 
 fn describe(

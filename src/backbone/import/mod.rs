@@ -1,8 +1,9 @@
 //! Other people's checkpoints into our folder.
 //!
 //! `checkpoint` holds named fp32 tensors, from safetensors or, by `onnx`, out of ONNX graphs. `timm` and
-//! `hugging_face` know the names of the ViT family; each gives a [`Draft`]. `attention_pool` folds what SigLIP pools with; `position` resamples the position
-//! table to another image size, `preprocessing` finds how bytes become pixels.
+//! `hugging_face` know the names of the ViT family, `swin` those of Swin; each gives a [`Draft`].
+//! `attention_pool` folds what SigLIP pools with, `position` resamples the position table to another image size,
+//! `preprocessing` finds how bytes become pixels.
 
 mod attention_pool;
 mod checkpoint;
@@ -11,6 +12,7 @@ mod hugging_face;
 mod onnx;
 mod position;
 mod preprocessing;
+mod swin;
 mod timm;
 
 use std::collections::BTreeMap;

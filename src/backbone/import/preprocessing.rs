@@ -19,6 +19,11 @@ pub(super) struct TimmConfig {
 }
 
 impl TimmConfig {
+    /// Side of the input the weights were trained for, pixels.
+    pub(super) fn image_size(&self) -> Option<usize> {
+        self.pretrained_cfg.as_ref()?.input_size.map(|[_, height, _]| height)
+    }
+
     /// What the feature is made of, if the file tells.
     pub(super) fn pools(&self) -> Result<Option<Pools>, Error> {
         match self.global_pool.as_deref() {
@@ -52,6 +57,7 @@ struct PretrainedConfig {
     crop_pct: Option<f64>,
     crop_mode: Option<String>,
     interpolation: Option<String>,
+    input_size: Option<[usize; 3]>,
 }
 
 /// The parts of Hugging Face's `config.json` that matter here.
@@ -61,6 +67,8 @@ pub(super) struct HuggingFaceConfig {
     pub(super) heads: Option<usize>,
     pub(super) activation: Option<Activation>,
     pub(super) layer_norm_eps: Option<f32>,
+    /// Side of the input, pixels.
+    pub(super) image_size: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,6 +77,7 @@ struct HuggingFaceFile {
     num_attention_heads: Option<usize>,
     hidden_act: Option<String>,
     layer_norm_eps: Option<f32>,
+    image_size: Option<serde_json::Value>,
     vision_config: Option<Box<HuggingFaceFile>>,
 }
 
@@ -138,6 +147,7 @@ pub(super) fn hugging_face_config(request: &Request) -> Result<HuggingFaceConfig
         heads: file.num_attention_heads,
         activation,
         layer_norm_eps: file.layer_norm_eps,
+        image_size: file.image_size.and_then(|size| usize::try_from(size.as_u64()?).ok()),
     })
 }
 

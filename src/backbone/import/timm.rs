@@ -25,7 +25,8 @@ pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised,
         attention_pool::draw(drawer, &vit, &attention_pool::TIMM);
         leave_out = &LEAVE_OUT[1..];
     }
-    Ok(Recognised { family, architecture: Architecture::Vit(vit), leave_out })
+    let architecture = Architecture::Vit(vit);
+    Ok(Recognised { family, architecture, naming: "timm", leave_out })
 }
 
 fn draw_embeddings(drawer: &mut Drawer, vit: &VitConfig) {
@@ -159,7 +160,7 @@ fn draw_block(drawer: &mut Drawer, vit: &VitConfig, block: usize) {
     for norm in ["norm1", "norm2"] {
         drawer.norm(&format!("{b}.{norm}"), &format!("{b}.{norm}"));
     }
-    draw_qkv(drawer, &b, vit.width);
+    draw_qkv(drawer, (&b, &b), vit.width);
     for linear in ["attn.proj", "mlp.fc1", "mlp.fc2"] {
         drawer.linear(&format!("{b}.{linear}"), &format!("{b}.{linear}"));
     }
@@ -170,9 +171,9 @@ fn draw_block(drawer: &mut Drawer, vit: &VitConfig, block: usize) {
     }
 }
 
-/// Splits the fused `[3D, D]` into query, key and value.
-fn draw_qkv(drawer: &mut Drawer, b: &str, width: usize) {
-    let (weight_name, bias_name) = (format!("{b}.attn.qkv.weight"), format!("{b}.attn.qkv.bias"));
+/// Splits the fused `[3D, D]` of their block into query, key and value of ours.
+pub(super) fn draw_qkv(drawer: &mut Drawer, (theirs, ours): (&str, &str), width: usize) {
+    let (weight_name, bias_name) = (format!("{theirs}.attn.qkv.weight"), format!("{theirs}.attn.qkv.bias"));
     let (weight, bias) = (drawer.take(&weight_name), drawer.take(&bias_name));
     for (i, name) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
         let part = |tensor: &Option<Tensor>| {
@@ -180,7 +181,7 @@ fn draw_qkv(drawer: &mut Drawer, b: &str, width: usize) {
             fused?.rows(i * width, (i + 1) * width)
         };
         let transposed = part(&weight).and_then(|tensor| tensor.transposed());
-        drawer.put(&format!("{b}.attn.{name}.weight"), &weight_name, transposed);
-        drawer.put(&format!("{b}.attn.{name}.bias"), &bias_name, part(&bias));
+        drawer.put(&format!("{ours}.attn.{name}.weight"), &weight_name, transposed);
+        drawer.put(&format!("{ours}.attn.{name}.bias"), &bias_name, part(&bias));
     }
 }

@@ -1,0 +1,150 @@
+//! Swin as a graph, with MiMi adapters at the plan's sites.
+//!
+//! ```text
+//! x₀      = norm(patches(pixels))
+//! x       = norm([4 neighbours]) · R                          before the first block of a later stage
+//! x      += A₁(attn(norm1(x)))                                within windows, shifted in every other block
+//! x      += A₂(mlp(norm2(x)))                                 A(h) = h + up · act(down · h)
+//! feature = mean(norm(x))
+//! ```
+//! Sources: Liu et al. 2021 (Swin); the adapters' place: Marouf et al. 2024, figure 2.
+//!
+//! Tokens travel in the order of windows (see [`SwinConfig::order`]): rolling and partitioning are one permutation
+//! before a block, and nothing is rolled back after it, since the next block permutes anyway.
+
+use super::architecture::Parts;
+use super::layers::Layers;
+use super::ops::{Add, Constant, Conv, MatMul, ReduceMean, Reorder, Reshape, Transpose};
+use super::{Error, Wire};
+use crate::backbone::{Place, Shape, Site, SwinBlock, SwinConfig};
+
+/// Added to the score of two tokens that are neighbours only because the map was rolled (the reference's value).
+const APART: f32 = -100.0;
+
+impl Parts for SwinConfig {
+    /// Patches row by row, normed.
+    fn embed(&self, layers: &mut Layers<'_>, pixels: Wire) -> Result<Wire, Error> {
+        let (d, p, grid) = (self.width, self.patch_size, self.image_size / self.patch_size);
+        let weight = layers.g.weight("patch_embed.proj.weight", &[d, 3, p, p])?;
+        let bias = layers.g.weight("patch_embed.proj.bias", &[d])?;
+        let map = layers.g.wire("patch_embed.proj", Conv::patches(p), &[pixels, weight, bias])?; // [B, D, G, G]
+        let flat = Reshape { rest: vec![d, grid * grid] };
+        let flat = layers.g.wire("patch_embed.flat", flat, &[map])?;
+        let order = vec![0, 2, 1];
+        let x = layers.g.wire("patch_embed.tokens", Transpose { order }, &[flat])?; // [B, N, D]
+        layers.norm("patch_embed.norm", x, (d, self.layer_norm_eps))
+    }
+
+    fn block(&self, layers: &mut Layers<'_>, number: usize, x: Wire) -> Result<Wire, Error> {
+        let block = self.block(number);
+        let (d, b) = (block.width, format!("blocks.{number}"));
+        let x = enter(self, layers, (number, x))?;
+        let h = layers.norm(&format!("{b}.norm1"), x, (d, self.layer_norm_eps))?;
+        let h = attention(self, layers, (number, h))?;
+        let h = layers.adapt(Site::new(number, Place::Attn), h)?;
+        let x = layers.g.wire(format!("{b}.attn.residual"), Add, &[x, h])?;
+        let h = layers.norm(&format!("{b}.norm2"), x, (d, self.layer_norm_eps))?;
+        let h = layers.mlp(&format!("{b}.mlp"), h, (d, d * self.mlp_ratio, self.activation))?;
+        let h = layers.adapt(Site::new(number, Place::Mlp), h)?;
+        layers.g.wire(format!("{b}.mlp.residual"), Add, &[x, h])
+    }
+
+    fn pool(&self, layers: &mut Layers<'_>, x: Wire) -> Result<Wire, Error> {
+        let x = layers.norm("norm", x, (self.feature_width(), self.layer_norm_eps))?;
+        layers.g.wire("pool", ReduceMean { axis: 1, keep: false }, &[x])
+    }
+}
+
+/// Brings the tokens the block before left into this block's order, four becoming one where a stage begins.
+fn enter(swin: &SwinConfig, layers: &mut Layers<'_>, (number, x): (usize, Wire)) -> Result<Wire, Error> {
+    let (block, name) = (swin.block(number), format!("blocks.{number}"));
+    let before = number.checked_sub(1).map(|before| swin.block(before));
+    let left: Vec<usize> = match before {
+        Some(before) => swin.order(before),
+        None => (0..block.grid * block.grid).collect(),
+    };
+    match before {
+        Some(before) if block.merges() => {
+            let four =
+                reorder(layers, (&format!("{name}.merge.neighbours"), x), &left, &neighbours(swin, block))?;
+            let (wide, epsilon) = (4 * before.width, swin.layer_norm_eps);
+            let rest = vec![block.grid * block.grid, wide];
+            let four = layers.g.wire(format!("{name}.merge.four"), Reshape { rest }, &[four])?; // [B, N/4, 4 D]
+            let four = layers.norm(&format!("{name}.merge.norm"), four, (wide, epsilon))?;
+            let weight = format!("{name}.merge.reduction.weight");
+            let weight = layers.g.weight(&weight, &[wide, block.width])?;
+            layers.g.wire(format!("{name}.merge.reduction"), MatMul, &[four, weight])
+        }
+        _ => reorder(layers, (&format!("{name}.windows"), x), &left, &swin.order(block)),
+    }
+}
+
+/// The four tokens of the finer map that each of a block's tokens is made of, in the block's order: columns left to
+/// right, each from top to bottom.
+fn neighbours(swin: &SwinConfig, block: SwinBlock) -> Vec<usize> {
+    let fine = 2 * block.grid;
+    let four = |token: usize| {
+        let corner = 2 * (token / block.grid) * fine + 2 * (token % block.grid);
+        [corner, corner + fine, corner + 1, corner + fine + 1]
+    };
+    swin.order(block).into_iter().flat_map(four).collect()
+}
+
+/// Tokens in the order `from` brought into the order `to`; no node where the two are one.
+fn reorder(
+    layers: &mut Layers<'_>,
+    (name, x): (&str, Wire),
+    from: &[usize],
+    to: &[usize],
+) -> Result<Wire, Error> {
+    if from == to {
+        return Ok(x);
+    }
+    let mut position = vec![0; from.len()];
+    from.iter().enumerate().for_each(|(i, &token)| position[token] = i);
+    let order = to.iter().map(|&token| position[token]).collect();
+    layers.g.wire(name, Reorder { axis: 1, order }, &[x])
+}
+
+/// Multi-head self-attention within each window, then the output projection.
+fn attention(swin: &SwinConfig, layers: &mut Layers<'_>, (number, x): (usize, Wire)) -> Result<Wire, Error> {
+    let (block, attn) = (swin.block(number), format!("blocks.{number}.attn"));
+    let (tokens, n, d) = (block.grid * block.grid, swin.window * swin.window, block.width);
+    let mut heads = |part: &str, order: [usize; 5]| {
+        let name = format!("{attn}.{part}");
+        let flat = layers.linear(&name, x, (d, d))?;
+        let split = Reshape { rest: vec![tokens / n, n, block.heads, d / block.heads] };
+        let split = layers.g.wire(format!("{name}.split"), split, &[flat])?; // [B, windows, n, H, D/H]
+        layers.g.wire(format!("{name}.heads"), Transpose { order: order.to_vec() }, &[split])
+    };
+    let q = heads("q_proj", [0, 1, 3, 2, 4])?; // [B, windows, H, n, D/H]
+    let k = heads("k_proj", [0, 1, 3, 4, 2])?; // [B, windows, H, D/H, n]
+    let v = heads("v_proj", [0, 1, 3, 2, 4])?;
+    let position = layers.g.weight(&format!("{attn}.position_bias"), &[block.heads, n, n])?;
+    let mut biases = vec![("positioned", position)];
+    if block.shift > 0 {
+        biases.push(("masked", mask(swin, layers, block)?));
+    }
+    let mixed = layers.attend(&attn, [q, k, v], &biases)?; // [B, windows, H, n, D/H]
+    let order = vec![0, 1, 3, 2, 4];
+    let mixed = layers.g.wire(format!("{attn}.merged"), Transpose { order }, &[mixed])?;
+    let merged = layers.g.wire(format!("{attn}.flat"), Reshape { rest: vec![tokens, d] }, &[mixed])?;
+    layers.linear(&format!("{attn}.proj"), merged, (d, d))
+}
+
+/// What keeps the regions of a shifted window apart; one for all of a stage's shifted blocks.
+///
+/// # Shapes
+/// `[windows, 1, W², W²]`.
+fn mask(swin: &SwinConfig, layers: &mut Layers<'_>, block: SwinBlock) -> Result<Wire, Error> {
+    let n = swin.window * swin.window;
+    layers.g.shared_constant(&format!("stages.{}.mask", block.stage), || {
+        let regions = swin.regions(block);
+        let pairs = |window: &[usize]| -> Vec<f32> {
+            let apart = |a: usize| window.iter().map(move |&b| if a == b { 0.0 } else { APART });
+            window.iter().flat_map(|&a| apart(a)).collect()
+        };
+        let data = regions.chunks(n).flat_map(pairs).collect();
+        Constant::F32 { shape: vec![regions.len() / n, 1, n, n], data }
+    })
+}
