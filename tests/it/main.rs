@@ -27,6 +27,8 @@ mod metrics;
 mod mimi;
 /// Any bytes as a pack: an error, never a panic.
 mod packs;
+/// What a training may publish, and many trainings in one process.
+mod publish;
 /// The real backbones, where they can be fetched.
 mod real;
 /// Imported checkpoints give PyTorch's numbers.
