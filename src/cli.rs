@@ -1,6 +1,7 @@
 //! The command line: what was typed, and what it means. The only place that reads the environment.
 
 mod compare;
+mod import_pack;
 mod tasks;
 mod train;
 
@@ -19,6 +20,7 @@ use mimi_server::runtime::{Device, RuntimeOptions};
 use mimi_server::serve;
 
 pub use compare::CompareArgs;
+pub use import_pack::ImportPackArgs;
 pub use tasks::Listed;
 pub use train::TrainArgs;
 
@@ -42,8 +44,10 @@ pub struct Cli {
 pub enum Command {
     /// Serve every task of a folder of packs on one resident backbone.
     Serve(Box<ServeArgs>),
-    /// Import a checkpoint (timm or Hugging Face safetensors, or ONNX) as a backbone.
+    /// Import a checkpoint (timm or Hugging Face safetensors or .pth, or ONNX) as a backbone.
     ImportBackbone(ImportArgs),
+    /// Convert a checkpoint of the reference MiMi implementation into a pack.
+    ImportPack(Box<ImportPackArgs>),
     /// Show a backbone or a pack: sites, widths, parameters, FLOPs.
     Inspect(InspectArgs),
     /// Train a task from a folder of labelled images and write its pack.
@@ -207,7 +211,7 @@ impl ServeArgs {
 /// Options of `import-backbone`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// The checkpoint: .safetensors or .onnx. config.json and preprocessor_config.json beside it are read too.
+    /// The checkpoint: .safetensors, .onnx, .pth or .pt (nothing in it is executed). config.json and preprocessor_config.json beside it are read too.
     #[arg(long, env = "MIMI_WEIGHTS", value_name = "FILE")]
     pub weights: PathBuf,
     /// Name of the backbone: packs refer to it.

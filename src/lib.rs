@@ -7,6 +7,7 @@
 //! | `files` | writing so that a reader sees the old or the new file | nothing of ours |
 //! | `metrics` | every Prometheus series | nothing of ours |
 //! | `image` | bytes to pixels | nothing of ours |
+//! | `torch` | PyTorch's checkpoints, read without executing anything | nothing of ours |
 //! | `backbone` | the frozen transformer as data; sites; import of checkpoints | the pure modules |
 //! | `pack` | what a task ships: manifest, checked reading, atomic writing | the pure modules |
 //! | `graph` | graphs as values: operators, ViT, plans, cost, ONNX bytes | the pure modules |
@@ -18,6 +19,7 @@
 //! | `http` | routes, bodies, the one table of errors | `reload` and below |
 //! | `serve` | composition root of serving | `http` and below |
 //! | `train` | the offline trainer: dataset, features, heads, evaluation | `engine` and below |
+//! | `convert` | checkpoints of the reference implementation as packs | `runtime` and below |
 //! | `bench` | what this machine does: programs, batches, memory | `engine` and below |
 //!
 //! The binary adds `cli` (what was typed, the only reader of the environment) and `commands` (one file a
@@ -47,6 +49,7 @@ pub mod graph;
 pub mod image;
 pub mod inspect;
 pub mod pack;
+pub mod torch;
 
 pub mod runtime;
 
@@ -55,6 +58,7 @@ pub mod engine;
 pub mod reload;
 
 pub mod bench;
+pub mod convert;
 pub mod http;
 pub mod serve;
 pub mod train;

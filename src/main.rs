@@ -26,6 +26,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve(args) => commands::serve::run(&args),
         Command::ImportBackbone(args) => commands::import_backbone::run(&args),
+        Command::ImportPack(args) => commands::import_pack::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::TrainTask(args) => commands::train_task::run(*args),
         Command::Compare(args) => commands::compare::run(&args),

@@ -39,6 +39,14 @@ pub enum Error {
         /// What the parser said.
         reason: String,
     },
+    /// The checkpoint is not a file of `torch.save`, or a damaged one.
+    #[error("{path}: {source}")]
+    Torch {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: crate::torch::Error,
+    },
     /// Tensors are missing, unexpected or mis-shaped; every one is named.
     #[error("{path}: {} tensor(s) do not fit the backbone: {}", problems.len(), problems.join("; "))]
     Tensors {

@@ -5,6 +5,7 @@ pub mod compare;
 pub mod eval;
 pub mod health;
 pub mod import_backbone;
+pub mod import_pack;
 pub mod inspect;
 pub mod serve;
 pub mod train_task;

@@ -36,3 +36,6 @@ pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 pub const FORMAT_VERSION: u32 = 1;
 /// `peft_type` of every pack.
 pub const PEFT_TYPE: &str = "MIMI";
+/// Allowed difference of a new pack's self-test, relative to the largest logit: ten times what another CPU's
+/// kernels were seen to differ by.
+pub const SELF_TEST_TOLERANCE: f32 = 1e-3;

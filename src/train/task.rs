@@ -26,11 +26,7 @@ use super::self_test::self_test;
 use super::source::{Changing, Source};
 use super::state::State;
 use crate::backbone::{BlockRange, SiteSet};
-use crate::pack::{self, Contents, Provenance, TaskId};
-
-/// Allowed difference of the self-test's logits, relative to the largest: ten times what another CPU's
-/// kernels were seen to differ by.
-const SELF_TEST_TOLERANCE: f32 = 1e-3;
+use crate::pack::{self, Contents, Provenance, SELF_TEST_TOLERANCE, TaskId};
 
 /// How a task is trained.
 #[derive(Clone, Debug)]

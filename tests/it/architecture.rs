@@ -7,12 +7,12 @@ use crate::support::repository;
 /// Modules from the bottom up; a module may name those in earlier rows and its own, and those in its own row
 /// only where the row says so.
 const LAYERS: &[(&[&str], bool)] = &[
-    (&["files", "metrics", "image", "backbone", "graph", "pack"], true),
+    (&["files", "metrics", "image", "torch", "backbone", "graph", "pack"], true),
     (&["inspect", "runtime"], false),
     (&["engine", "catalog"], false),
     (&["reload"], false),
     (&["http"], false),
-    (&["serve", "train", "bench"], false),
+    (&["serve", "train", "bench", "convert"], false),
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

@@ -13,6 +13,8 @@ mod architecture;
 mod batching;
 /// Requests and their answers, bad ones too.
 mod classify;
+/// Checkpoints of the reference implementation become packs.
+mod convert;
 /// Backward equals finite differences and PyTorch.
 mod gradients;
 /// Decoding, resizing and normalising against Pillow's answers.
@@ -35,5 +37,7 @@ mod real;
 mod reference;
 /// New versions: wholly old or wholly new, and never broken.
 mod reload;
+/// Any bytes as a file of `torch.save`.
+mod torch;
 /// Training a head, and what the data must be.
 mod train;

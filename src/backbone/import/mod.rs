@@ -6,7 +6,7 @@
 //! `preprocessing` finds how bytes become pixels.
 
 mod attention_pool;
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod draft;
 mod hugging_face;
 mod onnx;
@@ -23,18 +23,19 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::{
-    Activation, BackboneConfig, Error, FORMAT_VERSION, ONNX_FILE, Pool, Provenance, SiteSet, WEIGHTS_FILE,
-    WeightLayout, sha256_hex,
+    Activation, Architecture, BackboneConfig, Error, FORMAT_VERSION, ONNX_FILE, Pool, Provenance, SiteSet,
+    WEIGHTS_FILE, WeightLayout, sha256_hex,
 };
 use crate::files;
 use crate::graph::Plan;
+use crate::torch::TorchFile;
 use checkpoint::{Checkpoint, Tensor};
 use draft::Draft;
 
 /// What to import, and what the checkpoint does not tell.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// A `.safetensors` or `.onnx` file. `config.json` and `preprocessor_config.json` beside it are read too.
+    /// A `.safetensors`, `.onnx`, `.pth` or `.pt` file. `config.json` and `preprocessor_config.json` beside it are read too.
     pub weights: PathBuf,
     /// Name of the backbone.
     pub name: String,
@@ -113,13 +114,43 @@ fn open(path: &Path) -> Result<(Checkpoint, Option<&'static str>), Error> {
     let (mut checkpoint, format) = match extension {
         "safetensors" => (Checkpoint::from_safetensors(path, &bytes)?, None),
         "onnx" => (onnx::read(path, &bytes)?, Some("onnx")),
+        "pth" | "pt" | "bin" => {
+            let file = TorchFile::open(&bytes).map_err(|source| Error::Torch { path: path.into(), source });
+            (Checkpoint::from_torch(path, &mut file?)?, None)
+        }
         _ => {
-            let reason = "expected a file ending in .safetensors or .onnx".into();
+            let reason = "expected a file ending in .safetensors, .onnx, .pth, .pt or .bin".into();
             return Err(Error::UnknownLayout { path: path.into(), reason });
         }
     };
     checkpoint.sha256 = sha256;
     Ok((checkpoint, format))
+}
+
+/// The tensors of a checkpoint of the backbone that `config` describes, under our names.
+///
+/// # Errors
+/// When the naming is unknown, or tensors are missing, extra or mis-shaped.
+pub(crate) fn tensors(
+    checkpoint: Checkpoint,
+    config: &BackboneConfig,
+) -> Result<BTreeMap<String, Tensor>, Error> {
+    let mut request = Request {
+        // Nothing lies beside it: the description is known.
+        weights: checkpoint.path.with_file_name(".none").join("checkpoint"),
+        image_size: Some(config.image_size()),
+        activation: Some(config.activation()),
+        ..Request::default()
+    };
+    match &config.architecture {
+        Architecture::Vit(vit) => {
+            request.heads = Some(vit.heads);
+            request.pool = Some(vit.pool);
+            request.layer_norm_eps = Some(vit.layer_norm_eps);
+        }
+        Architecture::Swin(swin) => request.layer_norm_eps = Some(swin.layer_norm_eps),
+    }
+    Ok(Draft::from(checkpoint, &request)?.tensors)
 }
 
 fn configure(

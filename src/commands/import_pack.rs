@@ -1,0 +1,46 @@
+//! `server import-pack`.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use mimi_server::backbone::BackboneConfig;
+use mimi_server::convert::{Frozen, Place, Report, convert};
+use mimi_server::runtime::{Runtime, WeightStore};
+
+use crate::cli::ImportPackArgs;
+
+/// Converts a checkpoint into a pack and says what became of each adapter.
+pub fn run(args: &ImportPackArgs) -> Result<()> {
+    let request = args.request()?;
+    let folder = args.runtime.backbone_folder();
+    let config = BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?;
+    let runtime = Runtime::open(&args.runtime.options())?;
+    let store = Arc::new(WeightStore::open(&runtime, &config, &folder, !args.runtime.no_prepack)?);
+    let place = Place { runtime: &runtime, store: &store, config: Arc::new(config), folder: &folder };
+    let report = convert(&place, &request)?;
+    show(&report);
+    Ok(())
+}
+
+fn show(report: &Report) {
+    println!("{:<16}{:>9}{:>9}", "site", "neurons", "kept");
+    for (site, before, after) in &report.sites {
+        let after = if *after == 0 { "removed".into() } else { after.to_string() };
+        println!("{:<16}{before:>9}{after:>9}", site.to_string());
+    }
+    let total = |of: fn(&(_, usize, usize)) -> usize| report.sites.iter().map(of).sum::<usize>();
+    println!("{:<16}{:>9}{:>9}", "all", total(|site| site.1), total(|site| site.2));
+    for notice in &report.notices {
+        println!("note: {notice}");
+    }
+    if let Frozen::Compared { count, different } = &report.frozen
+        && different.is_empty()
+    {
+        println!("{count} backbone tensors equal this backbone's");
+    }
+    println!(
+        "{} layout, {} classes; logits differ from the masked checkpoint's by at most {:.1e}, relative to the largest",
+        report.family, report.classes, report.difference
+    );
+    println!("{}", report.folder.display());
+}
