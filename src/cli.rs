@@ -1,5 +1,6 @@
 //! The command line: what was typed, and what it means. The only place that reads the environment.
 
+mod bench;
 mod compare;
 mod import_pack;
 mod tasks;
@@ -19,6 +20,7 @@ use mimi_server::image::Limits;
 use mimi_server::runtime::{Device, RuntimeOptions};
 use mimi_server::serve;
 
+pub use bench::BenchArgs;
 pub use compare::CompareArgs;
 pub use import_pack::ImportPackArgs;
 pub use tasks::Listed;
@@ -56,7 +58,7 @@ pub enum Command {
     Compare(Box<CompareArgs>),
     /// Measure a pack on a folder of labelled images.
     Eval(Box<EvalArgs>),
-    /// Measure this machine: the bare program, batches through the engine, memory.
+    /// Measure this machine: the bare program, batches through the engine, memory, or training steps.
     Bench(BenchArgs),
     /// Ask a running server for its health; exits with 0 when it is ready.
     Health(HealthArgs),
@@ -338,25 +340,6 @@ pub struct EvalArgs {
     /// Labelled images: one folder a class, named as the pack's labels.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-}
-
-/// Options of `bench`.
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    #[command(flatten)]
-    pub runtime: RuntimeArgs,
-    /// Rows in a batch.
-    #[arg(long, default_value_t = 8)]
-    pub batch: usize,
-    /// Adapter width at every site.
-    #[arg(long, default_value_t = 8)]
-    pub width: usize,
-    /// Rounds; figures are medians over these.
-    #[arg(long, default_value_t = 9)]
-    pub rounds: usize,
-    /// Measure the memory of programs and packs too.
-    #[arg(long)]
-    pub memory: bool,
 }
 
 /// Options of `health`.

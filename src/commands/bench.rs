@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use mimi_server::backbone::BackboneConfig;
 use mimi_server::bench::{Bench, Options};
 use mimi_server::runtime::{Runtime, WeightStore};
+use mimi_server::train::{Resident, step_seconds};
 
 use crate::cli::BenchArgs;
 
@@ -20,6 +21,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let config = Arc::new(BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?);
     let runtime = Runtime::open(&args.runtime.options())?;
     let store = WeightStore::open(&runtime, &config, &folder, !args.runtime.no_prepack)?;
+    if args.train {
+        return steps(&Resident { runtime, store: Arc::new(store), config, features: None }, args);
+    }
     let options = Options { batch: args.batch.max(2), width: args.width.max(1), rounds: args.rounds.max(1) };
     println!("{}, {} thread(s), medians of {} rounds", config.name, runtime.threads(), options.rounds);
     let bench = Bench::new(runtime, Arc::new(store), Arc::clone(&config), options);
@@ -50,5 +54,18 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     line(&format!("engine, {batch} rows, {batch} packs"), times.distinct, batch);
     println!("engine / bare program       {:>9.3}", times.bare_batch / times.identical);
     println!("{batch} packs / 1 pack           {:>9.3}", times.identical / times.distinct);
+    Ok(())
+}
+
+/// Times training steps; one line of JSON each, so that another program can interleave and compare.
+fn steps(resident: &Resident, args: &BenchArgs) -> Result<()> {
+    let options = args.speed()?;
+    for seconds in step_seconds(resident, &options)? {
+        let line = serde_json::json!({
+            "seconds": seconds,
+            "images_per_second": options.batch as f64 / seconds,
+        });
+        println!("{line}");
+    }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The calls that PyTorch's checkpoints consist of, understood instead of executed.
 
 use super::Error;
+use super::machine::Machine;
 use super::object::{DType, Id, Object, Storage, View};
-use super::pickle::Machine;
 
 /// What a call gives.
 pub(super) enum Made {

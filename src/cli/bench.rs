@@ -1,0 +1,73 @@
+//! What was typed after `bench`.
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use mimi_server::backbone::Site;
+use mimi_server::train::SpeedOptions;
+
+use super::RuntimeArgs;
+
+/// Classes of the made-up task.
+const CLASSES: usize = 10;
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Rows in a batch.
+    #[arg(long, default_value_t = 8)]
+    pub batch: usize,
+    /// Adapter width at every site.
+    #[arg(long, default_value_t = 8)]
+    pub width: usize,
+    /// Rounds; figures are medians over these.
+    #[arg(long, default_value_t = 9)]
+    pub rounds: usize,
+    /// Measure the memory of programs and packs too.
+    #[arg(long)]
+    pub memory: bool,
+    /// Time training steps instead, and print each as a line of JSON.
+    #[arg(long)]
+    pub train: bool,
+    #[command(flatten)]
+    pub steps: StepArgs,
+}
+
+/// Options of `bench --train`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Training steps")]
+pub struct StepArgs {
+    /// Width of the blocks over width of the adapters (σ).
+    #[arg(long, default_value_t = 8.0, value_name = "RATE", requires = "train")]
+    pub sigma: f64,
+    /// Sites without an adapter, e.g. blocks.0.attn,blocks.0.mlp.
+    #[arg(long, value_delimiter = ',', value_name = "SITES", requires = "train")]
+    pub leave_out: Vec<String>,
+    /// Begin before the lowest adapter, as a training without augmentation does.
+    #[arg(long, requires = "train")]
+    pub kept: bool,
+    /// Images run together.
+    #[arg(long, default_value_t = 8, requires = "train")]
+    pub micro_batch: usize,
+}
+
+impl BenchArgs {
+    /// Which training steps to time.
+    ///
+    /// # Errors
+    /// When a site is none.
+    pub fn speed(&self) -> Result<SpeedOptions> {
+        let site = |name: &String| Site::parse(name).with_context(|| format!("{name} is no site"));
+        ensure!(self.steps.sigma > 0.0 && self.steps.sigma.is_finite(), "sigma is {}", self.steps.sigma);
+        Ok(SpeedOptions {
+            sigma: self.steps.sigma,
+            leave_out: self.steps.leave_out.iter().map(site).collect::<Result<_>>()?,
+            kept: self.steps.kept,
+            batch: self.batch.max(1),
+            micro_batch: self.steps.micro_batch.max(1),
+            classes: CLASSES,
+            steps: self.rounds,
+        })
+    }
+}
