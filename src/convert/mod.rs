@@ -98,45 +98,55 @@ pub fn convert(place: &Place<'_>, request: &Request) -> Result<Report> {
     let mut found = Found::take(checkpoint)?;
     fit(&found, place)?;
     check_activation(found.family, model_type.as_deref(), (request.activation, place.config.activation()))?;
-    let frozen =
-        frozen::compare(found.family, std::mem::take(&mut found.rest), (&place.config, place.folder))?;
+    let rest = std::mem::take(&mut found.rest);
+    let frozen = frozen::compare(found.family, rest, (&place.config, place.folder))?;
+    let notices = notices(&mut found, &frozen, request.allow_different_backbone)?;
+    let live = found.adapters.iter().filter(|adapter| !adapter.live.is_empty());
+    let packed: Adapters = live.map(|adapter| (adapter.site, adapter.packed())).collect();
+    let (model, difference) = compare_forms(place, &found, &packed)?;
+    let details = details(&request.from, sha256, (&found, claims));
+    let sites = found.adapters.iter().map(|a| (a.site, a.neurons, a.live.len())).collect();
+    let (family, classes) = (found.family, found.head_bias.len());
+    let folder = write(place, request, (found, packed), (model, details))?;
+    Ok(Report { folder, family, sites, classes, frozen, difference, notices })
+}
+
+/// What somebody should know; an error where frozen weights differ and may not.
+fn notices(found: &mut Found, frozen: &Frozen, may_differ: bool) -> Result<Vec<String>> {
     let mut notices = std::mem::take(&mut found.notices);
-    match frozen.problem() {
-        Some(problem) if !request.allow_different_backbone => {
-            bail!(
-                "{problem}. The pack would not give the checkpoint's answers; --allow-different-backbone converts all the same"
-            )
-        }
-        problem => notices.extend(problem),
-    }
-    if frozen == Frozen::Absent {
-        notices.push(
-            "the file has no backbone weights, so it is not known whether they are this backbone's".into(),
+    let problem = frozen.problem();
+    if let Some(problem) = problem.as_ref().filter(|_| !may_differ) {
+        bail!(
+            "{problem}. The pack would not give the checkpoint's answers; --allow-different-backbone converts all the same"
         );
     }
-    let packed: Adapters =
-        found.adapters.iter().filter(|a| !a.live.is_empty()).map(|a| (a.site, a.packed())).collect();
-    let (mut model, difference) = compare_forms(place, &found, &packed)?;
-    let details = details(&request.from, sha256, (&found, claims));
+    notices.extend(problem);
+    if *frozen == Frozen::Absent {
+        let absent = "the file has no backbone weights, so it is not known whether they are this backbone's";
+        notices.push(absent.into());
+    }
+    Ok(notices)
+}
+
+/// Writes the task's next version.
+fn write(
+    place: &Place<'_>,
+    request: &Request,
+    (found, adapters): (Found, Adapters),
+    (mut model, details): (Model, Map<String, Value>),
+) -> Result<PathBuf> {
+    let (method, dataset) = ("imported".into(), request.description.clone());
     let contents = Contents {
         labels: labels(request.labels.as_deref(), found.head_bias.len())?,
         self_test: check::self_test(&mut model)?,
-        adapters: packed,
+        adapters,
         head_weight: found.head_weight,
         head_bias: found.head_bias,
         preprocessing: place.config.preprocessing.clone(),
         tolerance: SELF_TEST_TOLERANCE,
-        provenance: Provenance {
-            method: "imported".into(),
-            dataset: request.description.clone(),
-            details,
-            ..Provenance::default()
-        },
+        provenance: Provenance { method, dataset, details, ..Provenance::default() },
     };
-    let folder = pack::write(&request.adapters.join(request.task.as_str()), &contents, &place.config)?;
-    let sites = found.adapters.iter().map(|a| (a.site, a.neurons, a.live.len())).collect();
-    let (family, classes) = (found.family, contents.labels.len());
-    Ok(Report { folder, family, sites, classes, frozen, difference, notices })
+    Ok(pack::write(&request.adapters.join(request.task.as_str()), &contents, &place.config)?)
 }
 
 /// Depth and widths must be the backbone's.
@@ -221,4 +231,23 @@ fn details(from: &Path, sha256: String, (found, claims): (&Found, Map<String, Va
         ("claimed", Value::Object(claims)),
     ];
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adapters_must_have_the_backbones_nonlinearity() {
+        let check = |family, model_type, asked, ours| {
+            check_activation(family, model_type, (asked, ours)).map_err(|error| error.to_string())
+        };
+        let (gelu, quick) = (Activation::Gelu, Activation::QuickGelu);
+        assert_eq!(check(Family::Swin, Some("swin_adapters"), None, gelu), Ok(()));
+        assert_eq!(check(Family::Cvt, None, None, quick), Ok(()));
+        assert_eq!(check(Family::Cvt, None, Some(gelu), gelu), Ok(()));
+        assert!(check(Family::Cvt, None, None, gelu).unwrap_err().contains("CvT have QuickGelu"));
+        let linear = check(Family::Swin, Some(LINEAR_TYPE), None, gelu).unwrap_err();
+        assert!(linear.contains("no non-linearity"), "{linear}");
+    }
 }
