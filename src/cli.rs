@@ -52,11 +52,11 @@ pub enum Command {
     ImportPack(Box<ImportPackArgs>),
     /// Show a backbone or a pack: sites, widths, parameters, FLOPs.
     Inspect(InspectArgs),
-    /// Train a task from a folder of labelled images and write its pack.
+    /// Train a task from labelled images and write its pack.
     TrainTask(Box<TrainArgs>),
     /// Compare MiMi with a head alone and with plain adapters, over seeds; write a table and a plot.
     Compare(Box<CompareArgs>),
-    /// Measure a pack on a folder of labelled images.
+    /// Measure a pack on labelled images.
     Eval(Box<EvalArgs>),
     /// Measure this machine: the bare program, batches through the engine, memory, or training steps.
     Bench(BenchArgs),
@@ -337,7 +337,8 @@ pub struct EvalArgs {
     /// The pack's folder (`adapters/TASK/VERSION`).
     #[arg(long, value_name = "DIR")]
     pub pack: PathBuf,
-    /// Labelled images: one folder a class, named as the pack's labels.
+    /// Labelled images in any form that train-task takes, with the pack's labels. Of divided data the test images
+    /// are measured, or else the validation images.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
 }

@@ -14,13 +14,13 @@ use super::train::{MimiArgs, RecipeArgs};
 pub struct CompareArgs {
     #[command(flatten)]
     pub runtime: RuntimeArgs,
-    /// Training images: one folder a class.
+    /// Images, in any form that train-task takes.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Held-out images: one folder a class. Without it, a share of the training images is held out.
+    /// Held-out images, in the same forms. Without it, those of --data; without any, a share of the training images.
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
-    /// Share of each class held out where no --validation is given, 0 to 1.
+    /// Share of each class held out where there are no held-out images, 0 to 1.
     #[arg(long, default_value_t = 0.2)]
     pub holdout: f64,
     /// Most training images of a class, the same ones for every run.

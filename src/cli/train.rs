@@ -21,15 +21,18 @@ pub struct TrainArgs {
     /// The task's name.
     #[arg(long, required_unless_present = "tasks_file")]
     pub task: Option<String>,
-    /// Training images: one folder a class.
+    /// Images: a folder a class; or such folders under train/ and val/, validation/ or
+    /// test/; or a CSV file with the columns path, label and, if you like, split (train, validation, test), paths
+    /// relative to it.
     #[arg(long, value_name = "DIR", required_unless_present = "tasks_file")]
     pub data: Option<PathBuf>,
     #[command(flatten)]
     pub many: ManyArgs,
-    /// Held-out images: one folder a class. Without it, a share of the training images is held out.
+    /// Held-out images, in the same forms. Without it, the validation images of --data; without those, its test
+    /// images; without any, a share of the training images.
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
-    /// Share of each class held out where no --validation is given, 0 to 1.
+    /// Share of each class held out where there are no held-out images, 0 to 1.
     #[arg(long, default_value_t = 0.2)]
     pub holdout: f64,
     /// What the images are and where they came from, for the pack's provenance.

@@ -13,7 +13,7 @@ use mimi_server::train::{Dataset, evaluate};
 
 use crate::cli::EvalArgs;
 
-/// Measures a pack on a labelled folder, through the engine that serves it.
+/// Measures a pack on labelled images, through the engine that serves it.
 pub fn run(args: &EvalArgs) -> Result<()> {
     let folder = args.runtime.backbone_folder();
     let config = Arc::new(BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?);

@@ -58,7 +58,13 @@ fn one(resident: &Resident, args: &TrainArgs) -> Result<()> {
         println!("not published       {reason}");
     }
     println!("training accuracy    {:.4} ({trained} images)", report.train_accuracy);
-    println!("validation accuracy  {:.4} ({held_out} images)", report.validation_accuracy);
+    println!(
+        "validation accuracy  {:.4} ({held_out} images: {})",
+        report.validation_accuracy, report.held_out
+    );
+    if let Some((test, count)) = &report.test {
+        println!("test accuracy        {:.4} ({count} images)", test.accuracy);
+    }
     Ok(())
 }
 
@@ -92,6 +98,7 @@ pub fn resident(args: &RuntimeArgs) -> Result<Resident> {
 /// One line that is written over on a terminal; now and then a line elsewhere.
 pub fn show(progress: Progress<'_>) {
     match progress {
+        Progress::Note(text) => eprintln!("{text}"),
         Progress::Images { what, done, count, rate } => {
             let left = (count - done) as f64 / rate.max(1e-9);
             line(&format!("{what}: {done} / {count}, {rate:.1} images/s, {left:.0} s left"), (done, count));

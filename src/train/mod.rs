@@ -4,12 +4,12 @@
 //! ([`graph::training`](crate::graph::training)), the optimiser is here. (ONNX Runtime's own training packages
 //! ended with 1.19.2, so its training API cannot be used.)
 //!
-//! In reading order: `task` is the way from a folder to a pack; `dataset` finds and splits images; `prefix` runs
+//! In reading order: `task` is the way from a folder to a pack; `dataset` finds, divides and checks images; `prefix` runs
 //! frozen blocks over them once (`features` keeps that for further tasks); `linear` fits a head alone. `cycle` is MiMi, told by `options`, going from `state` to `state`: an `epoch`
 //! takes batches from a `source` (kept rows, or images that `augment` changes) and makes a `step` of each (`clip`,
 //! `adamw`, `schedule`); then come `score` and `prune`. `model` and `init` hold what is trained, `checkpoint` keeps it
-//! on disk, `predict` measures it as the server will, `progress` tells of it; `examine`, `record` and `report` make the
-//! page beside the pack; `evaluate` measures a pack through the server's own engine, `gate` decides by it what is
+//! on disk, `predict` measures it as the server will, `progress` tells of it; `tested` measures it on
+//! what was kept for the end; `examine`, `record` and `report` make the page beside the pack; `evaluate` measures a pack through the server's own engine, `gate` decides by it what is
 //! published; `compare` sets ways of training against each other.
 
 mod adamw;
@@ -43,12 +43,13 @@ mod speed;
 mod state;
 mod step;
 mod task;
+mod tested;
 
 pub use adamw::{AdamW, AdamWOptions};
 pub use augment::AugmentOptions;
 pub use clip::clip;
 pub use cycle::Trainer;
-pub use dataset::{Dataset, Image, Split};
+pub use dataset::{Dataset, Image, Origin, Partition, Split};
 pub use evaluate::{Evaluation, evaluate};
 pub use examine::{Examination, Verdict, examine};
 pub use features::Features;

@@ -10,6 +10,8 @@ use super::predict::Measure;
 /// News of a training.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress<'a> {
+    /// Something odd, worth a line.
+    Note(&'a str),
     /// Images are read and run through frozen blocks.
     Images {
         /// Which images.

@@ -11,12 +11,12 @@ use sha2::{Digest, Sha256};
 use super::augment::AugmentOptions;
 use super::checkpoint;
 use super::cycle::Trainer;
-use super::dataset::{Dataset, Image, Split};
+use super::dataset::{Origin as Images, Partition};
 use super::gate::{Candidate, Gate};
 use super::linear::{LinearOptions, fit_heard};
 use super::model::Model;
 use super::options::{MimiOptions, Target};
-use super::predict::Predictor;
+use super::predict::{Measure, Predictor};
 use super::prefix::{Prefix, Rows};
 use super::progress::{Cycle, Epoch, Observer, Progress, Step};
 use super::record::Record;
@@ -25,6 +25,7 @@ use super::resident::Resident;
 use super::self_test::self_test;
 use super::source::{Changing, Source};
 use super::state::State;
+use super::tested::measure_images;
 use crate::backbone::{BlockRange, SiteSet};
 use crate::pack::{self, Contents, Provenance, SELF_TEST_TOLERANCE, TaskId};
 
@@ -42,11 +43,11 @@ pub enum Method {
 pub struct TaskOptions {
     /// The task's name.
     pub task: TaskId,
-    /// Training images, a folder a class.
+    /// Images: a folder a class, such folders under train/, val/ and test/, or a CSV file.
     pub data: PathBuf,
-    /// Held-out images, a folder a class; without them a share of the training images is held out.
+    /// Held-out images in the same forms; without them those of `data`, or else a share of its training images.
     pub validation: Option<PathBuf>,
-    /// Share held out where no folder is given, 0 to 1.
+    /// Share of each class held out where there are no held-out images, 0 to 1.
     pub holdout: f64,
     /// What the images are, for the pack's provenance.
     pub description: String,
@@ -77,8 +78,12 @@ pub struct Report {
     pub train_accuracy: f64,
     /// Accuracy on the held-out images, 0 to 1.
     pub validation_accuracy: f64,
+    /// What the test images, which chose nothing, gave at the end, and how many they are.
+    pub test: Option<(Measure, usize)>,
     /// Images trained on and held out.
     pub images: (usize, usize),
+    /// Where the held-out images came from.
+    pub held_out: String,
     /// Files that could not be read, with the reason.
     pub unreadable: Vec<(PathBuf, String)>,
     /// Trainings between prunings, in order.
@@ -93,14 +98,12 @@ pub fn train(resident: &Resident, options: &TaskOptions, observe: &mut Observer<
     if let Method::Mimi(mimi) = &options.method {
         mimi.check(&resident.config)?;
     }
-    let dataset = Dataset::open(&options.data)?;
-    let split = split(&dataset, options)?;
-    let (train, validation) = load(resident, &split, options, observe)?;
-    check(&train, &dataset.labels)?;
-    let images = (train.classes().len(), validation.len());
-    let data = describe(&train, &validation, (options, dataset.labels.len()));
-    let held_out = split.validation;
-    let job = Job { resident, options, labels: dataset.labels, images, held_out, data };
+    let images = Partition::open(&options.images())?;
+    images.warnings.iter().for_each(|warning| observe(Progress::Note(warning)));
+    let (train, validation) = load(resident, &images, options, observe)?;
+    check(&train, &images.labels)?;
+    let data = describe(&images, (&train, &validation));
+    let job = Job { resident, options, images, counts: (train.classes().len(), validation.len()), data };
     match (&options.method, train) {
         (Method::Linear(linear), Source::Kept(train)) => job.linear(linear, (&train, &validation), observe),
         (Method::Linear(_), Source::Changing(_)) => bail!("a head alone is trained on kept features"),
@@ -108,20 +111,17 @@ pub fn train(resident: &Resident, options: &TaskOptions, observe: &mut Observer<
     }
 }
 
-fn split(dataset: &Dataset, options: &TaskOptions) -> Result<Split> {
-    match &options.validation {
-        Some(dir) => {
-            let validation = Dataset::open_as(dir, &dataset.labels)?.images;
-            Ok(Split { train: dataset.images.clone(), validation })
-        }
-        None => dataset.split(options.holdout, options.seed),
+impl TaskOptions {
+    fn images(&self) -> Images<'_> {
+        let (holdout, seed) = (self.holdout, self.seed);
+        Images { data: &self.data, validation: self.validation.as_deref(), holdout, seed }
     }
 }
 
 /// Training images as the method takes them, and held-out images before the first block that is trained.
 fn load(
     resident: &Resident,
-    split: &Split,
+    images: &Partition,
     options: &TaskOptions,
     observe: &mut Observer<'_>,
 ) -> Result<(Source, Rows)> {
@@ -135,10 +135,10 @@ fn load(
         prefix.load(images, |done, rate| observe(Progress::Images { what, done, count, rate }))
     };
     let train = match augment.keeps_images() {
-        true => Source::Kept(keep("training images", &split.train)?),
-        false => Source::Changing(Changing::new(&split.train, &resident.config.preprocessing, augment)),
+        true => Source::Kept(keep("training images", &images.train)?),
+        false => Source::Changing(Changing::new(&images.train, &resident.config.preprocessing, augment)),
     };
-    Ok((train, keep("held-out images", &split.validation)?))
+    Ok((train, keep("held-out images", &images.validation)?))
 }
 
 /// Every class must have an image that could be read.
@@ -152,25 +152,22 @@ fn check(train: &Source, labels: &[String]) -> Result<()> {
 }
 
 /// What the report tells of the images.
-fn describe(train: &Source, validation: &Rows, (options, classes): (&TaskOptions, usize)) -> DataStory {
-    let mut counts = vec![(0, 0); classes];
+fn describe(images: &Partition, (train, validation): (&Source, &Rows)) -> DataStory {
+    let mut counts = vec![(0, 0); images.labels.len()];
     train.classes().iter().for_each(|&class| counts[class].0 += 1);
     validation.classes.iter().for_each(|&class| counts[class].1 += 1);
-    let held_out = match &options.validation {
-        Some(dir) => format!("the images in {}", dir.display()),
-        None => format!("{:.0} % of each class, drawn with seed {}", 100.0 * options.holdout, options.seed),
-    };
     let unreadable = [train.unreadable(), &validation.unreadable].concat();
-    DataStory { counts, held_out, unreadable, ..DataStory::default() }
+    let (held_out, warnings) = (images.held_out.clone(), images.warnings.clone());
+    DataStory { counts, held_out, test: None, unreadable, warnings }
 }
 
 /// What does not change while a task is trained.
 struct Job<'a> {
     resident: &'a Resident,
     options: &'a TaskOptions,
-    labels: Vec<String>,
-    images: (usize, usize),
-    held_out: Vec<Image>,
+    images: Partition,
+    /// Images trained on and held out that could be read.
+    counts: (usize, usize),
     data: DataStory,
 }
 
@@ -183,14 +180,14 @@ struct Origin {
 
 impl Job<'_> {
     fn linear(
-        self,
+        mut self,
         linear: &LinearOptions,
         (train, validation): (&Rows, &Rows),
         observe: &mut Observer<'_>,
     ) -> Result<Report> {
         let mut predictor = Predictor::new(self.resident, train.block, SiteSet::EMPTY)?;
         let (mut epochs, started) = (Vec::new(), Instant::now());
-        let head = fit_heard(train, self.labels.len(), linear, |epoch, seen, head| -> Result<()> {
+        let head = fit_heard(train, self.images.labels.len(), linear, |epoch, seen, head| -> Result<()> {
             let held_out = predictor.measure(&Model::from_head(head), validation)?;
             let rate = (train.len() * (epoch + 1)) as f64 / started.elapsed().as_secs_f64();
             epochs.push(Epoch::new((0, epoch), (seen, held_out), rate));
@@ -201,16 +198,16 @@ impl Job<'_> {
         let model = Model::from_head(&head);
         let train_accuracy = predictor.measure(&model, train)?.accuracy;
         let validation_accuracy = predictor.measure(&model, validation)?.accuracy;
+        self.test(&model)?;
         let mut details = linear_details(linear);
         details.insert("train_accuracy".into(), json!(train_accuracy));
         let origin = Origin { method: "linear", validation_accuracy, details };
         let (folder, refused) = self.publish((&model, validation), origin, (&epochs, &[]))?;
-        let (Self { images, data: DataStory { unreadable, .. }, .. }, cycles) = (self, Vec::new());
-        Ok(Report { folder, refused, train_accuracy, validation_accuracy, images, unreadable, cycles })
+        Ok(Report { folder, refused, cycles: Vec::new(), ..self.report(train_accuracy, validation_accuracy) })
     }
 
     fn mimi(
-        self,
+        mut self,
         mimi: &MimiOptions,
         (train, validation): (Source, Rows),
         observe: &mut Observer<'_>,
@@ -218,7 +215,7 @@ impl Job<'_> {
         let identity = self.identity(mimi, (&train, &validation));
         let earlier = self.options.resume.then(|| checkpoint::load(&self.options.checkpoint, &identity));
         let earlier = earlier.transpose()?.flatten();
-        let fresh = || State::new(&self.resident.config, self.labels.len(), mimi);
+        let fresh = || State::new(&self.resident.config, self.images.labels.len(), mimi);
         let mut state = earlier.unwrap_or_else(fresh);
         let mut trainer = Trainer::new(self.resident, mimi.clone(), train, validation);
         while !state.finished {
@@ -230,14 +227,38 @@ impl Job<'_> {
             }
             checkpoint::save(&self.options.checkpoint, &state, &identity)?;
         }
+        self.test(&state.model)?;
         let (origin, train_accuracy) = mimi_origin(mimi, &state.cycles, &state.model);
         let validation_accuracy = origin.validation_accuracy;
         let told = (&state.epochs[..], &state.cycles[..]);
         let (folder, refused) = self.publish((&state.model, trainer.validation()), origin, told)?;
         fs::remove_file(&self.options.checkpoint)
             .with_context(|| self.options.checkpoint.display().to_string())?;
-        let (Self { images, data: DataStory { unreadable, .. }, .. }, cycles) = (self, state.cycles);
-        Ok(Report { folder, refused, train_accuracy, validation_accuracy, images, unreadable, cycles })
+        let cycles = state.cycles;
+        Ok(Report { folder, refused, cycles, ..self.report(train_accuracy, validation_accuracy) })
+    }
+
+    /// Measures the final model on the test images, if there are some.
+    fn test(&mut self, model: &Model) -> Result<()> {
+        let (measured, unreadable) = measure_images(self.resident, model, &self.images.test)?;
+        self.data.test = measured;
+        self.data.unreadable.extend(unreadable);
+        Ok(())
+    }
+
+    /// What came of it, but for the pack.
+    fn report(self, train_accuracy: f64, validation_accuracy: f64) -> Report {
+        Report {
+            folder: PathBuf::new(),
+            refused: None,
+            train_accuracy,
+            validation_accuracy,
+            test: self.data.test,
+            images: self.counts,
+            held_out: self.data.held_out,
+            unreadable: self.data.unreadable,
+            cycles: Vec::new(),
+        }
     }
 
     /// What is trained on what: a checkpoint of anything else is refused.
@@ -249,7 +270,7 @@ impl Job<'_> {
         data.update(format!("{:?}", validation.paths));
         let data: String = data.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let backbone = &self.resident.config.fingerprint;
-        format!("{mimi:?} on backbone {backbone}, {} classes, images {data}", self.labels.len())
+        format!("{mimi:?} on backbone {backbone}, {} classes, images {data}", self.images.labels.len())
     }
 
     /// Writes the final pack where the server looks, or where it does not if the gate says so, with its reason.
@@ -263,8 +284,8 @@ impl Job<'_> {
         let candidate = Candidate {
             task,
             adapters,
-            labels: &self.labels,
-            held_out: &self.held_out,
+            labels: &self.images.labels,
+            held_out: &self.images.validation,
             accuracy: origin.validation_accuracy,
         };
         let refused = gate.refuses(self.resident, &candidate)?;
@@ -280,13 +301,17 @@ impl Job<'_> {
         origin: Origin,
         told: (&[Epoch], &[Cycle]),
     ) -> Result<PathBuf> {
-        let head = model.head();
-        let (train_images, validation_images) = self.images;
+        let (head, mut details) = (model.head(), origin.details);
+        if let Some((measure, count)) = self.data.test {
+            details.insert("test_accuracy".into(), json!(measure.accuracy));
+            details.insert("test_images".into(), json!(count));
+        }
+        let (train_images, validation_images) = self.counts;
         let contents = Contents {
             adapters: model.packed(),
             head_weight: head.weight.iter().copied().collect(),
             head_bias: head.bias.to_vec(),
-            labels: self.labels.clone(),
+            labels: self.images.labels.clone(),
             preprocessing: self.resident.config.preprocessing.clone(),
             self_test: self_test(self.resident, model, validation)?,
             tolerance: SELF_TEST_TOLERANCE,
@@ -297,7 +322,7 @@ impl Job<'_> {
                 validation_images,
                 seed: self.options.seed,
                 validation_accuracy: origin.validation_accuracy,
-                details: origin.details,
+                details,
             },
         };
         let report = self.record().page((model, validation), &contents.provenance, told)?;
@@ -314,7 +339,7 @@ impl Job<'_> {
         Record {
             resident: self.resident,
             task: self.options.task.as_str(),
-            labels: &self.labels,
+            labels: &self.images.labels,
             data: &self.data,
             held_out_chose: matches!(pruned_by, Some(Target::Accuracy(_))),
         }

@@ -1,5 +1,7 @@
 //! Training a head: PyTorch's optimiser, what the data must be, and that the server serves what was measured.
 
+/// Forms of labelled data, and what is wrong with them.
+mod data;
 /// The page beside a pack.
 mod report;
 

@@ -20,7 +20,7 @@ pub use results::{Point, Results};
 pub use summary::{Line, Summary, summarise};
 
 use super::cycle::Trainer;
-use super::dataset::{Dataset, Split, limit};
+use super::dataset::{Origin, Partition, limit};
 use super::linear::{LinearOptions, fit};
 use super::model::Model;
 use super::options::MimiOptions;
@@ -36,9 +36,9 @@ use crate::graph::{Plan, plan_flops};
 /// What to compare.
 #[derive(Clone, Debug)]
 pub struct CompareOptions {
-    /// Training images, a folder a class.
+    /// Images: a folder a class, such folders under train/, val/ and test/, or a CSV file.
     pub data: PathBuf,
-    /// Held-out images, a folder a class; without them a share of the training images is held out.
+    /// Held-out images in the same forms; without them those of `data`, or else a share of its training images.
     pub validation: Option<PathBuf>,
     /// Share held out where no folder is given, 0 to 1.
     pub holdout: f64,
@@ -107,14 +107,10 @@ struct Field<'a> {
 
 impl<'a> Field<'a> {
     fn open(resident: &'a Resident, options: &'a CompareOptions, observe: &mut Observer<'_>) -> Result<Self> {
-        let dataset = Dataset::open(&options.data)?;
-        let mut split = match &options.validation {
-            Some(dir) => {
-                let validation = Dataset::open_as(dir, &dataset.labels)?.images;
-                Split { train: dataset.images.clone(), validation }
-            }
-            None => dataset.split(options.holdout, 0)?,
-        };
+        let CompareOptions { data, validation, holdout, .. } = options;
+        let origin = Origin { data, validation: validation.as_deref(), holdout: *holdout, seed: 0 };
+        let mut split = Partition::open(&origin)?;
+        split.warnings.iter().for_each(|warning| observe(Progress::Note(warning)));
         let bounds =
             [(&mut split.train, options.per_class), (&mut split.validation, options.held_out_per_class)];
         for (images, most) in bounds {
@@ -130,7 +126,7 @@ impl<'a> Field<'a> {
         };
         let train = load("training images", &split.train)?;
         let validation = load("held-out images", &split.validation)?;
-        Ok(Self { resident, options, classes: dataset.labels.len(), train, validation, features: None })
+        Ok(Self { resident, options, classes: split.labels.len(), train, validation, features: None })
     }
 
     /// One contender with one seed: a point for each training it ended.

@@ -1,0 +1,107 @@
+//! Labelled images: found, divided and checked.
+//!
+//! In reading order: `listing` is what a folder (`folders`) or a CSV file (`csv`) names; `partition` divides it into
+//! what is trained on and what is not; `leaks` looks for images on both sides.
+
+mod csv;
+mod folders;
+mod leaks;
+mod listing;
+mod partition;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+pub use partition::{Origin, Partition};
+
+use listing::Listing;
+
+/// A labelled image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The file.
+    pub path: PathBuf,
+    /// Its class, as a place among the dataset's labels.
+    pub class: usize,
+}
+
+/// Labelled images of named classes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dataset {
+    /// Class names, sorted.
+    pub labels: Vec<String>,
+    /// Images, class by class.
+    pub images: Vec<Image>,
+}
+
+/// Images to train on and images held out.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// To train on.
+    pub train: Vec<Image>,
+    /// Held out.
+    pub validation: Vec<Image>,
+}
+
+impl Dataset {
+    /// Lists every image of a folder or a CSV file (see [`Origin::data`]), whatever it is for.
+    ///
+    /// # Errors
+    /// When it cannot be listed, has fewer than two classes, a class without an image, or an image twice.
+    pub fn open(source: &Path) -> Result<Self> {
+        let listing = Listing::open(source)?;
+        let labels = listing.labels()?;
+        Ok(Self { images: listing.images(&labels, None)?, labels })
+    }
+
+    /// Lists the images to measure on, which must have no other classes than `labels`: the test images of divided
+    /// data, else the validation images, else all.
+    ///
+    /// # Errors
+    /// When it cannot be listed, a class has no image or is unknown, or an image stands twice.
+    pub fn open_as(source: &Path, labels: &[String]) -> Result<Self> {
+        let listing = Listing::open(source)?;
+        Ok(Self { images: listing.images(labels, listing.measured())?, labels: labels.to_vec() })
+    }
+
+    /// Images of each class.
+    pub fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.labels.len()];
+        self.images.iter().for_each(|image| counts[image.class] += 1);
+        counts
+    }
+
+    /// Holds out `fraction` of each class, at least one image of every class that has two.
+    ///
+    /// # Errors
+    /// When a class has a single image: it could be trained on or held out, not both.
+    pub fn split(&self, fraction: f64, seed: u64) -> Result<Split> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut split = Split { train: Vec::new(), validation: Vec::new() };
+        for (class, label) in self.labels.iter().enumerate() {
+            let mut images: Vec<Image> = self.images.iter().filter(|i| i.class == class).cloned().collect();
+            ensure!(images.len() >= 2, "class {label} has a single image: none could be held out");
+            images.shuffle(&mut random);
+            let held_out = ((images.len() as f64 * fraction).round() as usize).clamp(1, images.len() - 1);
+            split.validation.extend(images.drain(..held_out));
+            split.train.extend(images);
+        }
+        Ok(split)
+    }
+}
+
+/// Keeps at most `most` images of each class, drawn by `seed`.
+pub fn limit(images: &mut Vec<Image>, most: usize, seed: u64) {
+    images.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    let mut taken = BTreeMap::new();
+    images.retain(|image| {
+        let count = taken.entry(image.class).or_insert(0);
+        *count += 1;
+        *count <= most
+    });
+}

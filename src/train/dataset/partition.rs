@@ -1,0 +1,128 @@
+//! What is trained on, what is held out, what is kept for the very end; and what is odd about it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::leaks::{check_apart, identical};
+use super::listing::{Listing, Part};
+use super::{Dataset, Image};
+
+/// Training images of the largest class over those of the smallest, beyond which it is said.
+const IMBALANCE: usize = 10;
+
+/// Where images come from.
+#[derive(Clone, Debug)]
+pub struct Origin<'a> {
+    /// A folder a class, such folders under train/, val/ or validation/ and test/, or a CSV file.
+    pub data: &'a Path,
+    /// Held-out images in the same forms, instead of those in `data`.
+    pub validation: Option<&'a Path>,
+    /// Share of each class held out where neither has any, 0 to 1.
+    pub holdout: f64,
+    /// Seed of that share.
+    pub seed: u64,
+}
+
+/// Images by what they are for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Partition {
+    /// Class names, sorted.
+    pub labels: Vec<String>,
+    /// To train on.
+    pub train: Vec<Image>,
+    /// Held out: measured after every epoch.
+    pub validation: Vec<Image>,
+    /// Measured once, at the very end; often none.
+    pub test: Vec<Image>,
+    /// Where the held-out images came from.
+    pub held_out: String,
+    /// What is odd.
+    pub warnings: Vec<String>,
+}
+
+impl Partition {
+    /// Finds the images and divides them as the data say, or else draws a share.
+    ///
+    /// # Errors
+    /// When images cannot be listed, there are fewer than two classes, a class is unknown or empty, or an image
+    /// stands twice.
+    pub fn open(origin: &Origin<'_>) -> Result<Self> {
+        let listing = Listing::open(origin.data)?;
+        let labels = listing.labels()?;
+        let part = |part| listing.images(&labels, Some(part));
+        let (train, validation, test) = (part(Part::Train)?, part(Part::Validation)?, part(Part::Test)?);
+        let within = |name| format!("the {name} images of {}", origin.data.display());
+        let mut all = Self { labels, train, validation, test, held_out: String::new(), warnings: Vec::new() };
+        if let Some(path) = origin.validation {
+            let given = Listing::open(path)?;
+            all.validation = given.images(&all.labels, given.measured())?;
+            all.held_out = format!("the images in {}", path.display());
+        } else if !all.validation.is_empty() {
+            all.held_out = within("validation");
+        } else if !all.test.is_empty() {
+            // With nothing else to look at, the test images are the held-out ones.
+            all.validation = std::mem::take(&mut all.test);
+            all.held_out = within("test");
+        } else {
+            all.draw(origin)?;
+        }
+        check_apart([&all.train, &all.validation, &all.test])?;
+        all.warnings = all.oddities();
+        Ok(all)
+    }
+
+    fn draw(&mut self, origin: &Origin<'_>) -> Result<()> {
+        let (labels, images) = (self.labels.clone(), std::mem::take(&mut self.train));
+        let split = Dataset { labels, images }.split(origin.holdout, origin.seed)?;
+        (self.train, self.validation) = (split.train, split.validation);
+        let (share, seed) = (100.0 * origin.holdout, origin.seed);
+        self.held_out = format!("{share:.0} % of each class, drawn with seed {seed}");
+        Ok(())
+    }
+
+    /// Training images of each class.
+    pub fn counts(&self) -> Vec<usize> {
+        counts(&self.train, self.labels.len())
+    }
+
+    fn oddities(&self) -> Vec<String> {
+        let mut odd = Vec::new();
+        let counts = self.counts();
+        let place = |count: Option<&usize>| counts.iter().position(|c| Some(c) == count).unwrap_or(0);
+        let (least, most) = (place(counts.iter().min()), place(counts.iter().max()));
+        if counts[most] > IMBALANCE * counts[least] {
+            odd.push(format!(
+                "the classes are far from balanced: {} has {} training images, {} has {}; accuracy says little of \
+                 the small ones",
+                self.labels[most], counts[most], self.labels[least], counts[least]
+            ));
+        }
+        let held_out = self::counts(&self.validation, self.labels.len());
+        let bare: Vec<&str> =
+            self.labels.iter().zip(held_out).filter(|(_, n)| *n == 0).map(|(l, _)| l.as_str()).collect();
+        if let Some(first) = bare.first() {
+            odd.push(format!("{} class(es) have no held-out image, {first} for one", bare.len()));
+        }
+        for (what, images) in [("held-out", &self.validation), ("test", &self.test)] {
+            odd.extend(leak(what, identical(&self.train, images)));
+        }
+        odd
+    }
+}
+
+fn counts(images: &[Image], classes: usize) -> Vec<usize> {
+    let mut counts = vec![0; classes];
+    images.iter().for_each(|image| counts[image.class] += 1);
+    counts
+}
+
+fn leak(what: &str, pairs: Vec<(PathBuf, PathBuf)>) -> Option<String> {
+    let (held_out, trained) = pairs.first()?;
+    Some(format!(
+        "{} {what} image(s) are byte for byte the same as training images, so the {what} accuracy flatters: {} is {}",
+        pairs.len(),
+        held_out.display(),
+        trained.display()
+    ))
+}
