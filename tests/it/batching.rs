@@ -9,7 +9,7 @@ use mimi_server::engine::{Answer, Engine, EngineOptions, Error, Parts, Row};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::Pack;
 
-use crate::support::{self, TinyBackbone, assert_close};
+use crate::support::{self, FAMILIES, TinyBackbone, assert_close};
 
 /// Relative to the largest logit; the bar for CPU fp32.
 const TOLERANCE: f32 = 1e-5;
@@ -51,7 +51,8 @@ fn run(engine: &Engine, rows: &[(Arc<[f32]>, Arc<Pack>)]) -> Vec<Answer> {
 /// Eight tasks: no adapter, one site, several sites, all sites, of different widths and class counts.
 fn packs(tiny: &TinyBackbone) -> Vec<Arc<Pack>> {
     let site = |block, place| Site::new(block, place);
-    let all: Vec<(Site, usize)> = tiny.config.sites().into_iter().zip([8, 1, 3, 16, 2, 5]).collect();
+    let all: Vec<(Site, usize)> =
+        tiny.config.sites().into_iter().zip([8, 1, 3, 16, 2, 5].into_iter().cycle()).collect();
     vec![
         tiny.pack(1, &[], 3),
         tiny.pack(2, &[(site(0, Place::Attn), 4)], 2),
@@ -72,7 +73,7 @@ fn assert_same(what: &str, mixed: &Answer, alone: &Answer) {
 
 #[test]
 fn a_mixed_batch_equals_its_rows_alone() {
-    for fixture in ["vit_timm", "vit_hf_clip", "vit_hf_dinov2"] {
+    for fixture in FAMILIES.into_iter().chain(["vit_hf_clip", "vit_hf_dinov2"]) {
         let tiny = TinyBackbone::from(fixture);
         let (engine, metrics) = engine(&tiny, 8);
         let rows: Vec<_> =
@@ -90,18 +91,20 @@ fn a_mixed_batch_equals_its_rows_alone() {
 
 #[test]
 fn an_exact_program_answers_as_the_covering_one() {
-    let tiny = TinyBackbone::new();
-    let (engine, metrics) = engine(&tiny, 8);
-    for (i, pack) in packs(&tiny).into_iter().enumerate() {
-        let row = [(tiny.pixels(i as u64), Arc::clone(&pack))];
-        let covering = run(&engine, &row).remove(0);
-        engine.prepare(pack.sites).blocking_recv().unwrap().unwrap();
-        let exact = run(&engine, &row).remove(0);
-        assert_same(&format!("pack {i}"), &exact, &covering);
+    for fixture in FAMILIES {
+        let tiny = TinyBackbone::from(fixture);
+        let (engine, metrics) = engine(&tiny, 8);
+        for (i, pack) in packs(&tiny).into_iter().enumerate() {
+            let row = [(tiny.pixels(i as u64), Arc::clone(&pack))];
+            let covering = run(&engine, &row).remove(0);
+            engine.prepare(pack.sites).blocking_recv().unwrap().unwrap();
+            let exact = run(&engine, &row).remove(0);
+            assert_same(&format!("{fixture} pack {i}"), &exact, &covering);
+        }
+        // Eight packs have six distinct site sets, one of which is the covering program's; four are kept.
+        assert_eq!(metrics.programs_compiled.get(), 6);
+        assert_eq!(metrics.programs_resident.get(), 5);
     }
-    // Eight packs have six distinct site sets, one of which is the covering program's; four are kept.
-    assert_eq!(metrics.programs_compiled.get(), 6);
-    assert_eq!(metrics.programs_resident.get(), 5);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use mimi_server::graph::{
 };
 use mimi_server::runtime::{Input, Program, WeightStore};
 
-use crate::support::{self, Fixture, Random, Tensor, TinyBackbone, assert_close};
+use crate::support::{self, FAMILIES, Fixture, Random, Tensor, TinyBackbone, assert_close};
 
 /// Central differences in fp32 with this step err by about 1e-4 of the largest gradient.
 const STEP: f32 = 1e-2;
@@ -301,13 +301,18 @@ fn a_whole_step_equals_pytorch() {
 
 #[test]
 fn a_step_from_a_cached_prefix_equals_the_whole() {
-    let tiny = TinyBackbone::new();
-    let blocks = BlockRange { start: 1, end: tiny.config.depth() };
+    FAMILIES.into_iter().for_each(check_a_step_from_a_cached_prefix);
+}
+
+fn check_a_step_from_a_cached_prefix(fixture: &str) {
+    let tiny = TinyBackbone::from(fixture);
+    let start = tiny.config.depth() / 2;
+    let blocks = BlockRange { start, end: tiny.config.depth() };
     let plan = Plan { blocks, sites: SiteSet::all(blocks) };
     let mut tensors = random_step(&tiny, &plan, (3, 4));
     let whole = training_graph(&tiny.config, &Plan { blocks: tiny.config.blocks(), ..plan }).unwrap();
     let expected = Runner::new(&tiny.store(), &whole).run(&tensors);
-    let prefix = Plan { blocks: BlockRange { start: 0, end: 1 }, sites: SiteSet::EMPTY };
+    let prefix = Plan { blocks: BlockRange { start: 0, end: start }, sites: SiteSet::EMPTY };
     let hidden = Runner::new(&tiny.store(), &build(&tiny.config, &prefix).unwrap()).run(&tensors);
     tensors.insert(HIDDEN.into(), hidden[HIDDEN_OUT].clone());
     let found = Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan).unwrap()).run(&tensors);

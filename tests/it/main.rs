@@ -37,6 +37,8 @@ mod real;
 mod reference;
 /// New versions: wholly old or wholly new, and never broken.
 mod reload;
+/// Swin: what its checkpoints tell, what its published sizes count and cost.
+mod swin;
 /// Any bytes as a file of `torch.save`.
 mod torch;
 /// Training a head, and what the data must be.

@@ -14,7 +14,7 @@ use mimi_server::train::{
 use mimi_server::train::{Init, Report, StepOptions, TaskOptions, evaluate, train};
 
 use crate::server::World;
-use crate::support::{self, TinyBackbone};
+use crate::support::{self, FAMILIES, TinyBackbone};
 use crate::train::{dataset, options, resident};
 
 fn mimi() -> MimiOptions {
@@ -80,6 +80,25 @@ fn pruning_halves_the_neurons_and_ends_on_a_training() {
     assert_eq!(packs, 4, "one pack a cycle");
     assert!(report.train_accuracy > 0.9, "{report:?}");
     assert_eq!(served_accuracy(&world, &report, data.path()), report.validation_accuracy);
+}
+
+#[test]
+fn every_family_trains_and_prunes_adapters_of_its_blocks_widths() {
+    for fixture in FAMILIES {
+        let (world, data) = (World::of(fixture), tempfile::tempdir().unwrap());
+        dataset(data.path());
+        let options = MimiOptions { sigma: 2.0, target: Target::Sigma(16.0), ..mimi() };
+        let report = run(&world, &task(&world, data.path(), options));
+        let config = &world.tiny.config;
+        let widths: usize = config.sites().into_iter().map(|site| config.block_width(site.block)).sum();
+        let neurons: Vec<usize> = report.cycles.iter().map(|cycle| cycle.neurons).collect();
+        assert_eq!(neurons, [widths / 2, widths / 4, widths / 8, widths / 16], "{fixture}");
+        let pack = pack::read(&report.folder, config).unwrap().0;
+        let parameters: usize = pack.adapters.iter().map(|a| a.down.len() + a.up.len()).sum();
+        assert_eq!(parameters, report.cycles[3].adapter_parameters, "{fixture}");
+        assert_eq!(pack.flops, report.cycles[3].flops, "{fixture}");
+        assert_eq!(served_accuracy(&world, &report, data.path()), report.validation_accuracy, "{fixture}");
+    }
 }
 
 #[test]

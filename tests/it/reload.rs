@@ -11,6 +11,7 @@ use mimi_server::pack::{CONFIG_FILE, SelfTest, WEIGHTS_FILE};
 use serde_json::Value;
 
 use crate::server::{World, classify, get, image, post};
+use crate::support::FAMILIES;
 
 async fn label(app: &Router, task: &str) -> (u64, String) {
     let answer = classify(app, task, image("rgb.png")).await;
@@ -25,7 +26,12 @@ async fn reload(app: &Router, task: &str) -> crate::server::Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_swap_under_load_gives_wholly_old_or_wholly_new_answers() {
-    let world = World::new();
+    for fixture in FAMILIES {
+        swap_under_load(World::of(fixture)).await;
+    }
+}
+
+async fn swap_under_load(world: World) {
     world.publish("t", &world.contents(1, 1));
     world.publish("other", &world.contents(9, 3));
     let server = world.server().await;

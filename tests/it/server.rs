@@ -49,7 +49,12 @@ impl Answer {
 
 impl World {
     pub fn new() -> Self {
-        Self { tiny: TinyBackbone::new(), adapters: tempfile::tempdir().unwrap() }
+        Self::of("vit_timm")
+    }
+
+    /// Over another backbone.
+    pub fn of(fixture: &str) -> Self {
+        Self { tiny: TinyBackbone::from(fixture), adapters: tempfile::tempdir().unwrap() }
     }
 
     pub fn task(&self, name: &str) -> PathBuf {

@@ -14,6 +14,9 @@ use rand_chacha::ChaCha8Rng;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
+/// One tiny backbone a family: what holds for all of them is tested over this table.
+pub const FAMILIES: [&str; 2] = ["vit_timm", "swin_timm"];
+
 /// Threads of every test's runtime: ONNX Runtime allows one setting a process.
 pub const THREADS: usize = 2;
 
