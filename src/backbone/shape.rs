@@ -14,7 +14,7 @@ pub trait Shape {
     /// Width of the tokens in `block` (D), the width of adapters there.
     fn block_width(&self, block: usize) -> usize;
 
-    /// Tokens in `block` (N), which its adapters see.
+    /// Tokens that `block` leaves (N), which its adapters see.
     fn block_tokens(&self, block: usize) -> usize;
 
     /// Width of the pooled feature a head reads.

@@ -82,6 +82,16 @@ impl VitConfig {
         self.grid() * self.grid() + self.prefix_tokens()
     }
 
+    /// Tokens that the pooling reads, the first of the sequence; the last block computes no others. Its keys and
+    /// values still come from all.
+    pub fn read_tokens(&self) -> usize {
+        match self.pool {
+            Pool::Cls => 1,
+            Pool::ClassAndDistillation => 2,
+            Pool::Mean | Pool::MeanThenNorm | Pool::Attention => self.tokens(),
+        }
+    }
+
     /// Tokens before the patches.
     pub fn prefix_tokens(&self) -> usize {
         self.placed_tokens() + self.registers
@@ -133,8 +143,8 @@ impl Shape for VitConfig {
         self.width
     }
 
-    fn block_tokens(&self, _block: usize) -> usize {
-        self.tokens()
+    fn block_tokens(&self, block: usize) -> usize {
+        if block + 1 == self.depth { self.read_tokens() } else { self.tokens() }
     }
 
     fn feature_width(&self) -> usize {

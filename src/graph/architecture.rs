@@ -35,7 +35,8 @@ pub(super) trait Parts {
     /// Wires one block with its adapters.
     ///
     /// # Shapes
-    /// `[B, N, D]` as the block before left it to `[B, N, D]` of this block.
+    /// `[B, N, D]` as the block before left it to `[B, N, D]` of this block; of the last, only the tokens that the
+    /// pooling reads.
     fn block(&self, layers: &mut Layers<'_>, block: usize, x: Wire) -> Result<Wire, Error>;
 
     /// Wires what makes one feature of the tokens that the last block left.

@@ -13,7 +13,7 @@ use super::architecture::Parts;
 use super::layers::Layers;
 use super::ops::{Add, Concat, Conv, MatMul, Mul, Pad, ReduceMean, Reshape, Slice, Softmax, Transpose};
 use super::{Error, Wire};
-use crate::backbone::{Place, Pool, Site, VitConfig};
+use crate::backbone::{Place, Pool, Shape, Site, VitConfig};
 
 impl Parts for VitConfig {
     /// Patches, then prefix tokens and positions.
@@ -37,8 +37,12 @@ impl Parts for VitConfig {
 
     fn block(&self, layers: &mut Layers<'_>, block: usize, x: Wire) -> Result<Wire, Error> {
         let b = format!("blocks.{block}");
-        let h = norm(self, layers, (&format!("{b}.norm1"), x))?;
-        let h = attention(self, layers, (&format!("{b}.attn"), h))?;
+        let all = norm(self, layers, (&format!("{b}.norm1"), x))?;
+        // What the pooling does not read need not be computed: only keys and values come from all tokens.
+        let read = self.block_tokens(block);
+        let asking = first_tokens(layers, (&format!("{b}.norm1.read"), all), read)?;
+        let x = first_tokens(layers, (&format!("{b}.read"), x), read)?;
+        let h = attention(self, layers, (&format!("{b}.attn"), [asking, all]))?;
         let h = layer_scale(self, layers, (&format!("{b}.ls1"), h))?;
         let h = layers.adapt(Site::new(block, Place::Attn), h)?;
         let x = layers.g.wire(format!("{b}.attn.residual"), Add, &[x, h])?;
@@ -51,12 +55,12 @@ impl Parts for VitConfig {
 
     fn pool(&self, layers: &mut Layers<'_>, x: Wire) -> Result<Wire, Error> {
         let (first, n, d) = (self.prefix_tokens(), self.tokens(), self.width);
+        // The norm works token by token, so only the tokens that are read need it.
+        let x = first_tokens(layers, ("pool.read", x), self.read_tokens())?;
         let patches = Slice { axis: 1, start: first, end: n };
         match self.pool {
             Pool::Cls => {
-                let class = layers.g.wire("pool.class", Slice { axis: 1, start: 0, end: 1 }, &[x])?;
-                // The norm works token by token, so only the token that is read needs it.
-                let class = norm(self, layers, ("norm", class))?;
+                let class = norm(self, layers, ("norm", x))?;
                 layers.g.wire("pool", Reshape { rest: vec![d] }, &[class])
             }
             Pool::Mean => {
@@ -70,8 +74,7 @@ impl Parts for VitConfig {
                 norm(self, layers, ("norm", x))
             }
             Pool::ClassAndDistillation => {
-                let both = layers.g.wire("pool.both", Slice { axis: 1, start: 0, end: 2 }, &[x])?;
-                let both = norm(self, layers, ("norm", both))?;
+                let both = norm(self, layers, ("norm", x))?;
                 layers.g.wire("pool", ReduceMean { axis: 1, keep: false }, &[both])
             }
             Pool::Attention => attention_pool(self, layers, x),
@@ -131,14 +134,21 @@ fn position_table(vit: &VitConfig, layers: &mut Layers<'_>) -> Result<Wire, Erro
     g.wire("position_table", Concat { axis: 1 }, &parts)
 }
 
-/// Multi-head self-attention, then the output projection.
-fn attention(vit: &VitConfig, layers: &mut Layers<'_>, (name, x): (&str, Wire)) -> Result<Wire, Error> {
-    let (n, d) = (vit.tokens(), vit.width);
-    let mut heads = |part: &str, order| split_heads(vit, layers, (&format!("{name}.{part}"), x), order);
-    let q = heads("q_proj", [0, 2, 1, 3])?; // [B, H, N, D/H]
-    let k = heads("k_proj", [0, 2, 3, 1])?; // [B, H, D/H, N]
-    let v = heads("v_proj", [0, 2, 1, 3])?; // [B, H, N, D/H]
-    let mixed = layers.attend(name, [q, k, v], &[])?; // [B, H, N, D/H]
+/// Multi-head attention of some tokens to all, then the output projection.
+///
+/// # Shapes
+/// `asking [B, n, D]`, `all [B, N, D]`, the result `[B, n, D]`.
+fn attention(
+    vit: &VitConfig,
+    layers: &mut Layers<'_>,
+    (name, [asking, all]): (&str, [Wire; 2]),
+) -> Result<Wire, Error> {
+    let (n, d) = (tokens(layers, asking), vit.width);
+    let mut heads = |part: &str, x, order| split_heads(vit, layers, (&format!("{name}.{part}"), x), order);
+    let q = heads("q_proj", asking, [0, 2, 1, 3])?; // [B, H, n, D/H]
+    let k = heads("k_proj", all, [0, 2, 3, 1])?; // [B, H, D/H, N]
+    let v = heads("v_proj", all, [0, 2, 1, 3])?; // [B, H, N, D/H]
+    let mixed = layers.attend(name, [q, k, v], &[])?; // [B, H, n, D/H]
     let order = vec![0, 2, 1, 3];
     let mixed = layers.g.wire(format!("{name}.merged"), Transpose { order }, &[mixed])?;
     let merged = layers.g.wire(format!("{name}.flat"), Reshape { rest: vec![n, d] }, &[mixed])?;
@@ -152,11 +162,24 @@ fn split_heads(
     (name, x): (&str, Wire),
     order: [usize; 4],
 ) -> Result<Wire, Error> {
-    let (n, d) = (vit.tokens(), vit.width);
+    let (n, d) = (tokens(layers, x), vit.width);
     let flat = layers.linear(name, x, (d, d))?;
     let split = Reshape { rest: vec![n, vit.heads, d / vit.heads] };
     let split = layers.g.wire(format!("{name}.split"), split, &[flat])?; // [B, N, H, D/H]
     layers.g.wire(format!("{name}.heads"), Transpose { order: order.to_vec() }, &[split])
+}
+
+/// Tokens in `[B, N, D]`.
+fn tokens(layers: &Layers<'_>, x: Wire) -> usize {
+    layers.g.fact(x).shape.get(1).and_then(|dim| dim.fixed()).unwrap_or(1)
+}
+
+/// The first `count` tokens; no node where there are no others.
+fn first_tokens(layers: &mut Layers<'_>, (name, x): (&str, Wire), count: usize) -> Result<Wire, Error> {
+    if count == tokens(layers, x) {
+        return Ok(x);
+    }
+    layers.g.wire(name, Slice { axis: 1, start: 0, end: count }, &[x])
 }
 
 fn layer_scale(vit: &VitConfig, layers: &mut Layers<'_>, (name, x): (&str, Wire)) -> Result<Wire, Error> {
