@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::layout::Family;
+use super::names::importable;
 use crate::backbone::import::checkpoint::Checkpoint;
 use crate::backbone::import::tensors;
 use crate::backbone::{BackboneConfig, WEIGHTS_FILE};
@@ -65,9 +66,8 @@ pub(super) fn compare(
     let path = folder.join(WEIGHTS_FILE);
     let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
     let ours = Checkpoint::from_safetensors(&path, &bytes)?.tensors;
-    if family == Family::Vit {
-        rest.tensors = rest.tensors.into_iter().map(|(name, tensor)| (hugging_face(&name), tensor)).collect();
-    }
+    rest.tensors =
+        rest.tensors.into_iter().map(|(name, tensor)| (importable(family, &name), tensor)).collect();
     let theirs = match tensors(rest, config) {
         Ok(theirs) => theirs,
         Err(reason) => return Ok(Frozen::Incomparable(reason.to_string())),
@@ -87,23 +87,4 @@ pub(super) fn compare(
         }
     }
     Ok(Frozen::Compared { count: ours.len(), different })
-}
-
-/// The reference's ViT has the tensors of Hugging Face's under other names.
-fn hugging_face(name: &str) -> String {
-    const NAMES: [(&str, &str); 9] = [
-        ("embeddings.patch_embeddings.", "embeddings.patch_embeddings.projection."),
-        ("encoder.encoder_norm.", "layernorm."),
-        (".attention_norm.", ".layernorm_before."),
-        (".ffn_norm.", ".layernorm_after."),
-        (".attn.query.", ".attention.attention.query."),
-        (".attn.key.", ".attention.attention.key."),
-        (".attn.value.", ".attention.attention.value."),
-        (".attn.out.", ".attention.output.dense."),
-        (".ffn.fc1.", ".intermediate.dense."),
-    ];
-    let name = name.strip_prefix("transformer.").unwrap_or(name);
-    let renamed = NAMES.iter().find(|(theirs, _)| name.contains(theirs));
-    let renamed = renamed.map(|(theirs, hugging_face)| name.replacen(theirs, hugging_face, 1));
-    renamed.unwrap_or_else(|| name.replacen(".ffn.fc2.", ".output.dense.", 1))
 }

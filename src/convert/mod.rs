@@ -12,6 +12,7 @@ mod check;
 mod error;
 mod frozen;
 mod layout;
+mod names;
 mod source;
 
 use std::path::{Path, PathBuf};

@@ -26,7 +26,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { tiny: TinyBackbone::from("mimi_vit"), dir: tempfile::tempdir().unwrap() }
+        Self::of("mimi_vit")
+    }
+
+    fn of(fixture: &str) -> Self {
+        Self { tiny: TinyBackbone::from(fixture), dir: tempfile::tempdir().unwrap() }
     }
 
     fn request(&self, from: PathBuf) -> Request {
@@ -340,6 +344,70 @@ fn swin_cvt_and_t2t_are_mapped_to_sites() {
         let columns = (0..m).flat_map(|i| (0..r).map(move |j| (i * n + j + 1) as f32));
         assert_eq!(up, columns.collect::<Vec<_>>(), "{family}");
     }
+}
+
+/// A fixture's model as the reference implementation lays it out: its backbone under the names that `rename` gives,
+/// and its adapters with a dead neuron before the live ones.
+fn reference_layout(
+    fixture: &Fixture,
+    rename: impl Fn(&str) -> String,
+    (depths, block): (&[usize], fn(usize, usize) -> String),
+) -> Tensors {
+    let classifier = |name: &str| name.starts_with("head.") || name.starts_with("classifier.");
+    let weights = fixture.under("weights/").into_iter().filter(|(name, _)| !classifier(name));
+    let mut tensors: Tensors = weights.map(|(name, tensor)| (rename(&name), tensor)).collect();
+    let blocks: Vec<_> = depths
+        .iter()
+        .enumerate()
+        .flat_map(|(stage, &depth)| (0..depth).map(move |b| block(stage, b)))
+        .collect();
+    for (name, Tensor { shape, data }) in fixture.under("adapter/") {
+        let Some((site, matrix)) = name.split_once(".adapter.") else {
+            tensors.insert(name, Tensor { shape, data });
+            continue;
+        };
+        let site = Site::parse(site).unwrap();
+        let mlp = if site.place == SitePlace::Attn { 1 } else { 2 };
+        let is_down = matrix == "down.weight";
+        let fc = format!("{}.parallel_mlp{mlp}.fc{}", blocks[site.block], if is_down { 1 } else { 2 });
+        let (rows, columns) = if is_down { (shape[0] + 1, shape[1]) } else { (shape[0], shape[1] + 1) };
+        let dead = |i: usize| if is_down { i < columns } else { i % columns == 0 };
+        let mut live = data.into_iter();
+        let original =
+            (0..rows * columns).map(|i| if dead(i) { 9.0 } else { live.next().unwrap() }).collect();
+        let mask = (0..rows * columns).map(|i| f32::from(u8::from(!dead(i)))).collect();
+        tensors.insert(format!("{fc}.weight_orig"), Tensor { shape: vec![rows, columns], data: original });
+        tensors.insert(format!("{fc}.weight_mask"), Tensor { shape: vec![rows, columns], data: mask });
+    }
+    tensors
+}
+
+/// Converts a fixture's model in the reference's layout and compares logits with PyTorch's.
+fn check_layout(name: &str, tensors: &Tensors) {
+    let (world, fixture) = (World::of(name), Fixture::named(name));
+    let report = world.convert_tensors(tensors).unwrap();
+    assert!(matches!(&report.frozen, Frozen::Compared { different, .. } if different.is_empty()));
+    let pack = world.read(&report);
+    let widths: BTreeMap<String, usize> = serde_json::from_value(fixture.json("adapter_widths")).unwrap();
+    assert_eq!(pack.manifest.adapter_widths, widths, "{name}");
+    assert!(report.sites.iter().all(|(_, before, after)| *before == after + 1), "{name}");
+    let logits = world.logits(&pack, &fixture.tensors["input/pixels"]);
+    assert_close(name, &logits, &fixture.tensors["expect/logits"].data, TOLERANCE);
+}
+
+#[test]
+fn swins_packs_give_pytorchs_logits() {
+    // Swin's own code keeps a merging with the stage it ends, timm with the one it begins.
+    let rename = |name: &str| match name.split_once(".downsample.") {
+        Some((stage, rest)) => {
+            let stage: usize = stage.strip_prefix("layers.").unwrap().parse().unwrap();
+            format!("layers.{}.downsample.{rest}", stage - 1)
+        }
+        None => name.to_owned(),
+    };
+    let layout: (&[usize], fn(usize, usize) -> String) =
+        (&[2, 2, 2, 2], |s, b| format!("layers.{s}.blocks.{b}"));
+    check_layout("adapted_swin", &reference_layout(&Fixture::named("adapted_swin"), rename, layout));
 }
 
 #[test]

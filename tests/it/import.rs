@@ -233,7 +233,9 @@ fn files_that_are_no_checkpoint_are_refused() {
         assert!(matches!(error, Error::Weights { .. }), "{length} bytes: {error}");
     }
     let other = |name: &str| checkpoint.dir.path().join(name);
-    assert!(matches!(refused(&other("model.bin"), &whole), Error::UnknownLayout { .. }));
+    assert!(matches!(refused(&other("model.npz"), &whole), Error::UnknownLayout { .. }));
+    assert!(matches!(refused(&other("model.bin"), &whole), Error::Torch { .. }));
+    assert!(matches!(refused(&other("empty.pth"), b""), Error::Torch { .. }));
     assert!(matches!(refused(&other("model.onnx"), &whole), Error::UnknownLayout { .. }));
     assert!(matches!(refused(&other("empty.onnx"), b""), Error::UnknownLayout { .. }));
     let absent = Request { weights: other("absent.safetensors"), ..request };
