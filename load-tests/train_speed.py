@@ -92,7 +92,7 @@ def torch_steps(args: argparse.Namespace) -> None:
 
 def measured(command: list[str]) -> list[float]:
     """Images a second of each step that a process timed."""
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return [json.loads(line)["images_per_second"] for line in done.stdout.splitlines() if line.startswith("{")]
 
 
@@ -120,6 +120,7 @@ def compare(args: argparse.Namespace) -> None:
             order = list(commands)
             order = order[turn % len(order) :] + order[: turn % len(order)]
             for who in order:
+                print(f"{name}, round {turn + 1} of {args.rounds}: {who}", file=sys.stderr, flush=True)
                 rates[who] += measured(commands[who])
         medians = {who: statistics.median(values) for who, values in rates.items()}
         print(name)
