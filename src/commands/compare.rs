@@ -1,20 +1,25 @@
 //! `server compare`.
 
+use std::cell::RefCell;
 use std::fs;
 
 use anyhow::{Context, Result};
 use mimi_server::files::write_atomically;
+use mimi_server::train::Progress;
 use mimi_server::train::compare::{compare, plot, summarise};
 
-use super::train_task::{resident, show};
+use super::progress::Reporter;
+use super::train_task::resident;
 use crate::cli::CompareArgs;
 
 /// Trains MiMi and what it is compared with, and writes a table and a plot.
 pub fn run(args: &CompareArgs) -> Result<()> {
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let resident = resident(&args.runtime)?;
-    let results = compare(&resident, &args.options(), &mut |progress| show(progress), &mut |point| {
-        println!(
+    let reporter = RefCell::new(Reporter::new());
+    let mut observe = |progress: Progress<'_>| reporter.borrow_mut().show(progress);
+    let results = compare(&resident, &args.options(), &mut observe, &mut |point| {
+        reporter.borrow().line(&format!(
             "{:<10} seed {} training {}: {} adapters, {} parameters, {:.3} GFLOPs, held-out accuracy {:.4}",
             point.contender,
             point.seed,
@@ -23,8 +28,10 @@ pub fn run(args: &CompareArgs) -> Result<()> {
             point.adapter_parameters,
             point.flops as f64 / 1e9,
             point.accuracy
-        );
-    })?;
+        ));
+    });
+    reporter.borrow_mut().end();
+    let results = results?;
     let summary = summarise(results.points());
     for (name, text) in [("table.md", summary.to_string()), ("plot.svg", plot(&summary, &args.title)?)] {
         let path = args.out.join(name);

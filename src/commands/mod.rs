@@ -7,5 +7,6 @@ pub mod health;
 pub mod import_backbone;
 pub mod import_pack;
 pub mod inspect;
+mod progress;
 pub mod serve;
 pub mod train_task;

@@ -1,20 +1,18 @@
 //! `server train-task`.
 
-use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use mimi_server::backbone::BackboneConfig;
 use mimi_server::pack;
 use mimi_server::runtime::{Runtime, WeightStore};
-use mimi_server::train::{Features, Progress, Resident, train};
+use mimi_server::train::{Features, Resident, train};
 
+use super::progress::Reporter;
 use crate::cli::{Listed, RuntimeArgs, TrainArgs};
 
 /// Exit status of a process that SIGINT ended: 128 and the signal's number.
 const INTERRUPTED: i32 = 130;
-/// Steps between two lines where there is no terminal.
-const QUIET_IMAGES: usize = 400;
 
 /// Trains one task, or those of a file, and writes their packs.
 pub fn run(args: TrainArgs) -> Result<()> {
@@ -48,7 +46,10 @@ fn one(resident: &Resident, args: &TrainArgs) -> Result<()> {
         println!("{} has a version already", folder.display());
         return Ok(());
     }
-    let report = train(resident, &options, &mut |progress| show(progress))?;
+    let mut reporter = Reporter::new();
+    let report = train(resident, &options, &mut |progress| reporter.show(progress));
+    reporter.end();
+    let report = report?;
     for (path, reason) in &report.unreadable {
         println!("unreadable: {}: {reason}", path.display());
     }
@@ -93,51 +94,4 @@ pub fn resident(args: &RuntimeArgs) -> Result<Resident> {
     let runtime = Runtime::open(&args.options())?;
     let store = WeightStore::open(&runtime, &config, &folder, !args.no_prepack)?;
     Ok(Resident { runtime, store: Arc::new(store), config: Arc::new(config), features: None })
-}
-
-/// One line that is written over on a terminal; now and then a line elsewhere.
-pub fn show(progress: Progress<'_>) {
-    match progress {
-        Progress::Note(text) => eprintln!("{text}"),
-        Progress::Images { what, done, count, rate } => {
-            let left = (count - done) as f64 / rate.max(1e-9);
-            line(&format!("{what}: {done} / {count}, {rate:.1} images/s, {left:.0} s left"), (done, count));
-        }
-        Progress::Step(step) => {
-            let (done, count) = (step.done, step.count);
-            let text = format!(
-                "cycle {}, epoch {}: {done} / {count}, loss {:.4}, {:.1} images/s",
-                step.cycle, step.epoch, step.loss, step.rate
-            );
-            line(&text, (done, count));
-        }
-        Progress::Epoch(epoch) => {
-            let (loss, accuracy) = (epoch.validation_loss, epoch.validation_accuracy);
-            eprintln!(
-                "cycle {}, epoch {}: training accuracy {:.4}, held-out accuracy {accuracy:.4}, loss {loss:.4}",
-                epoch.cycle, epoch.epoch, epoch.accuracy
-            );
-        }
-        Progress::Cycle(cycle, _) => eprintln!(
-            "cycle {}: rate {:.1}, {} neurons in {} adapters, {} parameters, {:.3} GFLOPs, held-out accuracy {:.4}",
-            cycle.cycle,
-            cycle.sigma,
-            cycle.neurons,
-            cycle.widths.len(),
-            cycle.parameters,
-            cycle.flops as f64 / 1e9,
-            cycle.validation_accuracy
-        ),
-    }
-}
-
-fn line(text: &str, (done, count): (usize, usize)) {
-    let mut err = std::io::stderr();
-    // Progress that cannot be shown is no reason to stop.
-    if err.is_terminal() {
-        let end = if done == count { "\n" } else { "" };
-        let _ = write!(err, "\r{text:<78}{end}");
-    } else if done == count || done % QUIET_IMAGES < 8 {
-        let _ = writeln!(err, "{text}");
-    }
 }

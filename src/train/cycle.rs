@@ -15,7 +15,7 @@ use super::score::scores;
 use super::source::Source;
 use super::state::State;
 use super::step::{Gradients, Stepper};
-use crate::backbone::{BlockRange, SiteSet};
+use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
 use crate::graph::{Plan, plan_flops};
 
 /// Trains from one state to the next.
@@ -48,7 +48,9 @@ impl Trainer {
     pub fn epoch(&mut self, state: &mut State, observe: &mut Observer<'_>) -> Result<Option<Model>> {
         self.prepare(&state.model)?;
         let Some(programs) = &mut self.programs else { bail!("there is no program to step with") };
-        let tally = steps(&mut programs.stepper, (&self.train, &self.options), state, observe)?;
+        let trainings = expected(&self.options, state, &self.resident.config);
+        let given = (&self.train, &self.options, trainings);
+        let tally = steps(&mut programs.stepper, given, state, observe)?;
         let measure = programs.predictor.measure(&state.model, &self.validation)?;
         let count = self.train.classes().len() as f64;
         let seen = Measure { loss: tally.seen.loss / count, accuracy: tally.seen.right as f64 / count };
@@ -152,6 +154,25 @@ impl Trainer {
             validation_loss: last.map_or(f64::NAN, |e| e.validation_loss),
         })
     }
+}
+
+/// Trainings until the target is reached, if they prune as they are told to; none where the accuracy decides. Where
+/// blocks differ in width, a target of parameters is taken to remove them evenly.
+fn expected(options: &MimiOptions, state: &State, config: &BackboneConfig) -> Option<usize> {
+    let neurons: usize = state.original.values().sum();
+    let sum = |value: fn(usize, usize) -> usize| -> f64 {
+        let sites = state.original.iter();
+        sites.map(|(site, &width)| value(config.block_width(site.block), width)).sum::<usize>() as f64
+    };
+    let most = match options.target {
+        Target::Never => return Some(1),
+        Target::Accuracy(_) => return None,
+        Target::Sigma(sigma) => sum(|d, _| d) / sigma * (1.0 + 1e-9),
+        Target::Parameters(most) => most as f64 * neurons as f64 / sum(|d, r| 2 * d * r),
+    };
+    let left = |round| survivors(neurons, options.rho, round);
+    let rounds = (0..).find(|&round| left(round) as f64 <= most || left(round + 1) == 0)?;
+    Some(rounds + 1)
 }
 
 /// Takes rows to `block`, if they stand before an earlier one.

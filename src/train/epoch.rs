@@ -30,7 +30,7 @@ const AHEAD: usize = 2;
 /// When a run fails, an image can no longer be read, or the loss is no longer finite.
 pub(super) fn steps(
     stepper: &mut Stepper,
-    (source, options): (&Source, &MimiOptions),
+    (source, options, trainings): (&Source, &MimiOptions, Option<usize>),
     state: &mut State,
     observe: &mut Observer<'_>,
 ) -> Result<Tally> {
@@ -40,7 +40,7 @@ pub(super) fn steps(
     order.shuffle(&mut chance.whole());
     let classes = state.model.head_bias.values.len();
     let targets = TargetOptions { classes, smoothing: options.smoothing };
-    let mut tally = Tally::new(state, count);
+    let mut tally = Tally::new((state.cycle, state.epoch), (options.epochs, trainings), count);
     let first = state.epoch * count.div_ceil(size);
     let model: &mut Model = &mut state.model;
     thread::scope(|scope| -> Result<()> {
@@ -80,6 +80,7 @@ fn schedule(options: &MimiOptions, count: usize) -> Schedule {
 /// Sums over an epoch.
 pub(super) struct Tally {
     place: (usize, usize),
+    of: (usize, Option<usize>),
     count: usize,
     started: Instant,
     done: usize,
@@ -90,10 +91,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    fn new(state: &State, count: usize) -> Self {
+    /// Of an epoch: its cycle and number; epochs of a cycle and cycles; images.
+    fn new(place: (usize, usize), of: (usize, Option<usize>), count: usize) -> Self {
         let (seen, gradients) = (Seen::default(), Gradients::new());
-        let place = (state.cycle, state.epoch);
-        Self { place, count, started: Instant::now(), done: 0, seen, gradients }
+        Self { place, of, count, started: Instant::now(), done: 0, seen, gradients }
     }
 
     fn add(&mut self, (seen, gradients): (Seen, Gradients), rows: usize) -> Step {
@@ -107,9 +108,9 @@ impl Tally {
                 sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
             }
         }
-        let (cycle, epoch) = self.place;
-        let loss = self.seen.loss / self.done as f64;
-        Step { cycle, epoch, done: self.done, count: self.count, loss, rate: self.rate() }
+        let ((cycle, epoch), (epochs, trainings), done) = (self.place, self.of, self.done);
+        let (loss, accuracy) = (self.seen.loss / done as f64, self.seen.right as f64 / done as f64);
+        Step { cycle, epoch, epochs, trainings, done, count: self.count, loss, accuracy, rate: self.rate() }
     }
 
     /// Images a second.

@@ -35,18 +35,24 @@ pub enum Progress<'a> {
 pub type Observer<'a> = dyn FnMut(Progress<'_>) + 'a;
 
 /// Where a training stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Step {
     /// Trainings ended before this one.
     pub cycle: usize,
     /// Epochs of this training ended before this one.
     pub epoch: usize,
+    /// Epochs of one training.
+    pub epochs: usize,
+    /// Trainings in all, the way it looks; none where the accuracy decides.
+    pub trainings: Option<usize>,
     /// Images of this epoch done.
     pub done: usize,
     /// Images of an epoch.
     pub count: usize,
     /// Mean loss of this epoch so far.
     pub loss: f64,
+    /// Accuracy of this epoch so far, 0 to 1.
+    pub accuracy: f64,
     /// Images a second.
     pub rate: f64,
 }

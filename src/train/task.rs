@@ -191,8 +191,17 @@ impl Job<'_> {
             let held_out = predictor.measure(&Model::from_head(head), validation)?;
             let rate = (train.len() * (epoch + 1)) as f64 / started.elapsed().as_secs_f64();
             epochs.push(Epoch::new((0, epoch), (seen, held_out), rate));
-            let (done, count) = (train.len(), train.len());
-            observe(Progress::Step(&Step { cycle: 0, epoch, done, count, loss: seen.loss, rate }));
+            observe(Progress::Step(&Step {
+                epoch,
+                epochs: linear.epochs,
+                trainings: Some(1),
+                done: train.len(),
+                count: train.len(),
+                loss: seen.loss,
+                accuracy: seen.accuracy,
+                rate,
+                ..Step::default()
+            }));
             Ok(())
         })?;
         let model = Model::from_head(&head);

@@ -62,7 +62,8 @@ fn pruning_halves_the_neurons_and_ends_on_a_training() {
     let report = train(&resident(&world), &options, &mut |progress| match progress {
         Progress::Epoch(epoch) => news.push((epoch.cycle, epoch.epoch)),
         Progress::Cycle(..) => news.push((99, 0)),
-        Progress::Images { .. } | Progress::Step(_) | Progress::Note(_) => {}
+        Progress::Step(step) => assert_eq!((step.trainings, step.epochs), (Some(4), 3)),
+        Progress::Images { .. } | Progress::Note(_) => {}
     });
     let report = report.unwrap();
     // Six sites of 48 / 4 neurons: 72, 36, 18, 9; 288 / 9 = 32 is the target.
