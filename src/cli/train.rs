@@ -47,6 +47,10 @@ pub struct TrainArgs {
     /// Go on from the checkpoint of an interrupted training with the same settings and images.
     #[arg(long)]
     pub resume: bool,
+    /// Most memory that training takes beside the backbone, MiB: fewer images are run together, and what frozen blocks
+    /// gave for images goes to a file in --checkpoints, as far as needed. Without it nothing is bounded.
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u64>,
     /// Hold the pack back unless its accuracy on the held-out images is at least this, 0 to 1.
     #[arg(long, value_name = "SHARE")]
     pub gate: Option<f64>,
@@ -285,6 +289,7 @@ impl TrainArgs {
             cycles: self.cycles.clone(),
             checkpoint: self.checkpoints.join(format!("{task}.safetensors")),
             resume: self.resume,
+            memory: self.memory.map(|mib| mib << 20),
             gate: Gate {
                 accuracy: self.gate,
                 not_below_live: self.not_below_live,

@@ -22,6 +22,7 @@ mod error;
 mod fact;
 mod gradient;
 mod layers;
+mod memory;
 pub mod onnx;
 pub mod ops;
 mod plan;

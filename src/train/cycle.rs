@@ -179,7 +179,7 @@ fn expected(options: &MimiOptions, state: &State, config: &BackboneConfig) -> Op
 fn advance(resident: &Resident, rows: &mut Rows, block: usize) -> Result<()> {
     if rows.block < block {
         let blocks = BlockRange { start: rows.block, end: block };
-        *rows = Prefix::new(resident, blocks)?.advance(rows)?;
+        Prefix::new(resident, blocks)?.advance(rows)?;
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ const START: f64 = 1e-3;
 /// Last rate over the highest: 5e-6 / 5e-4 (METHOD section 5).
 const FLOOR: f64 = 1e-2;
 /// Batches made ahead of the step that takes them.
-const AHEAD: usize = 2;
+pub(super) const AHEAD: usize = 2;
 
 /// Makes every step of the state's epoch. Batches are made ahead by a thread of their own.
 ///

@@ -35,6 +35,24 @@ pub struct Verdict {
     pub confidence: f64,
 }
 
+impl Examination {
+    /// Adds what another part of the images gave, keeping the `keep` hardest of all.
+    pub fn add(&mut self, other: Self, keep: usize) {
+        let count = |part: &Self| part.confusion.values().sum::<usize>() as f64;
+        let (own, more) = (count(self), count(&other));
+        let all = (own + more).max(1.0);
+        self.measure.loss = (self.measure.loss * own + other.measure.loss * more) / all;
+        for (pair, count) in other.confusion {
+            *self.confusion.entry(pair).or_default() += count;
+        }
+        let right = self.confusion.iter().filter(|((truth, taken), _)| truth == taken);
+        self.measure.accuracy = right.map(|(_, &count)| count).sum::<usize>() as f64 / all;
+        self.hardest.extend(other.hardest);
+        self.hardest.sort_by(|a, b| b.loss.total_cmp(&a.loss));
+        self.hardest.truncate(keep);
+    }
+}
+
 impl Verdict {
     /// Probability of the true class, 0 to 1.
     pub fn probability(&self) -> f64 {

@@ -1,7 +1,6 @@
 //! Softmax regression on frozen features: `logits = W f + b`, mean cross-entropy, AdamW.
 
-use std::convert::Infallible;
-
+use anyhow::Result;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -40,22 +39,24 @@ impl Default for LinearOptions {
 ///
 /// # Shapes
 /// Features `[n, D]`, head `[classes, D]`.
-pub fn fit(train: &Rows, classes: usize, options: &LinearOptions) -> Head {
-    let Ok(head) = fit_heard(train, classes, options, |_, _, _| Ok::<(), Infallible>(()));
-    head
+///
+/// # Errors
+/// When kept rows cannot be read.
+pub fn fit(train: &Rows, classes: usize, options: &LinearOptions) -> Result<Head> {
+    fit_heard(train, classes, options, |_, _, _| Ok(()))
 }
 
 /// As [`fit`]; `hear` is told after each epoch its number, loss and accuracy while it ran, and the head it left.
 ///
 /// # Errors
-/// Those of `hear`.
-pub fn fit_heard<E>(
+/// As [`fit`], and those of `hear`.
+pub fn fit_heard(
     train: &Rows,
     classes: usize,
     options: &LinearOptions,
-    mut hear: impl FnMut(usize, Measure, &Head) -> Result<(), E>,
-) -> Result<Head, E> {
-    let width = train.values.ncols();
+    mut hear: impl FnMut(usize, Measure, &Head) -> Result<()>,
+) -> Result<Head> {
+    let width = train.values.size();
     let mut head = Head { weight: Array2::zeros((classes, width)), bias: Array1::zeros(classes) };
     let mut weight_state = AdamW::new(classes * width, AdamWOptions::default());
     let mut bias_state = AdamW::new(classes, AdamWOptions::default());
@@ -69,7 +70,7 @@ pub fn fit_heard<E>(
         let mut seen = Measure::default();
         for batch in order.chunks(options.batch) {
             let rate = cosine_with_warmup(&schedule, step);
-            let (weight, bias) = gradient(&head, (train, batch), &mut seen);
+            let (weight, bias) = gradient(&head, (train, batch), &mut seen)?;
             update(&mut weight_state, head.weight.as_slice_mut(), weight.as_slice(), (rate, options.decay));
             update(&mut bias_state, head.bias.as_slice_mut(), bias.as_slice(), (rate, 0.0));
             step += 1;
@@ -98,8 +99,8 @@ fn gradient(
     head: &Head,
     (train, batch): (&Rows, &[usize]),
     seen: &mut Measure,
-) -> (Array2<f32>, Array1<f32>) {
-    let features = train.values.select(Axis(0), batch); // [n, D]
+) -> Result<(Array2<f32>, Array1<f32>)> {
+    let features = Array2::from_shape_vec((batch.len(), train.values.size()), train.values.gather(batch)?)?; // [n, D]
     let mut error = probabilities(head, features.view()); // [n, C]
     for (row, &index) in batch.iter().enumerate() {
         let class = train.classes[index];
@@ -109,7 +110,7 @@ fn gradient(
     }
     error /= batch.len() as f32;
     let weight = error.t().dot(&features).as_standard_layout().into_owned();
-    (weight, error.sum_axis(Axis(0)))
+    Ok((weight, error.sum_axis(Axis(0))))
 }
 
 fn probabilities(head: &Head, features: ArrayView2<'_, f32>) -> Array2<f32> {

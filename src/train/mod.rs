@@ -4,13 +4,15 @@
 //! ([`graph::training`](crate::graph::training)), the optimiser is here. (ONNX Runtime's own training packages
 //! ended with 1.19.2, so its training API cannot be used.)
 //!
-//! In reading order: `task` is the way from a folder to a pack; `dataset` finds, divides and checks images; `prefix` runs
-//! frozen blocks over them once (`features` keeps that for further tasks); `linear` fits a head alone. `cycle` is MiMi, told by `options`, going from `state` to `state`: an `epoch`
-//! takes batches from a `source` (kept rows, or images that `augment` changes) and makes a `step` of each (`clip`,
-//! `adamw`, `schedule`); then come `score` and `prune`. `model` and `init` hold what is trained, `checkpoint` keeps it
-//! on disk, `predict` measures it as the server will, `progress` tells of it; `tested` measures it on
-//! what was kept for the end; `examine`, `record` and `report` make the page beside the pack; `evaluate` measures a pack through the server's own engine, `gate` decides by it what is
-//! published; `compare` sets ways of training against each other.
+//! In reading order: `task` is the way from a folder to a pack; `dataset` finds, divides and checks images; `load` gets
+//! them, within the bound of `memory`; `prefix` runs frozen blocks over them once (`values` keeps the rows, `features`
+//! keeps them for further tasks); `linear` fits a head alone. `cycle` is MiMi, told by `options`, going from `state` to
+//! `state`: an `epoch` takes batches from a `source` (kept rows, or images that `augment` changes) and makes a `step` of
+//! each (`clip`, `adamw`, `schedule`); then come `score` and `prune`. `model` and `init` hold what is trained,
+//! `checkpoint` keeps it on disk, `predict` measures it as the server will, `tested` on what was kept for the end;
+//! `progress` tells of it; `examine`, `record` and `report` make the page beside the pack; `evaluate` measures a pack
+//! through the server's own engine, `gate` decides by it what is published; `compare` sets ways of training against each
+//! other.
 
 mod adamw;
 mod augment;
@@ -26,6 +28,8 @@ mod features;
 mod gate;
 mod init;
 mod linear;
+mod load;
+mod memory;
 mod model;
 mod options;
 mod predict;
@@ -44,6 +48,7 @@ mod state;
 mod step;
 mod task;
 mod tested;
+mod values;
 
 pub use adamw::{AdamW, AdamWOptions};
 pub use augment::AugmentOptions;
@@ -56,6 +61,7 @@ pub use features::Features;
 pub use gate::Gate;
 pub use init::Init;
 pub use linear::{LinearOptions, fit};
+pub use memory::{Fit, Images};
 pub use model::{Adapter, Model, Parameter};
 pub use options::{MimiOptions, Target, Widths};
 pub use predict::{Measure, Predictor};
@@ -71,3 +77,4 @@ pub use speed::{SpeedOptions, step_seconds};
 pub use state::State;
 pub use step::{Gradients, Seen, StepOptions, Stepper};
 pub use task::{Method, Report, TaskOptions, train};
+pub use values::Values;

@@ -1,7 +1,7 @@
 //! Logits of a model in training, by the programs that serve it.
 
 use anyhow::{Context, Result};
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 
 use super::model::Model;
 use super::prefix::{Rows, input_name};
@@ -85,14 +85,11 @@ impl Predictor {
     /// # Errors
     /// When a run fails.
     pub fn each(&mut self, model: &Model, rows: &Rows, mut hear: impl FnMut(usize, &[f32])) -> Result<()> {
-        let mut index = 0;
-        for batch in rows.values.axis_chunks_iter(Axis(0), BATCH) {
-            let values: Vec<f32> = batch.iter().copied().collect();
-            let logits = self.logits(model, &rows.batch_shape(batch.nrows()), &values)?;
-            for row in logits.rows() {
-                hear(index, &row.to_vec());
-                index += 1;
-            }
+        for start in (0..rows.len()).step_by(BATCH) {
+            let end = (start + BATCH).min(rows.len());
+            let values = rows.values.range(start..end)?;
+            let logits = self.logits(model, &rows.batch_shape(end - start), &values)?;
+            (start..end).zip(logits.rows()).for_each(|(index, row)| hear(index, &row.to_vec()));
         }
         Ok(())
     }

@@ -1,23 +1,23 @@
 //! The frozen prefix: blocks below the lowest adapter, run once an image and kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
 use super::dataset::Image;
 use super::features::Key;
 use super::resident::Resident;
+use super::values::Values;
 use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
 use crate::graph::{HIDDEN, PIXELS, Plan, build};
 use crate::image::{self, Limits, Preprocessing};
 use crate::runtime::{Input, Program};
 
 /// Rows in one run: enough to keep the cores busy, few enough to keep memory small.
-const BATCH: usize = 8;
+pub(super) const BATCH: usize = 8;
 
 /// What images are before some block, with their classes.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct Rows {
     /// Shape of one: `[3, S, S]` before the first block, `[N, D]` before a later one, `[D]` after the last.
     pub shape: Vec<usize>,
     /// One image a row, its elements row-major.
-    pub values: Array2<f32>,
+    pub values: Values,
     /// Class of each row.
     pub classes: Vec<usize>,
     /// File of each row.
@@ -42,7 +42,7 @@ impl Rows {
         Self {
             block: others.block,
             shape: others.shape.clone(),
-            values: Array2::zeros((0, others.values.ncols())),
+            values: Values::in_memory(others.values.size(), (0, 0)),
             classes: Vec::new(),
             paths: Vec::new(),
             unreadable: Vec::new(),
@@ -63,11 +63,6 @@ impl Rows {
     pub fn images(&self) -> Vec<Image> {
         let pairs = self.paths.iter().zip(&self.classes);
         pairs.map(|(path, &class)| Image { path: path.clone(), class }).collect()
-    }
-
-    /// The rows at `indices`, one after the other.
-    pub fn gather(&self, indices: &[usize]) -> Vec<f32> {
-        self.values.select(Axis(0), indices).into_raw_vec_and_offset().0
     }
 
     /// Shape of `count` rows as a program takes them.
@@ -113,22 +108,55 @@ impl Prefix {
     ///
     /// # Errors
     /// When a run fails.
-    pub fn load(&mut self, images: &[Image], mut progress: impl FnMut(usize, f64)) -> Result<Rows> {
+    pub fn load(&mut self, images: &[Image], progress: impl FnMut(usize, f64)) -> Result<Rows> {
+        let values = Values::in_memory(self.size(), (images.len(), self.longest()));
+        self.load_into(values, images, progress)
+    }
+
+    /// As [`Prefix::load`], but what is kept goes to a file made at `path`.
+    ///
+    /// # Errors
+    /// When a run fails or the file cannot be written.
+    pub fn load_to(
+        &mut self,
+        path: &Path,
+        images: &[Image],
+        progress: impl FnMut(usize, f64),
+    ) -> Result<Rows> {
+        self.load_into(Values::in_file(self.size(), path)?, images, progress)
+    }
+
+    /// Numbers in a row.
+    fn size(&self) -> usize {
+        row_shape(&self.resident.config, self.blocks.end).iter().product()
+    }
+
+    /// Numbers in the longest form a row may yet take.
+    fn longest(&self) -> usize {
+        let config = &self.resident.config;
+        let sizes = (self.blocks.end..=config.depth()).map(|block| row_shape(config, block).iter().product());
+        sizes.max().unwrap_or(0)
+    }
+
+    fn load_into(
+        &mut self,
+        mut values: Values,
+        images: &[Image],
+        mut progress: impl FnMut(usize, f64),
+    ) -> Result<Rows> {
         let started = Instant::now();
         let shape = row_shape(&self.resident.config, self.blocks.end);
-        let size = shape.iter().product::<usize>();
-        let mut values = Vec::with_capacity(images.len() * size);
         let (mut classes, mut paths, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
         for (index, batch) in images.chunks(BATCH).enumerate() {
             let found: Vec<_> = batch.par_iter().map(|image| self.find(image)).collect();
             let pixels = found.iter().flatten().filter_map(|found| found.pixels());
             let fresh = self.run(pixels.flatten().copied().collect())?;
-            let mut fresh = fresh.chunks(size);
+            let mut fresh = fresh.chunks(values.size());
             for (image, found) in batch.iter().zip(found) {
                 match found {
-                    Ok(Found::Kept(row)) => values.extend_from_slice(&row),
+                    Ok(Found::Kept(row)) => values.push(&row)?,
                     Ok(Found::Pixels(key, _)) => {
-                        values.extend(self.keep(key, fresh.next().unwrap_or_default()))
+                        values.push(self.keep(key, fresh.next().unwrap_or_default()))?
                     }
                     Err(reason) => {
                         unreadable.push((image.path.clone(), format!("{reason:#}")));
@@ -141,7 +169,6 @@ impl Prefix {
             let done = index * BATCH + batch.len();
             progress(done, done as f64 / started.elapsed().as_secs_f64());
         }
-        let values = Array2::from_shape_vec((classes.len(), size), values)?;
         Ok(Rows { block: self.blocks.end, shape, values, classes, paths, unreadable })
     }
 
@@ -149,17 +176,11 @@ impl Prefix {
     ///
     /// # Errors
     /// When a run fails.
-    pub fn advance(&mut self, rows: &Rows) -> Result<Rows> {
-        let shape = row_shape(&self.resident.config, self.blocks.end);
-        let size = shape.iter().product::<usize>();
-        let mut values = Vec::with_capacity(rows.len() * size);
-        for batch in rows.values.axis_chunks_iter(Axis(0), BATCH) {
-            values.extend(self.run(batch.iter().copied().collect())?);
-        }
-        let values = Array2::from_shape_vec((rows.len(), size), values)?;
-        let (classes, paths) = (rows.classes.clone(), rows.paths.clone());
-        let unreadable = rows.unreadable.clone();
-        Ok(Rows { block: self.blocks.end, shape, values, classes, paths, unreadable })
+    pub fn advance(&mut self, rows: &mut Rows) -> Result<()> {
+        rows.values.replace(self.size(), BATCH, |values| self.run(values))?;
+        rows.shape = row_shape(&self.resident.config, self.blocks.end);
+        rows.block = self.blocks.end;
+        Ok(())
     }
 
     /// An image's row, if it is kept, or its pixels.

@@ -12,6 +12,7 @@ use super::prefix::{Prefix, Rows};
 use super::progress::{Cycle, Epoch};
 use super::report::{DataStory, Story, page};
 use super::resident::Resident;
+use super::tested::CHUNK;
 use crate::backbone::BlockRange;
 use crate::image::{self, Limits};
 use crate::pack::Provenance;
@@ -66,11 +67,14 @@ impl Record<'_> {
             return examine(&mut predictor, model, validation, SHOWN);
         }
         // The rows went ahead with a smaller model than this one, which an accuracy target brought back.
-        let images = validation.images();
-        let rows =
-            Prefix::new(self.resident, BlockRange { start: 0, end: block })?.load(&images, |_, _| ())?;
+        let (images, mut found) = (validation.images(), Examination::default());
+        let mut prefix = Prefix::new(self.resident, BlockRange { start: 0, end: block })?;
         let mut predictor = Predictor::new(self.resident, block, model.sites())?;
-        examine(&mut predictor, model, &rows, SHOWN)
+        for chunk in images.chunks(CHUNK) {
+            let rows = prefix.load(chunk, |_, _| ())?;
+            found.add(examine(&mut predictor, model, &rows, SHOWN)?, SHOWN);
+        }
+        Ok(found)
     }
 }
 

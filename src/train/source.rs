@@ -170,7 +170,7 @@ impl Source {
         let targets = classes.iter().flat_map(|&class| smoothed(class, options));
         let mut targets: Vec<f32> = targets.map(|t| t as f32).collect();
         let (shape, values) = match self {
-            Self::Kept(rows) => (rows.batch_shape(indices.len()), rows.gather(indices)),
+            Self::Kept(rows) => (rows.batch_shape(indices.len()), rows.values.gather(indices)?),
             Self::Changing(images) => {
                 let mut values = images.values(indices, chance)?;
                 let side = images.preprocessing.image_size as usize;

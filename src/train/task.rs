@@ -4,29 +4,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::augment::AugmentOptions;
 use super::checkpoint;
 use super::cycle::Trainer;
 use super::dataset::{Origin as Images, Partition};
 use super::gate::{Candidate, Gate};
 use super::linear::{LinearOptions, fit_heard};
+use super::load::{bound, check, describe, load};
 use super::model::Model;
 use super::options::{MimiOptions, Target};
 use super::predict::{Measure, Predictor};
-use super::prefix::{Prefix, Rows};
+use super::prefix::Rows;
 use super::progress::{Cycle, Epoch, Observer, Progress, Step};
 use super::record::Record;
 use super::report::{DataStory, REPORT_FILE};
 use super::resident::Resident;
 use super::self_test::self_test;
-use super::source::{Changing, Source};
+use super::source::Source;
 use super::state::State;
 use super::tested::measure_images;
-use crate::backbone::{BlockRange, SiteSet};
+use crate::backbone::SiteSet;
 use crate::pack::{self, Contents, Provenance, SELF_TEST_TOLERANCE, TaskId};
 
 /// How a task is trained.
@@ -59,6 +59,8 @@ pub struct TaskOptions {
     pub checkpoint: PathBuf,
     /// Whether to go on from that file, where there is one.
     pub resume: bool,
+    /// Most bytes that training takes beside the backbone (see [`Fit`]); no bound without it.
+    pub memory: Option<u64>,
     /// What the pack must reach to be written to the folder of packs.
     pub gate: Gate,
     /// How.
@@ -100,7 +102,9 @@ pub fn train(resident: &Resident, options: &TaskOptions, observe: &mut Observer<
     }
     let images = Partition::open(&options.images())?;
     images.warnings.iter().for_each(|warning| observe(Progress::Note(warning)));
-    let (train, validation) = load(resident, &images, options, observe)?;
+    let fit = bound(resident, &images, options, observe)?;
+    let options = &options.with_micro_batch(fit.micro_batch);
+    let (train, validation) = load(resident, (&images, &fit), options, observe)?;
     check(&train, &images.labels)?;
     let data = describe(&images, (&train, &validation));
     let job = Job { resident, options, images, counts: (train.classes().len(), validation.len()), data };
@@ -116,49 +120,14 @@ impl TaskOptions {
         let (holdout, seed) = (self.holdout, self.seed);
         Images { data: &self.data, validation: self.validation.as_deref(), holdout, seed }
     }
-}
 
-/// Training images as the method takes them, and held-out images before the first block that is trained.
-fn load(
-    resident: &Resident,
-    images: &Partition,
-    options: &TaskOptions,
-    observe: &mut Observer<'_>,
-) -> Result<(Source, Rows)> {
-    let (block, augment) = match &options.method {
-        Method::Linear(_) => (resident.config.depth(), AugmentOptions::none()),
-        Method::Mimi(mimi) => (mimi.first_block, mimi.augment),
-    };
-    let mut prefix = Prefix::new(resident, BlockRange { start: 0, end: block })?;
-    let mut keep = |what, images: &[_]| {
-        let count = images.len();
-        prefix.load(images, |done, rate| observe(Progress::Images { what, done, count, rate }))
-    };
-    let train = match augment.keeps_images() {
-        true => Source::Kept(keep("training images", &images.train)?),
-        false => Source::Changing(Changing::new(&images.train, &resident.config.preprocessing, augment)),
-    };
-    Ok((train, keep("held-out images", &images.validation)?))
-}
-
-/// Every class must have an image that could be read.
-fn check(train: &Source, labels: &[String]) -> Result<()> {
-    for (class, label) in labels.iter().enumerate() {
-        let first = train.unreadable().first();
-        let hint = first.map(|(path, why)| format!(" ({}: {why})", path.display())).unwrap_or_default();
-        ensure!(train.classes().contains(&class), "no training image of class {label} could be read{hint}");
+    fn with_micro_batch(&self, micro_batch: usize) -> Self {
+        let mut options = self.clone();
+        if let Method::Mimi(mimi) = &mut options.method {
+            mimi.step.micro_batch = micro_batch;
+        }
+        options
     }
-    Ok(())
-}
-
-/// What the report tells of the images.
-fn describe(images: &Partition, (train, validation): (&Source, &Rows)) -> DataStory {
-    let mut counts = vec![(0, 0); images.labels.len()];
-    train.classes().iter().for_each(|&class| counts[class].0 += 1);
-    validation.classes.iter().for_each(|&class| counts[class].1 += 1);
-    let unreadable = [train.unreadable(), &validation.unreadable].concat();
-    let (held_out, warnings) = (images.held_out.clone(), images.warnings.clone());
-    DataStory { counts, held_out, test: None, unreadable, warnings }
 }
 
 /// What does not change while a task is trained.

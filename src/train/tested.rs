@@ -12,7 +12,7 @@ use super::resident::Resident;
 use crate::backbone::BlockRange;
 
 /// Images in memory at once.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
 
 /// What a measurement gives: loss, accuracy and the number of images, none without images; and unreadable files.
 pub(super) type Tested = (Option<(Measure, usize)>, Vec<(PathBuf, String)>);

@@ -2,6 +2,8 @@
 
 /// Forms of labelled data, and what is wrong with them.
 mod data;
+/// A bound of memory, and that it changes nothing that is learned.
+mod memory;
 /// The page beside a pack.
 mod report;
 
@@ -82,6 +84,7 @@ pub fn options(world: &World, data: &Path) -> TaskOptions {
         cycles: None,
         checkpoint: data.with_extension("checkpoint"),
         resume: false,
+        memory: None,
         gate: Gate::default(),
         method: Method::Linear(LinearOptions { epochs: 40, batch: 8, ..LinearOptions::default() }),
         seed: 7,

@@ -169,12 +169,14 @@ impl<'a> Field<'a> {
             None => {
                 let blocks = BlockRange { start: self.train.block, end: depth };
                 let mut rest = Prefix::new(resident, blocks)?;
-                let features = (rest.advance(&self.train)?, rest.advance(&self.validation)?);
+                let mut features = (self.train.clone(), self.validation.clone());
+                rest.advance(&mut features.0)?;
+                rest.advance(&mut features.1)?;
                 self.features.insert(features)
             }
         };
         let linear = LinearOptions { seed, ..self.options.linear.clone() };
-        let model = Model::from_head(&fit(train, self.classes, &linear));
+        let model = Model::from_head(&fit(train, self.classes, &linear)?);
         let mut predictor = Predictor::new(resident, depth, model.sites())?;
         let seen = predictor.measure(&model, train)?;
         let plan = Plan::whole(&resident.config, model.sites());
