@@ -5,7 +5,7 @@
     python3 load-tests/full_size.py --server target/release/server timm:swin_tiny_patch4_window7_224
     python3 load-tests/full_size.py --server ... --rounds 30 --threads 2 timm:swin_tiny_patch4_window7_224
 
-A name is `timm:MODEL` or `hf:swin_tiny`, which is Hugging Face's SwinModel of that size. Features of our exported
+A name is `timm:MODEL`, or one of Hugging Face's: `hf:swin_tiny`, `hf:cvt_13`, `hf:cvt_21`. Features of our exported
 graph, run by Python's ONNX Runtime, are compared with PyTorch's in double precision. With `--rounds` the graph is also
 timed beside the model's own ONNX export, both on the same ONNX Runtime, interleaved; seconds of the wall and of the
 processor, medians and minima.
@@ -41,10 +41,23 @@ class HuggingFace(nn.Module):
         return self.model(pixels).pooler_output
 
 
+class Cvt(HuggingFace):
+    """Gives what the classifier is given."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.model.layernorm(self.model.cvt(pixels).cls_token_value)[:, 0]
+
+
+# Blocks of each stage; everything else is CvtConfig's default, which is that of both.
+CVT_DEPTHS = {"cvt_13": [1, 2, 10], "cvt_21": [1, 4, 16]}
+
+
 def build(name: str) -> nn.Module:
     library, model = name.split(":")
     if library == "timm":
         return timm.create_model(model, num_classes=0).eval()
+    if model in CVT_DEPTHS:
+        return Cvt(transformers.CvtForImageClassification(transformers.CvtConfig(depth=CVT_DEPTHS[model]))).eval()
     if model == "swin_tiny":
         return HuggingFace(transformers.SwinModel(transformers.SwinConfig())).eval()
     raise SystemExit(f"unknown model {name}")
@@ -60,6 +73,9 @@ def randomise(model: nn.Module) -> None:
                 value.copy_(0.5 * noise)
             elif value.dim() == 1:
                 value.add_(0.1 * noise)
+        for key, value in model.named_buffers():
+            if key.endswith(("running_mean", "running_var")):
+                value.add_(0.2 * torch.rand(value.shape, generator=generator))
 
 
 def import_into(folder: Path, model: nn.Module, server: str) -> Path:
@@ -69,6 +85,8 @@ def import_into(folder: Path, model: nn.Module, server: str) -> Path:
     else:
         save_file(model.state_dict(), weights)
     arguments = ["--weights", weights, "--name", "imported", "--preprocessing", "imagenet", "--models", folder / "models"]
+    if isinstance(model, Cvt):
+        arguments += ["--image-size", 224]
     subprocess.run([server, "import-backbone", *map(str, arguments)], check=True)
     return folder / "models/imported"
 

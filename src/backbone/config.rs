@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{BlockRange, Error, Place, Shape, Site, SiteSet, SwinConfig, VitConfig};
+use super::{BlockRange, CvtConfig, Error, Place, Shape, Site, SiteSet, SwinConfig, VitConfig};
 use crate::files;
 use crate::image::Preprocessing;
 
@@ -26,6 +26,8 @@ pub enum Architecture {
     Vit(VitConfig),
     /// Swin (v1).
     Swin(SwinConfig),
+    /// CvT.
+    Cvt(CvtConfig),
 }
 
 impl Architecture {
@@ -34,6 +36,7 @@ impl Architecture {
         match self {
             Self::Vit(vit) => vit,
             Self::Swin(swin) => swin,
+            Self::Cvt(cvt) => cvt,
         }
     }
 
@@ -42,6 +45,7 @@ impl Architecture {
         match self {
             Self::Vit(_) => "vit",
             Self::Swin(_) => "swin",
+            Self::Cvt(_) => "cvt",
         }
     }
 }
@@ -153,8 +157,7 @@ impl BackboneConfig {
         self.architecture.shape().feature_width()
     }
 
-    /// Non-linearity of adapters put on this backbone: the backbone's own (METHOD: GELU for ViT and Swin,
-    /// QuickGELU where the backbone has it).
+    /// Non-linearity of adapters put on this backbone.
     pub fn activation(&self) -> super::Activation {
         self.architecture.shape().activation()
     }

@@ -13,6 +13,7 @@
 //! exported frozen graph whose external data point into the safetensors file.
 
 mod config;
+mod cvt;
 mod error;
 pub mod import;
 mod layout;
@@ -25,6 +26,7 @@ pub(crate) use config::sha256_hex;
 pub use config::{
     Architecture, BackboneConfig, CONFIG_FILE, FORMAT_VERSION, ONNX_FILE, Provenance, WEIGHTS_FILE,
 };
+pub use cvt::{CvtBlock, CvtConfig, CvtStage};
 pub use error::Error;
 pub use layout::{TensorEntry, WeightLayout};
 pub use shape::Shape;

@@ -20,7 +20,8 @@ pub trait Shape {
     /// Width of the pooled feature a head reads.
     fn feature_width(&self) -> usize;
 
-    /// The MLP's non-linearity.
+    /// Non-linearity of the adapters: the backbone's own, as far as the method's reference goes (GELU for ViT and
+    /// Swin, QuickGELU for CvT).
     fn activation(&self) -> Activation;
 
     /// Shape of one row entering `block`, which is not the first. What a block does before its first branch,

@@ -50,6 +50,7 @@ fn parts(architecture: &Architecture) -> &dyn Parts {
     match architecture {
         Architecture::Vit(vit) => vit,
         Architecture::Swin(swin) => swin,
+        Architecture::Cvt(cvt) => cvt,
     }
 }
 

@@ -125,8 +125,9 @@ impl Graph {
             reason,
             inputs: facts.iter().map(|f| f.to_string()).collect(),
         })?;
+        let constants = operator.constants(&facts);
         let mut inputs = inputs.to_vec();
-        for (i, constant) in operator.constants().into_iter().enumerate() {
+        for (i, constant) in constants.into_iter().enumerate() {
             inputs.push(self.constant(format!("{name}.constant{i}"), constant)?);
         }
         let mut outputs = Vec::with_capacity(made.len());

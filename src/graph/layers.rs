@@ -79,7 +79,18 @@ impl Layers<'_> {
         biases: &[(&str, Wire)],
     ) -> Result<Wire, Error> {
         let head = self.g.fact(q).shape.last().and_then(|dim| dim.fixed()).unwrap_or(1);
-        let scale = Constant::scalar(1.0 / (head as f32).sqrt());
+        self.attend_scaled(name, 1.0 / (head as f32).sqrt(), [q, k, v], biases)
+    }
+
+    /// As [`Layers::attend`], the scores multiplied by `scale`.
+    pub(super) fn attend_scaled(
+        &mut self,
+        name: &str,
+        scale: f32,
+        [q, k, v]: [Wire; 3],
+        biases: &[(&str, Wire)],
+    ) -> Result<Wire, Error> {
+        let scale = Constant::scalar(scale);
         let scores = self.g.wire(format!("{name}.scores"), MatMul, &[q, k])?;
         let scale = self.g.constant(format!("{name}.scale"), scale)?;
         let mut scores = self.g.wire(format!("{name}.scaled"), Mul, &[scores, scale])?;

@@ -18,6 +18,7 @@
 mod architecture;
 mod builder;
 mod cost;
+mod cvt;
 mod error;
 mod fact;
 mod gradient;

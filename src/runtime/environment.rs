@@ -13,6 +13,14 @@ use super::{Device, Error, memory};
 /// Words of ONNX Runtime when it will not use a weight it was given (`session_state_utils.cc`).
 const REFUSAL: &str = "Cannot use user supplied initializer";
 
+/// ONNX Runtime's setting that names passes to leave out.
+const WITHOUT: &str = "optimization.disable_specified_optimizers";
+/// The pass that moves transpositions, at its two levels. It changes the shape of weights in place, which a weight
+/// lent by us does not follow (`[D]` where the graph now says `[D, 1]`): the run fails or, where two sizes are the
+/// same, broadcasts along the wrong axis. The programs of ViT and Swin have the same operators without it, and a
+/// training step fewer.
+const TRANSPOSITIONS: &str = "TransposeOptimizer;TransposeOptimizer_CPUExecutionProvider";
+
 /// What a runtime is started with.
 #[derive(Clone, Debug)]
 pub struct RuntimeOptions {
@@ -93,6 +101,7 @@ impl Runtime {
         let builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(failed)?;
         let builder = builder.with_log_level(LogLevel::Warning).map_err(failed)?;
         let builder = builder.with_env_allocators().map_err(failed)?;
+        let builder = builder.with_config_entry(WITHOUT, TRANSPOSITIONS).map_err(failed)?;
         match self.device {
             Device::Cpu => Ok(builder),
             Device::Cuda(number) => {

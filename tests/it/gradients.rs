@@ -212,7 +212,8 @@ fn random_step(tiny: &TinyBackbone, plan: &Plan, (rows, classes): (usize, usize)
 #[test]
 fn a_whole_step_equals_finite_differences() {
     let vits = ["vit_timm", "vit_timm_mean", "vit_timm_mean_norm_first", "vit_hf_clip", "vit_hf_dinov2"];
-    for fixture in vits.into_iter().chain(["vit_timm_deit_distilled", "vit_timm_siglip", "swin_timm"]) {
+    let others = ["vit_timm_deit_distilled", "vit_timm_siglip", "swin_timm", "cvt_hf"];
+    for fixture in vits.into_iter().chain(others) {
         let tiny = TinyBackbone::from(fixture);
         let plan = Plan::whole(&tiny.config, tiny.config.all_sites());
         let mut tensors = random_step(&tiny, &plan, (3, 4));
@@ -275,7 +276,7 @@ fn assert_relative(what: &str, found: &[f32], expected: &[f32]) {
 
 #[test]
 fn a_whole_step_equals_pytorch() {
-    for name in ["adapted_vit", "adapted_vit_scaled", "adapted_swin"] {
+    for name in ["adapted_vit", "adapted_vit_scaled", "adapted_swin", "adapted_cvt"] {
         let fixture = Fixture::named(name);
         let tiny = TinyBackbone::from(name);
         let (sites, tensors) = fixture_step(&fixture);

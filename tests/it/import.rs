@@ -14,34 +14,34 @@ use tempfile::TempDir;
 use crate::support::{Fixture, Tensor, write_safetensors};
 
 /// A checkpoint in a folder of its own, to be spoilt.
-struct Checkpoint {
-    dir: TempDir,
-    tensors: BTreeMap<String, Tensor>,
+pub struct Checkpoint {
+    pub dir: TempDir,
+    pub tensors: BTreeMap<String, Tensor>,
 }
 
 impl Checkpoint {
-    fn of(fixture: &str) -> Self {
+    pub fn of(fixture: &str) -> Self {
         Self { dir: tempfile::tempdir().unwrap(), tensors: Fixture::named(fixture).under("weights/") }
     }
 
-    fn without(mut self, name: &str) -> Self {
+    pub fn without(mut self, name: &str) -> Self {
         self.tensors.remove(name).unwrap();
         self
     }
 
-    fn with(mut self, name: &str, shape: &[usize]) -> Self {
+    pub fn with(mut self, name: &str, shape: &[usize]) -> Self {
         let tensor = Tensor { shape: shape.to_vec(), data: vec![0.5; shape.iter().product()] };
         self.tensors.insert(name.into(), tensor);
         self
     }
 
-    fn beside(self, name: &str, json: &str) -> Self {
+    pub fn beside(self, name: &str, json: &str) -> Self {
         fs::write(self.dir.path().join(name), json).unwrap();
         self
     }
 
     /// Everything told; heads and activation are what the fixtures have.
-    fn request(&self) -> Request {
+    pub fn request(&self) -> Request {
         Request {
             weights: self.dir.path().join("model.safetensors"),
             name: "backbone".into(),
@@ -53,12 +53,12 @@ impl Checkpoint {
         }
     }
 
-    fn import(&self, request: &Request) -> Result<BackboneConfig, Error> {
+    pub fn import(&self, request: &Request) -> Result<BackboneConfig, Error> {
         write_safetensors(&request.weights, &self.tensors);
         import(request)
     }
 
-    fn error(&self) -> String {
+    pub fn error(&self) -> String {
         let error = self.import(&self.request()).unwrap_err();
         assert!(self.leftovers().is_empty(), "{error} left {:?}", self.leftovers());
         error.to_string()
@@ -75,7 +75,7 @@ fn vit(config: &BackboneConfig) -> &VitConfig {
     vit
 }
 
-fn assert_names(error: &str, names: &[&str]) {
+pub fn assert_names(error: &str, names: &[&str]) {
     for name in names {
         assert!(error.contains(name), "no {name} in: {error}");
     }

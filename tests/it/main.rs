@@ -15,6 +15,8 @@ mod batching;
 mod classify;
 /// Checkpoints of the reference implementation become packs.
 mod convert;
+/// What only a CvT has: convolutions to fold, settings that no tensor shows.
+mod cvt;
 /// Backward equals finite differences and PyTorch.
 mod gradients;
 /// Decoding, resizing and normalising against Pillow's answers.

@@ -98,6 +98,7 @@ fn every_family_trains_and_prunes_adapters_of_its_blocks_widths() {
         let parameters: usize = pack.adapters.iter().map(|a| a.down.len() + a.up.len()).sum();
         assert_eq!(parameters, report.cycles[3].adapter_parameters, "{fixture}");
         assert_eq!(pack.flops, report.cycles[3].flops, "{fixture}");
+        assert_eq!(pack.manifest.activation, config.activation(), "{fixture}");
         assert_eq!(served_accuracy(&world, &report, data.path()), report.validation_accuracy, "{fixture}");
     }
 }

@@ -9,7 +9,7 @@ use crate::support::{self, Fixture, Tensor, TinyBackbone, assert_close};
 /// The bar for features of unit scale, absolute.
 const TOLERANCE: f32 = 1e-4;
 
-const FIXTURES: [&str; 21] = [
+const FIXTURES: [&str; 22] = [
     "vit_timm",
     "vit_timm_mean",
     "vit_timm_mean_norm_first",
@@ -31,6 +31,7 @@ const FIXTURES: [&str; 21] = [
     "swin_timm_window7",
     "swin_timm_window12",
     "swin_hf",
+    "cvt_hf",
 ];
 
 fn program(tiny: &TinyBackbone, blocks: BlockRange) -> Program {
@@ -64,7 +65,7 @@ fn as_left_by(tiny: &TinyBackbone, block: usize, row_by_row: &Tensor) -> Vec<f32
 
 #[test]
 fn every_block_equals_timm_and_chained_halves_equal_the_whole() {
-    for name in ["vit_timm", "vit_hf_clip", "vit_hf_dinov2", "swin_timm", "swin_hf"] {
+    for name in ["vit_timm", "vit_hf_clip", "vit_hf_dinov2", "swin_timm", "swin_hf", "cvt_hf"] {
         let fixture = Fixture::named(name);
         let tiny = TinyBackbone::from(name);
         let pixels = &fixture.tensors["input/pixels"];

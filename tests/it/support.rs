@@ -15,7 +15,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 /// One tiny backbone a family: what holds for all of them is tested over this table.
-pub const FAMILIES: [&str; 2] = ["vit_timm", "swin_timm"];
+pub const FAMILIES: [&str; 3] = ["vit_timm", "swin_timm", "cvt_hf"];
 
 /// Threads of every test's runtime: ONNX Runtime allows one setting a process.
 pub const THREADS: usize = 2;
@@ -94,6 +94,9 @@ impl Fixture {
     pub fn import(&self, dir: &Path) -> (BackboneConfig, PathBuf) {
         let weights = dir.join(format!("{}.safetensors", self.name));
         write_safetensors(&weights, &self.under("weights/"));
+        if let Some(json) = self.metadata.get("config_json") {
+            std::fs::write(dir.join("config.json"), json).unwrap();
+        }
         let config = self.json("config");
         let number = |key: &str| config[key].as_u64().map(|n| n as usize);
         let activation = match config["activation"].as_str() {

@@ -8,8 +8,8 @@ use safetensors::{Dtype, SafeTensors};
 use crate::backbone::Error;
 use crate::torch::{self, TorchFile};
 
-/// Buffers of indices that checkpoints hold.
-const INDICES: [&str; 2] = ["position_ids", "relative_position_index"];
+/// Buffers of indices, and counters, that checkpoints hold.
+const INTEGERS: [&str; 3] = ["position_ids", "relative_position_index", "num_batches_tracked"];
 
 /// One tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,10 +57,10 @@ impl Checkpoint {
         let file = SafeTensors::deserialize(bytes).map_err(|e| invalid(e.to_string()))?;
         let (mut tensors, mut left_out) = (BTreeMap::new(), Vec::new());
         for (name, view) in file.iter() {
-            // Index buffers are integers; they carry nothing that is learned.
+            // Indices and counters are integers; they carry nothing that is learned.
             if let Some(data) = widen(view.dtype(), view.data()) {
                 tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), data });
-            } else if INDICES.iter().any(|index| name.ends_with(index)) {
+            } else if INTEGERS.iter().any(|end| name.ends_with(end)) {
                 left_out.push(name.to_owned());
             } else {
                 return Err(invalid(format!("{name} is {:?}; expected F32, F16 or BF16", view.dtype())));

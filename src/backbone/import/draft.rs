@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::checkpoint::{Checkpoint, Tensor};
-use super::{Request, hugging_face, position, swin, timm};
+use super::{Request, cvt, hugging_face, position, swin, timm};
 use crate::backbone::{Architecture, Error};
 
 /// Which training a checkpoint comes from, where its tensors tell.
@@ -38,6 +38,7 @@ impl Draft {
         let mut drawer = Drawer::new(checkpoint);
         let Recognised { family, mut architecture, naming, leave_out } = match &drawer.from {
             from if swin::recognises(from) => swin::draw(&mut drawer, request)?,
+            from if cvt::recognises(from) => cvt::draw(&mut drawer, request)?,
             from if hugging_face::recognises(from) => hugging_face::draw(&mut drawer, request)?,
             _ => timm::draw(&mut drawer, request)?,
         };
@@ -51,8 +52,8 @@ impl Draft {
         let size = request.image_size.filter(|&size| size != architecture.shape().image_size());
         match (&mut architecture, size) {
             (Architecture::Vit(vit), Some(size)) => position::resample(vit, &mut tensors, size)?,
-            // A Swin has no positions but those within windows.
-            (Architecture::Swin(_), _) | (_, None) => {}
+            // A Swin has no positions but those within windows, a CvT none.
+            (Architecture::Swin(_) | Architecture::Cvt(_), _) | (_, None) => {}
         }
         Ok(Self { family, architecture, naming, tensors, left_out })
     }

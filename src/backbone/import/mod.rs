@@ -1,12 +1,13 @@
 //! Other people's checkpoints into our folder.
 //!
 //! `checkpoint` holds named fp32 tensors, from safetensors or, by `onnx`, out of ONNX graphs. `timm` and
-//! `hugging_face` know the names of the ViT family, `swin` those of Swin; each gives a [`Draft`].
-//! `attention_pool` folds what SigLIP pools with, `position` resamples the position table to another image size,
-//! `preprocessing` finds how bytes become pixels.
+//! `hugging_face` know the names of the ViT family, `swin` those of Swin, `cvt` those of CvT; each gives a
+//! [`Draft`]. `attention_pool` folds what SigLIP pools with, `position` resamples the position table to another
+//! image size, `preprocessing` finds how bytes become pixels.
 
 mod attention_pool;
 pub(crate) mod checkpoint;
+mod cvt;
 mod draft;
 mod hugging_face;
 mod onnx;
@@ -149,6 +150,11 @@ pub(crate) fn tensors(
             request.layer_norm_eps = Some(vit.layer_norm_eps);
         }
         Architecture::Swin(swin) => request.layer_norm_eps = Some(swin.layer_norm_eps),
+        Architecture::Cvt(cvt) => {
+            // The adapters' non-linearity is not the MLPs'.
+            request.activation = Some(cvt.activation);
+            request.layer_norm_eps = Some(cvt.layer_norm_eps);
+        }
     }
     Ok(Draft::from(checkpoint, &request)?.tensors)
 }

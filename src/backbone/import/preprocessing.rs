@@ -94,6 +94,7 @@ struct Preprocessor {
     do_rescale: Option<bool>,
     do_normalize: Option<bool>,
     rescale_factor: Option<f64>,
+    crop_pct: Option<f64>,
     #[serde(alias = "feature_extractor_type")]
     image_processor_type: Option<String>,
 }
@@ -119,12 +120,12 @@ impl Size {
 
 /// timm's `config.json` beside the weights, if it is one.
 pub(super) fn timm_config(request: &Request) -> Result<Option<TimmConfig>, Error> {
-    Ok(read::<TimmConfig>(&beside(request, "config.json"))?.filter(|config| config.pretrained_cfg.is_some()))
+    Ok(read_beside::<TimmConfig>(request, "config.json")?.filter(|config| config.pretrained_cfg.is_some()))
 }
 
 /// Hugging Face's `config.json` beside the weights.
 pub(super) fn hugging_face_config(request: &Request) -> Result<HuggingFaceConfig, Error> {
-    let Some(file) = read::<HuggingFaceFile>(&beside(request, "config.json"))? else {
+    let Some(file) = read_beside::<HuggingFaceFile>(request, "config.json")? else {
         return Ok(HuggingFaceConfig::default());
     };
     // CLIP keeps its vision tower's numbers one level down.
@@ -157,7 +158,7 @@ pub(super) fn find(draft: &Draft, request: &Request) -> Result<Preprocessing, Er
     if let Some(name) = request.preprocessing {
         return Ok(named(name, size));
     }
-    if let Some(file) = read::<Preprocessor>(&beside(request, "preprocessor_config.json"))? {
+    if let Some(file) = read_beside::<Preprocessor>(request, "preprocessor_config.json")? {
         return from_preprocessor(&file, size);
     }
     if let Some(config) = timm_config(request)?.and_then(|config| config.pretrained_cfg) {
@@ -241,7 +242,11 @@ fn from_preprocessor(file: &Preprocessor, size: u32) -> Result<Preprocessing, Er
 
 /// How the image becomes a square of `size`; a crop keeps its share of the image when `size` is not the file's.
 fn resize_of(file: &Preprocessor, size: u32) -> Result<ResizeMode, Error> {
-    let of_clip = file.image_processor_type.as_deref().is_some_and(|name| name.starts_with("CLIP"));
+    let of = |name: &str| file.image_processor_type.as_deref().is_some_and(|kind| kind.starts_with(name));
+    if of("ConvNext") {
+        return resize_of_convnext(file, size);
+    }
+    let of_clip = of("CLIP");
     let crop = file.crop_size.as_ref().and_then(Size::square).filter(|&side| side > 0);
     match (&file.size, file.do_center_crop, crop) {
         // A lone number is the short side to CLIP's processor, both sides to the others.
@@ -255,6 +260,27 @@ fn resize_of(file: &Preprocessor, size: u32) -> Result<ResizeMode, Error> {
     }
 }
 
+/// `ConvNextImageProcessor`, which CvT has too: small images are cropped, large ones squashed.
+fn resize_of_convnext(file: &Preprocessor, size: u32) -> Result<ResizeMode, Error> {
+    const SQUASHED_FROM: u32 = 384;
+    const CROP: f64 = 224.0 / 256.0;
+    let (Some(Size::ShortSide { shortest_edge: edge } | Size::Side(edge)), None | Some(false)) =
+        (&file.size, file.do_center_crop)
+    else {
+        return Err(unsupported(
+            "size and do_center_crop",
+            &format!("{:?}", (&file.size, file.do_center_crop)),
+        ));
+    };
+    match edge {
+        SQUASHED_FROM.. => Ok(ResizeMode::Squash),
+        _ => {
+            let resize_to = (f64::from(size) / file.crop_pct.unwrap_or(CROP)).floor() as u32;
+            Ok(ResizeMode::ShortSideThenCrop { resize_to })
+        }
+    }
+}
+
 fn scaled(edge: u32, crop: u32, size: u32) -> ResizeMode {
     let resize_to = u64::from(size) * u64::from(edge) / u64::from(crop);
     ResizeMode::ShortSideThenCrop { resize_to: u32::try_from(resize_to).unwrap_or(u32::MAX) }
@@ -265,8 +291,23 @@ fn unsupported(field: &str, value: &str) -> Error {
     Error::Invalid { field: "preprocessing", value: value.into(), reason }
 }
 
+/// Side of the images that `preprocessor_config.json` makes, if there is one.
+pub(super) fn told_size(request: &Request) -> Result<Option<usize>, Error> {
+    let file: Option<Preprocessor> = read_beside(request, "preprocessor_config.json")?;
+    let size = file.as_ref().and_then(|file| file.crop_size.as_ref().or(file.size.as_ref()));
+    Ok(size.map(|size| match *size {
+        Size::Side(side) | Size::ShortSide { shortest_edge: side } => side as usize,
+        Size::Exact { height, .. } => height as usize,
+    }))
+}
+
 fn beside(request: &Request, name: &str) -> PathBuf {
     request.weights.with_file_name(name)
+}
+
+/// Reads a JSON file beside the weights, if there is one.
+pub(super) fn read_beside<T: DeserializeOwned>(request: &Request, name: &str) -> Result<Option<T>, Error> {
+    read(&beside(request, name))
 }
 
 /// Reads a JSON file, if there is one.

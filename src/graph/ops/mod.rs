@@ -77,8 +77,8 @@ pub trait Operator: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Constant inputs that follow the wired ones (shapes, axes, bounds).
-    fn constants(&self) -> Vec<Constant> {
+    /// Constant inputs that follow the wired ones (shapes, axes, bounds), given the wired ones' facts.
+    fn constants(&self, _inputs: &[&Fact]) -> Vec<Constant> {
         Vec::new()
     }
 

@@ -32,9 +32,12 @@ impl Operator for Pad {
         one(Fact::f32(shape))
     }
 
-    fn constants(&self) -> Vec<Constant> {
-        let integers = |values: &[usize]| Constant::I64(values.iter().map(|&n| n as i64).collect());
-        vec![integers(&[self.before, self.after]), Constant::scalar(0.0), integers(&[self.axis])]
+    /// Every axis is named, with zeros, though one would do: ONNX Runtime 1.31, where it moves a transposition
+    /// past a padding, takes the padding to be of all axes, and the run fails.
+    fn constants(&self, inputs: &[&Fact]) -> Vec<Constant> {
+        let rank = inputs.first().map_or(0, |x| x.rank());
+        let along = |n: usize| (0..rank).map(move |axis| if axis == self.axis { n as i64 } else { 0 });
+        vec![Constant::I64(along(self.before).chain(along(self.after)).collect()), Constant::scalar(0.0)]
     }
 
     /// What fell on the zeros is dropped.

@@ -23,7 +23,7 @@ impl Operator for ReduceMean {
         one(reduced(x, &[self.axis], self.keep)?)
     }
 
-    fn constants(&self) -> Vec<Constant> {
+    fn constants(&self, _inputs: &[&Fact]) -> Vec<Constant> {
         vec![Constant::I64(vec![self.axis as i64])]
     }
 

@@ -23,7 +23,7 @@ impl Operator for ReduceSum {
         one(reduced(x, &self.axes, self.keep)?)
     }
 
-    fn constants(&self) -> Vec<Constant> {
+    fn constants(&self, _inputs: &[&Fact]) -> Vec<Constant> {
         vec![Constant::I64(self.axes.iter().map(|&axis| axis as i64).collect())]
     }
 

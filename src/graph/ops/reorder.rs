@@ -43,7 +43,7 @@ impl Operator for Reorder {
         one(x.clone())
     }
 
-    fn constants(&self) -> Vec<Constant> {
+    fn constants(&self, _inputs: &[&Fact]) -> Vec<Constant> {
         vec![Constant::I64(self.order.iter().map(|&from| from as i64).collect())]
     }
 

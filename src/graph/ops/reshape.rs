@@ -31,7 +31,7 @@ impl Operator for Reshape {
         one(Fact::f32([Dim::Batch].into_iter().chain(rest).collect::<Vec<_>>()))
     }
 
-    fn constants(&self) -> Vec<Constant> {
+    fn constants(&self, _inputs: &[&Fact]) -> Vec<Constant> {
         // -1 is whatever is left: the batch.
         vec![Constant::I64([-1].into_iter().chain(self.rest.iter().map(|&n| n as i64)).collect())]
     }

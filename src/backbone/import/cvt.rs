@@ -1,0 +1,226 @@
+//! Hugging Face's naming of CvT.
+
+use serde::Deserialize;
+
+use super::checkpoint::{Checkpoint, Tensor};
+use super::draft::{Drawer, Family, Recognised, heads};
+use super::{Request, preprocessing};
+use crate::backbone::{Activation, Architecture, CvtConfig, CvtStage, Error, Pool, Shape};
+
+/// Tensors that belong to the classifier, not to the backbone.
+const LEAVE_OUT: &[&str] = &["classifier."];
+/// What the class computes with, whatever its `config.json` says: torch's defaults, in layer and batch norms.
+const NORM_EPS: f32 = 1e-5;
+
+/// The parts of `config.json` that the tensors do not show, each with a value a stage; the defaults are those of
+/// `CvtConfig`, which hold for every published model.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+struct File {
+    patch_stride: Vec<usize>,
+    patch_padding: Vec<usize>,
+    num_heads: Option<Vec<usize>>,
+    depth: Option<Vec<usize>>,
+    stride_q: Vec<usize>,
+    stride_kv: Vec<usize>,
+    padding_q: Option<Vec<usize>>,
+    padding_kv: Option<Vec<usize>>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            patch_stride: vec![4, 2, 2],
+            patch_padding: vec![2, 1, 1],
+            num_heads: None,
+            depth: None,
+            stride_q: vec![1, 1, 1],
+            stride_kv: vec![2, 2, 2],
+            padding_q: None,
+            padding_kv: None,
+        }
+    }
+}
+
+/// Whether the file is a CvT's.
+pub(super) fn recognises(checkpoint: &Checkpoint) -> bool {
+    checkpoint.tensors.keys().any(|name| name.contains("embedding.convolution_embeddings."))
+}
+
+/// Takes the tensors of a `CvtModel` or `CvtForImageClassification`.
+pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised, Error> {
+    drawer.from.strip_prefix("cvt.");
+    refuse_what_is_told(request)?;
+    let cvt = describe(drawer, request)?;
+    let mut block = 0;
+    for (s, stage) in cvt.stages.iter().enumerate() {
+        draw_embedding(drawer, s, cvt.class_tokens(s) > 0);
+        for i in 0..stage.depth {
+            draw_block(drawer, &format!("encoder.stages.{s}.layers.{i}"), &format!("blocks.{block}"));
+            block += 1;
+        }
+    }
+    if cvt.final_norm {
+        drawer.norm("layernorm", "norm");
+    }
+    let architecture = Architecture::Cvt(cvt);
+    Ok(Recognised { family: Family::Plain, architecture, naming: "hugging_face", leave_out: LEAVE_OUT })
+}
+
+/// What no single number tells, or what no CvT does otherwise, may not be asked for.
+fn refuse_what_is_told(request: &Request) -> Result<(), Error> {
+    let refuse =
+        |field, value: String, reason: &str| Err(Error::Invalid { field, value, reason: reason.into() });
+    match (request.heads, request.pool) {
+        (Some(heads), _) => refuse("heads", heads.to_string(), "a CvT's stages differ; config.json tells"),
+        (_, Some(pool)) if pool != Pool::Cls => {
+            refuse("pool", format!("{pool:?}"), "a CvT's feature is its class token")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn describe(drawer: &Drawer, request: &Request) -> Result<CvtConfig, Error> {
+    let file: File = preprocessing::read_beside(request, "config.json")?.unwrap_or_default();
+    let size = request.image_size.map_or_else(|| preprocessing::told_size(request), |size| Ok(Some(size)))?;
+    let image_size = size.ok_or_else(|| Error::Invalid {
+        field: "image_size",
+        value: "unknown".into(),
+        reason: "a CvT takes any, and no preprocessor_config.json tells; give the number".into(),
+    })?;
+    let count = drawer.from.count("encoder.stages.").min(usize::from(u8::MAX));
+    let stages = (0..count).map(|s| describe_stage(drawer, request, &file, s)).collect::<Result<_, _>>()?;
+    let cvt = CvtConfig {
+        image_size,
+        stages,
+        activation: request.activation.unwrap_or(Activation::Gelu),
+        layer_norm_eps: request.layer_norm_eps.unwrap_or(NORM_EPS),
+        final_norm: drawer.from.has("layernorm.weight"),
+    };
+    // Before its numbers are counted to and divided by.
+    cvt.validate()?;
+    Ok(cvt)
+}
+
+fn describe_stage(drawer: &Drawer, request: &Request, file: &File, s: usize) -> Result<CvtStage, Error> {
+    let from = &drawer.from;
+    let unknown = |reason: String| Error::UnknownLayout { path: drawer.path(), reason };
+    let stage = format!("encoder.stages.{s}");
+    let side = |name: String| match from.shape(&name) {
+        Some(&[width, _, kernel, _]) => Ok((width, kernel)),
+        _ => Err(unknown(format!("no {name} [D, C, K, K]"))),
+    };
+    let (width, patch_size) = side(format!("{stage}.embedding.convolution_embeddings.projection.weight"))?;
+    let (_, kernel) =
+        side(format!("{}.convolution.weight", convolution(&format!("{stage}.layers.0"), "key")))?;
+    let fc1 = format!("{stage}.layers.0.intermediate.dense.weight");
+    let mlp_width = from.shape(&fc1).and_then(|shape| shape.first().copied());
+    let depth = from.count(&format!("{stage}.layers."));
+    file.check(s, (depth, kernel)).map_err(unknown)?;
+    let own_heads = file.num_heads.as_ref().map(|heads| told("num_heads", heads, s));
+    Ok(CvtStage {
+        width,
+        depth,
+        heads: heads(request, own_heads.transpose().map_err(unknown)?, width)?,
+        mlp_width: mlp_width.ok_or_else(|| unknown(format!("no {fc1}")))?,
+        patch_size,
+        patch_stride: told("patch_stride", &file.patch_stride, s).map_err(unknown)?,
+        patch_padding: told("patch_padding", &file.patch_padding, s).map_err(unknown)?,
+        kernel,
+        kv_stride: told("stride_kv", &file.stride_kv, s).map_err(unknown)?,
+    })
+}
+
+impl File {
+    /// That stage `s` is as deep as its tensors, and that its queries are as many as its tokens and its keys and
+    /// values lie on a grid around them.
+    fn check(&self, s: usize, (depth, kernel): (usize, usize)) -> Result<(), String> {
+        let fields = [
+            ("depth", self.depth.as_ref(), depth),
+            ("stride_q", Some(&self.stride_q), 1),
+            ("padding_q", self.padding_q.as_ref(), kernel / 2),
+            ("padding_kv", self.padding_kv.as_ref(), kernel / 2),
+        ];
+        for (field, values, expected) in fields {
+            if let Some(values) = values.filter(|values| values.get(s) != Some(&expected)) {
+                return Err(format!(
+                    "config.json: {field} is {values:?}, but must be {expected} in stage {s}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A stage's own value.
+fn told(field: &str, values: &[usize], s: usize) -> Result<usize, String> {
+    values.get(s).copied().ok_or_else(|| format!("config.json: {field} has no stage {s}"))
+}
+
+/// Where a layer keeps the convolution of queries, keys or values, and its batch norm.
+fn convolution(layer: &str, projection: &str) -> String {
+    format!("{layer}.attention.attention.convolution_projection_{projection}.convolution_projection")
+}
+
+fn draw_embedding(drawer: &mut Drawer, s: usize, class: bool) {
+    let theirs = format!("encoder.stages.{s}.embedding.convolution_embeddings");
+    for part in ["weight", "bias"] {
+        drawer.copy(&format!("{theirs}.projection.{part}"), &format!("stages.{s}.embed.{part}"));
+    }
+    drawer.norm(&format!("{theirs}.normalization"), &format!("stages.{s}.norm"));
+    if class {
+        drawer.copy(&format!("encoder.stages.{s}.cls_token"), "cls_token");
+    }
+}
+
+fn draw_block(drawer: &mut Drawer, theirs: &str, ours: &str) {
+    for (from, to) in [("layernorm_before", "norm1"), ("layernorm_after", "norm2")] {
+        drawer.norm(&format!("{theirs}.{from}"), &format!("{ours}.{to}"));
+    }
+    for (from, to) in [("query", "q"), ("key", "k"), ("value", "v")] {
+        draw_convolution(drawer, &convolution(theirs, from), &format!("{ours}.attn.{to}_conv"));
+        let linear = format!("{theirs}.attention.attention.projection_{from}");
+        drawer.linear(&linear, &format!("{ours}.attn.{to}_proj"));
+    }
+    let linears = [
+        ("attention.output.dense", "attn.proj"),
+        ("intermediate.dense", "mlp.fc1"),
+        ("output.dense", "mlp.fc2"),
+    ];
+    for (from, to) in linears {
+        drawer.linear(&format!("{theirs}.{from}"), &format!("{ours}.{to}"));
+    }
+}
+
+/// Folds a batch norm into the convolution before it: `w' = w γ / √(σ² + ε)`, `b' = β − μ γ / √(σ² + ε)`.
+fn draw_convolution(drawer: &mut Drawer, theirs: &str, ours: &str) {
+    let name = format!("{theirs}.convolution.weight");
+    let kernel = drawer.take(&name);
+    let statistic = |part: &str| format!("{theirs}.normalization.{part}");
+    let norm = ["weight", "bias", "running_mean", "running_var"].map(|part| drawer.take(&statistic(part)));
+    let (weight, bias) = match (kernel, norm) {
+        (Some(kernel), [Some(gamma), Some(beta), Some(mean), Some(variance)]) => {
+            fold(kernel, [gamma, beta, mean, variance]).unzip()
+        }
+        // What is missing has been noted.
+        _ => return,
+    };
+    drawer.put(&format!("{ours}.weight"), &name, weight);
+    drawer.put(&format!("{ours}.bias"), &statistic("bias"), bias);
+}
+
+/// # Shapes
+/// `[D, 1, K, K]` and four `[D]` to `[D, 1, K, K]` and `[D]`.
+fn fold(kernel: Tensor, norm: [Tensor; 4]) -> Option<(Tensor, Tensor)> {
+    let d = *kernel.shape.first().filter(|&&d| d > 0)?;
+    if norm.iter().any(|tensor| tensor.shape != [d]) {
+        return None;
+    }
+    let [gamma, beta, mean, variance] = norm.map(|tensor| tensor.data);
+    let scale = |i: usize| f64::from(gamma[i]) / (f64::from(variance[i]) + f64::from(NORM_EPS)).sqrt();
+    let size = kernel.data.len() / d;
+    let weight = kernel.data.iter().enumerate().map(|(i, &w)| (f64::from(w) * scale(i / size)) as f32);
+    let bias = (0..d).map(|i| (f64::from(beta[i]) - f64::from(mean[i]) * scale(i)) as f32);
+    let bias = Tensor { shape: vec![d], data: bias.collect() };
+    Some((Tensor { shape: kernel.shape, data: weight.collect() }, bias))
+}

@@ -1,0 +1,191 @@
+//! What only a CvT has: convolutions to fold, and settings that no tensor shows.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use mimi_server::backbone::import::{Request, import};
+use mimi_server::backbone::{Activation, Architecture, BackboneConfig, BlockRange, CvtConfig, Pool, SiteSet};
+use mimi_server::graph::{PIXELS, Plan, build, plan_flops};
+use mimi_server::image::{Interpolation, ResizeMode};
+use mimi_server::runtime::{Input, Program};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::import::{Checkpoint, assert_names};
+use crate::support::{self, Fixture, TinyBackbone, assert_close};
+
+/// The fixture with its own `config.json`, in which `from` is changed `to` something.
+fn checkpoint((from, to): (&str, &str)) -> Checkpoint {
+    let json = Fixture::named("cvt_hf").metadata["config_json"].clone();
+    assert!(json.contains(from), "{json}");
+    Checkpoint::of("cvt_hf").beside("config.json", &json.replace(from, to))
+}
+
+fn request(checkpoint: &Checkpoint) -> Request {
+    Request { image_size: Some(40), activation: None, heads: None, overwrite: true, ..checkpoint.request() }
+}
+
+fn cvt(config: &BackboneConfig) -> &CvtConfig {
+    let Architecture::Cvt(cvt) = &config.architecture else { panic!("no CvT: {config:?}") };
+    cvt
+}
+
+#[test]
+fn the_shape_is_read_from_tensors_and_config() {
+    let whole = checkpoint(("", ""));
+    let config = whole.import(&request(&whole)).unwrap();
+    let cvt = cvt(&config);
+    let stages: Vec<_> = cvt.stages.iter().map(|s| (s.width, s.depth, s.heads, s.mlp_width)).collect();
+    assert_eq!(stages, [(16, 1, 1, 64), (32, 2, 2, 96), (48, 3, 3, 48)]);
+    assert_eq!([0, 1, 2].map(|s| cvt.tokens(s)), [100, 25, 10]);
+    assert_eq!((cvt.activation, config.activation()), (Activation::Gelu, Activation::QuickGelu));
+    assert_eq!((cvt.layer_norm_eps, cvt.final_norm), (1e-5, true));
+    assert_eq!(config.provenance.naming, "hugging_face");
+    assert_eq!(config.provenance.left_out, ["classifier.bias", "classifier.weight"]);
+    // Microsoft's own code has QuickGELU in the MLPs too; that may be asked for.
+    let quick = Request { activation: Some(Activation::QuickGelu), ..request(&whole) };
+    let config = whole.import(&quick).unwrap();
+    assert_eq!(self::cvt(&config).activation, Activation::QuickGelu);
+}
+
+#[test]
+fn settings_that_are_not_computed_are_refused() {
+    let refused = |change: (&str, &str), reason: &str| {
+        let checkpoint = checkpoint(change);
+        let error = checkpoint.import(&request(&checkpoint)).unwrap_err().to_string();
+        assert_names(&error, &[reason]);
+    };
+    refused(
+        (r#""stride_q": [1, 1, 1]"#, r#""stride_q": [1, 2, 1]"#),
+        "stride_q is [1, 2, 1], but must be 1 in stage 1",
+    );
+    refused(
+        (r#""padding_kv": [1, 1, 1]"#, r#""padding_kv": [1, 1, 0]"#),
+        "padding_kv is [1, 1, 0], but must be 1 in stage 2",
+    );
+    refused((r#""depth": [1, 2, 3]"#, r#""depth": [1, 2, 10]"#), "must be 3 in stage 2");
+    refused((r#""num_heads": [1, 2, 3]"#, r#""num_heads": [1, 2]"#), "num_heads has no stage 2");
+    refused((r#""num_heads": [1, 2, 3]"#, r#""num_heads": [1, 2, 5]"#), "no multiple of heads");
+    refused((r#""patch_stride": [4, 2, 2]"#, r#""patch_stride": [4, 0, 2]"#), "stages.patch_stride = 0");
+    let untold = checkpoint((r#""num_heads": [1, 2, 3]"#, r#""num_heads": null"#));
+    assert_names(&untold.import(&request(&untold)).unwrap_err().to_string(), &["heads = unknown"]);
+    let whole = checkpoint(("", ""));
+    let asked = |request: Request| whole.import(&request).unwrap_err().to_string();
+    assert_names(&asked(Request { heads: Some(3), ..request(&whole) }), &["heads = 3"]);
+    assert_names(&asked(Request { pool: Some(Pool::Mean), ..request(&whole) }), &["pool = Mean"]);
+    let layer = "cvt.encoder.stages.1.layers.0.attention.attention.convolution_projection_key";
+    let mean = format!("{layer}.convolution_projection.normalization.running_mean");
+    let broken = checkpoint(("", "")).without(&mean);
+    assert_names(&broken.import(&request(&broken)).unwrap_err().to_string(), &["running_mean is missing"]);
+    let broken = checkpoint(("", "")).with(&mean, &[16]);
+    assert_names(&broken.import(&request(&broken)).unwrap_err().to_string(), &["has an unexpected shape"]);
+}
+
+#[test]
+fn the_images_size_is_told_or_asked_for() {
+    let untold = |checkpoint: &Checkpoint| {
+        checkpoint.import(&Request { image_size: None, preprocessing: None, ..request(checkpoint) })
+    };
+    assert_names(&untold(&checkpoint(("", ""))).unwrap_err().to_string(), &["image_size = unknown"]);
+    let preprocessor = |size: &str| {
+        let json = format!(
+            r#"{{"crop_pct": 0.875, "feature_extractor_type": "ConvNextFeatureExtractor", "resample": 3, {size},
+            "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}}"#
+        );
+        untold(&checkpoint(("", "")).beside("preprocessor_config.json", &json)).unwrap()
+    };
+    // microsoft/cvt-13's file, with another size; from 384 on, images are squashed.
+    let small = preprocessor(r#""size": 56"#);
+    let cropped = ResizeMode::ShortSideThenCrop { resize_to: 64 };
+    assert_eq!((small.image_size(), small.preprocessing.resize), (56, cropped));
+    assert_eq!(small.preprocessing.interpolation, Interpolation::Bicubic);
+    let large = preprocessor(r#""size": {"shortest_edge": 384}"#);
+    assert_eq!((large.image_size(), large.preprocessing.resize), (384, ResizeMode::Squash));
+}
+
+/// Features of the fixture's images.
+fn features(config: &BackboneConfig, folder: &std::path::Path, pixels: &support::Tensor) -> Vec<f32> {
+    let runtime = support::runtime();
+    let store = mimi_server::runtime::WeightStore::open(&runtime, config, folder, true).unwrap();
+    let graph = build(config, &Plan::whole(config, SiteSet::EMPTY)).unwrap();
+    let mut program = Program::compile(&runtime, &std::sync::Arc::new(store), &graph).unwrap();
+    program.run(&[Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data }]).unwrap().remove(0).data
+}
+
+#[test]
+fn the_bare_model_has_the_class_token_for_feature() {
+    let mut bare = checkpoint(("", "")).without("classifier.weight").without("classifier.bias");
+    let norm = ["layernorm.weight", "layernorm.bias"].map(|name| bare.tensors.remove(name).unwrap());
+    let stripped = std::mem::take(&mut bare.tensors).into_iter();
+    bare.tensors = stripped.map(|(name, t)| (name.strip_prefix("cvt.").unwrap().to_owned(), t)).collect();
+    let config = bare.import(&request(&bare)).unwrap();
+    assert!(!cvt(&config).final_norm);
+    let fixture = Fixture::named("cvt_hf");
+    let found = features(&config, &bare.dir.path().join("models/backbone"), &fixture.tensors["input/pixels"]);
+    // The final norm of these is what the whole model gives.
+    let normed = found.chunks(48).flat_map(|row| {
+        let mean = row.iter().sum::<f32>() / 48.0;
+        let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / 48.0;
+        let one =
+            |(i, x): (usize, &f32)| (x - mean) / (variance + 1e-5).sqrt() * norm[0].data[i] + norm[1].data[i];
+        row.iter().enumerate().map(one).collect::<Vec<_>>()
+    });
+    let normed: Vec<f32> = normed.collect();
+    assert_close("normed", &normed, &fixture.tensors["expect/features"].data, 1e-4);
+}
+
+#[test]
+fn counters_of_batches_are_left_out() {
+    let whole = checkpoint(("", ""));
+    let request = request(&whole);
+    let counter = 7i64.to_le_bytes();
+    let name = "cvt.encoder.stages.0.layers.0.x.normalization.num_batches_tracked";
+    let bytes: BTreeMap<&String, Vec<u8>> = whole
+        .tensors
+        .iter()
+        .map(|(name, t)| (name, t.data.iter().flat_map(|v| v.to_le_bytes()).collect()))
+        .collect();
+    let views = whole.tensors.iter().map(|(name, t)| {
+        (name.as_str(), TensorView::new(Dtype::F32, t.shape.clone(), &bytes[name]).unwrap())
+    });
+    let counter = [(name, TensorView::new(Dtype::I64, vec![], &counter).unwrap())];
+    fs::write(&request.weights, safetensors::serialize(views.chain(counter), None).unwrap()).unwrap();
+    let config = import(&request).unwrap();
+    assert_eq!(config.provenance.left_out, [name, "classifier.bias", "classifier.weight"]);
+    let stored = fs::read(request.out.join("backbone/backbone.safetensors")).unwrap();
+    assert!(SafeTensors::deserialize(&stored).unwrap().names().iter().all(|name| !name.contains("batches")));
+}
+
+#[test]
+fn the_cost_is_the_sum_of_its_products() {
+    let tiny = TinyBackbone::from("cvt_hf");
+    let cvt = cvt(&tiny.config);
+    let (mut expected, mut channels) = (0, 3);
+    for (s, stage) in cvt.stages.iter().enumerate() {
+        let (d, map) = (stage.width, cvt.grid(s).pow(2));
+        let few = cvt.grid(s).div_ceil(2).pow(2);
+        let keys = few + cvt.class_tokens(s);
+        // A block whose queries are `asked` tokens, `convolved` of them from the map.
+        let block = |asked: usize, convolved: usize| {
+            let convolutions = (convolved + 2 * few) * 9 * d;
+            let linears = 2 * asked * d * d + 2 * keys * d * d + 2 * asked * d * stage.mlp_width;
+            convolutions + linears + 2 * asked * keys * d
+        };
+        let last = (s == 2) as usize;
+        expected += map * d * channels * stage.patch_size.pow(2);
+        expected += (stage.depth - last) * block(cvt.tokens(s), map) + last * block(1, 0);
+        channels = d;
+    }
+    let whole = Plan::whole(&tiny.config, SiteSet::EMPTY);
+    assert_eq!(plan_flops(&tiny.config, &whole, |_| 0).unwrap(), 2 * expected as u64);
+    // Parts cost what the whole costs, and adapters what their sites' tokens do.
+    let part = |start, end| {
+        let blocks = BlockRange { start, end };
+        plan_flops(&tiny.config, &Plan { blocks, sites: SiteSet::EMPTY }, |_| 0).unwrap()
+    };
+    assert_eq!(part(0, 1) + part(1, 3) + part(3, 6), 2 * expected as u64);
+    let adapted = Plan::whole(&tiny.config, tiny.config.all_sites());
+    let adapters: usize = (0..6).map(|b| 8 * tiny.config.block_tokens(b) * tiny.config.block_width(b)).sum();
+    let found = plan_flops(&tiny.config, &adapted, |_| 1).unwrap();
+    assert_eq!(found, (2 * expected + adapters) as u64);
+}
