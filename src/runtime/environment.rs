@@ -102,6 +102,9 @@ impl Runtime {
         let builder = builder.with_log_level(LogLevel::Warning).map_err(failed)?;
         let builder = builder.with_env_allocators().map_err(failed)?;
         let builder = builder.with_config_entry(WITHOUT, TRANSPOSITIONS).map_err(failed)?;
+        // A pattern keeps a second block for each shape beside what its first run took: twice the scratch memory (1323
+        // MB instead of 848 for training steps of 32 images on DINOv2-S at 112 pixels), and no faster.
+        let builder = builder.with_memory_pattern(false).map_err(failed)?;
         match self.device {
             Device::Cpu => Ok(builder),
             Device::Cuda(number) => {
