@@ -34,6 +34,8 @@ pub struct Options {
 /// Seconds of each kind of batch, medians of interleaved rounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
+    /// Making another program over weights that are resident, from the plan on.
+    pub program: f64,
     /// The bare program, one row.
     pub bare_one: f64,
     /// The bare program, a batch under one pack.
@@ -72,10 +74,11 @@ impl Bench {
         let packs = (0..self.options.batch).map(|i| self.pack(i as u64)).collect::<Result<Vec<_>>>()?;
         let same = vec![Arc::clone(&packs[0]); packs.len()];
         let mut program = self.program(&Plan::whole(&self.config, self.config.all_sites()))?;
-        let mut kinds: [Vec<f64>; 4] = Default::default();
+        let mut kinds: [Vec<f64>; 5] = Default::default();
         // The first round warms up and is not counted.
         for round in 0..=self.options.rounds {
             let times = [
+                seconds(|| self.program(&Plan::whole(&self.config, self.config.all_sites())).map(drop))?,
                 seconds(|| self.run_bare(&mut program, &packs[0], 1))?,
                 seconds(|| self.run_bare(&mut program, &packs[0], self.options.batch))?,
                 seconds(|| self.run_engine(&engine, &same))?,
@@ -85,8 +88,8 @@ impl Bench {
                 kinds.iter_mut().zip(times).for_each(|(kind, time)| kind.push(time));
             }
         }
-        let [bare_one, bare_batch, identical, distinct] = kinds.map(median);
-        Ok(Times { bare_one, bare_batch, identical, distinct })
+        let [program, bare_one, bare_batch, identical, distinct] = kinds.map(median);
+        Ok(Times { program, bare_one, bare_batch, identical, distinct })
     }
 
     /// Memory with one program and with `count`, after each has run: proportional set size, bytes.

@@ -48,6 +48,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let line = |what: &str, seconds: f64, rows: usize| {
         println!("{what:<28}{:>9.1} ms {:>8.2} images/s", seconds * 1e3, rows as f64 / seconds);
     };
+    println!("{:<28}{:>9.1} ms", "making a program", times.program * 1e3);
     line("bare program, 1 row", times.bare_one, 1);
     line(&format!("bare program, {batch} rows"), times.bare_batch, batch);
     line(&format!("engine, {batch} rows, 1 pack"), times.identical, batch);
