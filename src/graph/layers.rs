@@ -9,7 +9,7 @@ const QUICK_GELU_SLOPE: f32 = 1.702;
 
 /// How a graph's adapters are fed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Feed {
+pub(super) enum Feed {
     /// One adapter for all rows or one for each row, as each run likes.
     Free,
     /// One adapter for all rows: what gradients need.

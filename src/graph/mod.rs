@@ -37,6 +37,6 @@ pub use cost::adapter_flops;
 pub use error::Error;
 pub use fact::{DType, Dim, Fact};
 pub use gradient::gradients;
-pub use layers::Feed;
+use layers::Feed;
 pub use ops::Operator;
 pub use plan::{Plan, build, plan_flops};

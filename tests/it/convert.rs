@@ -311,39 +311,6 @@ fn staged(path: &Path, name: impl Fn(usize, usize) -> String, stages: &[(usize, 
     write_safetensors(path, &tensors);
 }
 
-/// timm's name of a Swin's tensor, or ours of an adapter's, as the reference implementation has it.
-fn swin_reference_name(name: &str) -> String {
-    let parts: Vec<&str> = name.split('.').collect();
-    match parts[..] {
-        // A stage's merging is kept with the stage before.
-        ["layers", stage, "downsample", ..] => {
-            let stage: usize = stage.parse().unwrap();
-            format!("layers.{}.{}", stage - 1, parts[2..].join("."))
-        }
-        // Two blocks a stage.
-        ["blocks", block, place, "adapter", matrix, "weight"] => {
-            let block: usize = block.parse().unwrap();
-            let place = if place == "attn" { 1 } else { 2 };
-            let matrix = if matrix == "down" { 1 } else { 2 };
-            format!("layers.{}.blocks.{}.parallel_mlp{place}.fc{matrix}.weight", block / 2, block % 2)
-        }
-        _ => name.into(),
-    }
-}
-
-#[test]
-fn a_swin_of_the_reference_gives_pytorchs_logits() {
-    let (world, fixture) = (World::of("adapted_swin"), Fixture::named("adapted_swin"));
-    let backbone = fixture.under("weights/").into_iter().filter(|(name, _)| !name.starts_with("head."));
-    let checkpoint = backbone.chain(fixture.under("adapter/"));
-    let checkpoint = checkpoint.map(|(name, tensor)| (swin_reference_name(&name), tensor)).collect();
-    let report = world.convert_tensors(&checkpoint).unwrap();
-    assert_eq!((report.family, report.sites.len(), report.classes), (Family::Swin, 7, 5));
-    assert!(matches!(&report.frozen, Frozen::Compared { different, .. } if different.is_empty()));
-    let logits = world.logits(&world.read(&report), &fixture.tensors["input/pixels"]);
-    assert_close("swin", &logits, &fixture.tensors["expect/logits"].data, TOLERANCE);
-}
-
 #[test]
 fn swin_cvt_and_t2t_are_mapped_to_sites() {
     let dir = tempfile::tempdir().unwrap();
