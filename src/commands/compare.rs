@@ -17,7 +17,12 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let resident = resident(&args.runtime)?;
     let reporter = RefCell::new(Reporter::new());
-    let mut observe = |progress: Progress<'_>| reporter.borrow_mut().show(progress);
+    // A comparison measures held-out images itself, so that a training's own figures would only mislead.
+    let mut observe = |progress: Progress<'_>| {
+        if matches!(progress, Progress::Images { .. } | Progress::Step(_)) {
+            reporter.borrow_mut().show(progress);
+        }
+    };
     let results = compare(&resident, &args.options(), &mut observe, &mut |point| {
         reporter.borrow().line(&format!(
             "{:<10} seed {} training {}: {} adapters, {} parameters, {:.3} GFLOPs, held-out accuracy {:.4}",
