@@ -138,6 +138,7 @@ impl Bench {
             queue_limit: self.options.batch,
             workers: 1,
             max_programs: 1,
+            prefix_memory: 0,
         };
         Ok(Engine::start(parts, &options)?)
     }
@@ -153,7 +154,13 @@ impl Bench {
         let mut waiting = Vec::new();
         for (i, (pack, permit)) in packs.iter().zip(permits).enumerate() {
             let task = format!("bench-{i}").parse()?;
-            let row = Row { task, pixels: Arc::clone(&pixels), pack: Arc::clone(pack), deadline: None };
+            let row = Row {
+                task,
+                pixels: Arc::clone(&pixels),
+                image: None,
+                pack: Arc::clone(pack),
+                deadline: None,
+            };
             waiting.push(engine.submit(row, permit));
         }
         for answer in waiting {

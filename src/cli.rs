@@ -135,9 +135,14 @@ pub struct ServeArgs {
     /// for throughput on the CPU.
     #[arg(long, env = "MIMI_WORKERS", default_value_t = 1)]
     workers: usize,
-    /// Programs kept besides the one with every site; each costs about 20 MB.
-    #[arg(long, env = "MIMI_MAX_PROGRAMS", default_value_t = 8)]
+    /// Programs kept besides the one with every site; each costs about 20 MB. Tasks whose adapters begin at the same
+    /// block share two, by which an image's first blocks run once for all of them.
+    #[arg(long, env = "MIMI_MAX_PROGRAMS", default_value_t = 12)]
     max_programs: usize,
+    /// Memory for what frozen blocks gave for images, MiB, used when an image comes again under a task whose adapters
+    /// begin later; 0 keeps nothing, and a request keeps out of it by `x-mimi-prefix-cache: off`.
+    #[arg(long, env = "MIMI_PREFIX_MEMORY", default_value_t = 256, value_name = "MIB")]
+    prefix_memory: u64,
     /// Largest request body, MiB.
     #[arg(long, env = "MIMI_PAYLOAD_LIMIT", default_value_t = 32, value_name = "MIB")]
     payload_limit: usize,
@@ -189,6 +194,7 @@ impl ServeArgs {
                 queue_limit: self.queue_limit.max(1),
                 workers: self.workers.max(1),
                 max_programs: self.max_programs,
+                prefix_memory: self.prefix_memory << 20,
             },
             http: self.http(),
             pack_memory: self.pack_memory << 20,
@@ -205,6 +211,7 @@ impl ServeArgs {
             max_tasks: self.max_tasks,
             timeout: Duration::from_millis(self.timeout_ms),
             decoders: cores(),
+            keeps_prefixes: self.prefix_memory > 0,
             image: Limits { max_bytes: payload_limit, max_pixels: self.max_megapixels * 1_000_000 },
         }
     }

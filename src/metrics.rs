@@ -38,6 +38,12 @@ pub struct Metrics {
     pub queue_rows: IntGauge,
     /// Rows dropped before compute, by reason.
     pub rows_dropped: IntCounterVec,
+    /// Rows that shared their first blocks with others or with an earlier request.
+    pub rows_forked: IntCounter,
+    /// Images looked up among kept prefixes, by outcome (`hit` or `miss`).
+    pub prefix_lookups: IntCounterVec,
+    /// Memory of kept prefixes.
+    pub prefix_bytes: IntGauge,
     /// Programs compiled since the start.
     pub programs_compiled: IntCounter,
     /// Programs held.
@@ -81,6 +87,14 @@ impl Metrics {
                 "Rows dropped before compute",
                 &["reason"],
             )?,
+            rows_forked: counter(&r, "mimi_rows_forked_total", "Rows that shared their first blocks")?,
+            prefix_lookups: counters(
+                &r,
+                "mimi_prefix_lookups_total",
+                "Images looked up among kept prefixes",
+                &["outcome"],
+            )?,
+            prefix_bytes: gauge(&r, "mimi_prefix_resident_bytes", "Memory of kept prefixes")?,
             programs_compiled: counter(&r, "mimi_programs_compiled_total", "Programs compiled")?,
             programs_resident: gauge(&r, "mimi_programs_resident", "Programs held")?,
             tasks: gauge(&r, "mimi_tasks", "Published tasks")?,

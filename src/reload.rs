@@ -211,7 +211,13 @@ impl Reloader {
             }
         };
         let permit = permit.ok_or(engine::Error::WorkerLost)?;
-        let row = Row { task: task.clone(), pixels: pixels.into(), pack: Arc::clone(pack), deadline: None };
+        let row = Row {
+            task: task.clone(),
+            pixels: pixels.into(),
+            image: None,
+            pack: Arc::clone(pack),
+            deadline: None,
+        };
         let answer = self.engine.submit(row, permit).await.map_err(|_| engine::Error::WorkerLost)??;
         Ok(answer.logits.to_vec())
     }

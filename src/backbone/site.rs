@@ -146,6 +146,11 @@ impl SiteSet {
         Self(self.0 & Self::all(blocks).0)
     }
 
+    /// The first block with a site.
+    pub fn lowest_block(self) -> Option<usize> {
+        (self.0 != 0).then(|| Site::from_index(self.0.trailing_zeros() as usize).block)
+    }
+
     /// How many sites there are.
     pub fn len(self) -> usize {
         self.0.count_ones() as usize

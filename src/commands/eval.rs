@@ -28,6 +28,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         queue_limit: 64,
         workers: 1,
         max_programs: 1,
+        prefix_memory: 0,
     };
     let engine = Engine::start(parts, &options)?;
     // A program for exactly this pack's sites, as the server would have.

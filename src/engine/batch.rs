@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::backbone::{BackboneConfig, Site, SiteSet};
-use crate::graph::{PIXELS, down_input, up_input};
+use crate::backbone::{BackboneConfig, Site};
+use crate::graph::{HIDDEN, PIXELS, Plan, down_input, up_input};
 use crate::pack::{Adapter, Pack};
 use crate::runtime::Input;
 
@@ -20,10 +20,10 @@ pub(super) struct Batch<'a> {
     tensors: Vec<Tensor<'a>>,
 }
 
-/// One row of a batch: an image's pixels under a pack.
+/// One row of a batch: an image under a pack.
 pub(super) struct BatchRow<'a> {
-    /// `[3, S, S]`.
-    pub(super) pixels: &'a [f32],
+    /// Its pixels, `[3, S, S]`, or what the blocks before the program's first left, `[N, D]`.
+    pub(super) values: &'a [f32],
     /// Whose adapters it runs under.
     pub(super) pack: &'a Arc<Pack>,
 }
@@ -36,14 +36,15 @@ enum Side {
 }
 
 impl<'a> Batch<'a> {
-    /// Lays out `rows` for a program with `sites`, which cover the rows' own.
+    /// Lays out `rows` for the program of `plan`, whose sites cover those of the rows from its first block on.
     ///
     /// # Shapes
     /// Adapters are `[D, R]`, `[R, D]` when all rows share one pack, else `[B, D, R]`, `[B, R, D]` with R the
     /// widest in the batch. The padding is exact: a padded neuron computes `act(0) · 0 = 0`.
-    pub(super) fn assemble(rows: &[BatchRow<'a>], sites: SiteSet, config: &BackboneConfig) -> Self {
-        let mut tensors = vec![pixels(rows, config)];
-        for site in sites.iter() {
+    pub(super) fn assemble(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig) -> Self {
+        let values: Vec<&[f32]> = rows.iter().map(|row| row.values).collect();
+        let mut tensors = vec![first(&values, plan, config)];
+        for site in plan.sites.iter() {
             let d = config.block_width(site.block);
             tensors.push(adapter(rows, site, d, Side::Down));
             tensors.push(adapter(rows, site, d, Side::Up));
@@ -51,11 +52,10 @@ impl<'a> Batch<'a> {
         Self { tensors }
     }
 
-    /// One row that runs under no pack.
-    pub(super) fn without_adapters(pixels: &'a [f32], sites: SiteSet, config: &BackboneConfig) -> Self {
-        let shape = [vec![1], config.input_shape(0)].concat();
-        let mut tensors = vec![Tensor { name: PIXELS.into(), shape, data: Cow::Borrowed(pixels) }];
-        for site in sites.iter() {
+    /// Rows that run under no pack.
+    pub(super) fn without_adapters(rows: &[&'a [f32]], plan: &Plan, config: &BackboneConfig) -> Self {
+        let mut tensors = vec![first(rows, plan, config)];
+        for site in plan.sites.iter() {
             let d = config.block_width(site.block);
             let empty = |name, shape| Tensor { name, shape, data: Cow::Borrowed(&[][..]) };
             tensors.push(empty(down_input(site), vec![d, 0]));
@@ -70,13 +70,16 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn pixels<'a>(rows: &[BatchRow<'a>], config: &BackboneConfig) -> Tensor<'a> {
-    let shape = [vec![rows.len()], config.input_shape(0)].concat();
+/// What enters a plan's first block.
+fn first<'a>(rows: &[&'a [f32]], plan: &Plan, config: &BackboneConfig) -> Tensor<'a> {
+    let start = plan.blocks.start;
+    let name = if start == 0 { PIXELS } else { HIDDEN };
+    let shape = [vec![rows.len()], config.input_shape(start)].concat();
     let data = match rows {
-        [row] => Cow::Borrowed(row.pixels),
-        rows => Cow::Owned(rows.iter().flat_map(|row| row.pixels).copied().collect()),
+        [row] => Cow::Borrowed(*row),
+        rows => Cow::Owned(rows.concat()),
     };
-    Tensor { name: PIXELS.into(), shape, data }
+    Tensor { name: name.into(), shape, data }
 }
 
 fn adapter<'a>(rows: &[BatchRow<'a>], site: Site, d: usize, side: Side) -> Tensor<'a> {

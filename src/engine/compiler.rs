@@ -14,9 +14,10 @@ use crate::graph::{Plan, build};
 use crate::metrics::Metrics;
 use crate::runtime::{Program, Runtime, WeightStore};
 
-/// A plan to be ready, and whom to tell; with nobody to tell, it is a suggestion that takes no other's place.
+/// Plans to be ready, and whom to tell; with nobody to tell, they are a suggestion that takes no other's place, all
+/// of it or none.
 pub(super) struct Order {
-    pub(super) plan: Plan,
+    pub(super) plans: Vec<Plan>,
     pub(super) done: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
@@ -34,13 +35,14 @@ impl Compiler {
     /// Fills orders until the last handle is gone.
     pub(super) fn run(self, orders: Receiver<Order>) {
         for order in orders {
-            if order.done.is_none() && !self.lock().has_room() {
+            if order.done.is_none() && !self.lock().has_room(&order.plans) {
                 continue;
             }
-            let result = self.install(order.plan);
-            if let Err(error) = &result {
-                tracing::error!(plan = %order.plan, %error, "a program could not be compiled");
-            }
+            let result = order.plans.iter().try_for_each(|plan| {
+                let failed =
+                    |error: &Error| tracing::error!(%plan, %error, "a program could not be compiled");
+                self.install(*plan).inspect_err(failed)
+            });
             if let Some(done) = order.done {
                 // Whoever asked may have gone; the program stays useful.
                 let _ = done.send(result);
@@ -84,9 +86,9 @@ impl Compiler {
     }
 }
 
-/// Runs one row of black pixels without adapters.
+/// Runs one row of zeros without adapters.
 fn warm(program: &mut Program, plan: Plan, config: &BackboneConfig) -> Result<(), Error> {
-    let pixels = vec![0.0; config.input_shape(0).iter().product()];
-    let batch = Batch::without_adapters(&pixels, plan.sites, config);
+    let zeros = vec![0.0; config.input_shape(plan.blocks.start).iter().product()];
+    let batch = Batch::without_adapters(&[&zeros], &plan, config);
     program.run(&batch.inputs()).map(drop).map_err(Error::from)
 }

@@ -9,12 +9,15 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::compiler::{Compiler, Order};
+use super::fork::Costs;
 use super::inbox::{Inbox, Policy};
+use super::prefixes::Prefixes;
 use super::programs::PlanTable;
+use super::run::Runner;
 use super::worker::Worker;
 use super::{Answer, Error, Permit, Row};
 use crate::backbone::{BackboneConfig, SiteSet};
-use crate::graph::Plan;
+use crate::graph::{Plan, plan_flops};
 use crate::metrics::Metrics;
 use crate::runtime::{Runtime, WeightStore};
 
@@ -31,6 +34,8 @@ pub struct EngineOptions {
     pub workers: usize,
     /// Programs kept besides the one with every site.
     pub max_programs: usize,
+    /// Bytes for what frozen blocks gave for images, in case another task sees one of them; 0 keeps nothing.
+    pub prefix_memory: u64,
 }
 
 /// What the engine is built from.
@@ -81,18 +86,21 @@ impl Engine {
             workers,
             metrics: Arc::clone(&metrics),
         };
+        let prefixes = Arc::new(Prefixes::new(options.prefix_memory, Arc::clone(&metrics)));
+        let costs = frozen_costs(&config)?;
         let mut threads = Vec::new();
         for (number, commands) in receivers.into_iter().enumerate() {
-            let worker = Worker {
-                inbox: Arc::clone(&inbox),
-                commands,
+            let runner = Runner {
                 plans: Arc::clone(&plans),
                 covering,
                 programs: HashMap::from([(covering, compiler.compile(covering)?)]),
                 config: Arc::clone(&config),
-                policy,
+                prefixes: Arc::clone(&prefixes),
+                costs: costs.clone(),
                 metrics: Arc::clone(&metrics),
             };
+            let (inbox, metrics) = (Arc::clone(&inbox), Arc::clone(&metrics));
+            let worker = Worker { inbox, commands, runner, policy, metrics };
             threads.push(spawn(format!("engine-{number}"), move || worker.run())?);
         }
         metrics.programs_resident.set(threads.len() as i64);
@@ -119,14 +127,24 @@ impl Engine {
     /// least recently used program makes room.
     pub fn prepare(&self, sites: SiteSet) -> oneshot::Receiver<Result<(), Error>> {
         let (done, receiver) = oneshot::channel();
-        self.order(Order { plan: Plan::whole(&self.shared.config, sites), done: Some(done) });
+        self.order(Order { plans: vec![Plan::whole(&self.shared.config, sites)], done: Some(done) });
+        self.suggest_cut(sites);
         receiver
     }
 
     /// As [`Engine::prepare`], but only while there is room: thousands of cold tasks with sites of their own
     /// must not compile each other's programs away.
     pub fn suggest(&self, sites: SiteSet) {
-        self.order(Order { plan: Plan::whole(&self.shared.config, sites), done: None });
+        self.order(Order { plans: vec![Plan::whole(&self.shared.config, sites)], done: None });
+        self.suggest_cut(sites);
+    }
+
+    /// Suggests the two programs by which rows of one image share the blocks below a pack's lowest adapter.
+    fn suggest_cut(&self, sites: SiteSet) {
+        if let Some(cut) = sites.lowest_block().filter(|&cut| cut > 0) {
+            let plans = vec![Plan::below(cut), Plan::above(&self.shared.config, cut)];
+            self.order(Order { plans, done: None });
+        }
     }
 
     fn order(&self, order: Order) {
@@ -165,6 +183,15 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// FLOPs of the blocks before each block, and of all.
+fn frozen_costs(config: &BackboneConfig) -> Result<Costs, Error> {
+    let below = |cut| match cut {
+        0 => Ok(0),
+        cut => plan_flops(config, &Plan::below(cut), |_| 0).map_err(crate::runtime::Error::from),
+    };
+    Ok(Costs::new((0..=config.depth()).map(below).collect::<Result<_, _>>()?))
 }
 
 fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {

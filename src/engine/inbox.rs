@@ -7,6 +7,7 @@ use ndarray::Array1;
 use tokio::sync::oneshot;
 
 use super::Error;
+use super::prefixes::ImageKey;
 use super::queue::Queue;
 use crate::metrics::Metrics;
 use crate::pack::{Pack, TaskId};
@@ -17,6 +18,9 @@ pub struct Row {
     pub task: TaskId,
     /// `[3, S, S]`; shared when one image runs under several tasks.
     pub pixels: Arc<[f32]>,
+    /// The image, where what frozen blocks give for it may be kept for later requests and shared with others of the
+    /// batch; rows of one request share it anyway, by their pixels.
+    pub image: Option<ImageKey>,
     /// The pack this request pinned at the door.
     pub pack: Arc<Pack>,
     /// When the answer is of no more use.
@@ -59,6 +63,9 @@ struct State {
     expected: usize,
     closed: bool,
 }
+
+/// Rows in a batch for each of its rows without company, where the rest share their images.
+const BRANCHES: usize = 4;
 
 /// The queue with its lock.
 pub(super) struct Inbox {
@@ -118,7 +125,8 @@ impl Inbox {
             self.drop_dead(&mut state, Instant::now());
             let wait = match ready(&state, policy, Instant::now()) {
                 Ready::Now => {
-                    let batch = state.queue.take(policy.max_batch);
+                    let mut batch = state.queue.take(policy.max_batch);
+                    join_branches(&mut state.queue, &mut batch, policy.max_batch * BRANCHES);
                     self.metrics.queue_rows.set(state.queue.len() as i64);
                     return Some(batch);
                 }
@@ -156,6 +164,26 @@ impl Inbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Adds rows of the batch's images that wait for another batch and may share their blocks, up to `most` rows: what
+/// they cost then is small, and apart they would cost all of it.
+fn join_branches(queue: &mut Queue<Waiting>, batch: &mut Vec<Waiting>, most: usize) {
+    let late = |w: &Waiting| w.row.pack.sites.lowest_block() != Some(0);
+    let mut room = most.saturating_sub(batch.len());
+    let joining = queue.remove(|w| {
+        let joins = room > 0 && late(w) && batch.iter().any(|b| late(b) && b.row.shares_image(&w.row));
+        room -= usize::from(joins);
+        joins
+    });
+    batch.extend(joining);
+}
+
+impl Row {
+    /// Whether two rows are certainly of one image.
+    pub(super) fn shares_image(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pixels, &other.pixels) || (self.image.is_some() && self.image == other.image)
     }
 }
 

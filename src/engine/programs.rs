@@ -17,15 +17,22 @@ impl PlanTable {
         Self { covering, recent: Vec::new(), capacity }
     }
 
-    /// The installed plan with the fewest sites that covers `sites`, which counts as a use of it.
+    /// The installed plan of all blocks with the fewest sites that covers `sites`, which counts as a use of it.
     pub(super) fn choose(&mut self, sites: SiteSet) -> Plan {
         let smallest = (0..self.recent.len())
-            .filter(|&i| self.recent[i].covers(sites))
+            .filter(|&i| self.recent[i].blocks == self.covering.blocks && self.recent[i].covers(sites))
             .min_by_key(|&i| self.recent[i].sites.len());
-        let Some(index) = smallest else { return self.covering };
-        let plan = self.recent.remove(index);
-        self.recent.push(plan);
+        let plan = smallest.map_or(self.covering, |index| self.recent[index]);
+        self.touch(&plan);
         plan
+    }
+
+    /// Counts a use of a plan.
+    pub(super) fn touch(&mut self, plan: &Plan) {
+        if let Some(index) = self.recent.iter().position(|known| known == plan) {
+            let plan = self.recent.remove(index);
+            self.recent.push(plan);
+        }
     }
 
     /// Whether the plan is installed.
@@ -33,9 +40,10 @@ impl PlanTable {
         *plan == self.covering || self.recent.contains(plan)
     }
 
-    /// Whether a plan can be added without another's leaving.
-    pub(super) fn has_room(&self) -> bool {
-        self.recent.len() < self.capacity
+    /// Whether plans can be added without another's leaving.
+    pub(super) fn has_room(&self, plans: &[Plan]) -> bool {
+        let new = plans.iter().filter(|plan| !self.contains(plan)).count();
+        self.recent.len() + new <= self.capacity
     }
 
     /// Adds a plan and returns the one that must leave for it.

@@ -1,21 +1,18 @@
 //! The loop that owns the device.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use ndarray::ArrayView1;
 
-use super::batch::{Batch, BatchRow};
-use super::inbox::{Inbox, Policy, Waiting};
-use super::programs::PlanTable;
+use super::inbox::{Inbox, Policy, Row, Waiting};
+use super::run::Runner;
 use super::{Answer, Error};
-use crate::backbone::{BackboneConfig, SiteSet};
 use crate::graph::Plan;
 use crate::metrics::Metrics;
-use crate::runtime::{Output, Program};
+use crate::runtime::Program;
 
 /// What the compiler tells a worker.
 pub(super) enum Command {
@@ -29,10 +26,7 @@ pub(super) enum Command {
 pub(super) struct Worker {
     pub(super) inbox: Arc<Inbox>,
     pub(super) commands: Receiver<Command>,
-    pub(super) plans: Arc<Mutex<PlanTable>>,
-    pub(super) covering: Plan,
-    pub(super) programs: HashMap<Plan, Program>,
-    pub(super) config: Arc<BackboneConfig>,
+    pub(super) runner: Runner,
     pub(super) policy: Policy,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -53,8 +47,8 @@ impl Worker {
     fn obey(&mut self) {
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Install(plan, program) => drop(self.programs.insert(plan, *program)),
-                Command::Drop(plan) => drop(self.programs.remove(&plan)),
+                Command::Install(plan, program) => self.runner.install(plan, *program),
+                Command::Drop(plan) => self.runner.drop_program(&plan),
             }
         }
     }
@@ -64,29 +58,14 @@ impl Worker {
             return;
         }
         let started = Instant::now();
-        let union = batch.iter().fold(SiteSet::EMPTY, |sites, w| sites.union(w.row.pack.sites));
-        let rows: Vec<BatchRow<'_>> =
-            batch.iter().map(|w| BatchRow { pixels: &w.row.pixels, pack: &w.row.pack }).collect();
-        let result = self.features(&rows, union);
+        let rows: Vec<&Row> = batch.iter().map(|waiting| &waiting.row).collect();
+        let result = self.runner.features(&rows);
         let run = started.elapsed();
         self.observe(&batch, started, run.as_secs_f64());
         match result {
             Ok(features) => answer(batch, &features, started, run),
             Err(error) => fail(batch, error),
         }
-    }
-
-    /// Pooled features of the rows, `[B, D]`.
-    fn features(&mut self, rows: &[BatchRow<'_>], sites: SiteSet) -> Result<Output, Error> {
-        let mut plan = self.plans.lock().unwrap_or_else(PoisonError::into_inner).choose(sites);
-        if !self.programs.contains_key(&plan) {
-            // The table is shared by the workers; this one may not have been handed the program yet.
-            plan = self.covering;
-        }
-        let program = self.programs.get_mut(&plan).ok_or(Error::WorkerLost)?;
-        let batch = Batch::assemble(rows, plan.sites, &self.config);
-        let mut outputs = program.run(&batch.inputs())?;
-        outputs.pop().ok_or(Error::WorkerLost)
     }
 
     fn observe(&self, batch: &[Waiting], started: Instant, run_seconds: f64) {
@@ -103,11 +82,10 @@ impl Worker {
 }
 
 /// Applies each row's head and sends its logits.
-fn answer(batch: Vec<Waiting>, features: &Output, started: Instant, run: std::time::Duration) {
-    let width = features.shape.last().copied().unwrap_or(1).max(1);
+fn answer(batch: Vec<Waiting>, features: &[Vec<f32>], started: Instant, run: std::time::Duration) {
     let batch_rows = batch.len();
-    for (waiting, feature) in batch.into_iter().zip(features.data.chunks_exact(width)) {
-        let logits = waiting.row.pack.head.logits(ArrayView1::from(feature));
+    for (waiting, feature) in batch.into_iter().zip(features) {
+        let logits = waiting.row.pack.head.logits(ArrayView1::from(&feature[..]));
         let queued = started.saturating_duration_since(waiting.entered);
         // The permit goes first, so that a client who sends its next request on this answer finds room.
         drop(waiting.permit);

@@ -20,6 +20,17 @@ impl Plan {
         Self { blocks: config.blocks(), sites }
     }
 
+    /// The blocks before `cut`, which no adapter is in.
+    pub fn below(cut: usize) -> Self {
+        Self { blocks: BlockRange { start: 0, end: cut }, sites: SiteSet::EMPTY }
+    }
+
+    /// The blocks from `cut` on, with adapters at every site.
+    pub fn above(config: &BackboneConfig, cut: usize) -> Self {
+        let blocks = BlockRange { start: cut, end: config.depth() };
+        Self { blocks, sites: SiteSet::all(blocks) }
+    }
+
     /// Whether a program of this plan can serve rows that have adapters at `sites`.
     pub fn covers(&self, sites: SiteSet) -> bool {
         sites.is_subset(self.sites)

@@ -113,6 +113,7 @@ async fn answer(
     (request, arrived): (Request, Instant),
 ) -> Result<(HeaderMap, Response), ApiError> {
     let deadline = pipeline::deadline(state, request.headers(), arrived)?;
+    let keep = pipeline::keeps(state, request.headers())?;
     let pinned = pipeline::pin(state, task).await?;
     // One row is admitted before the body is read, so that overload is cheap to refuse.
     let mut permits = state.engine.admit(1)?;
@@ -125,7 +126,7 @@ async fn answer(
         let pinned = pinned.clone();
         async move {
             let (mut pixels, decode) =
-                pipeline::decode(state, index, bytes, std::slice::from_ref(&pinned)).await?;
+                pipeline::decode(state, (index, bytes, keep), std::slice::from_ref(&pinned)).await?;
             let pixels = pixels.pop().ok_or_else(|| ApiError::Internal("no pixels".into()))?;
             let pending = pipeline::submit(state, &pinned, pixels, (permit, deadline));
             let (logits, spent) = pipeline::finish(state, &pinned, pending, deadline).await?;

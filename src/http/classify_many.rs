@@ -82,6 +82,7 @@ async fn answer(
     (request, arrived): (Request, Instant),
 ) -> Result<(HeaderMap, ClassifiedMany), ApiError> {
     let deadline = pipeline::deadline(state, request.headers(), arrived)?;
+    let keep = pipeline::keeps(state, request.headers())?;
     let mut permits = state.engine.admit(1)?;
     let mut body = body::read(request, state.options.payload_limit).await?;
     let k = wanted(&query, &body)?;
@@ -91,7 +92,7 @@ async fn answer(
     let pins = futures::future::join_all(pins).await;
     let found: Vec<Pinned> = pins.iter().flatten().cloned().collect();
     permits.extend(state.engine.admit(found.len().saturating_sub(1))?);
-    let (pixels, decode) = pipeline::decode(state, 0, image, &found).await?;
+    let (pixels, decode) = pipeline::decode(state, (0, image, keep), &found).await?;
     let rows = found.iter().zip(pixels).zip(permits).map(|((pinned, pixels), permit): (_, Permit)| {
         let pending = pipeline::submit(state, pinned, pixels, (permit, deadline));
         pipeline::finish(state, pinned, pending, deadline)

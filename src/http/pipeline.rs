@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::error::ApiError;
 use super::state::AppState;
 use crate::catalog::Resolved;
-use crate::engine::{self, Answer, Permit, Row};
+use crate::engine::{self, Answer, ImageKey, Permit, Row};
 use crate::image::{self, Preprocessing};
 use crate::pack::{Pack, TaskId};
 
@@ -19,6 +19,31 @@ use crate::pack::{Pack, TaskId};
 const TIMEOUT_HEADER: &str = "x-mimi-timeout-ms";
 /// Longest deadline a request may set, milliseconds.
 const MAX_TIMEOUT_MS: u64 = 600_000;
+
+/// Header by which a request, with the value `off`, has nothing of its images kept or looked up: how fast an answer
+/// comes tells whether somebody asked about the same image lately.
+const PREFIX_HEADER: &str = "x-mimi-prefix-cache";
+
+/// An image as it enters the backbone.
+#[derive(Clone)]
+pub(super) struct Prepared {
+    /// `[3, S, S]`.
+    pub(super) pixels: Arc<[f32]>,
+    /// By what it may be found again.
+    pub(super) image: Option<ImageKey>,
+}
+
+/// Whether a request lets its images be kept and looked up.
+pub(super) fn keeps(state: &AppState, headers: &HeaderMap) -> Result<bool, ApiError> {
+    match headers.get(PREFIX_HEADER).map(|value| value.as_bytes()) {
+        None | Some(b"on") => Ok(state.options.keeps_prefixes),
+        Some(b"off") => Ok(false),
+        Some(other) => Err(ApiError::InvalidRequest(format!(
+            "{PREFIX_HEADER} = {:?}: expected on or off",
+            String::from_utf8_lossy(other)
+        ))),
+    }
+}
 
 /// A task as one request sees it, from door to answer.
 #[derive(Clone)]
@@ -67,10 +92,9 @@ pub(super) fn deadline(state: &AppState, headers: &HeaderMap, arrived: Instant) 
 /// `[3, S, S]` for each pack.
 pub(super) async fn decode(
     state: &AppState,
-    index: usize,
-    bytes: Bytes,
+    (index, bytes, keep): (usize, Bytes, bool),
     tasks: &[Pinned],
-) -> Result<(Vec<Arc<[f32]>>, Duration), ApiError> {
+) -> Result<(Vec<Prepared>, Duration), ApiError> {
     let wanted: Vec<Preprocessing> = tasks.iter().map(|t| t.pack.manifest.preprocessing.clone()).collect();
     let limits = state.options.image;
     // Decoding is CPU work: a bounded number at once, off the threads that serve sockets.
@@ -78,7 +102,7 @@ pub(super) async fn decode(
     let slot = slot.map_err(|e| ApiError::Internal(e.to_string()))?;
     let work = tokio::task::spawn_blocking(move || {
         let started = Instant::now();
-        let pixels = decode_all(&bytes, &limits, &wanted);
+        let pixels = decode_all((&bytes, keep), &limits, &wanted);
         drop(slot);
         (pixels, started.elapsed())
     });
@@ -88,25 +112,26 @@ pub(super) async fn decode(
 }
 
 fn decode_all(
-    bytes: &[u8],
+    (bytes, keep): (&[u8], bool),
     limits: &image::Limits,
     wanted: &[Preprocessing],
-) -> Result<Vec<Arc<[f32]>>, image::Error> {
+) -> Result<Vec<Prepared>, image::Error> {
     let decoded = image::decode(bytes, limits)?;
-    let mut made: Vec<(&Preprocessing, Arc<[f32]>)> = Vec::new();
+    let mut made: Vec<(&Preprocessing, Prepared)> = Vec::new();
     let mut all = Vec::with_capacity(wanted.len());
     for preprocessing in wanted {
-        let found =
-            made.iter().find(|(known, _)| *known == preprocessing).map(|(_, pixels)| Arc::clone(pixels));
-        let pixels = match found {
-            Some(pixels) => pixels,
+        let found = made.iter().find(|(known, _)| *known == preprocessing);
+        let prepared = match found {
+            Some((_, prepared)) => prepared.clone(),
             None => {
                 let pixels: Arc<[f32]> = preprocessing.apply(&decoded)?.into();
-                made.push((preprocessing, Arc::clone(&pixels)));
-                pixels
+                let image = keep.then(|| ImageKey::new(bytes, &format!("{preprocessing:?}")));
+                let prepared = Prepared { pixels, image };
+                made.push((preprocessing, prepared.clone()));
+                prepared
             }
         };
-        all.push(pixels);
+        all.push(prepared);
     }
     Ok(all)
 }
@@ -118,11 +143,11 @@ pub(super) struct Pending(oneshot::Receiver<Result<Answer, engine::Error>>);
 pub(super) fn submit(
     state: &AppState,
     pinned: &Pinned,
-    pixels: Arc<[f32]>,
+    Prepared { pixels, image }: Prepared,
     (permit, deadline): (Permit, Instant),
 ) -> Pending {
-    let row =
-        Row { task: pinned.task.clone(), pixels, pack: Arc::clone(&pinned.pack), deadline: Some(deadline) };
+    let (task, pack) = (pinned.task.clone(), Arc::clone(&pinned.pack));
+    let row = Row { task, pixels, image, pack, deadline: Some(deadline) };
     Pending(state.engine.submit(row, permit))
 }
 

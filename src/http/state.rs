@@ -25,6 +25,8 @@ pub struct HttpOptions {
     pub timeout: Duration,
     /// Images decoded at once.
     pub decoders: usize,
+    /// Whether what frozen blocks give for images may be kept, unless a request says no.
+    pub keeps_prefixes: bool,
     /// Limits of one image.
     pub image: Limits,
 }

@@ -50,7 +50,13 @@ pub fn evaluate(engine: &Engine, task: &TaskId, pack: &Arc<Pack>, images: &[Imag
         for ((image, decoded), permit) in chunk.iter().zip(decoded).zip(permits) {
             match decoded {
                 Ok(pixels) => {
-                    let row = Row { task: task.clone(), pixels, pack: Arc::clone(pack), deadline: None };
+                    let row = Row {
+                        task: task.clone(),
+                        pixels,
+                        image: None,
+                        pack: Arc::clone(pack),
+                        deadline: None,
+                    };
                     waiting.push((image, engine.submit(row, permit)));
                 }
                 Err(reason) => result.unreadable.push((image.path.clone(), format!("{reason:#}"))),

@@ -88,6 +88,7 @@ fn measure(resident: &Resident, candidate: &Candidate<'_>, pack: Pack) -> Result
         queue_limit: 64,
         workers: 1,
         max_programs: 1,
+        prefix_memory: 0,
     };
     let engine = Engine::start(parts, &options)?;
     engine.prepare(pack.sites).blocking_recv().context("the engine stopped")??;

@@ -28,6 +28,7 @@ fn engine(tiny: &TinyBackbone, max_batch: usize) -> (Engine, Arc<Metrics>) {
         queue_limit: 64,
         workers: 1,
         max_programs: 4,
+        prefix_memory: 0,
     };
     (Engine::start(parts, &options).unwrap(), metrics)
 }
@@ -41,7 +42,8 @@ fn run(engine: &Engine, rows: &[(Arc<[f32]>, Arc<Pack>)]) -> Vec<Answer> {
         .enumerate()
         .map(|(i, ((pixels, pack), permit))| {
             let task = format!("task-{i}").parse().unwrap();
-            let row = Row { task, pixels: Arc::clone(pixels), pack: Arc::clone(pack), deadline: None };
+            let row =
+                Row { task, pixels: Arc::clone(pixels), image: None, pack: Arc::clone(pack), deadline: None };
             engine.submit(row, permit)
         })
         .collect();
@@ -163,6 +165,7 @@ fn expired_and_abandoned_rows_cost_no_run() {
     let row = |deadline| Row {
         task: "t".parse().unwrap(),
         pixels: tiny.pixels(1),
+        image: None,
         pack: Arc::clone(&pack),
         deadline,
     };
@@ -194,6 +197,7 @@ fn stopping_serves_what_was_admitted_and_admits_nobody_more() {
     let row = |i| Row {
         task: "t".parse().unwrap(),
         pixels: tiny.pixels(i),
+        image: None,
         pack: Arc::clone(&pack),
         deadline: None,
     };

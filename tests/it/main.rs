@@ -19,6 +19,8 @@ mod compare;
 mod convert;
 /// What only a CvT has: convolutions to fold, settings that no tensor shows.
 mod cvt;
+/// One image under many packs, known or not.
+mod forking;
 /// Backward equals finite differences and PyTorch.
 mod gradients;
 /// Decoding, resizing and normalising against Pillow's answers.

@@ -86,6 +86,7 @@ impl World {
                 queue_limit: 64,
                 workers: 1,
                 max_programs: 4,
+                prefix_memory: 0,
             },
             http: HttpOptions {
                 payload_limit: 1 << 20,
@@ -93,6 +94,7 @@ impl World {
                 max_tasks: 8,
                 timeout: Duration::from_secs(20),
                 decoders: 2,
+                keeps_prefixes: false,
                 image: Limits { max_bytes: 1 << 20, max_pixels: 2_000_000 },
             },
             pack_memory: 64 << 20,

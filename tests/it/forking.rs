@@ -1,0 +1,170 @@
+//! One image under many packs: shared blocks run once, kept ones not at all, and nobody can tell by the answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mimi_server::backbone::{Place, Site, SiteSet};
+use mimi_server::engine::{Answer, Engine, EngineOptions, ImageKey, Parts, Row};
+use mimi_server::metrics::Metrics;
+use mimi_server::pack::Pack;
+use mimi_server::serve::{self, Server};
+
+use crate::server::World;
+use crate::support::{self, FAMILIES, TinyBackbone, assert_close};
+
+fn engine(tiny: &TinyBackbone, prefix_memory: u64) -> (Engine, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let parts = Parts {
+        runtime: support::runtime(),
+        store: tiny.store(),
+        config: Arc::clone(&tiny.config),
+        metrics: Arc::clone(&metrics),
+    };
+    let options = EngineOptions {
+        max_batch: 4,
+        max_wait: Duration::from_secs(5),
+        queue_limit: 64,
+        workers: 1,
+        max_programs: 16,
+        prefix_memory,
+    };
+    (Engine::start(parts, &options).unwrap(), metrics)
+}
+
+/// Packs whose adapters begin at each block, one without any, and others like them.
+fn packs(tiny: &TinyBackbone) -> Vec<Arc<Pack>> {
+    let depth = tiny.config.depth();
+    let blocks = (0..=depth).chain(1..=depth);
+    let from = |block: usize| -> Vec<(Site, usize)> {
+        let late = tiny.config.sites().into_iter().filter(|site| site.block >= block);
+        late.zip([3, 8, 1, 5].into_iter().cycle()).collect()
+    };
+    blocks.zip(0..).map(|(block, seed)| tiny.pack(seed, &from(block), 3 + block)).collect()
+}
+
+struct Asked<'a> {
+    pixels: &'a Arc<[f32]>,
+    image: Option<ImageKey>,
+    pack: &'a Arc<Pack>,
+}
+
+fn run(engine: &Engine, rows: &[Asked<'_>]) -> Vec<Answer> {
+    let permits = engine.admit(rows.len()).unwrap();
+    let submit = |(i, (row, permit)): (usize, (&Asked<'_>, _))| {
+        let (pixels, pack) = (Arc::clone(row.pixels), Arc::clone(row.pack));
+        let row =
+            Row { task: format!("t{i}").parse().unwrap(), pixels, image: row.image, pack, deadline: None };
+        engine.submit(row, permit)
+    };
+    let waiting: Vec<_> = rows.iter().zip(permits).enumerate().map(submit).collect();
+    waiting.into_iter().map(|receiver| receiver.blocking_recv().unwrap().unwrap()).collect()
+}
+
+fn prepare(engine: &Engine, packs: &[Arc<Pack>]) {
+    for pack in packs {
+        engine.prepare(pack.sites).blocking_recv().unwrap().unwrap();
+    }
+    // Orders are filled one after another, so the cuts suggested before this one are there when it is.
+    engine.prepare(SiteSet::EMPTY).blocking_recv().unwrap().unwrap();
+}
+
+fn assert_same(what: &str, got: &Answer, expected: &Answer) {
+    let scale = expected.logits.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
+    assert_close(what, &got.logits.to_vec(), &expected.logits.to_vec(), 1e-5 * scale);
+}
+
+#[test]
+fn an_image_under_many_packs_equals_each_alone() {
+    for family in FAMILIES {
+        let tiny = TinyBackbone::from(family);
+        let packs = packs(&tiny);
+        let (plain, _) = engine(&tiny, 0);
+        let (forking, metrics) = engine(&tiny, 0);
+        prepare(&forking, &packs);
+        let pixels = [tiny.pixels(1), tiny.pixels(2)];
+        let all: Vec<Asked<'_>> = pixels
+            .iter()
+            .flat_map(|pixels| packs.iter().map(move |pack| Asked { pixels, image: None, pack }))
+            .collect();
+        let together = run(&forking, &all);
+        for (i, (row, got)) in all.iter().zip(&together).enumerate() {
+            let alone = Asked { pixels: row.pixels, image: None, pack: row.pack };
+            assert_same(&format!("{family} row {i}"), got, &run(&plain, &[alone])[0]);
+        }
+        assert!(metrics.rows_forked.get() > packs.len() as u64, "{family}: {}", metrics.rows_forked.get());
+        assert_eq!(metrics.prefix_lookups.with_label_values(&["hit"]).get(), 0);
+        assert!(together.iter().any(|answer| answer.batch_rows > 4), "branches of an image join its batch");
+    }
+}
+
+#[test]
+fn a_known_image_is_not_run_again_below_the_cut() {
+    let tiny = TinyBackbone::new();
+    let packs = packs(&tiny);
+    let (plain, _) = engine(&tiny, 0);
+    let (keeping, metrics) = engine(&tiny, 1 << 26);
+    prepare(&keeping, &packs[2..]);
+    let lookups = |outcome| metrics.prefix_lookups.with_label_values(&[outcome]).get();
+    for seed in [1, 2] {
+        let pixels = tiny.pixels(seed);
+        let image = Some(ImageKey::new(&seed.to_le_bytes(), "tiny"));
+        for (number, pack) in packs[2..].iter().chain(&packs[..1]).enumerate() {
+            let got = run(&keeping, &[Asked { pixels: &pixels, image, pack }]);
+            let alone = run(&plain, &[Asked { pixels: &pixels, image: None, pack }]);
+            assert_same(&format!("image {seed} pack {number}"), &got[0], &alone[0]);
+        }
+    }
+    assert!(lookups("hit") >= 2, "{} hits, {} misses", lookups("hit"), lookups("miss"));
+    assert!(metrics.prefix_bytes.get() > 0);
+    let before = lookups("hit") + lookups("miss");
+    let secret = Asked { pixels: &tiny.pixels(1), image: None, pack: &packs[2] };
+    run(&keeping, &[secret]);
+    assert_eq!(lookups("hit") + lookups("miss"), before, "a row without a key leaves no trace");
+}
+
+#[test]
+fn keys_tell_images_and_preprocessings_apart() {
+    let keys = [("a", "x"), ("b", "x"), ("a", "y"), ("xa", ""), ("", "xa")];
+    let keys = keys.map(|(bytes, how)| ImageKey::new(bytes.as_bytes(), how));
+    for (i, a) in keys.iter().enumerate() {
+        assert_eq!(keys.iter().filter(|b| *b == a).count(), 1, "key {i}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_keeps_out_of_the_cache_by_a_header() {
+    let world = World::new();
+    let site = [(Site::new(2, Place::Mlp), 4)];
+    for task in ["first", "second"] {
+        world.publish(task, &world.tiny.contents(7, &site, 3));
+    }
+    let mut config: serve::Config = world.config();
+    config.http.keeps_prefixes = true;
+    config.engine.prefix_memory = 1 << 24;
+    let server = Server::build(config).await.unwrap();
+    let ask = async |task: &str, header: &str| {
+        let request = axum::http::Request::post(format!("/v1/tasks/{task}/classify"))
+            .header("x-mimi-prefix-cache", header)
+            .body(axum::body::Body::from(crate::server::image("exif_6.png")))
+            .unwrap();
+        crate::server::send(&server.app(), request).await
+    };
+    let metrics = server.metrics();
+    let lookups = |outcome| metrics.prefix_lookups.with_label_values(&[outcome]).get();
+    assert_eq!(ask("first", "off").await.status, 200);
+    assert_eq!((lookups("hit"), lookups("miss")), (0, 0));
+    // The programs above and below the cut are made beside the requests.
+    for _ in 0..200 {
+        if metrics.programs_resident.get() >= 4 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let answers = [ask("first", "on").await, ask("first", "on").await, ask("second", "on").await];
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    let first = answers[0].json()["predictions"].clone();
+    assert!(answers.iter().all(|answer| answer.json()["predictions"] == first));
+    assert_eq!(lookups("hit"), 2, "{} misses", lookups("miss"));
+    let refused = ask("first", "perhaps").await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (400, "invalid_request"));
+}
