@@ -49,7 +49,11 @@ impl Reporter {
             }
             Progress::Step(step) => {
                 self.step = Some(*step);
-                let (place, left) = (place(step), self.pace.left(step, now));
+                let (mut place, left) = (place(step), self.pace.left(step, now));
+                if self.bar.is_some() {
+                    // Room for the bar in a narrow terminal.
+                    place = place.replace(" of ", "/");
+                }
                 self.moved((&place, &told(step, left)), (step.done, step.count), now);
             }
             Progress::Epoch(epoch) => self.epoch(epoch, now),
@@ -117,7 +121,7 @@ fn place(step: &Step) -> String {
 fn told(step: &Step, left: Option<f64>) -> String {
     let left = left.map(|left| format!(", {} left", time(left))).unwrap_or_default();
     format!(
-        "{} of {}, loss {:.4}, accuracy {:.4}, {:.1} images/s{left}",
+        "{}/{}, loss {:.3}, accuracy {:.3}, {:.1} images/s{left}",
         step.done, step.count, step.loss, step.accuracy, step.rate
     )
 }
@@ -142,8 +146,7 @@ fn time(seconds: f64) -> String {
     let seconds = seconds.clamp(0.0, 1e9).round() as u64;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, s) => format!("{s} s"),
-        (0, m, s) if m < 10 => format!("{m} min {s:02} s"),
-        (0, m, _) => format!("{m} min"),
+        (0, m, s) => format!("{} min", m + u64::from(s >= 30)),
         (h, m, _) => format!("{h} h {m:02} min"),
     }
 }
