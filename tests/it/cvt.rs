@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use mimi_server::backbone::import::{Request, import};
-use mimi_server::backbone::{Activation, Architecture, BackboneConfig, BlockRange, CvtConfig, Pool, SiteSet};
+use mimi_server::backbone::{Activation, Architecture, BackboneConfig, BlockRange, CvtConfig, CvtStage};
+use mimi_server::backbone::{FORMAT_VERSION, Pool, Provenance, SiteSet};
 use mimi_server::graph::{PIXELS, Plan, build, plan_flops};
-use mimi_server::image::{Interpolation, ResizeMode};
+use mimi_server::image::{Interpolation, Preprocessing, ResizeMode};
+use mimi_server::inspect;
 use mimi_server::runtime::{Input, Program};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -156,11 +158,9 @@ fn counters_of_batches_are_left_out() {
     assert!(SafeTensors::deserialize(&stored).unwrap().names().iter().all(|name| !name.contains("batches")));
 }
 
-#[test]
-fn the_cost_is_the_sum_of_its_products() {
-    let tiny = TinyBackbone::from("cvt_hf");
-    let cvt = cvt(&tiny.config);
-    let (mut expected, mut channels) = (0, 3);
+/// Multiply-adds of one image: all, and those for tokens that the pooling does not read, which are left out.
+fn multiply_adds(cvt: &CvtConfig) -> (usize, usize) {
+    let (mut all, mut left_out, mut channels) = (0, 0, 3);
     for (s, stage) in cvt.stages.iter().enumerate() {
         let (d, map) = (stage.width, cvt.grid(s).pow(2));
         let few = cvt.grid(s).div_ceil(2).pow(2);
@@ -171,21 +171,76 @@ fn the_cost_is_the_sum_of_its_products() {
             let linears = 2 * asked * d * d + 2 * keys * d * d + 2 * asked * d * stage.mlp_width;
             convolutions + linears + 2 * asked * keys * d
         };
-        let last = (s == 2) as usize;
-        expected += map * d * channels * stage.patch_size.pow(2);
-        expected += (stage.depth - last) * block(cvt.tokens(s), map) + last * block(1, 0);
+        all += map * d * channels * stage.patch_size.pow(2) + stage.depth * block(cvt.tokens(s), map);
+        left_out = block(cvt.tokens(s), map) - block(1, 0);
         channels = d;
     }
-    let whole = Plan::whole(&tiny.config, SiteSet::EMPTY);
-    assert_eq!(plan_flops(&tiny.config, &whole, |_| 0).unwrap(), 2 * expected as u64);
-    // Parts cost what the whole costs, and adapters what their sites' tokens do.
-    let part = |start, end| {
+    (all, left_out)
+}
+
+#[test]
+fn the_cost_is_the_sum_of_its_products() {
+    let tiny = TinyBackbone::from("cvt_hf");
+    let (all, left_out) = multiply_adds(cvt(&tiny.config));
+    let expected = 2 * (all - left_out) as u64;
+    let bare = |start, end| {
         let blocks = BlockRange { start, end };
         plan_flops(&tiny.config, &Plan { blocks, sites: SiteSet::EMPTY }, |_| 0).unwrap()
     };
-    assert_eq!(part(0, 1) + part(1, 3) + part(3, 6), 2 * expected as u64);
+    assert_eq!(bare(0, 6), expected);
+    // Parts cost what the whole costs, and adapters what their sites' tokens do.
+    assert_eq!(bare(0, 1) + bare(1, 3) + bare(3, 6), expected);
     let adapted = Plan::whole(&tiny.config, tiny.config.all_sites());
     let adapters: usize = (0..6).map(|b| 8 * tiny.config.block_tokens(b) * tiny.config.block_width(b)).sum();
-    let found = plan_flops(&tiny.config, &adapted, |_| 1).unwrap();
-    assert_eq!(found, (2 * expected + adapters) as u64);
+    assert_eq!(plan_flops(&tiny.config, &adapted, |_| 1).unwrap(), expected + adapters as u64);
+}
+
+/// A published size without its weights.
+fn published(depths: [usize; 3], image_size: usize) -> BackboneConfig {
+    let stage = |i: usize| CvtStage {
+        width: [64, 192, 384][i],
+        depth: depths[i],
+        heads: [1, 3, 6][i],
+        mlp_width: 4 * [64, 192, 384][i],
+        patch_size: [7, 3, 3][i],
+        patch_stride: [4, 2, 2][i],
+        patch_padding: [2, 1, 1][i],
+        kernel: 3,
+        kv_stride: 2,
+    };
+    let cvt = CvtConfig {
+        image_size,
+        stages: (0..3).map(stage).collect(),
+        activation: Activation::Gelu,
+        layer_norm_eps: 1e-5,
+        final_norm: true,
+    };
+    BackboneConfig {
+        format_version: FORMAT_VERSION,
+        name: "cvt".into(),
+        fingerprint: String::new(),
+        preprocessing: Preprocessing::imagenet(image_size as u32),
+        architecture: Architecture::Cvt(cvt),
+        provenance: Provenance::default(),
+    }
+}
+
+#[test]
+fn published_sizes_count_and_cost_what_is_published() {
+    // Wu et al. 2021 at 384 pixels: 20 M and 32 M parameters, with a classifier of 0.385 M; 16.3 and 24.9 G
+    // multiply-adds. Ours, with those for tokens that no one reads, are 16.27 and 24.85 G.
+    let sizes = [([1, 2, 10], 19_612_480, 16.3), ([1, 4, 16], 31_237_696, 24.9)];
+    for (depths, parameters, giga) in sizes {
+        let config = published(depths, 384);
+        config.validate().unwrap();
+        assert_eq!(config.parameters(), parameters);
+        let (all, left_out) = multiply_adds(cvt(&config));
+        assert!((all as f64 / 1e9 - giga).abs() < 0.1, "{all} and {giga} G");
+        let flops = plan_flops(&config, &Plan::whole(&config, SiteSet::EMPTY), |_| 0).unwrap();
+        assert_eq!(flops, 2 * (all - left_out) as u64);
+    }
+    let table = inspect::backbone(&published([1, 2, 10], 224)).unwrap();
+    for line in ["parameters        19,612,480", "8,536,975,360", "blocks.12.mlp         384"] {
+        assert!(table.contains(line), "no {line} in {table}");
+    }
 }

@@ -66,6 +66,8 @@ impl Checkpoint {
                 return Err(invalid(format!("{name} is {:?}; expected F32, F16 or BF16", view.dtype())));
             }
         }
+        // The file's own order is no order.
+        left_out.sort();
         Ok(Self { path: path.into(), tensors, left_out, ..Self::default() })
     }
 
