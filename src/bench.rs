@@ -2,6 +2,8 @@
 //!
 //! Figures from a shared machine are noisy, so what is compared is interleaved in one run and given as medians.
 
+mod fork;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,12 +12,14 @@ use ndarray::{Array1, Array2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::backbone::BackboneConfig;
-use crate::engine::{Engine, EngineOptions, Parts, Row};
+use crate::backbone::{BackboneConfig, SiteSet};
+use crate::engine::{Engine, EngineOptions, Parts};
 use crate::graph::{PIXELS, Plan, build, down_input, plan_flops, up_input};
 use crate::metrics::Metrics;
 use crate::pack::{Adapter, Head, Manifest, Pack, Provenance, SelfTestInfo};
 use crate::runtime::{Input, Program, Runtime, WeightStore};
+
+pub use fork::{Known, Shared};
 
 /// Classes of the made-up packs.
 const CLASSES: usize = 10;
@@ -150,23 +154,7 @@ impl Bench {
     /// One batch, admitted together so that it runs together.
     fn run_engine(&self, engine: &Engine, packs: &[Arc<Pack>]) -> Result<()> {
         let pixels: Arc<[f32]> = self.pixels(1).into();
-        let permits = engine.admit(packs.len())?;
-        let mut waiting = Vec::new();
-        for (i, (pack, permit)) in packs.iter().zip(permits).enumerate() {
-            let task = format!("bench-{i}").parse()?;
-            let row = Row {
-                task,
-                pixels: Arc::clone(&pixels),
-                image: None,
-                pack: Arc::clone(pack),
-                deadline: None,
-            };
-            waiting.push(engine.submit(row, permit));
-        }
-        for answer in waiting {
-            answer.blocking_recv().context("the engine stopped")??;
-        }
-        Ok(())
+        fork::ask(engine, (&vec![pixels; packs.len()], None), packs)
     }
 
     fn run_bare(&self, program: &mut Program, pack: &Pack, rows: usize) -> Result<()> {
@@ -202,14 +190,17 @@ impl Bench {
 
     /// A pack with an adapter at every site.
     fn pack(&self, seed: u64) -> Result<Arc<Pack>> {
+        self.pack_at(seed, self.config.all_sites())
+    }
+
+    /// A pack with adapters at `sites`.
+    fn pack_at(&self, seed: u64, sites: SiteSet) -> Result<Arc<Pack>> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut floats =
             |count: usize| -> Box<[f32]> { (0..count).map(|_| random.random_range(-0.01..0.01)).collect() };
         let width = self.options.width;
-        let adapters: Vec<Adapter> = self
-            .config
-            .sites()
-            .into_iter()
+        let adapters: Vec<Adapter> = sites
+            .iter()
             .map(|site| {
                 let d = self.config.block_width(site.block);
                 Adapter { site, width, down: floats(d * width), up: floats(width * d) }
@@ -220,13 +211,12 @@ impl Bench {
             weight: Array2::from_shape_vec((CLASSES, d), floats(CLASSES * d).into_vec())?,
             bias: Array1::zeros(CLASSES),
         };
-        let sites = self.config.all_sites();
         let flops = plan_flops(&self.config, &Plan::whole(&self.config, sites), |_| width)?;
-        Ok(Arc::new(Pack { manifest: self.manifest(), sites, adapters, head, flops }))
+        Ok(Arc::new(Pack { manifest: self.manifest(sites), sites, adapters, head, flops }))
     }
 
-    fn manifest(&self) -> Manifest {
-        let widths = self.config.sites().into_iter().map(|site| (site.to_string(), self.options.width));
+    fn manifest(&self, sites: SiteSet) -> Manifest {
+        let widths = sites.iter().map(|site| (site.to_string(), self.options.width));
         Manifest {
             format_version: crate::pack::FORMAT_VERSION,
             peft_type: crate::pack::PEFT_TYPE.into(),

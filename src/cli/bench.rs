@@ -27,6 +27,9 @@ pub struct BenchArgs {
     /// Measure the memory of programs and packs too.
     #[arg(long)]
     pub memory: bool,
+    /// Measure what one image under several tasks costs instead, adapters being in the last third of the blocks.
+    #[arg(long, conflicts_with = "train")]
+    pub fork: bool,
     /// Time training steps instead, and print each as a line of JSON.
     #[arg(long)]
     pub train: bool,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use mimi_server::backbone::BackboneConfig;
-use mimi_server::bench::{Bench, Options};
+use mimi_server::bench::{Bench, Known, Options, Shared};
 use mimi_server::runtime::{Runtime, WeightStore};
 use mimi_server::train::{Resident, step_seconds};
 
@@ -27,6 +27,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let options = Options { batch: args.batch.max(2), width: args.width.max(1), rounds: args.rounds.max(1) };
     println!("{}, {} thread(s), medians of {} rounds", config.name, runtime.threads(), options.rounds);
     let bench = Bench::new(runtime, Arc::new(store), Arc::clone(&config), options);
+    if args.fork {
+        return forks(&bench, config.depth());
+    }
     if args.memory {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let (one, many) = bench.memory(PROGRAMS.min(config.sites().len()))?;
@@ -55,6 +58,26 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     line(&format!("engine, {batch} rows, {batch} packs"), times.distinct, batch);
     println!("engine / bare program       {:>9.3}", times.bare_batch / times.identical);
     println!("{batch} packs / 1 pack           {:>9.3}", times.identical / times.distinct);
+    Ok(())
+}
+
+/// Times one image under several tasks whose adapters are in the last third of the blocks.
+fn forks(bench: &Bench, depth: usize) -> Result<()> {
+    let cut = depth - depth / 3;
+    println!("adapters from block {cut} of {depth}");
+    println!("tasks   images apart ms   one image ms   speed-up   ideal   of ideal");
+    for tasks in [1, 2, 4, 8, 16] {
+        let Shared { apart, together, ideal } = bench.shared(tasks, cut)?;
+        let (gain, a, b) = (apart / together, apart * 1e3, together * 1e3);
+        println!("{tasks:>5} {a:>17.1} {b:>14.1} {gain:>10.2} {ideal:>7.2} {:>10.2}", gain / ideal);
+    }
+    let Known { unknown, known, ideal } = bench.known(cut)?;
+    println!(
+        "a known image {:.1} ms, an unknown one {:.1} ms: {:.3} of it; by FLOPs {ideal:.3}",
+        known * 1e3,
+        unknown * 1e3,
+        known / unknown
+    );
     Ok(())
 }
 

@@ -1,0 +1,135 @@
+//! What sharing an image's blocks saves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Bench, median, seconds};
+use crate::backbone::{BlockRange, SiteSet};
+use crate::engine::{Engine, EngineOptions, ImageKey, Parts, Row};
+use crate::graph::{Plan, plan_flops};
+use crate::metrics::Metrics;
+use crate::pack::Pack;
+
+/// Seconds of rows that share an image and of rows that do not, medians of interleaved rounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Shared {
+    /// As many images as tasks.
+    pub apart: f64,
+    /// One image under all tasks.
+    pub together: f64,
+    /// `K W / (P + K (W − P))` of the FLOPs: below the cut P, all W, under K tasks.
+    pub ideal: f64,
+}
+
+/// Seconds of a lone row, medians of interleaved rounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Of an image that may not be kept.
+    pub unknown: f64,
+    /// Of one that another task has seen.
+    pub known: f64,
+    /// Share of the FLOPs above the cut.
+    pub ideal: f64,
+}
+
+impl Bench {
+    /// Times `tasks` rows whose packs have adapters from block `cut` on.
+    ///
+    /// # Errors
+    /// When a program cannot be compiled or run.
+    pub fn shared(&self, tasks: usize, cut: usize) -> Result<Shared> {
+        let (engine, packs) = self.late(tasks, cut)?;
+        let images: Vec<Arc<[f32]>> = (0..tasks).map(|i| self.pixels(i + 1)[..self.size()].into()).collect();
+        let one: Vec<Arc<[f32]>> = vec![Arc::clone(&images[0]); tasks];
+        let (mut apart, mut together) = (Vec::new(), Vec::new());
+        for round in 0..=self.options.rounds {
+            let times = [&images, &one].map(|pixels| seconds(|| ask(&engine, (pixels, None), &packs)));
+            let [first, second] = times;
+            if round > 0 {
+                apart.push(first?);
+                together.push(second?);
+            }
+        }
+        let (below, whole) = self.flops(cut)?;
+        let k = tasks as f64;
+        let ideal = k * whole / (below + k * (whole - below));
+        Ok(Shared { apart: median(apart), together: median(together), ideal })
+    }
+
+    /// Times a lone row of an image that is known up to block `cut`, and of one that is not.
+    ///
+    /// # Errors
+    /// When a program cannot be compiled or run.
+    pub fn known(&self, cut: usize) -> Result<Known> {
+        let (engine, packs) = self.late(1, cut)?;
+        let pixels: Vec<Arc<[f32]>> = vec![self.pixels(1).into()];
+        let key = Some(ImageKey::new(b"bench", "bench"));
+        let (mut unknown, mut known) = (Vec::new(), Vec::new());
+        for round in 0..=self.options.rounds {
+            let times = [None, key].map(|key| seconds(|| ask(&engine, (&pixels, key), &packs)));
+            let [first, second] = times;
+            if round > 0 {
+                unknown.push(first?);
+                known.push(second?);
+            }
+        }
+        let (below, whole) = self.flops(cut)?;
+        Ok(Known { unknown: median(unknown), known: median(known), ideal: (whole - below) / whole })
+    }
+
+    fn size(&self) -> usize {
+        self.config.input_shape(0).iter().product()
+    }
+
+    /// FLOPs below the cut and of all blocks, without adapters.
+    fn flops(&self, cut: usize) -> Result<(f64, f64)> {
+        let of = |plan: &Plan| plan_flops(&self.config, plan, |_| 0);
+        let whole = of(&Plan::whole(&self.config, SiteSet::EMPTY))?;
+        Ok((of(&Plan::below(cut))? as f64, whole as f64))
+    }
+
+    /// An engine with the cut's programs, and packs that begin there.
+    fn late(&self, tasks: usize, cut: usize) -> Result<(Engine, Vec<Arc<Pack>>)> {
+        let parts = Parts {
+            runtime: self.runtime.clone(),
+            store: Arc::clone(&self.store),
+            config: Arc::clone(&self.config),
+            metrics: Arc::new(Metrics::new()?),
+        };
+        let options = EngineOptions {
+            max_batch: tasks,
+            max_wait: Duration::from_secs(1),
+            queue_limit: tasks,
+            workers: 1,
+            max_programs: 4,
+            prefix_memory: 64 << 20,
+        };
+        let engine = Engine::start(parts, &options)?;
+        let sites = SiteSet::all(BlockRange { start: cut, end: self.config.depth() });
+        engine.prepare(sites).blocking_recv().context("the engine stopped")??;
+        // Orders are filled one after another: when this one is, the cut's programs are there.
+        engine.prepare(SiteSet::EMPTY).blocking_recv().context("the engine stopped")??;
+        let packs = (0..tasks).map(|i| self.pack_at(i as u64, sites)).collect::<Result<_>>()?;
+        Ok((engine, packs))
+    }
+}
+
+/// One batch, admitted together so that it runs together.
+pub(super) fn ask(
+    engine: &Engine,
+    (pixels, image): (&[Arc<[f32]>], Option<ImageKey>),
+    packs: &[Arc<Pack>],
+) -> Result<()> {
+    let permits = engine.admit(packs.len())?;
+    let mut waiting = Vec::new();
+    for (i, ((pack, pixels), permit)) in packs.iter().zip(pixels).zip(permits).enumerate() {
+        let (task, pixels, pack) = (format!("bench-{i}").parse()?, Arc::clone(pixels), Arc::clone(pack));
+        waiting.push(engine.submit(Row { task, pixels, image, pack, deadline: None }, permit));
+    }
+    for answer in waiting {
+        answer.blocking_recv().context("the engine stopped")??;
+    }
+    Ok(())
+}
