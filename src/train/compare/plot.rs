@@ -9,6 +9,17 @@ use super::summary::{Line, Summary};
 /// Width and height, pixels.
 const SIZE: (u32, u32) = (760, 460);
 
+/// Colours that the colour-blind can tell apart and that show on white (Okabe and Ito 2008, without the yellow).
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 0, 0),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 114, 178),
+    RGBColor(0, 158, 115),
+    RGBColor(213, 94, 0),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+];
+
 /// An SVG: a line a contender, a bar of one standard deviation at each training; the head alone is a level.
 ///
 /// # Errors
@@ -43,7 +54,7 @@ fn draw(area: Area<'_>, summary: &Summary, title: &str) -> Result<(), Box<dyn st
         .light_line_style(WHITE)
         .draw()?;
     for (index, contender) in contenders(summary).into_iter().enumerate() {
-        let colour = Palette99::pick(index).to_rgba();
+        let colour = COLOURS[index % COLOURS.len()];
         let lines: Vec<&Line> = summary.lines.iter().filter(|line| line.contender == contender).collect();
         let places: Vec<(f64, f64)> = match contender {
             Contender::Probe => [low, high].iter().map(|&x| (x, 100.0 * lines[0].mean)).collect(),
