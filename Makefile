@@ -89,8 +89,8 @@ packs: runtime backbone datasets ## Train the committed packs again, as new vers
 	@sh adapters/train.sh
 
 compare: runtime build datasets ## MiMi against a head alone and plain adapters, three datasets, three seeds (hours)
-	@[ -e "$(MIMI_MODELS)/dinov2-small-112/config.json" ] || { $(PYTHON) models/fetch.py dinov2 && \
-	  $(SERVER) import-backbone --weights assets/vit_s_focus.onnx --name dinov2-small-112 --image-size 112; }
+	@[ -e "$(MIMI_MODELS)/dinov2-small-56/config.json" ] || { $(PYTHON) models/fetch.py dinov2 && \
+	  $(SERVER) import-backbone --weights assets/vit_s_focus.onnx --name dinov2-small-56 --image-size 56; }
 	@sh adapters/compare.sh
 
 load-test: runtime backbone ## Measure batching, overload, swapping and memory; prints a table

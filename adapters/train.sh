@@ -7,5 +7,5 @@ train() {
     "${SERVER:-target/release/server}" train-task --task "$name" \
         --data "assets/datasets/$name/train" --validation "assets/datasets/$name/test" "$@"
 }
-train openclipart --description "openclipart, twelve subjects (adapters/datasets.py openclipart)"
+train openclipart --method mimi --first-block 9 --sigma-0 8 --sigma 32 --epochs 2 --description "openclipart, twelve subjects (adapters/datasets.py openclipart)"
 train fashion-mnist --description "Fashion-MNIST, first 200 of each class (adapters/datasets.py fashion-mnist)"
