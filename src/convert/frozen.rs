@@ -82,7 +82,7 @@ pub(super) fn compare(
         let by =
             pairs.map(|(a, b)| (a - b).abs()).fold(0.0f32, |a, b| if b > a || b.is_nan() { b } else { a });
         let largest = tensor.data.iter().fold(0.0f32, |a, b| a.max(b.abs()));
-        if !(by <= TOLERANCE * largest) {
+        if by.is_nan() || by > TOLERANCE * largest {
             different.push((name.clone(), by));
         }
     }

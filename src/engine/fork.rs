@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_batch_is_cut_where_most_is_saved() {
-        let cases: [(&[(usize, usize)], &[usize], Option<(usize, Vec<usize>)>); 8] = [
+        type Case<'a> = (&'a [(usize, usize)], &'a [usize], Option<(usize, Vec<usize>)>);
+        let cases: [Case<'_>; 8] = [
             // Nothing to share: one row, or rows of different images.
             (&[(0, 8)], &[4, 8, 12], None),
             (&[(0, 8), (1, 8)], &[4, 8, 12], None),

@@ -14,6 +14,9 @@ use mimi_server::torch::{Object, TorchFile};
 use crate::support::{self, Fixture, Tensor, TinyBackbone, assert_close, fixtures, write_safetensors};
 use crate::torch::file;
 
+/// A block's name in a checkpoint, by stage and number.
+type BlockName = fn(usize, usize) -> String;
+
 /// The bar for logits of unit scale, absolute.
 const TOLERANCE: f32 = 1e-4;
 
@@ -316,7 +319,8 @@ fn swin_cvt_and_t2t_are_mapped_to_sites() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("staged.safetensors");
     let stages = [(1, 8), (2, 12), (1, 16)];
-    let families: [(Family, fn(usize, usize) -> String, &[(usize, usize)]); 3] = [
+    type Case<'a> = (Family, BlockName, &'a [(usize, usize)]);
+    let families: [Case<'_>; 3] = [
         (Family::Swin, |s, b| format!("layers.{s}.blocks.{b}"), &stages),
         (Family::Cvt, |s, b| format!("stage{s}.blocks.{b}"), &stages),
         (Family::T2t, |_, b| format!("blocks.{b}"), &[(4, 8)]),
@@ -351,7 +355,7 @@ fn swin_cvt_and_t2t_are_mapped_to_sites() {
 fn reference_layout(
     fixture: &Fixture,
     rename: impl Fn(&str) -> String,
-    (depths, block): (&[usize], fn(usize, usize) -> String),
+    (depths, block): (&[usize], BlockName),
 ) -> Tensors {
     let classifier = |name: &str| name.starts_with("head.") || name.starts_with("classifier.");
     let weights = fixture.under("weights/").into_iter().filter(|(name, _)| !classifier(name));
@@ -371,7 +375,7 @@ fn reference_layout(
         let is_down = matrix == "down.weight";
         let fc = format!("{}.parallel_mlp{mlp}.fc{}", blocks[site.block], if is_down { 1 } else { 2 });
         let (rows, columns) = if is_down { (shape[0] + 1, shape[1]) } else { (shape[0], shape[1] + 1) };
-        let dead = |i: usize| if is_down { i < columns } else { i % columns == 0 };
+        let dead = |i: usize| if is_down { i < columns } else { i.is_multiple_of(columns) };
         let mut live = data.into_iter();
         let original =
             (0..rows * columns).map(|i| if dead(i) { 9.0 } else { live.next().unwrap() }).collect();
@@ -405,8 +409,7 @@ fn swins_packs_give_pytorchs_logits() {
         }
         None => name.to_owned(),
     };
-    let layout: (&[usize], fn(usize, usize) -> String) =
-        (&[2, 2, 2, 2], |s, b| format!("layers.{s}.blocks.{b}"));
+    let layout: (&[usize], BlockName) = (&[2, 2, 2, 2], |s, b| format!("layers.{s}.blocks.{b}"));
     check_layout("adapted_swin", &reference_layout(&Fixture::named("adapted_swin"), rename, layout));
 }
 

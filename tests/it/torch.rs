@@ -88,13 +88,13 @@ fn legacy(pickle: &[u8]) -> Vec<u8> {
         return [&start[..], b"\x80\x02]."].concat();
     }
     let numbers: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|v| v.to_le_bytes()).collect();
-    [&start[..], b"\x80\x02]X\x01\0\0\00a.", &4u64.to_le_bytes(), &numbers].concat()
+    [&start[..], b"\x80\x02]X\x01\0\0\x000a.", &4u64.to_le_bytes(), &numbers].concat()
 }
 
 /// The pickle of `{"t": <tensor of storage 0>}`.
 fn tensor(elements: &[u8], offset: &[u8], shape: &[u8], strides: &[u8]) -> Vec<u8> {
     let storage =
-        [&b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\00X\x03\0\0\0cpu"[..], elements, b"tQ"]
+        [&b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpu"[..], elements, b"tQ"]
             .concat();
     let call =
         [&b"ctorch._utils\n_rebuild_tensor_v2\n("[..], &storage, offset, shape, strides, b"\x89}tR"].concat();
