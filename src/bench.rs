@@ -74,7 +74,7 @@ impl Bench {
     /// # Errors
     /// When a program cannot be compiled or run.
     pub fn times(&self) -> Result<Times> {
-        let engine = self.engine()?;
+        let engine = self.engine(self.options.batch, (1, 0))?;
         let packs = (0..self.options.batch).map(|i| self.pack(i as u64)).collect::<Result<Vec<_>>>()?;
         let same = vec![Arc::clone(&packs[0]); packs.len()];
         let mut program = self.program(&Plan::whole(&self.config, self.config.all_sites()))?;
@@ -129,7 +129,8 @@ impl Bench {
         Ok((counted, pss()?.saturating_sub(before)))
     }
 
-    fn engine(&self) -> Result<Engine> {
+    /// An engine that takes batches of `rows`.
+    fn engine(&self, rows: usize, (max_programs, prefix_memory): (usize, u64)) -> Result<Engine> {
         let parts = Parts {
             runtime: self.runtime.clone(),
             store: Arc::clone(&self.store),
@@ -137,12 +138,12 @@ impl Bench {
             metrics: Arc::new(Metrics::new()?),
         };
         let options = EngineOptions {
-            max_batch: self.options.batch,
+            max_batch: rows,
             max_wait: Duration::from_secs(1),
-            queue_limit: self.options.batch,
+            queue_limit: rows,
             workers: 1,
-            max_programs: 1,
-            prefix_memory: 0,
+            max_programs,
+            prefix_memory,
         };
         Ok(Engine::start(parts, &options)?)
     }

@@ -1,15 +1,13 @@
 //! What sharing an image's blocks saves.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::{Bench, median, seconds};
 use crate::backbone::{BlockRange, SiteSet};
-use crate::engine::{Engine, EngineOptions, ImageKey, Parts, Row};
+use crate::engine::{Engine, ImageKey, Row};
 use crate::graph::{Plan, plan_flops};
-use crate::metrics::Metrics;
 use crate::pack::Pack;
 
 /// Seconds of rows that share an image and of rows that do not, medians of interleaved rounds.
@@ -92,21 +90,7 @@ impl Bench {
 
     /// An engine with the cut's programs, and packs that begin there.
     fn late(&self, tasks: usize, cut: usize) -> Result<(Engine, Vec<Arc<Pack>>)> {
-        let parts = Parts {
-            runtime: self.runtime.clone(),
-            store: Arc::clone(&self.store),
-            config: Arc::clone(&self.config),
-            metrics: Arc::new(Metrics::new()?),
-        };
-        let options = EngineOptions {
-            max_batch: tasks,
-            max_wait: Duration::from_secs(1),
-            queue_limit: tasks,
-            workers: 1,
-            max_programs: 4,
-            prefix_memory: 64 << 20,
-        };
-        let engine = Engine::start(parts, &options)?;
+        let engine = self.engine(tasks, (4, 64 << 20))?;
         let sites = SiteSet::all(BlockRange { start: cut, end: self.config.depth() });
         engine.prepare(sites).blocking_recv().context("the engine stopped")??;
         // Orders are filled one after another: when this one is, the cut's programs are there.

@@ -1,15 +1,12 @@
 //! `server eval`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mimi_server::backbone::BackboneConfig;
-use mimi_server::engine::{Engine, EngineOptions, Parts};
-use mimi_server::metrics::Metrics;
 use mimi_server::pack;
 use mimi_server::runtime::{Runtime, WeightStore};
-use mimi_server::train::{Dataset, evaluate};
+use mimi_server::train::{Dataset, Resident, evaluate_alone};
 
 use crate::cli::EvalArgs;
 
@@ -21,20 +18,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let data = Dataset::open_as(&args.data, &pack.manifest.labels)?;
     let runtime = Runtime::open(&args.runtime.options())?;
     let store = WeightStore::open(&runtime, &config, &folder, !args.runtime.no_prepack)?;
-    let parts = Parts { runtime, store: Arc::new(store), config, metrics: Arc::new(Metrics::new()?) };
-    let options = EngineOptions {
-        max_batch: 8,
-        max_wait: Duration::ZERO,
-        queue_limit: 64,
-        workers: 1,
-        max_programs: 1,
-        prefix_memory: 0,
-    };
-    let engine = Engine::start(parts, &options)?;
-    // A program for exactly this pack's sites, as the server would have.
-    engine.prepare(pack.sites).blocking_recv()??;
+    let resident = Resident { runtime, store: Arc::new(store), config, features: None };
     let pack = Arc::new(pack);
-    let result = evaluate(&engine, &"eval".parse()?, &pack, &data.images)?;
+    let result = evaluate_alone(&resident, &"eval".parse()?, &pack, &data.images)?;
     for (path, reason) in &result.unreadable {
         println!("unreadable: {}: {reason}", path.display());
     }

@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use super::dataset::Image;
 use super::predict::likeliest;
-use crate::engine::{Engine, Row};
+use super::resident::Resident;
+use crate::engine::{Engine, EngineOptions, Parts, Row};
 use crate::image::{self, Limits};
+use crate::metrics::Metrics;
 use crate::pack::{Pack, TaskId};
 
 /// Images decoded and queued at once.
@@ -71,6 +74,36 @@ pub fn evaluate(engine: &Engine, task: &TaskId, pack: &Arc<Pack>, images: &[Imag
         }
     }
     Ok(result)
+}
+
+/// Classifies `images` under `pack` on an engine of its own, with a program for exactly the pack's sites, as the
+/// server would have.
+///
+/// # Errors
+/// When the engine cannot be started or a run fails.
+pub fn evaluate_alone(
+    resident: &Resident,
+    task: &TaskId,
+    pack: &Arc<Pack>,
+    images: &[Image],
+) -> Result<Evaluation> {
+    let parts = Parts {
+        runtime: resident.runtime.clone(),
+        store: Arc::clone(&resident.store),
+        config: Arc::clone(&resident.config),
+        metrics: Arc::new(Metrics::new()?),
+    };
+    let options = EngineOptions {
+        max_batch: 8,
+        max_wait: Duration::ZERO,
+        queue_limit: 64,
+        workers: 1,
+        max_programs: 1,
+        prefix_memory: 0,
+    };
+    let engine = Engine::start(parts, &options)?;
+    engine.prepare(pack.sites).blocking_recv().context("the engine stopped")??;
+    evaluate(&engine, task, pack, images)
 }
 
 fn pixels(image: &Image, pack: &Pack) -> Result<Arc<[f32]>> {

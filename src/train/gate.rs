@@ -2,15 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::dataset::Image;
-use super::evaluate::evaluate;
+use super::evaluate::evaluate_alone;
 use super::resident::Resident;
-use crate::engine::{Engine, EngineOptions, Parts};
-use crate::metrics::Metrics;
 use crate::pack::{self, Pack, TaskId};
 
 /// What a pack must reach to be published.
@@ -51,7 +48,8 @@ impl Gate {
             let (old, new) = (live.manifest.labels.len(), candidate.labels.len());
             return Ok(Some(format!("version {version} has other classes ({old}, this one {new})")));
         }
-        let theirs = measure(resident, candidate, live)?;
+        let measured = evaluate_alone(resident, candidate.task, &Arc::new(live), candidate.held_out)?;
+        let theirs = measured.accuracy();
         let reason =
             || format!("its accuracy {own:.4} is below version {version}'s {theirs:.4} on the same images");
         Ok((own < theirs).then(reason))
@@ -64,33 +62,11 @@ fn newest(resident: &Resident, candidate: &Candidate<'_>) -> Result<Option<(u64,
     if !folder.exists() {
         return Ok(None);
     }
-    let mut versions = pack::versions(&folder)?;
-    versions.sort_unstable();
+    let versions = pack::versions(&folder)?;
     let read = |version: &u64| {
         let pack = pack::read(&folder.join(version.to_string()), &resident.config).ok()?.0;
         Some((*version, pack))
     };
     // As the server does: a version that cannot be read is passed over for the one before.
     Ok(versions.iter().rev().find_map(read))
-}
-
-/// Accuracy of a pack on the held-out images, by the engine that serves it.
-fn measure(resident: &Resident, candidate: &Candidate<'_>, pack: Pack) -> Result<f64> {
-    let parts = Parts {
-        runtime: resident.runtime.clone(),
-        store: Arc::clone(&resident.store),
-        config: Arc::clone(&resident.config),
-        metrics: Arc::new(Metrics::new()?),
-    };
-    let options = EngineOptions {
-        max_batch: 8,
-        max_wait: Duration::ZERO,
-        queue_limit: 64,
-        workers: 1,
-        max_programs: 1,
-        prefix_memory: 0,
-    };
-    let engine = Engine::start(parts, &options)?;
-    engine.prepare(pack.sites).blocking_recv().context("the engine stopped")??;
-    Ok(evaluate(&engine, candidate.task, &Arc::new(pack), candidate.held_out)?.accuracy())
 }

@@ -55,7 +55,7 @@ pub use augment::AugmentOptions;
 pub use clip::clip;
 pub use cycle::Trainer;
 pub use dataset::{Dataset, Image, Origin, Partition, Split};
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, evaluate, evaluate_alone};
 pub use examine::{Examination, Verdict, examine};
 pub use features::Features;
 pub use gate::Gate;
