@@ -30,7 +30,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test smoke lint tools dinov2 datasets packs compare load-test docker clean
+.PHONY: help runtime build weights backbone run test smoke lint tools dinov2 datasets packs compare load-test prove docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,13 @@ compare: runtime build datasets ## MiMi against a head alone and plain adapters,
 
 load-test: runtime backbone ## Measure batching, overload, swapping and memory; prints a table
 	@$(PYTHON) load-tests/run.py
+
+# A Python with load-tests/compare/requirements.txt; made where none is named.
+PROVE_PYTHON ?= .venv/bin/python
+prove: runtime build weights ## Race this server with PyTorch and with a session a task; writes table, plots, README
+	@$(PYTHON) adapters/datasets.py openclipart
+	@[ -x "$(PROVE_PYTHON)" ] || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q -r load-tests/compare/requirements.txt; }
+	@$(PROVE_PYTHON) load-tests/compare/run.py --server $(SERVER)
 
 docker: ## Build the container image (DEVICE=cuda for the GPU one)
 	docker build --build-arg DEVICE=$(DEVICE) -t mimi-server:$(DEVICE) .

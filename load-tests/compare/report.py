@@ -1,0 +1,170 @@
+"""From results.json to table.md, the plots, and README's part between its markers."""
+
+import statistics
+import sys
+from pathlib import Path
+
+import plots
+from kinds import BARE, MAPPED, ONNX, SERVER, TORCH, WHAT
+
+BEGIN, END = "<!-- compare:begin -->", "<!-- compare:end -->"
+
+
+def report(data: dict, here: Path, readme: Path | None) -> None:
+    """Writes whatever the results suffice for."""
+    made = plots.draw(data, here)
+    text = "\n\n".join([*filter(None, (races(data), session_costs(data), overhead(data), fork(data), sites(data)))])
+    (here / "table.md").write_text(text + "\n")
+    print(text)
+    if readme:
+        pictures = [f"![{title}](load-tests/compare/{file})" for title, file in made]
+        whole = readme.read_text()
+        if BEGIN not in whole or END not in whole:
+            sys.exit(f"{readme} lacks {BEGIN} or {END}")
+        before, rest = whole.split(BEGIN, 1)
+        after = rest.split(END, 1)[1]
+        readme.write_text("\n".join([before + BEGIN, text, "", *pictures, END + after]))
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    ruler = "|" + "|".join([" --- ", *[" ---: " for _ in head[1:]]]) + "|"
+    line = lambda cells: "| " + " | ".join(cells) + " |"
+    return "\n".join([line(head), ruler, *map(line, rows)])
+
+
+def percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def summary(rounds: list[dict], who: str) -> dict:
+    """Medians over the rounds; percentiles of all rounds' requests."""
+    own = [one[who] for one in rounds if who in one]
+    median = lambda key: statistics.median(one[key] for one in own)
+    seconds = [s for one in own for s in one["seconds"]]
+    shares = [one[SERVER]["rate"] / one[who]["rate"] for one in rounds if who in one]
+    return {
+        "rate": median("rate"),
+        "p50": statistics.median(seconds),
+        "p99": percentile(seconds, 0.99),
+        "pss": median("pss"),
+        "start": median("start"),
+        "over": statistics.median(shares),
+        "spread": (min(shares), max(shares)),
+        "sessions": own[0].get("sessions"),
+        "jpeg": max((one.get("jpeg", 0) for one in own), default=0),
+    }
+
+
+def races(data: dict) -> str:
+    """The main table."""
+    cells = data.get("servers")
+    if not cells:
+        return ""
+    rows = []
+    for count, rounds in cells.items():
+        for who in (SERVER, ONNX, MAPPED, TORCH, BARE):
+            if not any(who in one for one in rounds):
+                continue
+            got = summary(rounds, who)
+            label = who if not got["sessions"] else f"{who} ({got['sessions']})"
+            low, high = got["spread"]
+            over = "" if who == SERVER else f"{got['over']:.2f} ({low:.2f}-{high:.2f})"
+            rows.append([count, label, f"{got['rate']:.2f}", f"{1e3 * got['p50']:.0f}", f"{1e3 * got['p99']:.0f}"])
+            rows[-1] += [f"{got['pss'] / 2**20:.0f}", f"{got['start']:.1f}", over]
+    head = ["tasks", "contender (sessions that fit)", "requests/s", "p50, ms", "p99, ms", "memory, MiB", "start, s"]
+    return f"{preface(data, cells)}\n\n{table([*head, 'this server over it'], rows)}\n\n{legend()}"
+
+
+def preface(data: dict, cells: dict) -> str:
+    machine, settings = data["machine"], data["settings"]
+    rounds = min(len(rounds) for rounds in cells.values())
+    return (
+        f"{machine['processor']}, {machine['cores']} cores; {settings['backbone']} with adapters of width "
+        f"{settings['width']} at every site; {settings['clients']} requests open, {settings['threads']} threads inside an "
+        f"operator; medians of {rounds} round(s) of {settings['seconds']:g} s, servers started anew and taking turns; "
+        "memory is the proportional set size of all of a server's processes, start the time to its first answer."
+    )
+
+
+def legend() -> str:
+    lines = [f"* {who}: {what}." for who, what in WHAT.items()]
+    lines.append(
+        "* The session servers hold as many sessions as fit into this server's memory at the same number of tasks."
+    )
+    return "\n".join(lines)
+
+
+def session_costs(data: dict) -> str:
+    """What a session costs, and what follows for a hundred tasks in files of their own."""
+    costs, cells = data.get("costs"), data.get("servers", {})
+    if not costs:
+        return ""
+    words = {
+        "shared": "one weights file for all tasks, in the page cache",
+        "mapped": "the same, prepacking off: the weights' pages are shared",
+        "own": "a self-contained file a task, in the page cache",
+        "own, cold": "a self-contained file a task, read from the disk",
+    }
+    rows = [[words[key], f"{1e3 * c['load']:.0f}", f"{c['further'] / 2**20:.0f}"] for key, c in costs.items()]
+    text = "What a session costs:\n\n" + table(["model file", "load, ms", "memory of another, MiB"], rows)
+    if "100" in cells and "1" in cells:
+        ours = summary(cells["100"], SERVER)["rate"]
+        run = 1 / summary(cells["1"], BARE)["rate"] if any(BARE in one for one in cells["1"]) else None
+        sessions = summary(cells["100"], ONNX)["sessions"]
+        if run and sessions:
+            missed = max(0.0, 1 - sessions / 100)
+            rate = 1 / (missed * costs["own, cold"]["load"] + run)
+            text += (
+                f"\n\nWith 100 self-contained files, which no memory of this size keeps cached, a session a task comes to at "
+                f"most {rate:.2f} requests/s by these figures (projected: every miss loads, then runs); this server's "
+                f"{ours:.2f} are {ours / rate:.1f} times that."
+            )
+    return text
+
+
+def overhead(data: dict) -> str:
+    got = data.get("overhead")
+    if not got:
+        return ""
+    return (
+        f"A lone request takes {got['server']:.1f} ms, the bare program {got['bare']:.1f} ms in turns with it: the server adds "
+        f"**{got['added']:.2f} ms** (medians of {got['pairs']} pairs). By its own count {got['outside the run']:.2f} ms pass outside "
+        f"the program's run, {got['decode']:.2f} of them decoding and resizing. The session server takes "
+        f"{got['session server']:.1f} ms with its session resident."
+    )
+
+
+def fork(data: dict) -> str:
+    got = data.get("fork")
+    if not got:
+        return ""
+    rows = [
+        [
+            f"{r['tasks']:.0f}",
+            f"{r['apart']:.0f}",
+            f"{r['together']:.0f}",
+            f"{r['gain']:.2f}",
+            f"{r['ideal']:.2f}",
+            f"{r['gain'] / r['ideal']:.2f}",
+        ]
+        for r in got["rows"]
+    ]
+    head = ["tasks", "as many images, ms", "one image, ms", "speed-up", "by FLOPs", "of it"]
+    known = got["known"]
+    return (
+        f"One image under several tasks, adapters in the last third (`server bench --fork`):\n\n{table(head, rows)}\n\n"
+        f"A second task on an image that another saw takes {known['known'] / known['unknown']:.2f} of an unknown image's time "
+        f"(by FLOPs {known['ideal']:.2f})."
+    )
+
+
+def sites(data: dict) -> str:
+    got = data.get("sites")
+    if not got:
+        return ""
+    times = got["milliseconds"]
+    whole = next(iter(times.values()))
+    rows = [[left, f"{t:.1f}", f"{t / whole:.3f}"] for left, t in times.items()]
+    head = ["adapters left", "program, ms", "of all adapters"]
+    return f"Adapters of width {got['width']} removed from the first block on:\n\n{table(head, rows)}"
