@@ -78,7 +78,9 @@ pub struct RuntimeArgs {
     /// Where programs run: cpu, cuda or cuda:N. There is no fallback: an absent device is an error.
     #[arg(long, env = "MIMI_DEVICE", default_value = "cpu")]
     pub device: Device,
-    /// Threads inside one operator; 0 means one for each core. With several workers, cores / workers.
+    /// Threads inside one operator: the worker itself and others that all workers share. 0 means that workers and
+    /// shared threads together are as many as the cores this process may use, by its affinity and its cgroup's CPU quota
+    /// (rounded down).
     #[arg(long, env = "MIMI_THREADS", default_value_t = 0)]
     pub threads: usize,
     /// Folder of backbones.
@@ -100,7 +102,12 @@ impl RuntimeArgs {
 
     /// Settings of the runtime.
     pub fn options(&self) -> RuntimeOptions {
-        let threads = if self.threads == 0 { cores() } else { self.threads };
+        self.options_for(1)
+    }
+
+    /// Settings of a runtime whose programs so many threads run at once.
+    fn options_for(&self, workers: usize) -> RuntimeOptions {
+        let threads = if self.threads == 0 { threads_beside(workers, cores()) } else { self.threads };
         RuntimeOptions { library: self.onnxruntime.clone(), device: self.device, threads }
     }
 }
@@ -174,10 +181,7 @@ impl ServeArgs {
 
     /// What the options mean.
     pub fn config(&self) -> serve::Config {
-        let mut runtime = self.runtime.options();
-        if self.runtime.threads == 0 {
-            runtime.threads = (cores() / self.workers.max(1)).max(1);
-        }
+        let runtime = self.runtime.options_for(self.workers.max(1));
         let max_batch = match (self.max_batch, runtime.device) {
             (0, Device::Cpu) => 4,
             (0, Device::Cuda(_)) => 32,
@@ -361,7 +365,27 @@ pub struct HealthArgs {
     pub port: u16,
 }
 
-/// Cores this process may use, cgroup limits and affinity respected.
+/// Cores this process may use: its affinity mask and its cgroup's quota (`cpu.max`, `cpu.cfs_quota_us`) are respected.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Threads inside one operator with which every core has something to do and none has two: each of the workers is one of
+/// its operator's threads, the others are shared.
+fn threads_beside(workers: usize, cores: usize) -> usize {
+    cores.saturating_sub(workers.saturating_sub(1)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_and_shared_threads_are_as_many_as_cores() {
+        for (workers, cores, threads) in
+            [(1, 1, 1), (1, 8, 8), (2, 8, 7), (4, 8, 5), (8, 8, 1), (9, 8, 1), (0, 2, 2)]
+        {
+            assert_eq!(threads_beside(workers, cores), threads, "{workers} worker(s) on {cores} core(s)");
+        }
+    }
 }

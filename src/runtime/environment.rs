@@ -28,7 +28,7 @@ pub struct RuntimeOptions {
     pub library: PathBuf,
     /// Where programs run.
     pub device: Device,
-    /// Threads inside one operator, shared by all programs of the process.
+    /// Threads inside one operator: the caller and `threads - 1` others, which all programs of the process share.
     pub threads: usize,
 }
 
@@ -147,6 +147,9 @@ fn start(library: &Path, threads: usize) -> Result<Shared, Start> {
     let refusals = Arc::new(Refusals::default());
     let pool = GlobalThreadPoolOptions::default()
         .with_intra_threads(threads)
+        // Programs run one operator after the other. Left alone, ONNX Runtime makes a second pool for running several,
+        // one thread for each core of the machine whatever the process may use.
+        .and_then(|pool| pool.with_inter_threads(1))
         // Spinning workers would take the cores that decode images.
         .and_then(|pool| pool.with_spin_control(false))
         .map_err(|e| fail(e.to_string()))?;

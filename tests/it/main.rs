@@ -29,6 +29,8 @@ mod image;
 mod image_hostile;
 /// Checkpoints become backbones, or say what is wrong with them.
 mod import;
+/// Which cores and threads a server takes.
+mod layout;
 /// Series, their names and their bounds.
 mod metrics;
 /// Adapters: trained, scored, pruned, and served as they were measured.
