@@ -263,6 +263,8 @@ pub enum InitArg {
     Normal,
     /// Uniform within 1/√fan-in.
     Kaiming,
+    /// The first matrix normal, the second zero: training starts at the backbone itself.
+    Identity,
 }
 
 impl TrainArgs {
@@ -354,6 +356,7 @@ impl MimiArgs {
             init: match self.init {
                 InitArg::Normal => Init::Normal,
                 InitArg::Kaiming => Init::KaimingUniform,
+                InitArg::Identity => Init::Identity,
             },
             first_block: self.first_block,
             epochs: recipe.epochs.unwrap_or(default.epochs),

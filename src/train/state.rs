@@ -41,8 +41,8 @@ impl State {
         let mut adapters = BTreeMap::new();
         for (site, r) in widths(config, blocks, options) {
             let d = config.block_width(site.block);
-            let down = Parameter::new(vec![d, r], options.init.draw(&mut random, d * r, d));
-            let up = Parameter::new(vec![r, d], options.init.draw(&mut random, r * d, r));
+            let down = Parameter::new(vec![d, r], options.init.down(&mut random, d * r, d));
+            let up = Parameter::new(vec![r, d], options.init.up(&mut random, r * d, r));
             adapters.insert(site, Adapter { down, up });
         }
         let width = config.feature_width();
