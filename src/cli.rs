@@ -2,6 +2,7 @@
 
 mod bench;
 mod compare;
+mod images;
 mod import_pack;
 mod tasks;
 mod train;

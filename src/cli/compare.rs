@@ -7,6 +7,7 @@ use mimi_server::train::compare::{CompareOptions, Contender};
 use mimi_server::train::{LinearOptions, MimiOptions};
 
 use super::RuntimeArgs;
+use super::images::ImagesArgs;
 use super::train::{MimiArgs, RecipeArgs};
 
 /// Options of `compare`.
@@ -17,18 +18,8 @@ pub struct CompareArgs {
     /// Images, in any form that train-task takes.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Held-out images, in the same forms. Without it, those of --data; without any, a share of the training images.
-    #[arg(long, value_name = "DIR")]
-    pub validation: Option<PathBuf>,
-    /// Share of each class held out where there are no held-out images, 0 to 1.
-    #[arg(long, default_value_t = 0.2)]
-    pub holdout: f64,
-    /// Most training images of a class, the same ones for every run.
-    #[arg(long, value_name = "COUNT")]
-    pub per_class: Option<usize>,
-    /// Most held-out images of a class, the same ones for every run.
-    #[arg(long, value_name = "COUNT")]
-    pub held_out_per_class: Option<usize>,
+    #[command(flatten)]
+    pub images: ImagesArgs,
     /// Who takes part: probe, adapters, uniform, wide, mimi, local, unscaled, widths, down-only, gradient, random.
     #[arg(long, value_delimiter = ',', default_value = "probe,adapters,mimi", value_name = "NAMES")]
     pub contenders: Vec<Contender>,
@@ -52,11 +43,7 @@ impl CompareArgs {
     pub fn options(&self) -> CompareOptions {
         let mimi: MimiOptions = self.mimi.options(&self.recipe, 0);
         CompareOptions {
-            data: self.data.clone(),
-            validation: self.validation.clone(),
-            holdout: self.holdout,
-            per_class: self.per_class,
-            held_out_per_class: self.held_out_per_class,
+            images: self.images.origin(&self.data, 0),
             mimi,
             linear: LinearOptions::default(),
             contenders: self.contenders.clone(),

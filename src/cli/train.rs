@@ -11,6 +11,7 @@ use mimi_server::train::{
 use mimi_server::train::{Target, TaskOptions, Widths};
 
 use super::RuntimeArgs;
+use super::images::ImagesArgs;
 use super::tasks::Shard;
 
 /// Options of `train-task`.
@@ -28,13 +29,8 @@ pub struct TrainArgs {
     pub data: Option<PathBuf>,
     #[command(flatten)]
     pub many: ManyArgs,
-    /// Held-out images, in the same forms. Without it, the validation images of --data; without those, its test
-    /// images; without any, a share of the training images.
-    #[arg(long, value_name = "DIR")]
-    pub validation: Option<PathBuf>,
-    /// Share of each class held out where there are no held-out images, 0 to 1.
-    #[arg(long, default_value_t = 0.2)]
-    pub holdout: f64,
+    #[command(flatten)]
+    pub images: ImagesArgs,
     /// What the images are and where they came from, for the pack's provenance.
     #[arg(long, default_value = "")]
     pub description: String,
@@ -283,9 +279,7 @@ impl TrainArgs {
         let task = self.task.as_deref().context("--task is missing")?;
         Ok(TaskOptions {
             task: task.parse()?,
-            data: self.data.clone().context("--data is missing")?,
-            validation: self.validation.clone(),
-            holdout: self.holdout,
+            images: self.images.origin(self.data.as_deref().context("--data is missing")?, self.seed),
             description: self.description.clone(),
             adapters: self.adapters.clone(),
             cycles: self.cycles.clone(),
@@ -298,7 +292,6 @@ impl TrainArgs {
                 held_back: self.held_back.clone(),
             },
             method,
-            seed: self.seed,
         })
     }
 }

@@ -15,7 +15,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let folder = args.runtime.backbone_folder();
     let config = Arc::new(BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?);
     let (pack, _) = pack::read(&args.pack, &config)?;
-    let data = Dataset::open_as(&args.data, &pack.manifest.labels)?;
+    let (data, part) = Dataset::open_as(&args.data, &pack.manifest.labels)?;
     let runtime = Runtime::open(&args.runtime.options())?;
     let store = WeightStore::open(&runtime, &config, &folder, !args.runtime.no_prepack)?;
     let resident = Resident { runtime, store: Arc::new(store), config, features: None };
@@ -24,7 +24,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     for (path, reason) in &result.unreadable {
         println!("unreadable: {}: {reason}", path.display());
     }
-    println!("accuracy {:.4} ({} of {} images)", result.accuracy(), result.right, result.total);
+    println!("accuracy {:.4} ({} of {} {part} images)", result.accuracy(), result.right, result.total);
     println!("{:<24} {:>6} {:>8}", "class", "images", "recall");
     for (label, row) in pack.manifest.labels.iter().zip(result.confusion.iter().enumerate()) {
         let (class, row) = row;

@@ -1,9 +1,11 @@
 //! First values of adapters and heads.
 
 use rand::{Rng, RngExt};
+use serde::Serialize;
 
 /// How an adapter's matrices begin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Init {
     /// Normal, deviation 0.02, both matrices (METHOD section 1: Swin, CvT, T2T). Not zero: the network starts
     /// near the backbone, not at it. (timm cuts this distribution at ±2, a hundred deviations: never.)
@@ -24,7 +26,9 @@ impl Init {
     /// Draws `count` elements of a first matrix whose outputs each sum `fan_in` inputs.
     pub fn down(self, random: &mut impl Rng, count: usize, fan_in: usize) -> Vec<f32> {
         match self {
-            Self::Normal | Self::Identity => (0..count).map(|_| (DEVIATION * normal(random)) as f32).collect(),
+            Self::Normal | Self::Identity => {
+                (0..count).map(|_| (DEVIATION * normal(random)) as f32).collect()
+            }
             Self::KaimingUniform => uniform(random, count, fan_in),
         }
     }

@@ -29,9 +29,11 @@ mod gate;
 mod init;
 mod linear;
 mod load;
+mod making;
 mod memory;
 mod model;
 mod options;
+
 mod predict;
 mod prefix;
 mod progress;

@@ -1,6 +1,7 @@
 //! What a training of adapters is told.
 
 use anyhow::{Result, ensure};
+use serde::Serialize;
 
 use super::augment::AugmentOptions;
 use super::init::Init;
@@ -10,7 +11,8 @@ use super::step::StepOptions;
 use crate::backbone::BackboneConfig;
 
 /// When pruning ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// At once: adapters as they are, trained once.
     Never,
@@ -23,7 +25,8 @@ pub enum Target {
 }
 
 /// How wide adapters are at first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Widths {
     /// Each `M / σ₀`: wider in wider blocks. MiMi.
     #[default]

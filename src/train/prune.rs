@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::score::Scores;
 use crate::backbone::Site;
 
 /// Among which neurons the weakest are sought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Selection {
     /// Among all: adapters shrink unequally and may vanish. MiMi.
     #[default]

@@ -6,11 +6,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::model::Model;
 use crate::backbone::Site;
 
 /// What the sum of a neuron's weights is divided by (`Z_i`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Normaliser {
     /// `2 M_i`, the number of weights that belong to the neuron: the reference implementation (METHOD
     /// section 3).
@@ -34,7 +37,8 @@ impl Normaliser {
 }
 
 /// Which score neurons are kept by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Score {
     /// Magnitude of both matrices: MiMi.
     Magnitude(Normaliser),

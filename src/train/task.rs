@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::checkpoint;
 use super::cycle::Trainer;
-use super::dataset::{Origin as Images, Partition};
+use super::dataset::{Origin, Partition};
 use super::gate::{Candidate, Gate};
 use super::linear::{LinearOptions, fit_heard};
 use super::load::{bound, check, describe, load};
+use super::making::{Making, linear_details, mimi_making};
 use super::model::Model;
 use super::options::{MimiOptions, Target};
 use super::predict::{Measure, Predictor};
@@ -43,12 +44,8 @@ pub enum Method {
 pub struct TaskOptions {
     /// The task's name.
     pub task: TaskId,
-    /// Images: a folder a class, such folders under train/, val/ and test/, or a CSV file.
-    pub data: PathBuf,
-    /// Held-out images in the same forms; without them those of `data`, or else a share of its training images.
-    pub validation: Option<PathBuf>,
-    /// Share of each class held out where there are no held-out images, 0 to 1.
-    pub holdout: f64,
+    /// Images, and how they are divided.
+    pub images: Origin,
     /// What the images are, for the pack's provenance.
     pub description: String,
     /// Folder of packs.
@@ -65,8 +62,6 @@ pub struct TaskOptions {
     pub gate: Gate,
     /// How.
     pub method: Method,
-    /// Seed of the split.
-    pub seed: u64,
 }
 
 /// What came of it.
@@ -100,7 +95,7 @@ pub fn train(resident: &Resident, options: &TaskOptions, observe: &mut Observer<
     if let Method::Mimi(mimi) = &options.method {
         mimi.check(&resident.config)?;
     }
-    let images = Partition::open(&options.images())?;
+    let images = Partition::open(&options.images)?;
     images.warnings.iter().for_each(|warning| observe(Progress::Note(warning)));
     let fit = bound(resident, &images, options, observe)?;
     let options = &options.with_micro_batch(fit.micro_batch);
@@ -116,11 +111,6 @@ pub fn train(resident: &Resident, options: &TaskOptions, observe: &mut Observer<
 }
 
 impl TaskOptions {
-    fn images(&self) -> Images<'_> {
-        let (holdout, seed) = (self.holdout, self.seed);
-        Images { data: &self.data, validation: self.validation.as_deref(), holdout, seed }
-    }
-
     fn with_micro_batch(&self, micro_batch: usize) -> Self {
         let mut options = self.clone();
         if let Method::Mimi(mimi) = &mut options.method {
@@ -138,13 +128,6 @@ struct Job<'a> {
     /// Images trained on and held out that could be read.
     counts: (usize, usize),
     data: DataStory,
-}
-
-/// A pack's accuracy and how it came to be.
-struct Origin {
-    method: &'static str,
-    validation_accuracy: f64,
-    details: Map<String, Value>,
 }
 
 impl Job<'_> {
@@ -179,8 +162,8 @@ impl Job<'_> {
         self.test(&model)?;
         let mut details = linear_details(linear);
         details.insert("train_accuracy".into(), json!(train_accuracy));
-        let origin = Origin { method: "linear", validation_accuracy, details };
-        let (folder, refused) = self.publish((&model, validation), origin, (&epochs, &[]))?;
+        let making = Making { method: "linear", validation_accuracy, details };
+        let (folder, refused) = self.publish((&model, validation), making, (&epochs, &[]))?;
         Ok(Report { folder, refused, cycles: Vec::new(), ..self.report(train_accuracy, validation_accuracy) })
     }
 
@@ -200,16 +183,16 @@ impl Job<'_> {
             let ended = trainer.epoch(&mut state, observe)?;
             // The pack first: interrupted between the two, a training writes it once more rather than never.
             if let (Some(model), Some(dir)) = (ended, &self.options.cycles) {
-                let (origin, _) = mimi_origin(mimi, &state.cycles, &model);
-                self.write(dir, (&model, trainer.validation()), origin, (&state.epochs, &state.cycles))?;
+                let (making, _) = mimi_making(mimi, &state.cycles, &model);
+                self.write(dir, (&model, trainer.validation()), making, (&state.epochs, &state.cycles))?;
             }
             checkpoint::save(&self.options.checkpoint, &state, &identity)?;
         }
         self.test(&state.model)?;
-        let (origin, train_accuracy) = mimi_origin(mimi, &state.cycles, &state.model);
-        let validation_accuracy = origin.validation_accuracy;
+        let (making, train_accuracy) = mimi_making(mimi, &state.cycles, &state.model);
+        let validation_accuracy = making.validation_accuracy;
         let told = (&state.epochs[..], &state.cycles[..]);
-        let (folder, refused) = self.publish((&state.model, trainer.validation()), origin, told)?;
+        let (folder, refused) = self.publish((&state.model, trainer.validation()), making, told)?;
         fs::remove_file(&self.options.checkpoint)
             .with_context(|| self.options.checkpoint.display().to_string())?;
         let cycles = state.cycles;
@@ -255,7 +238,7 @@ impl Job<'_> {
     fn publish(
         &self,
         (model, validation): (&Model, &Rows),
-        origin: Origin,
+        making: Making,
         told: (&[Epoch], &[Cycle]),
     ) -> Result<(PathBuf, Option<String>)> {
         let TaskOptions { task, adapters, gate, .. } = self.options;
@@ -264,11 +247,11 @@ impl Job<'_> {
             adapters,
             labels: &self.images.labels,
             held_out: &self.images.validation,
-            accuracy: origin.validation_accuracy,
+            accuracy: making.validation_accuracy,
         };
         let refused = gate.refuses(self.resident, &candidate)?;
         let dir = if refused.is_some() { &gate.held_back } else { adapters };
-        Ok((self.write(dir, (model, validation), origin, told)?, refused))
+        Ok((self.write(dir, (model, validation), making, told)?, refused))
     }
 
     /// Writes a pack, its report beside it, as the next version of the task in `dir`.
@@ -276,10 +259,10 @@ impl Job<'_> {
         &self,
         dir: &Path,
         (model, validation): (&Model, &Rows),
-        origin: Origin,
+        making: Making,
         told: (&[Epoch], &[Cycle]),
     ) -> Result<PathBuf> {
-        let (head, mut details) = (model.head(), origin.details);
+        let (head, mut details) = (model.head(), making.details);
         if let Some((measure, count)) = self.data.test {
             details.insert("test_accuracy".into(), json!(measure.accuracy));
             details.insert("test_images".into(), json!(count));
@@ -294,12 +277,12 @@ impl Job<'_> {
             self_test: self_test(self.resident, model, validation)?,
             tolerance: SELF_TEST_TOLERANCE,
             provenance: Provenance {
-                method: origin.method.into(),
+                method: making.method.into(),
                 dataset: self.options.description.clone(),
                 train_images,
                 validation_images,
-                seed: self.options.seed,
-                validation_accuracy: origin.validation_accuracy,
+                seed: self.options.images.seed,
+                validation_accuracy: making.validation_accuracy,
                 details,
             },
         };
@@ -322,48 +305,4 @@ impl Job<'_> {
             held_out_chose: matches!(pruned_by, Some(Target::Accuracy(_))),
         }
     }
-}
-
-fn linear_details(linear: &LinearOptions) -> Map<String, Value> {
-    let LinearOptions { epochs, batch, rate, decay, seed } = linear;
-    let pairs = [
-        ("epochs", json!(epochs)),
-        ("batch", json!(batch)),
-        ("learning_rate", json!(rate)),
-        ("weight_decay", json!(decay)),
-        ("order_seed", json!(seed)),
-    ];
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
-/// How a model of this training came to be, with its accuracy on the training images.
-fn mimi_origin(mimi: &MimiOptions, cycles: &[Cycle], model: &Model) -> (Origin, f64) {
-    // With an accuracy for target the model may be the last but one.
-    let own = cycles.iter().rev().find(|cycle| cycle.neurons == model.neurons());
-    let train_accuracy = own.map_or(0.0, |cycle| cycle.train_accuracy);
-    let MimiOptions { sigma, target, rho, score, selection, init, first_block, .. } = mimi;
-    let pairs = [
-        ("sigma_0", json!(sigma)),
-        ("target", json!(format!("{target:?}"))),
-        ("rho", json!(rho)),
-        ("score", json!(format!("{score:?}"))),
-        ("selection", json!(format!("{selection:?}"))),
-        ("init", json!(format!("{init:?}"))),
-        ("first_block", json!(first_block)),
-        ("epochs_per_cycle", json!(mimi.epochs)),
-        ("batch", json!(mimi.batch)),
-        ("learning_rate", json!(mimi.rate)),
-        ("weight_decay", json!(mimi.step.decay)),
-        ("clip", json!(mimi.step.clip)),
-        ("smoothing", json!(mimi.smoothing)),
-        ("augment", json!(mimi.augment)),
-        ("training_seed", json!(mimi.seed)),
-        ("sigma", json!(own.map(|cycle| cycle.sigma))),
-        ("train_accuracy", json!(train_accuracy)),
-        ("cycles", json!(cycles)),
-    ];
-    let details = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    let method = if *target == Target::Never { "adapters" } else { "mimi" };
-    let validation_accuracy = own.map_or(0.0, |cycle| cycle.validation_accuracy);
-    (Origin { method, validation_accuracy, details }, train_accuracy)
 }

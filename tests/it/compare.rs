@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use mimi_server::train::compare::{CompareOptions, Contender, Point, compare, plot, summarise};
-use mimi_server::train::{Init, LinearOptions, MimiOptions, Target};
+use mimi_server::train::{Init, LinearOptions, MimiOptions, Origin, Target};
 
 use crate::server::World;
-use crate::train::{dataset, resident};
+use crate::train::{dataset, origin, resident};
 
 const ALL: [Contender; 11] = [
     Contender::Probe,
@@ -24,11 +24,7 @@ const ALL: [Contender; 11] = [
 
 fn options(data: &Path, out: &Path) -> CompareOptions {
     CompareOptions {
-        data: data.to_owned(),
-        validation: None,
-        holdout: 0.3,
-        per_class: Some(6),
-        held_out_per_class: Some(2),
+        images: Origin { per_class: Some(6), held_out_per_class: Some(2), ..origin(data) },
         mimi: MimiOptions {
             sigma: 4.0,
             target: Target::Sigma(16.0),
@@ -79,7 +75,7 @@ fn contenders_meet_on_equal_terms_and_what_was_run_is_not_run_again() {
         assert!(end(Contender::Probe, seed).flops < mimi.flops);
     }
     assert_ne!(end(Contender::Mimi, 0).loss, end(Contender::Mimi, 1).loss, "seeds differ");
-    let other = CompareOptions { holdout: 0.4, ..all };
+    let other = CompareOptions { images: Origin { holdout: 0.4, ..all.images.clone() }, ..all };
     let error = compare(&resident(&world), &other, &mut |_| {}, &mut |_| {}).unwrap_err();
     assert!(format!("{error:#}").contains("another comparison"), "{error:#}");
 }

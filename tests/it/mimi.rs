@@ -48,7 +48,7 @@ fn served_accuracy(world: &World, report: &Report, data: &Path) -> f64 {
     };
     let engine = Engine::start(parts, &world.config().engine).unwrap();
     let pack = Arc::new(pack::read(&report.folder, &world.tiny.config).unwrap().0);
-    let held_out = Dataset::open_as(data, &pack.manifest.labels).unwrap().split(0.3, 7).unwrap().validation;
+    let held_out = Dataset::open_as(data, &pack.manifest.labels).unwrap().0.split(0.3, 7).unwrap().validation;
     evaluate(&engine, &"eval".parse().unwrap(), &pack, &held_out).unwrap().accuracy()
 }
 

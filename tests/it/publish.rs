@@ -11,7 +11,7 @@ use mimi_server::train::{
 
 use crate::server::World;
 use crate::support;
-use crate::train::{dataset, options, resident, run};
+use crate::train::{dataset, options, origin, resident, run};
 
 fn weights(report: &Report) -> Vec<u8> {
     std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap()
@@ -75,7 +75,7 @@ fn features_kept_from_other_trainings_change_nothing() {
         let copy = tempfile::tempdir().unwrap();
         dataset(copy.path());
         let again =
-            train(&shared, &TaskOptions { data: copy.path().to_owned(), ..options }, &mut |_| {}).unwrap();
+            train(&shared, &TaskOptions { images: origin(copy.path()), ..options }, &mut |_| {}).unwrap();
         assert_eq!(weights(&alone), weights(&first));
         assert_eq!(weights(&alone), weights(&again));
     }

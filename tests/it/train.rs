@@ -2,6 +2,7 @@
 
 /// Forms of labelled data, and what is wrong with them.
 mod data;
+mod kill;
 /// A bound of memory, and that it changes nothing that is learned.
 mod memory;
 /// The page beside a pack.
@@ -12,8 +13,8 @@ use std::sync::Arc;
 
 use mimi_server::pack::{self, WEIGHTS_FILE};
 use mimi_server::train::{
-    AdamW, AdamWOptions, Dataset, Gate, LinearOptions, Method, Report, Resident, TaskOptions, clip, evaluate,
-    train,
+    AdamW, AdamWOptions, Dataset, Gate, LinearOptions, Method, Origin, Report, Resident, TaskOptions, clip,
+    evaluate, train,
 };
 
 use crate::server::{World, classify, post};
@@ -73,12 +74,16 @@ pub fn dataset(folder: &Path) {
     write_images(folder, "blue", [60, 60, 200], (11, 3));
 }
 
+/// All images of a folder, three tenths of them held out.
+pub fn origin(data: &Path) -> Origin {
+    let data = data.to_owned();
+    Origin { data, validation: None, holdout: 0.3, per_class: None, held_out_per_class: None, seed: 7 }
+}
+
 pub fn options(world: &World, data: &Path) -> TaskOptions {
     TaskOptions {
         task: "colours".parse().unwrap(),
-        data: data.to_owned(),
-        validation: None,
-        holdout: 0.3,
+        images: origin(data),
         description: "noise around colours".into(),
         adapters: world.adapters.path().to_owned(),
         cycles: None,
@@ -87,7 +92,6 @@ pub fn options(world: &World, data: &Path) -> TaskOptions {
         memory: None,
         gate: Gate::default(),
         method: Method::Linear(LinearOptions { epochs: 40, batch: 8, ..LinearOptions::default() }),
-        seed: 7,
     }
 }
 
@@ -120,7 +124,7 @@ async fn the_server_serves_what_the_trainer_measured() {
     let (read, self_test) = pack::read(&report.folder, &world.tiny.config).unwrap();
     assert_eq!(self_test.images.len(), 2);
     let pack = Arc::new(read);
-    let again = Dataset::open_as(data.path(), &pack.manifest.labels).unwrap().split(0.3, 7).unwrap();
+    let again = Dataset::open_as(data.path(), &pack.manifest.labels).unwrap().0.split(0.3, 7).unwrap();
     let engine = mimi_server::engine::Engine::start(
         mimi_server::engine::Parts {
             runtime: support::runtime(),
@@ -147,7 +151,7 @@ fn the_same_seed_gives_the_same_pack_and_another_does_not() {
     let (a, b) = (run(&world, &options).unwrap(), run(&world, &options).unwrap());
     assert!(a.folder.ends_with("colours/1") && b.folder.ends_with("colours/2"));
     assert_eq!(weights(&a), weights(&b));
-    options.seed = 8;
+    options.images.seed = 8;
     assert_ne!(weights(&a), weights(&run(&world, &options).unwrap()));
 }
 

@@ -20,7 +20,7 @@ pub use results::{Point, Results};
 pub use summary::{Line, Summary, summarise};
 
 use super::cycle::Trainer;
-use super::dataset::{Origin, Partition, limit};
+use super::dataset::{Origin, Partition};
 use super::linear::{LinearOptions, fit};
 use super::model::Model;
 use super::options::MimiOptions;
@@ -36,16 +36,8 @@ use crate::graph::{Plan, plan_flops};
 /// What to compare.
 #[derive(Clone, Debug)]
 pub struct CompareOptions {
-    /// Images: a folder a class, such folders under train/, val/ and test/, or a CSV file.
-    pub data: PathBuf,
-    /// Held-out images in the same forms; without them those of `data`, or else a share of its training images.
-    pub validation: Option<PathBuf>,
-    /// Share held out where no folder is given, 0 to 1.
-    pub holdout: f64,
-    /// Most training images of a class, the same for every seed; none is no bound.
-    pub per_class: Option<usize>,
-    /// Most held-out images of a class, the same for every run; none is no bound.
-    pub held_out_per_class: Option<usize>,
+    /// Images, the same for every run, and how they are divided.
+    pub images: Origin,
     /// MiMi as everyone is compared with.
     pub mimi: MimiOptions,
     /// The head alone.
@@ -69,12 +61,8 @@ pub fn compare(
     done: &mut dyn FnMut(&Point),
 ) -> Result<Results> {
     options.mimi.check(&resident.config)?;
-    let CompareOptions { data, validation, holdout, per_class, held_out_per_class, mimi, linear, .. } =
-        options;
-    let settings = format!(
-        "{data:?} {validation:?} {holdout} {per_class:?} {held_out_per_class:?} {mimi:?} {linear:?} on {}",
-        resident.config.fingerprint
-    );
+    let CompareOptions { images, mimi, linear, .. } = options;
+    let settings = format!("{images:?} {mimi:?} {linear:?} on {}", resident.config.fingerprint);
     let mut results = Results::open(&options.results, &settings)?;
     let missing: Vec<(Contender, u64)> = options
         .seeds
@@ -107,17 +95,8 @@ struct Field<'a> {
 
 impl<'a> Field<'a> {
     fn open(resident: &'a Resident, options: &'a CompareOptions, observe: &mut Observer<'_>) -> Result<Self> {
-        let CompareOptions { data, validation, holdout, .. } = options;
-        let origin = Origin { data, validation: validation.as_deref(), holdout: *holdout, seed: 0 };
-        let mut split = Partition::open(&origin)?;
+        let split = Partition::open(&options.images)?;
         split.warnings.iter().for_each(|warning| observe(Progress::Note(warning)));
-        let bounds =
-            [(&mut split.train, options.per_class), (&mut split.validation, options.held_out_per_class)];
-        for (images, most) in bounds {
-            if let Some(most) = most {
-                limit(images, most, 0);
-            }
-        }
         let blocks = BlockRange { start: 0, end: options.mimi.first_block };
         let mut prefix = Prefix::new(resident, blocks)?;
         let mut load = |what, images: &[_]| {

@@ -19,6 +19,15 @@ pub(super) enum Part {
 }
 
 impl Part {
+    /// What images of it are called.
+    pub fn adjective(self) -> &'static str {
+        match self {
+            Self::Train => "training",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
     /// The part that a folder or a column names.
     pub fn named(name: &str) -> Option<Self> {
         match name {

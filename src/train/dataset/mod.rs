@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 
 pub use partition::{Origin, Partition};
 
-use listing::Listing;
+use listing::{Listing, Part};
 
 /// A labelled image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,14 +59,16 @@ impl Dataset {
         Ok(Self { images: listing.images(&labels, None)?, labels })
     }
 
-    /// Lists the images to measure on, which must have no other classes than `labels`: the test images of divided
-    /// data, else the validation images, else all.
+    /// Lists the images to measure on, which must have no other classes than `labels`, and says which they are: the
+    /// test images of divided data, else the validation images, else all.
     ///
     /// # Errors
     /// When it cannot be listed, a class has no image or is unknown, or an image stands twice.
-    pub fn open_as(source: &Path, labels: &[String]) -> Result<Self> {
+    pub fn open_as(source: &Path, labels: &[String]) -> Result<(Self, &'static str)> {
         let listing = Listing::open(source)?;
-        Ok(Self { images: listing.images(labels, listing.measured())?, labels: labels.to_vec() })
+        let part = listing.measured();
+        let images = listing.images(labels, part)?;
+        Ok((Self { images, labels: labels.to_vec() }, part.map_or("all", Part::adjective)))
     }
 
     /// Images of each class.
@@ -96,7 +98,7 @@ impl Dataset {
 }
 
 /// Keeps at most `most` images of each class, drawn by `seed`.
-pub fn limit(images: &mut Vec<Image>, most: usize, seed: u64) {
+fn limit(images: &mut Vec<Image>, most: usize, seed: u64) {
     images.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
     let mut taken = BTreeMap::new();
     images.retain(|image| {

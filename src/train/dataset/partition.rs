@@ -1,26 +1,30 @@
 //! What is trained on, what is held out, what is kept for the very end; and what is odd about it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
 use super::leaks::{check_apart, identical};
 use super::listing::{Listing, Part};
-use super::{Dataset, Image};
+use super::{Dataset, Image, limit};
 
 /// Training images of the largest class over those of the smallest, beyond which it is said.
 const IMBALANCE: usize = 10;
 
-/// Where images come from.
-#[derive(Clone, Debug)]
-pub struct Origin<'a> {
+/// Where images come from, and which of them are used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
     /// A folder a class, such folders under train/, val/ or validation/ and test/, or a CSV file.
-    pub data: &'a Path,
+    pub data: PathBuf,
     /// Held-out images in the same forms, instead of those in `data`.
-    pub validation: Option<&'a Path>,
+    pub validation: Option<PathBuf>,
     /// Share of each class held out where neither has any, 0 to 1.
     pub holdout: f64,
-    /// Seed of that share.
+    /// Most training images of a class; none is no bound.
+    pub per_class: Option<usize>,
+    /// Most held-out images of a class; none is no bound.
+    pub held_out_per_class: Option<usize>,
+    /// Seed of what is drawn: that share, and which images are used where there are more.
     pub seed: u64,
 }
 
@@ -47,14 +51,14 @@ impl Partition {
     /// # Errors
     /// When images cannot be listed, there are fewer than two classes, a class is unknown or empty, or an image
     /// stands twice.
-    pub fn open(origin: &Origin<'_>) -> Result<Self> {
-        let listing = Listing::open(origin.data)?;
+    pub fn open(origin: &Origin) -> Result<Self> {
+        let listing = Listing::open(&origin.data)?;
         let labels = listing.labels()?;
         let part = |part| listing.images(&labels, Some(part));
         let (train, validation, test) = (part(Part::Train)?, part(Part::Validation)?, part(Part::Test)?);
         let within = |name| format!("the {name} images of {}", origin.data.display());
         let mut all = Self { labels, train, validation, test, held_out: String::new(), warnings: Vec::new() };
-        if let Some(path) = origin.validation {
+        if let Some(path) = &origin.validation {
             let given = Listing::open(path)?;
             all.validation = given.images(&all.labels, given.measured())?;
             all.held_out = format!("the images in {}", path.display());
@@ -67,12 +71,19 @@ impl Partition {
         } else {
             all.draw(origin)?;
         }
+        for (images, most) in
+            [(&mut all.train, origin.per_class), (&mut all.validation, origin.held_out_per_class)]
+        {
+            if let Some(most) = most {
+                limit(images, most, origin.seed);
+            }
+        }
         check_apart([&all.train, &all.validation, &all.test])?;
         all.warnings = all.oddities();
         Ok(all)
     }
 
-    fn draw(&mut self, origin: &Origin<'_>) -> Result<()> {
+    fn draw(&mut self, origin: &Origin) -> Result<()> {
         let (labels, images) = (self.labels.clone(), std::mem::take(&mut self.train));
         let split = Dataset { labels, images }.split(origin.holdout, origin.seed)?;
         (self.train, self.validation) = (split.train, split.validation);

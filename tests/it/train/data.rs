@@ -14,8 +14,8 @@ use super::{dataset, options, resident, run, write_images};
 use crate::server::World;
 use crate::support;
 
-fn origin<'a>(data: &'a Path, validation: Option<&'a Path>) -> Origin<'a> {
-    Origin { data, validation, holdout: 0.3, seed: 7 }
+fn origin(data: &Path, validation: Option<&Path>) -> Origin {
+    Origin { validation: validation.map(Path::to_owned), ..super::origin(data) }
 }
 
 fn open(data: &Path) -> anyhow::Result<Partition> {
@@ -87,7 +87,7 @@ proptest! {
         for (class, &count) in counts.iter().enumerate() {
             (0..count).for_each(|i| put(&dir.path().join(format!("{class}/{i}.png"))));
         }
-        let origin = Origin { data: dir.path(), validation: None, holdout, seed };
+        let origin = Origin { holdout, seed, ..origin(dir.path(), None) };
         let one = Partition::open(&origin).unwrap();
         prop_assert_eq!(&one, &Partition::open(&origin).unwrap());
         for (class, &count) in counts.iter().enumerate() {
@@ -150,7 +150,8 @@ fn a_folder_of_parts_is_told_from_classes_of_that_name() {
     assert!(format!("{:#}", open(dir.path()).unwrap_err()).contains("tset stands beside train/"));
     std::fs::rename(dir.path().join("tset"), dir.path().join("test")).unwrap();
     // What is measured when a pack is: the test images.
-    let measured = Dataset::open_as(dir.path(), &["b".into(), "a".into()]).unwrap();
+    let (measured, part) = Dataset::open_as(dir.path(), &["b".into(), "a".into()]).unwrap();
+    assert_eq!(part, "test");
     assert_eq!(measured.images, [Image { path: dir.path().join("test/a/3.png"), class: 1 }]);
     assert!(format!("{:#}", Dataset::open_as(dir.path(), &["b".into()]).unwrap_err()).contains("class a"));
     // Images given to hold out come before those of the data; the test images stay.
@@ -216,7 +217,7 @@ fn test_images_are_measured_once_at_the_end_as_they_are_served() {
             metrics: Arc::new(Metrics::new().unwrap()),
         };
         let engine = Engine::start(parts, &world.config().engine).unwrap();
-        let images = Dataset::open_as(dir.path(), &pack.manifest.labels).unwrap().images;
+        let images = Dataset::open_as(dir.path(), &pack.manifest.labels).unwrap().0.images;
         let served = evaluate(&engine, &"eval".parse().unwrap(), &pack, &images).unwrap();
         assert_eq!((served.accuracy(), served.total), (measure.accuracy, 9));
         let text = std::fs::read_to_string(report.folder.join("report.html")).unwrap();
@@ -246,4 +247,21 @@ fn a_list_trains_as_the_folder_it_names() {
     let weights =
         |report: &mimi_server::train::Report| std::fs::read(report.folder.join(pack::WEIGHTS_FILE)).unwrap();
     assert_eq!(weights(&by("images")), weights(&by("list.csv")));
+}
+
+#[test]
+fn of_many_images_a_class_some_are_drawn_and_the_same_for_a_seed() {
+    let dir = tempfile::tempdir().unwrap();
+    for image in 0..10 {
+        put(&dir.path().join(format!("a/{image}.png")));
+        put(&dir.path().join(format!("b/{image}.png")));
+    }
+    let few = Origin { per_class: Some(3), held_out_per_class: Some(2), ..origin(dir.path(), None) };
+    let parts = Partition::open(&few).unwrap();
+    assert_eq!((parts.counts(), parts.validation.len()), (vec![3, 3], 4));
+    assert_eq!(parts, Partition::open(&few).unwrap());
+    let other = Partition::open(&Origin { seed: 8, ..few.clone() }).unwrap();
+    assert_ne!(parts.train, other.train);
+    let all = Partition::open(&Origin { per_class: Some(99), held_out_per_class: None, ..few }).unwrap();
+    assert_eq!((all.counts(), all.validation.len()), (vec![7, 7], 6));
 }

@@ -1,0 +1,39 @@
+//! Which images are used, as typed after `train-task` and `compare`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mimi_server::train::Origin;
+
+/// How images are divided.
+#[derive(Debug, Args)]
+pub struct ImagesArgs {
+    /// Held-out images, in the same forms. Without it, the validation images of --data; without those, its test
+    /// images; without any, a share of the training images.
+    #[arg(long, value_name = "DIR")]
+    pub validation: Option<PathBuf>,
+    /// Share of each class held out where there are no held-out images, 0 to 1.
+    #[arg(long, default_value_t = 0.2)]
+    pub holdout: f64,
+    /// Most training images of a class, drawn by the seed.
+    #[arg(long, value_name = "COUNT")]
+    pub per_class: Option<usize>,
+    /// Most held-out images of a class, drawn by the seed.
+    #[arg(long, value_name = "COUNT")]
+    pub held_out_per_class: Option<usize>,
+}
+
+impl ImagesArgs {
+    /// The images in `data`, divided so.
+    pub fn origin(&self, data: &Path, seed: u64) -> Origin {
+        let Self { validation, holdout, per_class, held_out_per_class } = self;
+        Origin {
+            data: data.to_owned(),
+            validation: validation.clone(),
+            holdout: *holdout,
+            per_class: *per_class,
+            held_out_per_class: *held_out_per_class,
+            seed,
+        }
+    }
+}
