@@ -6,8 +6,8 @@
 
 The step: a batch of 32 images through a frozen DINOv2-S at 112 pixels with adapters behind both sub-layers of
 its blocks, cross-entropy, gradients of adapters and head, clipping at 5, AdamW. PyTorch's model is timm's
-architecture with random weights, which cost the same; it runs eagerly in fp32, the whole batch at once and in
-parts of --micro-batch, and the faster of the two counts. Both know that nothing below the lowest adapter needs
+architecture with random weights, which cost the same; it runs eagerly in fp32. Each side runs the whole batch at
+once and in parts of --micro-batch, and the faster of the two counts. Both know that nothing below the lowest adapter needs
 a gradient.
 
 Three settings: all 24 adapters at sigma 8, as in the first cycle; sigma 64 with the sites of LEFT_OUT removed, as
@@ -102,12 +102,14 @@ def contenders(args: argparse.Namespace, sigma: float, left_out: list[str], kept
     if left_out:
         common += ["--leave-out", ",".join(left_out)]
     ours = [str(args.server), "bench", "--train", *common, "--rounds", str(args.steps)]
-    ours += ["--micro-batch", str(args.micro_batch), "--models", str(args.models), "--backbone", args.backbone]
+    ours += ["--models", str(args.models), "--backbone", args.backbone] + (["--kept"] if kept else [])
     theirs = [args.python, __file__, "--only-torch", *common, "--steps", str(args.steps)]
+    sizes = {"whole batch": args.batch, f"parts of {args.micro_batch}": args.micro_batch}
+    sides = {"server": ours, "PyTorch": theirs}
     return {
-        "server": ours + (["--kept"] if kept else []),
-        "PyTorch, whole batch": [*theirs, "--micro-batch", str(args.batch)],
-        f"PyTorch, parts of {args.micro_batch}": [*theirs, "--micro-batch", str(args.micro_batch)],
+        f"{who}, {what}": [*command, "--micro-batch", str(size)]
+        for who, command in sides.items()
+        for what, size in sizes.items()
     }
 
 
@@ -127,8 +129,8 @@ def compare(args: argparse.Namespace) -> None:
         for who, values in rates.items():
             spread = f"{min(values):.2f} to {max(values):.2f}"
             print(f"  {who:<24} {medians[who]:8.2f} images/s   ({len(values)} steps, {spread})")
-        best = max(rate for who, rate in medians.items() if who != "server")
-        print(f"  server / best of PyTorch {medians['server'] / best:8.2f}", flush=True)
+        ours, theirs = (max(r for who, r in medians.items() if who.startswith(side)) for side in ("server", "PyTorch"))
+        print(f"  {'server / PyTorch, best':<24} {ours / theirs:8.2f}", flush=True)
 
 
 def main() -> int:
