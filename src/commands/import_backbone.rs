@@ -17,6 +17,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         pool: args.pool.map(Into::into),
         layer_norm_eps: args.layer_norm_eps,
         preprocessing: args.preprocessing.map(Into::into),
+        cvt: None,
         overwrite: args.overwrite,
     };
     let config = import(&request)?;

@@ -413,6 +413,40 @@ fn swins_packs_give_pytorchs_logits() {
     check_layout("adapted_swin", &reference_layout(&Fixture::named("adapted_swin"), rename, layout));
 }
 
+/// Microsoft's names of CvT's tensors for Hugging Face's.
+fn microsofts(name: &str) -> String {
+    let Some(rest) = name.strip_prefix("cvt.encoder.stages.") else {
+        return name.replace("layernorm.", "norm.");
+    };
+    let pairs = [
+        ("embedding.convolution_embeddings.projection", "patch_embed.proj"),
+        ("embedding.convolution_embeddings.normalization", "patch_embed.norm"),
+        ("attention.output.dense", "attn.proj"),
+        ("attention.attention.", "attn."),
+        ("convolution_projection.convolution.", "conv."),
+        ("convolution_projection.normalization.", "bn."),
+        ("convolution_projection_", "conv_proj_"),
+        ("projection_", "proj_"),
+        ("layernorm_before", "norm1"),
+        ("layernorm_after", "norm2"),
+        ("intermediate.dense", "mlp.fc1"),
+        ("output.dense", "mlp.fc2"),
+        ("layers.", "blocks."),
+    ];
+    let name = pairs.iter().fold(rest.to_owned(), |name, (theirs, ours)| name.replace(theirs, ours));
+    ["query", "key", "value"].iter().fold(format!("stage{name}"), |name, word| {
+        name.replace(&format!("proj_{word}"), &format!("proj_{}", &word[..1]))
+    })
+}
+
+#[test]
+fn cvts_packs_give_pytorchs_logits() {
+    let layout: (&[usize], BlockName) = (&[1, 2, 3], |s, b| format!("stage{s}.blocks.{b}"));
+    let tensors = reference_layout(&Fixture::named("adapted_cvt"), microsofts, layout);
+    assert!(tensors.contains_key("stage0.blocks.0.attn.conv_proj_q.bn.running_mean"), "{:?}", tensors.keys());
+    check_layout("adapted_cvt", &tensors);
+}
+
 #[test]
 fn import_backbone_reads_torch_files_too() {
     let dir = tempfile::tempdir().unwrap();

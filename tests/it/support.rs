@@ -115,6 +115,7 @@ impl Fixture {
             pool: (config["pool"] == "mean" && !has_fc_norm).then_some(Pool::Mean),
             layer_norm_eps: None,
             preprocessing: Some(PreprocessingName::Clip),
+            cvt: None,
             overwrite: false,
         };
         let imported = import(&request).unwrap();

@@ -24,8 +24,8 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::{
-    Activation, Architecture, BackboneConfig, Error, FORMAT_VERSION, ONNX_FILE, Pool, Provenance, SiteSet,
-    WEIGHTS_FILE, WeightLayout, sha256_hex,
+    Activation, Architecture, BackboneConfig, CvtConfig, Error, FORMAT_VERSION, ONNX_FILE, Pool, Provenance,
+    SiteSet, WEIGHTS_FILE, WeightLayout, sha256_hex,
 };
 use crate::files;
 use crate::graph::Plan;
@@ -54,6 +54,8 @@ pub struct Request {
     pub layer_norm_eps: Option<f32>,
     /// Preprocessing, where neither the files nor the family tell.
     pub preprocessing: Option<PreprocessingName>,
+    /// A CvT's shape where it is known already, whatever lies beside the file: no single number tells it.
+    pub cvt: Option<CvtConfig>,
     /// Whether an existing backbone of that name is replaced.
     pub overwrite: bool,
 }
@@ -153,7 +155,7 @@ pub(crate) fn tensors(
         Architecture::Cvt(cvt) => {
             // The adapters' non-linearity is not the MLPs'.
             request.activation = Some(cvt.activation);
-            request.layer_norm_eps = Some(cvt.layer_norm_eps);
+            request.cvt = Some(cvt.clone());
         }
     }
     Ok(Draft::from(checkpoint, &request)?.tensors)
