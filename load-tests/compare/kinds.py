@@ -17,6 +17,8 @@ SERVER, ONNX, MAPPED, TORCH, BARE = (
     "PyTorch + LitServe",
     "bare program",
 )
+# This server once more, with the options that --other-options gives it.
+OTHER = "mimi-server, other options"
 # What each is, for the table.
 WHAT = {
     SERVER: "this server, every pack resident",
@@ -50,6 +52,7 @@ def from_logits(text: bytes) -> list[float]:
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1048576"}
 KINDS = {
     SERVER: Kind(SERVER, bytes_request, from_scores),
+    OTHER: Kind(OTHER, bytes_request, from_scores),
     ONNX: Kind(ONNX, bytes_request, from_logits, MALLOC),
     MAPPED: Kind(MAPPED, bytes_request, from_logits, MALLOC),
     TORCH: Kind(TORCH, json_request, from_logits),
@@ -66,8 +69,8 @@ class Starter:
         log = self.work / f"{who.replace(' ', '-')}.log"
         return Contender(KINDS[who], command, log, (name(0), self.image))
 
-    def server(self, tasks: int) -> Contender:
-        """This server on a folder of exactly these tasks, all of them resident."""
+    def server(self, tasks: int, other: bool = False) -> Contender:
+        """This server on a folder of exactly these tasks."""
         folder = self.work / f"packs-{tasks}"
         folder.mkdir(exist_ok=True)
         for index in range(tasks):
@@ -75,8 +78,9 @@ class Starter:
             if not link.is_symlink():
                 link.symlink_to(self.work / "packs" / name(index))
         command = [self.args.server, "serve", "--models", self.work / "models", "--backbone", self.args.backbone]
-        command += ["--adapters", folder, "--threads", self.args.threads, *self.args.server_options.split()]
-        return self.start(SERVER, command)
+        command += ["--adapters", folder, *(["--threads", self.args.threads] if not other else [])]
+        command += self.args.other_options.split() if other else []
+        return self.start(OTHER if other else SERVER, command)
 
     def onnx(self, sessions: int, mapped: bool) -> Contender:
         command = [

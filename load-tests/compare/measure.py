@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy
 import onnx
 from bare import Bare
-from kinds import ONNX, SERVER, Starter, bytes_request
+from kinds import Starter, bytes_request
 from packs import CLASSES, Folder, name, sites
 from processes import ROOT, Contender
 from sessions import session

@@ -6,11 +6,11 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("svg")
-from kinds import BARE, MAPPED, ONNX, SERVER, TORCH  # noqa: E402
+from kinds import BARE, MAPPED, ONNX, OTHER, SERVER, TORCH  # noqa: E402
 from matplotlib import pyplot  # noqa: E402
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
-COLOURS = {SERVER: "#0072b2", ONNX: "#d55e00", MAPPED: "#e69f00", TORCH: "#009e73", BARE: "#666666"}
+COLOURS = {SERVER: "#0072b2", OTHER: "#56b4e9", ONNX: "#d55e00", MAPPED: "#e69f00", TORCH: "#009e73", BARE: "#666666"}
 STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "compare",
@@ -47,7 +47,7 @@ def save(figure: pyplot.Figure, path: Path) -> None:
 
 def servers(cells: dict, path: Path) -> None:
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.8))
-    shown = [who for who in (SERVER, ONNX, MAPPED, TORCH) if any(who in one for one in cells[next(iter(cells))])]
+    shown = [who for who in (SERVER, OTHER, ONNX, MAPPED, TORCH) if any(who in one for one in cells[next(iter(cells))])]
     width = 0.8 / len(shown)
     for number, who in enumerate(shown):
         places = [i + (number - (len(shown) - 1) / 2) * width for i in range(len(cells))]

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import plots
-from kinds import BARE, MAPPED, ONNX, SERVER, TORCH, WHAT
+from kinds import BARE, MAPPED, ONNX, OTHER, SERVER, TORCH, WHAT
 
 BEGIN, END = "<!-- compare:begin -->", "<!-- compare:end -->"
 
@@ -63,7 +63,7 @@ def races(data: dict) -> str:
         return ""
     rows = []
     for count, rounds in cells.items():
-        for who in (SERVER, ONNX, MAPPED, TORCH, BARE):
+        for who in (SERVER, OTHER, ONNX, MAPPED, TORCH, BARE):
             if not any(who in one for one in rounds):
                 continue
             got = summary(rounds, who)

@@ -30,7 +30,7 @@ import machine
 import measure
 from bare import Bare
 from client import load
-from kinds import BARE, MAPPED, ONNX, SERVER, TORCH, Starter
+from kinds import BARE, MAPPED, ONNX, OTHER, Starter
 from packs import name
 from prepare import lossless, prepare
 from report import report
@@ -107,7 +107,11 @@ class Servers:
             limits = {mapped: self.sessions(budget, mapped) for mapped in (False, True)}
             running += [self.starter.onnx(limits[mapped], mapped) for mapped in (False, True)]
             running.append(self.starter.torch(count))
-            for contender in running[turn % 4 :] + running[: turn % 4]:
+            if self.args.other_options:
+                running.append(self.starter.server(count, other=True))
+                measure.make_resident(running[-1], count)
+            first = turn % len(running)
+            for contender in running[first:] + running[:first]:
                 measured[contender.kind.name] = self.one(contender, count, turn)
             measured[ONNX]["sessions"], measured[MAPPED]["sessions"] = limits[False], limits[True]
         finally:
@@ -144,7 +148,8 @@ class Servers:
             for image, expected in zip(self.checks, self.expected[index], strict=True):
                 found = log_softmax(contender.ask(name(index), image))
                 differences.append(max(abs(a - b) for a, b in zip(found, expected, strict=True)))
-            if not max(differences[:-1]) <= self.args.tolerance:
+            allowed = self.args.tolerance if contender.kind.name != OTHER else self.args.other_tolerance
+            if not max(differences[:-1]) <= allowed:
                 sys.exit(f"{contender.kind.name}, task {index}: differs by {differences} from the bare program")
         return differences[-1]
 
@@ -173,19 +178,20 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--width", type=int, default=4, help="adapter width at every site")
-    parser.add_argument("--server-options", default="", help="more options of `server serve`")
+    parser.add_argument("--other-options", default="", help="race `server serve` once more, with these options")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE)
+    parser.add_argument("--other-tolerance", type=float, default=TOLERANCE, help="of the server with --other-options")
     parser.add_argument("--again", action="store_true", help="forget earlier results")
     parser.add_argument("--no-readme", action="store_true", help="leave README.md as it is")
     args = parser.parse_args()
     for key in ("server", "weights", "images", "work", "results"):
         setattr(args, key, getattr(args, key).resolve())
-    keys = ("backbone", "tasks", "seconds", "clients", "threads", "width", "server_options")
+    keys = ("backbone", "tasks", "seconds", "clients", "threads", "width", "other_options")
     results = Results(args.results, {key: getattr(args, key) for key in keys}, args.again)
     if args.parts != ["report"]:
         run(args, results)
     if "report" in args.parts:
-        report(results.data, HERE, None if args.no_readme else ROOT / "README.md")
+        report(results.data, args.results.parent, None if args.no_readme else ROOT / "README.md")
 
 
 def run(args: argparse.Namespace, results: Results) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import litserve
 import timm
-import torch
 from packs import name, read_pack, sites
 from preprocess import pixels
 from safetensors.torch import load_file
+
+import torch
 from torch import nn
 
 
