@@ -120,10 +120,11 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        command = [SERVER, "serve", "--port", str(self.port), "--adapters", packs, "--backbone", args.backbone]
+        server = getattr(args, "server", SERVER)
+        command = [server, "serve", "--port", str(self.port), "--adapters", packs, "--backbone", args.backbone]
         self.process = subprocess.Popen([*map(str, command), *options], cwd=ROOT, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
-        while subprocess.run([SERVER, "health", "--port", str(self.port)], capture_output=True).returncode:
+        while subprocess.run([server, "health", "--port", str(self.port)], capture_output=True).returncode:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 sys.exit("the server did not become ready")
             time.sleep(0.1)

@@ -58,23 +58,28 @@ def costs(args, starter: Starter) -> dict:
 def overhead(starter: Starter, images: list[bytes], pairs: int = 60) -> dict:
     """Lone requests and runs of the bare program in turns, milliseconds: what the server adds, and where."""
     args = starter.args
-    server, onnx_server = starter.server(1), starter.onnx(1, False)
     config = json.loads((starter.backbone() / "config.json").read_text())
     bare = Bare(args.work / "onnx" / f"{name(0)}.onnx", config, args.threads, spin=False)
     ready = [bare.pixels(image) for image in images]
-    times: dict[str, list[float]] = {key: [] for key in ("server", "bare", "session server", "decode", "queue", "run")}
-    connections = {who: http.client.HTTPConnection("127.0.0.1", who.port) for who in (server, onnx_server)}
+    server = starter.server(1)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    keys = ("server", "bare", "decode", "queue", "run", "server, processor", "bare, processor")
+    times: dict[str, list[float]] = {key: [] for key in keys}
     for pair in range(pairs + 4):
-        image = images[pair % len(images)]
-        spent, inside = timed(lambda: request(connections[server], image))
-        program, _ = timed(lambda: bare.logits(ready[pair % len(images)]))
-        other, _ = timed(lambda: request(connections[onnx_server], image))
+        at = pair % len(images)
+        before = server.processor()
+        spent, inside = timed(lambda at=at: request(connection, images[at]))
+        used, own = server.processor() - before, time.process_time()
+        program, _ = timed(lambda at=at: bare.logits(ready[at]))
+        own = time.process_time() - own
         if pair >= 4:
-            for key, value in {"server": spent, "bare": program, "session server": other, **inside}.items():
+            row = {"server": spent, "bare": program, "server, processor": 1e3 * used, "bare, processor": 1e3 * own, **inside}
+            for key, value in row.items():
                 times[key].append(value)
     server.stop()
-    onnx_server.stop()
     medians = {key: statistics.median(values) for key, values in times.items()}
+    # The clock of processor time ticks every 10 ms: only the mean tells.
+    medians |= {key: statistics.fmean(times[key]) for key in keys if key.endswith("processor")}
     outside = statistics.median(total - ran for total, ran in zip(times["server"], times["run"], strict=True))
     return {**medians, "added": medians["server"] - medians["bare"], "outside the run": outside, "pairs": pairs}
 

@@ -54,6 +54,11 @@ class Contender:
         """Memory of the process and all it started, each shared page counted once, bytes."""
         return sum(pss(pid) for pid in family(self.process.pid))
 
+    def processor(self) -> float:
+        """Processor time that the process has used, seconds."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         """Ends the process and what it started."""
         members = family(self.process.pid)

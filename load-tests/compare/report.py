@@ -128,10 +128,10 @@ def overhead(data: dict) -> str:
     if not got:
         return ""
     return (
-        f"A lone request takes {got['server']:.1f} ms, the bare program {got['bare']:.1f} ms in turns with it: the server adds "
-        f"**{got['added']:.2f} ms** (medians of {got['pairs']} pairs). By its own count {got['outside the run']:.2f} ms pass outside "
-        f"the program's run, {got['decode']:.2f} of them decoding and resizing. The session server takes "
-        f"{got['session server']:.1f} ms with its session resident."
+        f"A lone request takes {got['server']:.1f} ms, the bare program {got['bare']:.1f} ms in turns with it: the server "
+        f"adds **{got['added']:.2f} ms** (medians of {got['pairs']} pairs). By the server's own count "
+        f"{got['outside the run']:.2f} ms pass outside the program's run, {got['decode']:.2f} of them decoding and resizing. "
+        f"Processor time: {got['server, processor']:.0f} ms a request, {got['bare, processor']:.0f} ms a bare run."
     )
 
 

@@ -47,6 +47,7 @@ class Results:
 
     def __init__(self, path: Path, settings: dict, again: bool) -> None:
         self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
         self.data = json.loads(path.read_text()) if path.exists() and not again else {}
         if self.data.setdefault("settings", settings) != settings:
             sys.exit(f"{path} is of other settings: {self.data['settings']}; --again starts anew")
