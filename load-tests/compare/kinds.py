@@ -22,6 +22,7 @@ OTHER = "mimi-server, other options"
 # What each is, for the table.
 WHAT = {
     SERVER: "this server, every pack resident",
+    OTHER: "this server with other options",
     ONNX: "Python ONNX Runtime behind FastAPI, one session a task loaded on demand, least recently used dropped",
     MAPPED: "the same, its sessions sharing the weights' pages (prepacking off, one weights file for all tasks)",
     TORCH: "PyTorch + timm behind LitServe, adapters switched for each task of a batch",

@@ -73,7 +73,13 @@ def overhead(starter: Starter, images: list[bytes], pairs: int = 60) -> dict:
         program, _ = timed(lambda at=at: bare.logits(ready[at]))
         own = time.process_time() - own
         if pair >= 4:
-            row = {"server": spent, "bare": program, "server, processor": 1e3 * used, "bare, processor": 1e3 * own, **inside}
+            row = {
+                "server": spent,
+                "bare": program,
+                "server, processor": 1e3 * used,
+                "bare, processor": 1e3 * own,
+                **inside,
+            }
             for key, value in row.items():
                 times[key].append(value)
     server.stop()

@@ -46,7 +46,7 @@ def save(figure: pyplot.Figure, path: Path) -> None:
 
 
 def servers(cells: dict, path: Path) -> None:
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.8))
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.2))
     shown = [who for who in (SERVER, OTHER, ONNX, MAPPED, TORCH) if any(who in one for one in cells[next(iter(cells))])]
     width = 0.8 / len(shown)
     for number, who in enumerate(shown):
@@ -62,8 +62,8 @@ def servers(cells: dict, path: Path) -> None:
         axes.set_xlabel("tasks, drawn at random")
         axes.set_title(title, loc="left")
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    figure.tight_layout(rect=(0, 0.08, 1, 1))
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.tight_layout(rect=(0, 0.13, 1, 1))
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
 
@@ -84,5 +84,5 @@ def sharing(data: dict, path: Path) -> None:
     right.set_title("program with adapters removed, ms", loc="left")
     right.set_xlabel(f"adapters left, each of width {data['sites']['width']}")
     right.set_xticks([int(left) for left in times])
-    right.set_ylim(0)
+    right.set_ylim(0, 1.15 * max(times.values()))
     save(figure, path)

@@ -73,7 +73,8 @@ def races(data: dict) -> str:
             rows.append([count, label, f"{got['rate']:.2f}", f"{1e3 * got['p50']:.0f}", f"{1e3 * got['p99']:.0f}"])
             rows[-1] += [f"{got['pss'] / 2**20:.0f}", f"{got['start']:.1f}", over]
     head = ["tasks", "contender (sessions that fit)", "requests/s", "p50, ms", "p99, ms", "memory, MiB", "start, s"]
-    return f"{preface(data, cells)}\n\n{table([*head, 'this server over it'], rows)}\n\n{legend()}"
+    head.append("this server over it")
+    return "\n\n".join([preface(data, cells), table(head, rows), legend(data, cells), per_task(data, cells)])
 
 
 def preface(data: dict, cells: dict) -> str:
@@ -87,12 +88,36 @@ def preface(data: dict, cells: dict) -> str:
     )
 
 
-def legend() -> str:
-    lines = [f"* {who}: {what}." for who, what in WHAT.items()]
+def legend(data: dict, cells: dict) -> str:
+    raced = [who for who in WHAT if any(who in one for rounds in cells.values() for one in rounds)]
+    lines = [f"* {who}: {what_is(who, data)}." for who in raced]
+    lines.append("* Sessions that fit: into this server's memory at the same number of tasks, but at least one.")
+    jpeg = max(summary(rounds, SERVER)["jpeg"] for rounds in cells.values())
     lines.append(
-        "* The session servers hold as many sessions as fit into this server's memory at the same number of tasks."
+        "* All logits agree within 1e-3 on lossless images. The clients send JPEG, which this server's decoder and Pillow's "
+        f"differ on by up to {jpeg:.0e} of a log-probability."
     )
     return "\n".join(lines)
+
+
+def what_is(who: str, data: dict) -> str:
+    options = data["settings"]["other_options"]
+    if who == OTHER:
+        return f"this server with `{options}`; its logits may differ from the bare program's"
+    return WHAT[who]
+
+
+def per_task(data: dict, cells: dict) -> str:
+    """Memory of a resident task over its pack's bytes, from the fewest and the most tasks."""
+    fewest, most = (extreme(cells, key=int) for extreme in (min, max))
+    if "pack_bytes" not in data or fewest == most:
+        return ""
+    grown = summary(cells[most], SERVER)["pss"] - summary(cells[fewest], SERVER)["pss"]
+    each, size = grown / (int(most) - int(fewest)), data["pack_bytes"]
+    return (
+        f"Each further task takes {each / 1024:.0f} KiB of this server's memory: {each / size:.2f} of its pack's "
+        f"{size / 1024:.0f} KiB."
+    )
 
 
 def session_costs(data: dict) -> str:

@@ -199,6 +199,7 @@ def run(args: argparse.Namespace, results: Results) -> None:
     say("preparing packs, model files and images")
     images = prepare(args, args.work)
     starter = Starter(args, args.work, images[0])
+    results.put("pack_bytes", (args.work / "packs" / name(0) / "1" / "adapter_model.safetensors").stat().st_size)
     once = {
         "costs": lambda: measure.costs(args, starter),
         "overhead": lambda: measure.overhead(starter, images),
