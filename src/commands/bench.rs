@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use mimi_server::backbone::BackboneConfig;
-use mimi_server::bench::{Bench, Known, Options, Shared};
+use mimi_server::bench::{Bench, Known, Options, Shared, recording};
 use mimi_server::runtime::{Runtime, WeightStore};
 use mimi_server::train::{Resident, step_seconds};
 
@@ -14,6 +14,9 @@ use crate::cli::BenchArgs;
 const PROGRAMS: usize = 8;
 /// Packs whose memory is compared with their own count of it.
 const PACKS: usize = 1000;
+
+/// Tasks on record while recording a request is timed.
+const TASKS: usize = 1000;
 
 /// Measures and prints.
 pub fn run(args: &BenchArgs) -> Result<()> {
@@ -58,6 +61,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     line(&format!("engine, {batch} rows, {batch} packs"), times.distinct, batch);
     println!("engine / bare program       {:>9.3}", times.bare_batch / times.identical);
     println!("{batch} packs / 1 pack           {:>9.3}", times.identical / times.distinct);
+    let seconds = recording(TASKS, options.rounds)?;
+    let share = times.bare_one / (times.bare_one + seconds);
+    println!("recording a request         {:>9.2} us, {TASKS} tasks; metrics on / off {share:.6}", seconds * 1e6);
     Ok(())
 }
 

@@ -22,8 +22,8 @@ pub struct WeightStore {
     prepacked: Option<PrepackedWeights>,
     layout: WeightLayout,
     folder: PathBuf,
-    _map: Mmap,
-    _on_device: Option<DeviceMemory>,
+    map: Mmap,
+    on_device: Option<DeviceMemory>,
 }
 
 /// Device tensors and the session whose allocator made them.
@@ -56,12 +56,20 @@ impl WeightStore {
             Device::Cuda(number) => upload(runtime, &map, &layout, number)?,
         };
         let prepacked = prepack.then(PrepackedWeights::new);
-        Ok(Self { tensors, prepacked, layout, folder, _map: map, _on_device: on_device })
+        Ok(Self { tensors, prepacked, layout, folder, map, on_device })
     }
 
     /// Names, shapes and byte ranges of the weights.
     pub fn layout(&self) -> &WeightLayout {
         &self.layout
+    }
+
+    /// Gives back the pages of the mapped weights where programs read copies: on a GPU, or packed ones. Few weights
+    /// are read in place then (norms, biases), and come back when a run reads them.
+    pub(super) fn give_back(&self) {
+        if self.prepacked.is_some() || self.on_device.is_some() {
+            memory::give_back(&self.map);
+        }
     }
 
     /// Gives a session being built the weights its graph reads.
