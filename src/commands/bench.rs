@@ -63,7 +63,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     println!("{batch} packs / 1 pack           {:>9.3}", times.identical / times.distinct);
     let seconds = recording(TASKS, options.rounds)?;
     let share = times.bare_one / (times.bare_one + seconds);
-    println!("recording a request         {:>9.2} us, {TASKS} tasks; metrics on / off {share:.6}", seconds * 1e6);
+    println!(
+        "recording a request         {:>9.2} us, {TASKS} tasks; metrics on / off {share:.6}",
+        seconds * 1e6
+    );
     Ok(())
 }
 
