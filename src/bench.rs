@@ -3,6 +3,7 @@
 //! Figures from a shared machine are noisy, so what is compared is interleaved in one run and given as medians.
 
 mod fork;
+mod layout;
 mod recording;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::pack::{Adapter, Head, Manifest, Pack, Provenance, SelfTestInfo};
 use crate::runtime::{Input, Program, Runtime, WeightStore};
 
 pub use fork::{Known, Shared};
+pub use layout::{Goal, Layout, choose};
 pub use recording::recording;
 
 /// Classes of the made-up packs.

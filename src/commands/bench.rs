@@ -22,14 +22,19 @@ const TASKS: usize = 1000;
 pub fn run(args: &BenchArgs) -> Result<()> {
     let folder = args.runtime.backbone_folder();
     let config = Arc::new(BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?);
-    let runtime = Runtime::open(&args.runtime.options())?;
+    let workers = args.workers.map(|workers| workers.max(1));
+    let runtime = Runtime::open(&args.runtime.options_for(workers.unwrap_or(1)))?;
     let store = WeightStore::open(&runtime, &config, &folder, !args.runtime.no_prepack)?;
     if args.train {
         return steps(&Resident { runtime, store: Arc::new(store), config, features: None }, args);
     }
     let options = Options { batch: args.batch.max(2), width: args.width.max(1), rounds: args.rounds.max(1) };
-    println!("{}, {} thread(s), medians of {} rounds", config.name, runtime.threads(), options.rounds);
+    let threads = runtime.threads();
     let bench = Bench::new(runtime, Arc::new(store), Arc::clone(&config), options);
+    if let Some(workers) = workers {
+        return layouts(&bench, workers);
+    }
+    println!("{}, {threads} thread(s), medians of {} rounds", config.name, options.rounds);
     if args.fork {
         return forks(&bench, config.depth());
     }
@@ -87,6 +92,14 @@ fn forks(bench: &Bench, depth: usize) -> Result<()> {
         unknown * 1e3,
         known / unknown
     );
+    Ok(())
+}
+
+/// Times workers; one line of JSON a layout, so that `serve --tune` can compare.
+fn layouts(bench: &Bench, workers: usize) -> Result<()> {
+    for layout in bench.layouts(workers)? {
+        println!("{}", serde_json::to_string(&layout)?);
+    }
     Ok(())
 }
 
