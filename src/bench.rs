@@ -3,8 +3,7 @@
 //! Figures from a shared machine are noisy, so what is compared is interleaved in one run and given as medians.
 
 mod fork;
-mod layout;
-mod recording;
+mod precisions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,8 +21,7 @@ use crate::pack::{Adapter, Head, Manifest, Pack, Provenance, SelfTestInfo};
 use crate::runtime::{Input, Program, Runtime, WeightStore};
 
 pub use fork::{Known, Shared};
-pub use layout::{Goal, Layout, choose};
-pub use recording::recording;
+pub use precisions::{Bare, interleaved};
 
 /// Classes of the made-up packs.
 const CLASSES: usize = 10;
@@ -232,7 +230,7 @@ impl Bench {
             leave_out: Vec::new(),
             labels: (0..CLASSES).map(|class| class.to_string()).collect(),
             preprocessing: self.config.preprocessing.clone(),
-            precision: "fp32".into(),
+            precision: self.store.precision(),
             weights_sha256: String::new(),
             self_test: SelfTestInfo::default(),
             provenance: Provenance::default(),

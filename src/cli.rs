@@ -7,7 +7,6 @@ mod import_pack;
 mod tasks;
 mod train;
 
-use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,12 +14,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use mimi_server::backbone::import::PreprocessingName;
-use mimi_server::backbone::{Activation, Pool};
-use mimi_server::bench::Goal;
+use mimi_server::backbone::{Activation, Pool, Precision};
 use mimi_server::engine::EngineOptions;
 use mimi_server::http::HttpOptions;
 use mimi_server::image::Limits;
-use mimi_server::runtime::{Device, RuntimeOptions};
+use mimi_server::runtime::{Device, RuntimeOptions, WeightOptions};
 use mimi_server::serve;
 
 pub use bench::BenchArgs;
@@ -95,6 +93,28 @@ pub struct RuntimeArgs {
     /// Keep no second copy of the weights in the kernels' own layout: less memory, 6-13 % slower at one row.
     #[arg(long, env = "MIMI_NO_PREPACK")]
     pub no_prepack: bool,
+    /// Numbers in which the backbone multiplies. Adapters and heads are fp32 in each, and a pack trained at one
+    /// precision is served at the other with a warning.
+    #[arg(long, env = "MIMI_PRECISION", value_enum, default_value_t = PrecisionArg::Fp32)]
+    pub precision: PrecisionArg,
+}
+
+/// Precisions by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PrecisionArg {
+    /// 32-bit floats.
+    Fp32,
+    /// 8-bit integers, on the CPU only: fast where it has VNNI instructions. Train packs at it for its best accuracy.
+    Int8,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(arg: PrecisionArg) -> Self {
+        match arg {
+            PrecisionArg::Fp32 => Self::Fp32,
+            PrecisionArg::Int8 => Self::Int8,
+        }
+    }
 }
 
 impl RuntimeArgs {
@@ -103,23 +123,18 @@ impl RuntimeArgs {
         self.models.join(&self.backbone)
     }
 
+    /// How the backbone's weights are kept.
+    pub fn weights(&self) -> WeightOptions {
+        WeightOptions { prepack: !self.no_prepack, precision: self.precision.into() }
+    }
+
     /// Settings of the runtime.
     pub fn options(&self) -> RuntimeOptions {
         self.options_for(1)
     }
 
-    /// The same options as another process is to be given them, but for the threads.
-    pub fn typed(&self) -> Vec<OsString> {
-        let mut typed: Vec<OsString> = vec!["--device".into(), self.device.to_string().into()];
-        typed.extend(["--onnxruntime".into(), self.onnxruntime.clone().into()]);
-        typed.extend(["--models".into(), self.models.clone().into()]);
-        typed.extend(["--backbone".into(), self.backbone.clone().into()]);
-        typed.extend(self.no_prepack.then(|| "--no-prepack".into()));
-        typed
-    }
-
     /// Settings of a runtime whose programs so many threads run at once.
-    pub fn options_for(&self, workers: usize) -> RuntimeOptions {
+    fn options_for(&self, workers: usize) -> RuntimeOptions {
         let threads = if self.threads == 0 { threads_beside(workers, cores()) } else { self.threads };
         RuntimeOptions { library: self.onnxruntime.clone(), device: self.device, threads }
     }
@@ -129,7 +144,7 @@ impl RuntimeArgs {
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     #[command(flatten)]
-    pub runtime: RuntimeArgs,
+    runtime: RuntimeArgs,
     /// Address to listen on.
     #[arg(long, env = "MIMI_HOST", default_value = "127.0.0.1")]
     host: IpAddr,
@@ -155,9 +170,6 @@ pub struct ServeArgs {
     /// for throughput on the CPU.
     #[arg(long, env = "MIMI_WORKERS", default_value_t = 1)]
     workers: usize,
-    /// Measure before serving, for some ten seconds, and choose workers, threads and the largest batch by it; see the log.
-    #[arg(long, env = "MIMI_TUNE", value_name = "GOAL", conflicts_with_all = ["workers", "threads", "max_batch"])]
-    tune: Option<GoalArg>,
     /// Programs kept besides the one with every site; each costs about 20 MB. Tasks whose adapters begin at the same
     /// block share two, by which an image's first blocks run once for all of them.
     #[arg(long, env = "MIMI_MAX_PROGRAMS", default_value_t = 12)]
@@ -195,11 +207,6 @@ impl ServeArgs {
         (self.host, self.port)
     }
 
-    /// What `--tune` asked for.
-    pub fn goal(&self) -> Option<Goal> {
-        self.tune.map(Goal::from)
-    }
-
     /// What the options mean.
     pub fn config(&self) -> serve::Config {
         let runtime = self.runtime.options_for(self.workers.max(1));
@@ -212,7 +219,7 @@ impl ServeArgs {
             backbone: self.runtime.backbone_folder(),
             adapters: self.adapters.clone(),
             runtime,
-            prepack: !self.runtime.no_prepack,
+            weights: self.runtime.weights(),
             engine: EngineOptions {
                 max_batch,
                 max_wait: Duration::from_micros(self.max_wait_us),
@@ -238,24 +245,6 @@ impl ServeArgs {
             decoders: cores(),
             keeps_prefixes: self.prefix_memory > 0,
             image: Limits { max_bytes: payload_limit, max_pixels: self.max_megapixels * 1_000_000 },
-        }
-    }
-}
-
-/// Goals by name.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum GoalArg {
-    /// Most rows a second among layouts whose full batch takes at most 1.5 times the shortest.
-    Latency,
-    /// Most rows a second.
-    Throughput,
-}
-
-impl From<GoalArg> for Goal {
-    fn from(arg: GoalArg) -> Self {
-        match arg {
-            GoalArg::Latency => Self::Latency,
-            GoalArg::Throughput => Self::Throughput,
         }
     }
 }
@@ -405,7 +394,7 @@ pub struct HealthArgs {
 }
 
 /// Cores this process may use: its affinity mask and its cgroup's quota (`cpu.max`, `cpu.cfs_quota_us`) are respected.
-pub fn cores() -> usize {
+fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

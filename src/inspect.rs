@@ -49,6 +49,7 @@ pub fn pack(pack: &Pack, config: &BackboneConfig) -> Result<String, Error> {
     let mut out = String::new();
     let rows = [
         ("backbone", m.base_model_name_or_path.clone()),
+        ("trained at", m.precision.to_string()),
         ("method", m.provenance.method.clone()),
         ("classes", m.labels.len().to_string()),
         (

@@ -14,7 +14,7 @@ use crate::engine::{Engine, EngineOptions, Parts};
 use crate::http::{self, AppState, Code, HttpOptions, Services};
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
-use crate::runtime::{Runtime, RuntimeOptions, WeightStore};
+use crate::runtime::{Runtime, RuntimeOptions, WeightOptions, WeightStore};
 
 /// Everything serving needs, checked once.
 #[derive(Clone, Debug)]
@@ -25,8 +25,8 @@ pub struct Config {
     pub adapters: PathBuf,
     /// The runtime.
     pub runtime: RuntimeOptions,
-    /// Whether ONNX Runtime may keep a second, faster copy of the weights.
-    pub prepack: bool,
+    /// How the backbone's weights are kept.
+    pub weights: WeightOptions,
     /// The engine.
     pub engine: EngineOptions,
     /// The HTTP surface.
@@ -148,10 +148,10 @@ fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Engine> {
     let backbone = Arc::new(BackboneConfig::read(folder).with_context(context)?);
     let runtime = Runtime::open(&config.runtime)?;
     let store =
-        Arc::new(WeightStore::open(&runtime, &backbone, folder, config.prepack).with_context(context)?);
-    let (name, device) = (backbone.name.clone(), config.runtime.device);
+        Arc::new(WeightStore::open(&runtime, &backbone, folder, config.weights).with_context(context)?);
+    let (name, device, precision) = (backbone.name.clone(), config.runtime.device, store.precision());
     let parts = Parts { runtime, store, config: backbone, metrics };
     let engine = Engine::start(parts, &config.engine)?;
-    tracing::info!(backbone = name, %device, threads = config.runtime.threads, options = ?config.engine, "resident");
+    tracing::info!(backbone = name, %device, %precision, threads = config.runtime.threads, options = ?config.engine, "resident");
     Ok(engine)
 }

@@ -51,6 +51,11 @@ impl WeightLayout {
         Ok(Self { entries })
     }
 
+    /// Adds a tensor that a program reads but the file does not hold.
+    pub(crate) fn insert(&mut self, name: &str, entry: TensorEntry) {
+        self.entries.insert(name.to_owned(), entry);
+    }
+
     /// The tensor called `name`.
     pub fn get(&self, name: &str) -> Option<&TensorEntry> {
         self.entries.get(name)

@@ -17,6 +17,7 @@ mod cvt;
 mod error;
 pub mod import;
 mod layout;
+mod precision;
 mod shape;
 mod site;
 mod swin;
@@ -29,6 +30,7 @@ pub use config::{
 pub use cvt::{CvtBlock, CvtConfig, CvtStage};
 pub use error::Error;
 pub use layout::{TensorEntry, WeightLayout};
+pub use precision::Precision;
 pub use shape::Shape;
 pub use site::{BlockRange, Place, Site, SiteSet};
 pub use swin::{SwinBlock, SwinConfig};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use mimi_server::backbone::BackboneConfig;
-use mimi_server::bench::{Bench, Known, Options, Shared, recording};
-use mimi_server::runtime::{Runtime, WeightStore};
+use mimi_server::backbone::{BackboneConfig, Precision};
+use mimi_server::bench::{Bare, Bench, Known, Options, Shared, interleaved};
+use mimi_server::runtime::{Runtime, WeightOptions, WeightStore};
 use mimi_server::train::{Resident, step_seconds};
 
 use crate::cli::BenchArgs;
@@ -15,26 +15,33 @@ const PROGRAMS: usize = 8;
 /// Packs whose memory is compared with their own count of it.
 const PACKS: usize = 1000;
 
-/// Tasks on record while recording a request is timed.
-const TASKS: usize = 1000;
-
 /// Measures and prints.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let folder = args.runtime.backbone_folder();
     let config = Arc::new(BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?);
-    let workers = args.workers.map(|workers| workers.max(1));
-    let runtime = Runtime::open(&args.runtime.options_for(workers.unwrap_or(1)))?;
-    let store = WeightStore::open(&runtime, &config, &folder, !args.runtime.no_prepack)?;
+    let runtime = Runtime::open(&args.runtime.options())?;
+    let options = Options { batch: args.batch.max(2), width: args.width.max(1), rounds: args.rounds.max(1) };
+    if args.precisions {
+        let of = |precision| {
+            let weights = WeightOptions { precision, ..args.runtime.weights() };
+            let store = Arc::new(WeightStore::open(&runtime, &config, &folder, weights)?);
+            Ok(Bench::new(runtime.clone(), store, Arc::clone(&config), options))
+        };
+        let benches: Result<Vec<_>> = Precision::ALL.into_iter().map(of).collect();
+        return precisions(&benches?, &options);
+    }
+    let store = WeightStore::open(&runtime, &config, &folder, args.runtime.weights())?;
     if args.train {
         return steps(&Resident { runtime, store: Arc::new(store), config, features: None }, args);
     }
-    let options = Options { batch: args.batch.max(2), width: args.width.max(1), rounds: args.rounds.max(1) };
-    let threads = runtime.threads();
+    println!(
+        "{} in {}, {} thread(s), medians of {} rounds",
+        config.name,
+        store.precision(),
+        runtime.threads(),
+        options.rounds
+    );
     let bench = Bench::new(runtime, Arc::new(store), Arc::clone(&config), options);
-    if let Some(workers) = workers {
-        return layouts(&bench, workers);
-    }
-    println!("{}, {threads} thread(s), medians of {} rounds", config.name, options.rounds);
     if args.fork {
         return forks(&bench, config.depth());
     }
@@ -66,12 +73,22 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     line(&format!("engine, {batch} rows, {batch} packs"), times.distinct, batch);
     println!("engine / bare program       {:>9.3}", times.bare_batch / times.identical);
     println!("{batch} packs / 1 pack           {:>9.3}", times.identical / times.distinct);
-    let seconds = recording(TASKS, options.rounds)?;
-    let share = times.bare_one / (times.bare_one + seconds);
-    println!(
-        "recording a request         {:>9.2} us, {TASKS} tasks; metrics on / off {share:.6}",
-        seconds * 1e6
-    );
+    Ok(())
+}
+
+/// Times the bare program in every precision.
+fn precisions(benches: &[Bench], options: &Options) -> Result<()> {
+    let times = interleaved(benches)?;
+    let Some(&exact) = times.first() else { return Ok(()) };
+    println!("precision   1 row ms   {} rows ms   speed-up: 1 row   {} rows", options.batch, options.batch);
+    for (precision, Bare { one, batch }) in Precision::ALL.into_iter().zip(times) {
+        let (faster, faster_batch) = (exact.one / one, exact.batch / batch);
+        println!(
+            "{precision:<9} {:>10.1} {:>11.1} {faster:>17.2} {faster_batch:>8.2}",
+            one * 1e3,
+            batch * 1e3
+        );
+    }
     Ok(())
 }
 
@@ -92,14 +109,6 @@ fn forks(bench: &Bench, depth: usize) -> Result<()> {
         unknown * 1e3,
         known / unknown
     );
-    Ok(())
-}
-
-/// Times workers; one line of JSON a layout, so that `serve --tune` can compare.
-fn layouts(bench: &Bench, workers: usize) -> Result<()> {
-    for layout in bench.layouts(workers)? {
-        println!("{}", serde_json::to_string(&layout)?);
-    }
     Ok(())
 }
 

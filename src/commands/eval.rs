@@ -17,13 +17,15 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let (pack, _) = pack::read(&args.pack, &config)?;
     let (data, part) = Dataset::open_as(&args.data, &pack.manifest.labels)?;
     let runtime = Runtime::open(&args.runtime.options())?;
-    let store = WeightStore::open(&runtime, &config, &folder, !args.runtime.no_prepack)?;
+    let store = WeightStore::open(&runtime, &config, &folder, args.runtime.weights())?;
     let resident = Resident { runtime, store: Arc::new(store), config, features: None };
     let pack = Arc::new(pack);
     let result = evaluate_alone(&resident, &"eval".parse()?, &pack, &data.images)?;
     for (path, reason) in &result.unreadable {
         println!("unreadable: {}: {reason}", path.display());
     }
+    let (trained, served) = (pack.manifest.precision, resident.store.precision());
+    println!("trained at {trained}, measured at {served}");
     println!("accuracy {:.4} ({} of {} {part} images)", result.accuracy(), result.right, result.total);
     println!("{:<24} {:>6} {:>8}", "class", "images", "recall");
     for (label, row) in pack.manifest.labels.iter().zip(result.confusion.iter().enumerate()) {

@@ -15,7 +15,7 @@ pub fn run(args: &ImportPackArgs) -> Result<()> {
     let folder = args.runtime.backbone_folder();
     let config = BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?;
     let runtime = Runtime::open(&args.runtime.options())?;
-    let store = Arc::new(WeightStore::open(&runtime, &config, &folder, !args.runtime.no_prepack)?);
+    let store = Arc::new(WeightStore::open(&runtime, &config, &folder, args.runtime.weights())?);
     let place = Place { runtime: &runtime, store: &store, config: Arc::new(config), folder: &folder };
     let report = convert(&place, &request)?;
     show(&report);

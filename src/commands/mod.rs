@@ -10,4 +10,3 @@ pub mod inspect;
 mod progress;
 pub mod serve;
 pub mod train_task;
-pub mod tune;

@@ -92,6 +92,6 @@ pub fn resident(args: &RuntimeArgs) -> Result<Resident> {
     let folder = args.backbone_folder();
     let config = BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?;
     let runtime = Runtime::open(&args.options())?;
-    let store = WeightStore::open(&runtime, &config, &folder, !args.no_prepack)?;
+    let store = WeightStore::open(&runtime, &config, &folder, args.weights())?;
     Ok(Resident { runtime, store: Arc::new(store), config: Arc::new(config), features: None })
 }

@@ -27,7 +27,7 @@ pub use frozen::Frozen;
 pub use layout::Family;
 
 use crate::backbone::{Activation, BackboneConfig, Site};
-use crate::pack::{self, Contents, Provenance, SELF_TEST_TOLERANCE, TaskId};
+use crate::pack::{self, Contents, Provenance, TaskId, self_test_tolerance};
 use crate::runtime::{Runtime, WeightStore};
 use check::{Adapters, Model};
 use source::Source;
@@ -144,7 +144,8 @@ fn write(
         head_weight: found.head_weight,
         head_bias: found.head_bias,
         preprocessing: place.config.preprocessing.clone(),
-        tolerance: SELF_TEST_TOLERANCE,
+        precision: place.store.precision(),
+        tolerance: self_test_tolerance(place.store.precision()),
         provenance: Provenance { method, dataset, details, ..Provenance::default() },
     };
     Ok(pack::write(&request.adapters.join(request.task.as_str()), &contents, &place.config)?)

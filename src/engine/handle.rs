@@ -16,7 +16,7 @@ use super::programs::PlanTable;
 use super::run::Runner;
 use super::worker::Worker;
 use super::{Answer, Error, Permit, Row};
-use crate::backbone::{BackboneConfig, SiteSet};
+use crate::backbone::{BackboneConfig, Precision, SiteSet};
 use crate::graph::{Plan, plan_flops};
 use crate::metrics::Metrics;
 use crate::runtime::{Runtime, WeightStore};
@@ -62,6 +62,7 @@ struct Shared {
     orders: Mutex<Option<Sender<Order>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     config: Arc<BackboneConfig>,
+    precision: Precision,
 }
 
 impl Engine {
@@ -71,7 +72,7 @@ impl Engine {
     /// When the covering program cannot be compiled or a thread cannot be started.
     pub fn start(parts: Parts, options: &EngineOptions) -> Result<Self, Error> {
         let Parts { runtime, store, config, metrics } = parts;
-        let covering = Plan::whole(&config, config.all_sites());
+        let (covering, precision) = (Plan::whole(&config, config.all_sites()), store.precision());
         let inbox = Arc::new(Inbox::new(options.queue_limit, Arc::clone(&metrics)));
         let plans = Arc::new(Mutex::new(PlanTable::new(covering, options.max_programs)));
         let policy = Policy { max_batch: options.max_batch.max(1), max_wait: options.max_wait };
@@ -107,7 +108,7 @@ impl Engine {
         let (orders, queue) = mpsc::channel();
         threads.push(spawn("compiler".into(), move || compiler.run(queue))?);
         let (orders, threads) = (Mutex::new(Some(orders)), Mutex::new(threads));
-        Ok(Self { shared: Arc::new(Shared { inbox, orders, threads, config }) })
+        Ok(Self { shared: Arc::new(Shared { inbox, orders, threads, config, precision }) })
     }
 
     /// Admits `rows` rows, all or none, before anything is spent on them.
@@ -158,6 +159,11 @@ impl Engine {
     /// Admits nobody more and waits until every admitted row is answered and the threads have ended.
     pub fn stop(&self) {
         self.shared.stop();
+    }
+
+    /// What the backbone multiplies in.
+    pub fn precision(&self) -> Precision {
+        self.shared.precision
     }
 
     /// The backbone the engine runs.

@@ -24,14 +24,14 @@ pub struct Node {
     pub outputs: Vec<Wire>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct WireInfo {
     name: String,
     fact: Fact,
 }
 
 /// A graph under construction; complete whenever nothing fails.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Graph {
     name: String,
     wires: Vec<WireInfo>,
@@ -64,10 +64,15 @@ impl Graph {
     /// # Errors
     /// [`Error::DuplicateName`] when something else has the name.
     pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<Wire, Error> {
+        self.weight_like(name, Fact::fixed(shape))
+    }
+
+    /// As [`Graph::weight`], of any dtype.
+    pub(super) fn weight_like(&mut self, name: &str, fact: Fact) -> Result<Wire, Error> {
         if let Some(&wire) = self.weights.get(name) {
             return Ok(wire);
         }
-        let wire = self.add_wire(name.to_owned(), Fact::fixed(shape))?;
+        let wire = self.add_wire(name.to_owned(), fact)?;
         self.weights.insert(name.to_owned(), wire);
         Ok(wire)
     }
@@ -183,6 +188,25 @@ impl Graph {
     /// Constants held by the graph itself.
     pub fn constants(&self) -> &[(Wire, Constant)] {
         &self.constants
+    }
+
+    /// Hands each node to `rewrite`, which pushes it or wires something else that makes the same outputs; then forgets
+    /// the weights that nothing reads any more.
+    pub(super) fn rewrite(
+        mut self,
+        mut rewrite: impl FnMut(&mut Self, Node) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        for node in std::mem::take(&mut self.nodes) {
+            rewrite(&mut self, node)?;
+        }
+        let read: BTreeSet<Wire> = self.nodes.iter().flat_map(|node| &node.inputs).copied().collect();
+        self.weights.retain(|_, wire| read.contains(wire));
+        Ok(self)
+    }
+
+    /// Adds a node whose wires are there already.
+    pub(super) fn push(&mut self, node: Node) {
+        self.nodes.push(node);
     }
 
     fn add_wire(&mut self, name: String, fact: Fact) -> Result<Wire, Error> {

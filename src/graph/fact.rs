@@ -11,6 +11,10 @@ pub enum DType {
     F32,
     /// 64-bit signed integer (shapes and indices).
     I64,
+    /// Signed byte (quantised weights).
+    I8,
+    /// Unsigned byte (quantised activations).
+    U8,
 }
 
 /// One dimension: a number, or one that each run decides.
@@ -70,6 +74,11 @@ impl Fact {
     /// An adapter weight: `[a, b]` for all rows or `[B, a, b]`, one for each row.
     pub fn adapter(shape: [Dim; 2]) -> Self {
         Self { dtype: DType::F32, shape: shape.into(), free_rank: true }
+    }
+
+    /// The same shape, of another dtype.
+    pub fn of(self, dtype: DType) -> Self {
+        Self { dtype, ..self }
     }
 
     /// An fp32 tensor of known shape.

@@ -4,7 +4,8 @@
 //! caught where it is made, by the name of its node. [`ops`] holds one operator a file. Each family's file reads
 //! like its paper (`vit`, `swin`); `layers` holds what families share, and `architecture` puts a family's parts together
 //! over a plan's blocks. [`Plan`] says what a graph must hold; [`onnx`] writes it. [`gradients`] walks a graph
-//! backwards, [`training`] makes a whole step of it.
+//! backwards, [`training`] makes a whole step of it, and [`quantised`] puts integers where a graph multiplies by
+//! frozen matrices.
 //!
 //! # Shape letters
 //!
@@ -27,6 +28,7 @@ mod memory;
 pub mod onnx;
 pub mod ops;
 mod plan;
+mod quantise;
 mod swin;
 pub mod training;
 mod vit;
@@ -40,3 +42,4 @@ pub use gradient::gradients;
 use layers::Feed;
 pub use ops::Operator;
 pub use plan::{Plan, build, plan_flops};
+pub use quantise::{Derived, Quantised, derived, quantise, quantised};

@@ -14,6 +14,7 @@ use crate::catalog::Resolved;
 use crate::engine::{self, Answer, ImageKey, Permit, Row};
 use crate::image::{self, Preprocessing};
 use crate::pack::{Pack, TaskId};
+use crate::reload::warn_of_precision;
 
 /// Header by which a request sets its own deadline, milliseconds from its arrival.
 const TIMEOUT_HEADER: &str = "x-mimi-timeout-ms";
@@ -70,6 +71,7 @@ pub(super) async fn pin(state: &AppState, task: &str) -> Result<Pinned, ApiError
     if is_fresh {
         // This request runs on a covering program; later ones on one that skips what the pack leaves out.
         state.engine.suggest(pack.sites);
+        warn_of_precision(&task, &pack, &state.engine);
     }
     Ok(Pinned { task, version, pack })
 }

@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
 use super::state::AppState;
+use crate::backbone::Precision;
 use crate::catalog::{Error as CatalogError, TaskStatus};
 use crate::pack::{self, Manifest, TaskId};
 
@@ -76,6 +77,12 @@ pub(super) struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     manifest: Option<Manifest>,
+    /// What this server's backbone multiplies in: `fp32` or `int8`.
+    #[schema(value_type = String)]
+    served_precision: Precision,
+    /// Told where the live version was trained at another precision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 /// What was published.
@@ -133,7 +140,16 @@ pub(super) async fn show(
             read.map_err(|e| ApiError::Internal(e.to_string()))?.ok()
         }
     };
-    Ok(Json(Details { summary: status.into(), manifest }))
+    let served_precision = state.engine.precision();
+    let warning = manifest.as_ref().and_then(|manifest| mismatch(manifest, served_precision));
+    Ok(Json(Details { summary: status.into(), manifest, served_precision, warning }))
+}
+
+fn mismatch(manifest: &Manifest, served: Precision) -> Option<String> {
+    let trained = manifest.precision;
+    let words =
+        || format!("trained at {trained}, served at {served}: its accuracy may differ from the recorded one");
+    (trained != served).then(words)
 }
 
 /// Publishes the newest version in the task's folder; when it fails, what was live stays live.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, FORMAT_VERSION, PEFT_TYPE};
-use crate::backbone::{Activation, BackboneConfig, Site, SiteSet};
+use crate::backbone::{Activation, BackboneConfig, Precision, Site, SiteSet};
 use crate::image::Preprocessing;
 
 /// Most classes a head may have.
@@ -32,8 +32,9 @@ pub struct Manifest {
     pub labels: Vec<String>,
     /// How bytes become pixels.
     pub preprocessing: Preprocessing,
-    /// Precision of the backbone the pack was trained on: `fp32`.
-    pub precision: String,
+    /// Precision that the backbone ran at when the pack was trained; a server may run at another, with a warning.
+    #[serde(default)]
+    pub precision: Precision,
     /// SHA-256 of `adapter_model.safetensors`, hexadecimal.
     pub weights_sha256: String,
     /// The stored inputs and answers.
@@ -109,9 +110,6 @@ impl Manifest {
         if theirs != ours {
             let value = format!("{theirs:?}");
             return Err(Error::field("activation", value, format!("this backbone's adapters have {ours:?}")));
-        }
-        if self.precision != "fp32" {
-            return Err(Error::field("precision", &self.precision, "this server runs fp32"));
         }
         let invalid = |e: crate::image::Error| {
             Error::field("preprocessing", self.preprocessing.image_size, e.to_string())

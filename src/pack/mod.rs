@@ -13,6 +13,8 @@
 //! | `self_test.image.{k}` | `[bytes]`, an encoded image | U8 |
 //! | `self_test.logits` | `[images, C]` | F32 |
 
+use crate::backbone::Precision;
+
 mod error;
 mod id;
 mod manifest;
@@ -36,6 +38,15 @@ pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 pub const FORMAT_VERSION: u32 = 1;
 /// `peft_type` of every pack.
 pub const PEFT_TYPE: &str = "MIMI";
-/// Allowed difference of a new pack's self-test, relative to the largest logit: ten times what another CPU's
-/// kernels were seen to differ by.
-pub const SELF_TEST_TOLERANCE: f32 = 1e-3;
+/// In fp32, ten times what another CPU's kernels were seen to differ by.
+const SELF_TEST_TOLERANCE: f32 = 1e-3;
+/// The same in int8, where a last bit's difference between two programs may move an activation to the next step.
+const SELF_TEST_TOLERANCE_INT8: f32 = 5e-2;
+
+/// Allowed difference of a new pack's self-test, relative to the largest logit.
+pub fn self_test_tolerance(precision: Precision) -> f32 {
+    match precision {
+        Precision::Fp32 => SELF_TEST_TOLERANCE,
+        Precision::Int8 => SELF_TEST_TOLERANCE_INT8,
+    }
+}

@@ -9,7 +9,7 @@ use safetensors::tensor::TensorView;
 
 use super::{CONFIG_FILE, Error, FORMAT_VERSION, Manifest, PEFT_TYPE, Provenance, SelfTest, SelfTestInfo};
 use super::{WEIGHTS_FILE, versions};
-use crate::backbone::{BackboneConfig, Site, sha256_hex};
+use crate::backbone::{BackboneConfig, Precision, Site, sha256_hex};
 use crate::files;
 use crate::image::Preprocessing;
 
@@ -26,6 +26,8 @@ pub struct Contents {
     pub labels: Vec<String>,
     /// How bytes become pixels.
     pub preprocessing: Preprocessing,
+    /// Precision of the backbone it was trained on.
+    pub precision: Precision,
     /// Stored inputs and answers.
     pub self_test: SelfTest,
     /// Largest allowed relative difference in the self-test.
@@ -96,7 +98,7 @@ fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_sha256: Stri
         leave_out: left_out.map(|site| site.to_string()).collect(),
         labels: contents.labels.clone(),
         preprocessing: contents.preprocessing.clone(),
-        precision: "fp32".into(),
+        precision: contents.precision,
         weights_sha256,
         self_test: SelfTestInfo { images: contents.self_test.images.len(), tolerance: contents.tolerance },
         provenance: contents.provenance.clone(),

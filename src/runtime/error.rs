@@ -31,6 +31,14 @@ pub enum Error {
         /// What the provider said.
         reason: String,
     },
+    /// The device has no fast products in the asked precision.
+    #[error("precision {precision} needs the CPU, the device is {device}")]
+    Precision {
+        /// The precision.
+        precision: crate::backbone::Precision,
+        /// The device.
+        device: super::Device,
+    },
     /// A name is no device.
     #[error("{0} is no device: expected cpu, cuda or cuda:N")]
     UnknownDevice(String),

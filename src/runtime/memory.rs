@@ -1,14 +1,15 @@
-//! The four things that need `unsafe`: a mapped file, giving its pages back, tensors over memory that is not
-//! ONNX Runtime's, and the arena all programs share.
+//! The three things that need `unsafe`: a mapped file, tensors over memory that is not ONNX Runtime's, and
+//! the arena all programs share.
 
 use std::fs::File;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 
-use memmap2::{Mmap, UncheckedAdvice};
+use memmap2::Mmap;
 use ort::AsPointer;
 use ort::environment::Environment;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::sys::ONNXTensorElementDataType;
 use ort::value::DynValue;
 
 use super::Error;
@@ -23,28 +24,33 @@ pub(super) fn map(path: &Path) -> Result<Mmap, std::io::Error> {
     unsafe { Mmap::map(&file) }
 }
 
-/// Gives the pages of a mapped file back to the system; whoever reads one again finds it in the page cache or the file.
-pub(super) fn give_back(map: &Mmap) {
-    // SAFETY: the map is shared and read-only, so a page that is read again has the file's content, which never
-    // changes (see `map`).
-    if let Err(error) = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) } {
-        tracing::debug!(%error, "the weights' pages stay");
-    }
+/// Element types of tensors that are read where they lie.
+pub(super) trait Element {
+    /// What ONNX Runtime calls the type.
+    const TYPE: ONNXTensorElementDataType;
 }
 
-/// Makes a tensor that reads fp32 values where they lie.
+impl Element for f32 {
+    const TYPE: ONNXTensorElementDataType = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+}
+
+impl Element for i8 {
+    const TYPE: ONNXTensorElementDataType = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8;
+}
+
+/// Makes a tensor that reads values where they lie.
 ///
 /// # Safety
-/// `data` must point to as many floats as `shape` has elements, aligned to 4 bytes, in the memory that `info`
+/// `data` must point to as many values as `shape` has elements, aligned as their type is, in the memory that `info`
 /// describes, and must stay valid and unchanged as long as the tensor or a session using it lives.
-pub(super) unsafe fn alias(
+pub(super) unsafe fn alias<T: Element>(
     info: &MemoryInfo<'_>,
-    data: *const f32,
+    data: *const T,
     shape: &[usize],
     allocator: &Allocator,
 ) -> Result<DynValue, Error> {
     let dims: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-    let bytes = shape.iter().product::<usize>() * size_of::<f32>();
+    let bytes = shape.iter().product::<usize>() * size_of::<T>();
     let mut value = ptr::null_mut();
     // SAFETY: the caller vouches for `data`; the other pointers outlive the call; ONNX Runtime copies `dims`.
     let status = unsafe {
@@ -54,7 +60,7 @@ pub(super) unsafe fn alias(
             bytes,
             dims.as_ptr(),
             dims.len(),
-            ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+            T::TYPE,
             &mut value,
         )
     };

@@ -13,10 +13,11 @@ mod error;
 #[allow(unsafe_code)]
 mod memory;
 mod program;
+mod quantised;
 mod store;
 
 pub use device::Device;
 pub use environment::{Runtime, RuntimeOptions};
 pub use error::Error;
 pub use program::{Input, Output, Program};
-pub use store::WeightStore;
+pub use store::{WeightOptions, WeightStore};

@@ -41,12 +41,13 @@ pub struct Program {
 }
 
 impl Program {
-    /// Compiles `graph` over the weights of `store`. Takes 10 to 200 ms: never on the request path.
+    /// Compiles `graph` over the weights of `store`, in its precision. Takes 10 to 200 ms: never on the request path.
     ///
     /// # Errors
     /// [`Error::Graph`] when a weight is missing or mis-shaped, [`Error::NotShared`] when ONNX Runtime would
     /// have made its own copy of a weight, [`Error::Call`] when it refuses the graph.
     pub fn compile(runtime: &Runtime, store: &Arc<WeightStore>, graph: &Graph) -> Result<Self, Error> {
+        let graph = &*store.lower(graph)?;
         let model = onnx::write(graph, store.layout())?;
         let mut builder = store.lend(runtime.session()?, graph)?;
         let compiling = runtime.forget_refusals();
@@ -54,7 +55,6 @@ impl Program {
         let session = builder.commit_from_memory(&model).map_err(Error::call(action()))?;
         let refusals = runtime.refusals();
         drop(compiling);
-        store.give_back();
         if let Some(first) = refusals.first() {
             let (program, count) = (graph.name().into(), refusals.len());
             return Err(Error::NotShared { program, count, first: first.clone() });

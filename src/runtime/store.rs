@@ -1,5 +1,6 @@
 //! The backbone's weights, in memory once.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,20 +11,40 @@ use ort::session::Session;
 use ort::session::builder::{PrepackedWeights, SessionBuilder};
 use ort::value::{DynValue, Tensor, TensorRef};
 
-use super::{Device, Error, Runtime, memory};
+use super::{Device, Error, Runtime, memory, quantised};
 use crate::backbone::sha256_hex;
-use crate::backbone::{BackboneConfig, Error as BackboneError, TensorEntry, WEIGHTS_FILE, WeightLayout};
-use crate::graph::Graph;
+use crate::backbone::{
+    BackboneConfig, Error as BackboneError, Precision, TensorEntry, WEIGHTS_FILE, WeightLayout,
+};
+use crate::graph::{self, Graph, Quantised};
+
+/// How the weights are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeightOptions {
+    /// Whether ONNX Runtime may keep one copy of the matrices in its kernels' own layout, shared by all programs:
+    /// 6-13 % faster at one row in fp32, at the price of that copy.
+    pub prepack: bool,
+    /// Numbers in which programs multiply.
+    pub precision: Precision,
+}
+
+impl Default for WeightOptions {
+    fn default() -> Self {
+        Self { prepack: true, precision: Precision::Fp32 }
+    }
+}
 
 /// One copy of the weights that every program reads: mapped on the CPU, uploaded once on a GPU.
 pub struct WeightStore {
     /// Declared before what they point into, so dropped first.
     tensors: BTreeMap<String, Arc<DynValue>>,
     prepacked: Option<PrepackedWeights>,
+    precision: Precision,
     layout: WeightLayout,
     folder: PathBuf,
-    map: Mmap,
-    on_device: Option<DeviceMemory>,
+    _quantised: Vec<Quantised>,
+    _map: Mmap,
+    _on_device: Option<DeviceMemory>,
 }
 
 /// Device tensors and the session whose allocator made them.
@@ -33,43 +54,64 @@ struct DeviceMemory {
 }
 
 impl WeightStore {
-    /// Opens `<folder>/backbone.safetensors`, checks it against `config` and makes it resident.
-    ///
-    /// `prepack` lets ONNX Runtime keep one copy of the matrices in its kernels' own layout, shared by all
-    /// programs: 6-13 % faster at one row, at the price of that copy.
+    /// Opens `<folder>/backbone.safetensors`, checks it against `config` and makes it resident; in a lower precision,
+    /// quantises its matrices (under a second for ViT-B).
     ///
     /// # Errors
-    /// When the file is unreadable or does not hold the backbone's tensors, or the device has no room.
+    /// When the file is unreadable or does not hold the backbone's tensors, or the device has no room or cannot run
+    /// the precision.
     pub fn open(
         runtime: &Runtime,
         config: &BackboneConfig,
         folder: &Path,
-        prepack: bool,
+        options: WeightOptions,
     ) -> Result<Self, Error> {
         let folder = folder.canonicalize().map_err(BackboneError::io(folder))?;
         let path = folder.join(WEIGHTS_FILE);
         let map = memory::map(&path).map_err(BackboneError::io(&path))?;
         check_fingerprint(&path, &map, config)?;
-        let layout = WeightLayout::read(&path, &map, config)?;
-        let (tensors, on_device) = match runtime.device() {
+        let mut layout = WeightLayout::read(&path, &map, config)?;
+        let precision = options.precision;
+        if precision != Precision::Fp32 && runtime.device() != Device::Cpu {
+            return Err(Error::Precision { precision, device: runtime.device() });
+        }
+        let (mut tensors, on_device) = match runtime.device() {
             Device::Cpu => (share_mapped(&map, &layout)?, None),
             Device::Cuda(number) => upload(runtime, &map, &layout, number)?,
         };
-        let prepacked = prepack.then(PrepackedWeights::new);
-        Ok(Self { tensors, prepacked, layout, folder, map, on_device })
+        let quantised = match precision {
+            Precision::Fp32 => Vec::new(),
+            Precision::Int8 => quantised::derive(&map, config, (&mut layout, &mut tensors))?,
+        };
+        let prepacked = options.prepack.then(PrepackedWeights::new);
+        Ok(Self {
+            tensors,
+            prepacked,
+            precision,
+            layout,
+            folder,
+            _quantised: quantised,
+            _map: map,
+            _on_device: on_device,
+        })
+    }
+
+    /// Numbers in which programs over these weights multiply.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The graph in the store's precision.
+    pub(super) fn lower<'a>(&self, graph: &'a Graph) -> Result<Cow<'a, Graph>, Error> {
+        match self.precision {
+            Precision::Fp32 => Ok(Cow::Borrowed(graph)),
+            Precision::Int8 => Ok(Cow::Owned(graph::quantised(graph)?)),
+        }
     }
 
     /// Names, shapes and byte ranges of the weights.
     pub fn layout(&self) -> &WeightLayout {
         &self.layout
-    }
-
-    /// Gives back the pages of the mapped weights where programs read copies: on a GPU, or packed ones. Few weights
-    /// are read in place then (norms, biases), and come back when a run reads them.
-    pub(super) fn give_back(&self) {
-        if self.prepacked.is_some() || self.on_device.is_some() {
-            memory::give_back(&self.map);
-        }
     }
 
     /// Gives a session being built the weights its graph reads.
@@ -105,7 +147,7 @@ fn check_fingerprint(path: &Path, bytes: &[u8], config: &BackboneConfig) -> Resu
 }
 
 /// The floats of `entry` inside the mapped file.
-fn floats<'a>(map: &'a Mmap, name: &str, entry: &TensorEntry) -> Result<&'a [f32], Error> {
+pub(super) fn floats<'a>(map: &'a Mmap, name: &str, entry: &TensorEntry) -> Result<&'a [f32], Error> {
     let fail = |reason: &str| Error::Call { action: format!("read weight {name}"), reason: reason.into() };
     let end = entry.offset + entry.length;
     let bytes = map.get(entry.offset..end).ok_or_else(|| fail("it lies outside the file"))?;

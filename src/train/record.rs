@@ -48,6 +48,7 @@ impl Record<'_> {
         page(&Story {
             task: self.task,
             config: &self.resident.config,
+            precision: self.resident.store.precision(),
             provenance,
             labels: self.labels,
             data: self.data,

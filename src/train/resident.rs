@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::features::Features;
-use crate::backbone::BackboneConfig;
+use crate::backbone::{BackboneConfig, Precision};
 use crate::graph::Graph;
 use crate::runtime::{Program, Runtime, WeightStore};
 
@@ -23,6 +23,14 @@ pub struct Resident {
 }
 
 impl Resident {
+    /// Which backbone at which precision, for records that must not be mixed; in fp32 the fingerprint alone.
+    pub fn identity(&self) -> String {
+        match self.store.precision() {
+            Precision::Fp32 => self.config.fingerprint.clone(),
+            precision => format!("{} at {precision}", self.config.fingerprint),
+        }
+    }
+
     /// Compiles a graph over the weights.
     ///
     /// # Errors

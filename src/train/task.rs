@@ -28,7 +28,7 @@ use super::source::Source;
 use super::state::State;
 use super::tested::measure_images;
 use crate::backbone::SiteSet;
-use crate::pack::{self, Contents, Provenance, SELF_TEST_TOLERANCE, TaskId};
+use crate::pack::{self, Contents, Provenance, TaskId, self_test_tolerance};
 
 /// How a task is trained.
 #[derive(Clone, Debug)]
@@ -230,7 +230,7 @@ impl Job<'_> {
         }
         data.update(format!("{:?}", validation.paths));
         let data: String = data.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let backbone = &self.resident.config.fingerprint;
+        let backbone = self.resident.identity();
         format!("{mimi:?} on backbone {backbone}, {} classes, images {data}", self.images.labels.len())
     }
 
@@ -275,7 +275,8 @@ impl Job<'_> {
             labels: self.images.labels.clone(),
             preprocessing: self.resident.config.preprocessing.clone(),
             self_test: self_test(self.resident, model, validation)?,
-            tolerance: SELF_TEST_TOLERANCE,
+            precision: self.resident.store.precision(),
+            tolerance: self_test_tolerance(self.resident.store.precision()),
             provenance: Provenance {
                 method: making.method.into(),
                 dataset: self.options.description.clone(),

@@ -14,7 +14,7 @@ use crate::support::{self, FAMILIES, TinyBackbone, assert_close};
 /// Relative to the largest logit; the bar for CPU fp32.
 const TOLERANCE: f32 = 1e-5;
 
-fn engine(tiny: &TinyBackbone, max_batch: usize) -> (Engine, Arc<Metrics>) {
+pub fn engine(tiny: &TinyBackbone, max_batch: usize) -> (Engine, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new().unwrap());
     let parts = Parts {
         runtime: support::runtime(),
@@ -34,7 +34,7 @@ fn engine(tiny: &TinyBackbone, max_batch: usize) -> (Engine, Arc<Metrics>) {
 }
 
 /// Runs rows that were admitted together, and so share batches.
-fn run(engine: &Engine, rows: &[(Arc<[f32]>, Arc<Pack>)]) -> Vec<Answer> {
+pub fn run(engine: &Engine, rows: &[(Arc<[f32]>, Arc<Pack>)]) -> Vec<Answer> {
     let permits = engine.admit(rows.len()).unwrap();
     let receivers: Vec<_> = rows
         .iter()
@@ -51,7 +51,7 @@ fn run(engine: &Engine, rows: &[(Arc<[f32]>, Arc<Pack>)]) -> Vec<Answer> {
 }
 
 /// Eight tasks: no adapter, one site, several sites, all sites, of different widths and class counts.
-fn packs(tiny: &TinyBackbone) -> Vec<Arc<Pack>> {
+pub fn packs(tiny: &TinyBackbone) -> Vec<Arc<Pack>> {
     let site = |block, place| Site::new(block, place);
     let all: Vec<(Site, usize)> =
         tiny.config.sites().into_iter().zip([8, 1, 3, 16, 2, 5].into_iter().cycle()).collect();

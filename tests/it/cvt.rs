@@ -9,7 +9,7 @@ use mimi_server::backbone::{FORMAT_VERSION, Pool, Provenance, SiteSet};
 use mimi_server::graph::{PIXELS, Plan, build, plan_flops};
 use mimi_server::image::{Interpolation, Preprocessing, ResizeMode};
 use mimi_server::inspect;
-use mimi_server::runtime::{Input, Program};
+use mimi_server::runtime::{Input, Program, WeightOptions};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -108,7 +108,8 @@ fn the_images_size_is_told_or_asked_for() {
 /// Features of the fixture's images.
 fn features(config: &BackboneConfig, folder: &std::path::Path, pixels: &support::Tensor) -> Vec<f32> {
     let runtime = support::runtime();
-    let store = mimi_server::runtime::WeightStore::open(&runtime, config, folder, true).unwrap();
+    let store =
+        mimi_server::runtime::WeightStore::open(&runtime, config, folder, WeightOptions::default()).unwrap();
     let graph = build(config, &Plan::whole(config, SiteSet::EMPTY)).unwrap();
     let mut program = Program::compile(&runtime, &std::sync::Arc::new(store), &graph).unwrap();
     program.run(&[Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data }]).unwrap().remove(0).data

@@ -29,6 +29,8 @@ mod image;
 mod image_hostile;
 /// Checkpoints become backbones, or say what is wrong with them.
 mod import;
+/// 8-bit products: what they compute, that rows stay independent, and that packs know their precision.
+mod int8;
 /// Which cores and threads a server takes.
 mod layout;
 /// Series, their names and their bounds.
@@ -45,8 +47,6 @@ mod real;
 mod reference;
 /// New versions: wholly old or wholly new, and never broken.
 mod reload;
-/// What of the weights stays in memory.
-mod resident;
 /// Swin: what its checkpoints tell, what its published sizes count and cost.
 mod swin;
 /// Any bytes as a file of `torch.save`.

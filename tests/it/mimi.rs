@@ -17,7 +17,7 @@ use crate::server::World;
 use crate::support::{self, FAMILIES, TinyBackbone};
 use crate::train::{dataset, options, resident};
 
-fn mimi() -> MimiOptions {
+pub fn mimi() -> MimiOptions {
     MimiOptions {
         sigma: 4.0,
         target: Target::Sigma(32.0),
@@ -30,16 +30,16 @@ fn mimi() -> MimiOptions {
     }
 }
 
-fn task(world: &World, data: &Path, mimi: MimiOptions) -> TaskOptions {
+pub fn task(world: &World, data: &Path, mimi: MimiOptions) -> TaskOptions {
     TaskOptions { method: Method::Mimi(mimi), ..options(world, data) }
 }
 
-fn run(world: &World, options: &TaskOptions) -> Report {
+pub fn run(world: &World, options: &TaskOptions) -> Report {
     train(&resident(world), options, &mut |_| {}).unwrap()
 }
 
 /// The pack's accuracy as the engine, which serves, measures it on the held-out images.
-fn served_accuracy(world: &World, report: &Report, data: &Path) -> f64 {
+pub fn served_accuracy(world: &World, report: &Report, data: &Path) -> f64 {
     let parts = Parts {
         runtime: support::runtime(),
         store: world.tiny.store(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mimi_server::backbone::import::{Request, import};
 use mimi_server::backbone::{BackboneConfig, ONNX_FILE, SiteSet};
 use mimi_server::graph::{PIXELS, Plan, build};
-use mimi_server::runtime::{Device, Input, Program, Runtime, RuntimeOptions, WeightStore};
+use mimi_server::runtime::{Device, Input, Program, Runtime, RuntimeOptions, WeightOptions, WeightStore};
 
 use crate::support::{self, Fixture, assert_close, repository};
 
@@ -47,7 +47,8 @@ fn check(file: &str, image_size: Option<usize>, fixture: &str) -> Option<Backbon
         Request { weights, name: "real".into(), out: dir.path().into(), image_size, ..Request::default() };
     let config = import(&request).unwrap();
     let folder = dir.path().join("real");
-    let store = Arc::new(WeightStore::open(&support::runtime(), &config, &folder, true).unwrap());
+    let store =
+        Arc::new(WeightStore::open(&support::runtime(), &config, &folder, WeightOptions::default()).unwrap());
     let graph = build(&config, &Plan::whole(&config, SiteSet::EMPTY)).unwrap();
     let mut program = Program::compile(&support::runtime(), &store, &graph).unwrap();
     let fixture = Fixture::named(fixture);
@@ -107,7 +108,8 @@ fn cuda_shares_one_copy_of_the_weights() {
     let options = RuntimeOptions { device: device.parse().unwrap(), ..support::runtime_options() };
     let runtime = Runtime::open(&options).unwrap();
     let tiny = support::TinyBackbone::new();
-    let store = Arc::new(WeightStore::open(&runtime, &tiny.config, &tiny.folder, true).unwrap());
+    let store =
+        Arc::new(WeightStore::open(&runtime, &tiny.config, &tiny.folder, WeightOptions::default()).unwrap());
     let graph = build(&tiny.config, &Plan::whole(&tiny.config, SiteSet::EMPTY)).unwrap();
     // Compiling fails with `NotShared` when ONNX Runtime makes its own copy of a weight.
     let mut programs: Vec<_> = (0..4).map(|_| Program::compile(&runtime, &store, &graph).unwrap()).collect();

@@ -2,7 +2,7 @@
 
 use mimi_server::backbone::{Architecture, BlockRange, SiteSet};
 use mimi_server::graph::{HIDDEN, PIXELS, Plan, build};
-use mimi_server::runtime::{Input, Program, WeightStore};
+use mimi_server::runtime::{Input, Program, WeightOptions, WeightStore};
 
 use crate::support::{self, Fixture, Tensor, TinyBackbone, assert_close};
 
@@ -94,6 +94,9 @@ fn other_weights_under_the_same_name_are_refused() {
     let mut bytes = std::fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let refused = WeightStore::open(&support::runtime(), &tiny.config, &tiny.folder, true).err().unwrap();
+    let refused =
+        WeightStore::open(&support::runtime(), &tiny.config, &tiny.folder, WeightOptions::default())
+            .err()
+            .unwrap();
     assert!(refused.to_string().contains("sha256"), "{refused}");
 }

@@ -164,7 +164,7 @@ fn breakages() -> Vec<Breakage> {
             |d| edit(d, |j| j["preprocessing"]["image_size"] = 64.into()),
             "preprocessing",
         ),
-        ("another precision", |d| edit(d, |j| j["precision"] = "int8".into()), "precision = int8"),
+        ("an unknown precision", |d| edit(d, |j| j["precision"] = "int4".into()), "int4"),
         ("tensors cut short", |d| weights(d, |b| b.truncate(b.len() - 9)), "safetensors"),
         ("no header", |d| weights(d, |b| b.truncate(4)), "safetensors"),
         ("empty tensors", |d| weights(d, Vec::clear), "safetensors"),

@@ -79,7 +79,7 @@ impl World {
             backbone: self.tiny.folder.clone(),
             adapters: self.adapters.path().to_owned(),
             runtime: support::runtime_options(),
-            prepack: true,
+            weights: self.tiny.weights(),
             engine: EngineOptions {
                 max_batch: 4,
                 max_wait: Duration::from_millis(2),

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use mimi_server::backbone::import::{PreprocessingName, Request, import};
-use mimi_server::backbone::{Activation, BackboneConfig, Pool, Site};
+use mimi_server::backbone::{Activation, BackboneConfig, Pool, Precision, Site};
 use mimi_server::image::Preprocessing;
 use mimi_server::pack::{self, Contents, Pack, Provenance, SelfTest};
-use mimi_server::runtime::{Device, Runtime, RuntimeOptions, WeightStore};
+use mimi_server::runtime::{Device, Runtime, RuntimeOptions, WeightOptions, WeightStore};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::{Dtype, SafeTensors};
@@ -143,6 +143,8 @@ pub struct TinyBackbone {
     _dir: tempfile::TempDir,
     pub config: Arc<BackboneConfig>,
     pub folder: PathBuf,
+    /// What its programs multiply in, and what its packs say they were trained at.
+    pub precision: Precision,
 }
 
 impl TinyBackbone {
@@ -154,11 +156,20 @@ impl TinyBackbone {
     pub fn from(fixture: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (config, folder) = Fixture::named(fixture).import(dir.path());
-        Self { _dir: dir, config: Arc::new(config), folder }
+        Self { _dir: dir, config: Arc::new(config), folder, precision: Precision::Fp32 }
+    }
+
+    /// The same backbone in another precision.
+    pub fn at(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    pub fn weights(&self) -> WeightOptions {
+        WeightOptions { precision: self.precision, ..WeightOptions::default() }
     }
 
     pub fn store(&self) -> Arc<WeightStore> {
-        Arc::new(WeightStore::open(&runtime(), &self.config, &self.folder, true).unwrap())
+        Arc::new(WeightStore::open(&runtime(), &self.config, &self.folder, self.weights()).unwrap())
     }
 
     /// A pack with the given adapters, random but the same for the same seed.
@@ -175,6 +186,7 @@ impl TinyBackbone {
             head_bias: random.floats(classes, 0.3),
             labels: (0..classes).map(|c| format!("class-{c}")).collect(),
             preprocessing: Preprocessing::clip(self.config.image_size() as u32),
+            precision: self.precision,
             self_test: SelfTest::default(),
             tolerance: 1e-3,
             provenance: Provenance::default(),

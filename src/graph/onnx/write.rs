@@ -1,5 +1,7 @@
 //! From [`Graph`] to the bytes of an ONNX model.
 
+use std::collections::BTreeSet;
+
 use prost::Message;
 
 use super::messages::{
@@ -15,6 +17,9 @@ use crate::graph::{DType, Dim, Error, Fact, Graph, Node};
 const IR_VERSION: i64 = 10;
 /// Operator set; 20 brought `Gelu`, 21 is the newest that every supported runtime has.
 const OPSET: i64 = 21;
+
+/// Version of the operator sets other than the standard one: ONNX Runtime's own has this one only.
+const OTHER_OPSET: i64 = 1;
 
 /// A parameter of a node.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +54,11 @@ impl Attribute {
 pub fn write(graph: &Graph, layout: &WeightLayout) -> Result<Vec<u8>, Error> {
     let mut initializer = Vec::new();
     for (name, wire) in graph.weights() {
-        initializer.push(external(name, check(graph, layout, name, graph.fact(wire))?));
+        initializer.push(external(
+            name,
+            graph.fact(wire).dtype,
+            check(graph, layout, name, graph.fact(wire))?,
+        ));
     }
     for (wire, constant) in graph.constants() {
         initializer.push(inline(graph.wire_name(*wire), constant));
@@ -67,9 +76,17 @@ pub fn write(graph: &Graph, layout: &WeightLayout) -> Result<Vec<u8>, Error> {
         producer_name: env!("CARGO_PKG_NAME").into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         graph: Some(graph_proto),
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        opset_import: operator_sets(graph),
     };
     Ok(model.encode_to_vec())
+}
+
+/// The standard operator set and those of nodes outside it.
+fn operator_sets(graph: &Graph) -> Vec<OperatorSetIdProto> {
+    let domains: BTreeSet<&str> = graph.nodes().iter().map(|node| node.operator.domain()).collect();
+    let others = domains.into_iter().filter(|domain| !domain.is_empty());
+    let set = |domain: &str, version| OperatorSetIdProto { domain: domain.into(), version };
+    [set("", OPSET)].into_iter().chain(others.map(|domain| set(domain, OTHER_OPSET))).collect()
 }
 
 fn check<'a>(
@@ -99,15 +116,24 @@ fn node_proto(graph: &Graph, node: &Node) -> NodeProto {
         name: node.name.clone(),
         op_type: node.operator.name().into(),
         attribute: node.operator.attributes().into_iter().map(|a| a.0).collect(),
-        domain: String::new(),
+        domain: node.operator.domain().into(),
     }
 }
 
-fn external(name: &str, entry: &TensorEntry) -> TensorProto {
+fn element_type(dtype: DType) -> i32 {
+    match dtype {
+        DType::F32 => data_type::FLOAT,
+        DType::I64 => data_type::INT64,
+        DType::I8 => data_type::INT8,
+        DType::U8 => data_type::UINT8,
+    }
+}
+
+fn external(name: &str, dtype: DType, entry: &TensorEntry) -> TensorProto {
     let pair = |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
     TensorProto {
         dims: entry.shape.iter().map(|&n| n as i64).collect(),
-        data_type: data_type::FLOAT,
+        data_type: element_type(dtype),
         name: name.into(),
         external_data: vec![
             pair("location", WEIGHTS_FILE.into()),
@@ -126,6 +152,7 @@ fn inline(name: &str, constant: &Constant) -> TensorProto {
             data_type::INT64,
             values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         ),
+        Constant::U8(value) => (vec![], data_type::UINT8, vec![*value]),
         Constant::F32 { shape, data } => (
             shape.iter().map(|&n| n as i64).collect(),
             data_type::FLOAT,
@@ -143,10 +170,7 @@ fn value_info(name: &str, fact: &Fact) -> ValueInfoProto {
         }),
     };
     let shape = TensorShapeProto { dim: fact.shape.iter().map(dimension).collect() };
-    let elem_type = match fact.dtype {
-        DType::F32 => data_type::FLOAT,
-        DType::I64 => data_type::INT64,
-    };
+    let elem_type = element_type(fact.dtype);
     let tensor_type = TensorTypeProto { elem_type, shape: (!fact.free_rank).then_some(shape) };
     ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
 }

@@ -16,12 +16,16 @@ mod gelu;
 mod gelu_tanh;
 mod gemm;
 mod hard_sigmoid;
+mod integer_product;
 mod layer_norm;
 mod log_softmax;
 mod matmul;
+mod max;
 mod neg;
 mod pad;
+mod quantize_linear;
 mod reciprocal;
+mod reduce_extreme;
 mod reduce_mean;
 mod reduce_sum;
 mod reduce_sum_square;
@@ -44,12 +48,16 @@ pub use gelu::Gelu;
 pub use gelu_tanh::GeluTanh;
 pub use gemm::Gemm;
 pub use hard_sigmoid::HardSigmoid;
+pub use integer_product::IntegerProduct;
 pub use layer_norm::LayerNorm;
 pub use log_softmax::LogSoftmax;
 pub use matmul::MatMul;
+pub use max::Max;
 pub use neg::Neg;
 pub use pad::Pad;
+pub use quantize_linear::QuantizeLinear;
 pub use reciprocal::Reciprocal;
+pub use reduce_extreme::{ReduceMax, ReduceMin};
 pub use reduce_mean::ReduceMean;
 pub use reduce_sum::ReduceSum;
 pub use reduce_sum_square::ReduceSumSquare;
@@ -65,6 +73,11 @@ pub use transpose::Transpose;
 pub trait Operator: Debug + Send + Sync {
     /// The operator's name in ONNX.
     fn name(&self) -> &'static str;
+
+    /// The operator's domain in ONNX; empty for the standard one.
+    fn domain(&self) -> &'static str {
+        ""
+    }
 
     /// Facts of the outputs, or the reason why the inputs do not fit.
     ///
@@ -117,6 +130,8 @@ fn no_gradient(g: &Graph, node: &Node, reason: &'static str) -> Error {
 pub enum Constant {
     /// A vector of integers.
     I64(Vec<i64>),
+    /// An unsigned byte.
+    U8(u8),
     /// A tensor of floats.
     F32 {
         /// Shape; empty for a scalar.
@@ -138,6 +153,7 @@ impl Constant {
             Self::I64(values) => {
                 Fact { dtype: DType::I64, shape: vec![Dim::Fixed(values.len())], free_rank: false }
             }
+            Self::U8(_) => Fact::fixed(&[]).of(DType::U8),
             Self::F32 { shape, .. } => Fact::fixed(shape),
         }
     }

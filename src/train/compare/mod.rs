@@ -62,7 +62,7 @@ pub fn compare(
 ) -> Result<Results> {
     options.mimi.check(&resident.config)?;
     let CompareOptions { images, mimi, linear, .. } = options;
-    let settings = format!("{images:?} {mimi:?} {linear:?} on {}", resident.config.fingerprint);
+    let settings = format!("{images:?} {mimi:?} {linear:?} on {}", resident.identity());
     let mut results = Results::open(&options.results, &settings)?;
     let missing: Vec<(Contender, u64)> = options
         .seeds

@@ -20,7 +20,7 @@ use anyhow::Result;
 use super::examine::Examination;
 use super::predict::Measure;
 use super::progress::{Cycle, Epoch};
-use crate::backbone::BackboneConfig;
+use crate::backbone::{BackboneConfig, Precision};
 use crate::pack::Provenance;
 
 /// Name of the page in a version's folder.
@@ -33,6 +33,8 @@ pub struct Story<'a> {
     pub task: &'a str,
     /// The backbone.
     pub config: &'a BackboneConfig,
+    /// What the backbone multiplied in.
+    pub precision: Precision,
     /// What the pack says of itself.
     pub provenance: &'a Provenance,
     /// Class names.

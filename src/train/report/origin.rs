@@ -15,6 +15,7 @@ pub(super) fn section(story: &Story<'_>) -> String {
         ("seed of the split".to_owned(), provenance.seed.to_string()),
         ("backbone".to_owned(), config.name.clone()),
         ("backbone SHA-256".to_owned(), config.fingerprint.clone()),
+        ("precision".to_owned(), story.precision.to_string()),
         ("image side, pixels".to_owned(), config.image_size().to_string()),
         ("mimi-server".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ];

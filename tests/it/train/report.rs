@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mimi_server::backbone::Precision;
 use mimi_server::pack::{self, Provenance};
 use mimi_server::train::{
     Cycle, DataStory, Epoch, Examination, Measure, Method, MimiOptions, REPORT_FILE, Story, Target,
@@ -108,6 +109,7 @@ fn rendered(tiny: &TinyBackbone, told: &Told) -> String {
     let story = Story {
         task: "task",
         config: &tiny.config,
+        precision: Precision::Fp32,
         provenance: &told.provenance,
         labels: &told.labels,
         data: &told.data,

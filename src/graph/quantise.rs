@@ -1,0 +1,195 @@
+//! Products with frozen matrices in 8-bit integers.
+//!
+//! ```text
+//! ŵ_kn = round(w_kn / t_n),          t_n = max_k |w_kn| / 127            once, for each output channel
+//! x̂_mk = round(x_mk / s_m) + 128,    s_m = max_k |x_mk| / 127            at each run, for each token
+//! y_mn = s_m t_n Σ_k (x̂_mk − 128) ŵ_kn
+//! ```
+//! What an activation function made is bounded below by `c`, and then all 256 steps lie where values can be:
+//! ```text
+//! x̂_mk = round((x_mk − c) / s_m),    s_m = max_k (x_mk − c) / 255
+//! y_mn = s_m t_n Σ_k x̂_mk ŵ_kn + c t_n Σ_k ŵ_kn
+//! ```
+//! A scale for each token (Xiao et al. 2023 call it per-token dynamic quantisation), where ONNX Runtime's own dynamic
+//! quantisation has one for the whole tensor: a row's answer must not depend on its neighbours in the batch.
+//!
+//! Only the forward products change. A training graph's backward products keep the fp32 matrices, so that gradients
+//! pass the rounding as if it were not there (the straight-through estimator, Bengio et al. 2013).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::ops::{
+    Add, Constant, IntegerProduct, Max, Mul, Neg, QuantizeLinear, Reciprocal, ReduceMax, ReduceMin,
+};
+use super::{DType, Dim, Error, Fact, Graph, Node, Operator, Wire};
+
+/// Largest quantised weight, and half the steps of an activation.
+const STEPS: f32 = 127.0;
+/// Stands for zero among unsigned bytes.
+const ZERO: u8 = 128;
+/// Steps of an activation that is bounded below.
+const ONE_SIDED_STEPS: f32 = 255.0;
+/// Least largest element of a token, so that a token of zeros has a scale.
+const LEAST: f32 = 1e-30;
+/// No GELU is lower: −0.16997 exactly computed, −0.17004 by its tanh approximation.
+const GELU_LEAST: f32 = -0.1701;
+
+/// What is computed from a frozen matrix, each a weight of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Derived {
+    /// `ŵ [K, N]`, signed bytes.
+    Matrix,
+    /// `t [N]`.
+    Scales,
+    /// `c t_n Σ_k ŵ_kn`, `[N]`.
+    Offsets,
+}
+
+impl Derived {
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Matrix, ".int8"), (Self::Scales, ".int8.scales"), (Self::Offsets, ".int8.offsets")];
+
+    /// Name of what is computed from `weight`.
+    pub fn name(self, weight: &str) -> String {
+        let suffix = Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, suffix)| suffix);
+        format!("{weight}{suffix}")
+    }
+}
+
+/// Which fp32 weight a weight of a quantised graph is computed from, and what of it; none if it is one itself.
+pub fn derived(name: &str) -> Option<(&str, Derived)> {
+    Derived::ALL.iter().find_map(|&(kind, suffix)| Some((name.strip_suffix(suffix)?, kind)))
+}
+
+/// A quantised matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantised {
+    /// `ŵ [K, N]`, row-major.
+    pub matrix: Vec<i8>,
+    /// `t [N]`.
+    pub scales: Vec<f32>,
+    /// `c t_n Σ_k ŵ_kn`, `[N]`.
+    pub offsets: Vec<f32>,
+}
+
+/// Quantises a matrix `[K, N]`, row-major, for each of its `columns` (N) by itself.
+pub fn quantise(weights: &[f32], columns: usize) -> Quantised {
+    let mut scales = vec![0.0f32; columns];
+    for row in weights.chunks_exact(columns) {
+        scales.iter_mut().zip(row).for_each(|(most, w)| *most = most.max(w.abs()));
+    }
+    // A column of zeros has any scale.
+    scales.iter_mut().for_each(|scale| *scale = scale.max(LEAST) / STEPS);
+    let (mut matrix, mut sums) = (Vec::with_capacity(weights.len()), vec![0i32; columns]);
+    for row in weights.chunks_exact(columns) {
+        for ((w, scale), sum) in row.iter().zip(&scales).zip(&mut sums) {
+            let q = (w / scale).round_ties_even() as i8;
+            *sum += i32::from(q);
+            matrix.push(q);
+        }
+    }
+    let offsets = sums.iter().zip(&scales).map(|(&sum, scale)| GELU_LEAST * scale * sum as f32).collect();
+    Quantised { matrix, scales, offsets }
+}
+
+/// The same graph with integers in its products with frozen matrices.
+///
+/// # Errors
+/// [`Error::DuplicateName`] when the graph is quantised already.
+pub fn quantised(graph: &Graph) -> Result<Graph, Error> {
+    let mut tokens: BTreeMap<Wire, Tokens> = BTreeMap::new();
+    graph.clone().rewrite(|g, node| {
+        let Some((weight, shape)) = frozen(graph, &node) else {
+            g.push(node);
+            return Ok(());
+        };
+        let x = node.inputs[0];
+        let quantised = match tokens.get(&x) {
+            Some(&known) => known,
+            None => *tokens.entry(x).or_insert(quantise_tokens(g, graph, x)?),
+        };
+        multiply(g, node, quantised, (weight, shape))
+    })
+}
+
+/// Quantised activations, shared by all products that read them.
+#[derive(Clone, Copy)]
+struct Tokens {
+    values: Wire,
+    /// `s`, `[.., 1]`.
+    scales: Wire,
+    /// What stands for zero.
+    zero: Wire,
+    one_sided: bool,
+}
+
+/// Name and shape of the frozen matrix on the right of a product.
+fn frozen<'a>(graph: &'a Graph, node: &Node) -> Option<(&'a str, [usize; 2])> {
+    let &[_, right] = &node.inputs[..] else { return None };
+    let [Dim::Fixed(k), Dim::Fixed(n)] = graph.fact(right).shape[..] else { return None };
+    let (name, _) = graph.weights().find(|(_, wire)| *wire == right)?;
+    (node.operator.name() == "MatMul").then_some((name, [k, n]))
+}
+
+/// Quantises the last axis of `x`, each token by itself.
+fn quantise_tokens(g: &mut Graph, graph: &Graph, x: Wire) -> Result<Tokens, Error> {
+    let (name, axis) = (g.wire_name(x).to_owned(), g.fact(x).rank() - 1);
+    let n = |part: &str| format!("{name}.int8.{part}");
+    let one_sided = is_gelu(graph, x);
+    let (from, most, steps, zero) = if one_sided {
+        let shift = g.shared_constant("int8.shift", || Constant::scalar(-GELU_LEAST))?;
+        let from = g.wire(n("shifted"), Add, &[x, shift])?;
+        (from, g.wire(n("max"), ReduceMax { axis }, &[from])?, ONE_SIDED_STEPS, 0)
+    } else {
+        let max = g.wire(n("max"), ReduceMax { axis }, &[x])?;
+        let min = g.wire(n("min"), ReduceMin { axis }, &[x])?;
+        let min = g.wire(n("negated"), Neg, &[min])?;
+        (x, g.wire(n("magnitude"), Max, &[max, min])?, STEPS, ZERO)
+    };
+    let least = g.shared_constant("int8.least", || Constant::scalar(LEAST))?;
+    let most = g.wire(n("most"), Max, &[most, least])?;
+    let step = g.shared_constant(&format!("int8.step{zero}"), || Constant::scalar(1.0 / steps))?;
+    let scales = g.wire(n("scales"), Mul, &[most, step])?; // [.., 1]
+    let inverse = g.wire(n("inverse"), Reciprocal, &[scales])?;
+    let scaled = g.wire(n("scaled"), Mul, &[from, inverse])?;
+    let one = g.shared_constant("int8.one", || Constant::scalar(1.0))?;
+    let zero = g.shared_constant(&format!("int8.zero{zero}"), || Constant::U8(zero))?;
+    let values = g.wire(n("values"), QuantizeLinear, &[scaled, one, zero])?;
+    Ok(Tokens { values, scales, zero, one_sided })
+}
+
+/// Wires `node`, a product with the frozen matrix `weight [K, N]`, in integers.
+fn multiply(
+    g: &mut Graph,
+    node: Node,
+    tokens: Tokens,
+    (weight, shape): (&str, [usize; 2]),
+) -> Result<(), Error> {
+    let matrix = g.weight_like(&Derived::Matrix.name(weight), Fact::fixed(&shape).of(DType::I8))?;
+    let columns = g.weight(&Derived::Scales.name(weight), &shape[1..])?;
+    let one = g.shared_constant("int8.one", || Constant::scalar(1.0))?;
+    let inputs = [tokens.values, matrix, one, columns, tokens.zero];
+    let product = g.wire(format!("{}.int8", node.name), IntegerProduct, &inputs)?;
+    let (operator, inputs): (Arc<dyn Operator>, _) = match tokens.one_sided {
+        false => (Arc::new(Mul), vec![product, tokens.scales]),
+        true => {
+            let scaled = g.wire(format!("{}.int8.scaled", node.name), Mul, &[product, tokens.scales])?;
+            (Arc::new(Add), vec![scaled, g.weight(&Derived::Offsets.name(weight), &shape[1..])?])
+        }
+    };
+    // The product's own wire, so that whoever read it reads this.
+    g.push(Node { operator, inputs, ..node });
+    Ok(())
+}
+
+/// Whether a wire is what a GELU made: `x · Φ(x)`, its tanh approximation, or `x · σ(1.702 x)`.
+fn is_gelu(graph: &Graph, x: Wire) -> bool {
+    let producer = |wire: Wire| graph.nodes().iter().find(|node| node.outputs[0] == wire);
+    let Some(node) = producer(x) else { return false };
+    match (node.operator.name(), &node.inputs[..]) {
+        ("Gelu", _) => true,
+        ("Mul", &[_, gate]) => producer(gate).is_some_and(|node| node.operator.name() == "Sigmoid"),
+        _ => false,
+    }
+}
