@@ -96,12 +96,12 @@ compare: runtime build datasets ## MiMi against a head alone and plain adapters,
 load-test: runtime backbone ## Measure batching, overload, swapping and memory; prints a table
 	@$(PYTHON) load-tests/run.py
 
-# A Python with load-tests/compare/requirements.txt; made where none is named.
+# A Python with load-tests/compare/requirements.txt, made where none is named; PROVE_OPTIONS are run.py's.
 PROVE_PYTHON ?= .venv/bin/python
 prove: runtime build weights ## Race this server with PyTorch and with a session a task; writes table, plots, README
 	@$(PYTHON) adapters/datasets.py openclipart
 	@[ -x "$(PROVE_PYTHON)" ] || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q -r load-tests/compare/requirements.txt; }
-	@$(PROVE_PYTHON) load-tests/compare/run.py --server $(SERVER)
+	@$(PROVE_PYTHON) load-tests/compare/run.py --server $(SERVER) $(PROVE_OPTIONS)
 
 docker: ## Build the container image (DEVICE=cuda for the GPU one)
 	docker build --build-arg DEVICE=$(DEVICE) -t mimi-server:$(DEVICE) .

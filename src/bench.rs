@@ -3,7 +3,9 @@
 //! Figures from a shared machine are noisy, so what is compared is interleaved in one run and given as medians.
 
 mod fork;
+mod layout;
 mod precisions;
+mod recording;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +23,9 @@ use crate::pack::{Adapter, Head, Manifest, Pack, Provenance, SelfTestInfo};
 use crate::runtime::{Input, Program, Runtime, WeightStore};
 
 pub use fork::{Known, Shared};
+pub use layout::{Goal, Layout, choose};
 pub use precisions::{Bare, interleaved};
+pub use recording::recording;
 
 /// Classes of the made-up packs.
 const CLASSES: usize = 10;

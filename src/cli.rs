@@ -7,6 +7,7 @@ mod import_pack;
 mod tasks;
 mod train;
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use mimi_server::backbone::import::PreprocessingName;
 use mimi_server::backbone::{Activation, Pool, Precision};
+use mimi_server::bench::Goal;
 use mimi_server::engine::EngineOptions;
 use mimi_server::http::HttpOptions;
 use mimi_server::image::Limits;
@@ -133,8 +135,19 @@ impl RuntimeArgs {
         self.options_for(1)
     }
 
+    /// The same options as another process is to be given them, but for the threads.
+    pub fn typed(&self) -> Vec<OsString> {
+        let mut typed: Vec<OsString> = vec!["--device".into(), self.device.to_string().into()];
+        typed.extend(["--onnxruntime".into(), self.onnxruntime.clone().into()]);
+        typed.extend(["--models".into(), self.models.clone().into()]);
+        typed.extend(["--backbone".into(), self.backbone.clone().into()]);
+        typed.extend(["--precision".into(), Precision::from(self.precision).name().into()]);
+        typed.extend(self.no_prepack.then(|| "--no-prepack".into()));
+        typed
+    }
+
     /// Settings of a runtime whose programs so many threads run at once.
-    fn options_for(&self, workers: usize) -> RuntimeOptions {
+    pub fn options_for(&self, workers: usize) -> RuntimeOptions {
         let threads = if self.threads == 0 { threads_beside(workers, cores()) } else { self.threads };
         RuntimeOptions { library: self.onnxruntime.clone(), device: self.device, threads }
     }
@@ -144,7 +157,7 @@ impl RuntimeArgs {
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     #[command(flatten)]
-    runtime: RuntimeArgs,
+    pub runtime: RuntimeArgs,
     /// Address to listen on.
     #[arg(long, env = "MIMI_HOST", default_value = "127.0.0.1")]
     host: IpAddr,
@@ -170,6 +183,9 @@ pub struct ServeArgs {
     /// for throughput on the CPU.
     #[arg(long, env = "MIMI_WORKERS", default_value_t = 1)]
     workers: usize,
+    /// Measure before serving, for some ten seconds, and choose workers, threads and the largest batch by it; see the log.
+    #[arg(long, env = "MIMI_TUNE", value_name = "GOAL", conflicts_with_all = ["workers", "threads", "max_batch"])]
+    tune: Option<GoalArg>,
     /// Programs kept besides the one with every site; each costs about 20 MB. Tasks whose adapters begin at the same
     /// block share two, by which an image's first blocks run once for all of them.
     #[arg(long, env = "MIMI_MAX_PROGRAMS", default_value_t = 12)]
@@ -205,6 +221,11 @@ impl ServeArgs {
     /// Where to listen.
     pub fn address(&self) -> (IpAddr, u16) {
         (self.host, self.port)
+    }
+
+    /// What `--tune` asked for.
+    pub fn goal(&self) -> Option<Goal> {
+        self.tune.map(Goal::from)
     }
 
     /// What the options mean.
@@ -245,6 +266,24 @@ impl ServeArgs {
             decoders: cores(),
             keeps_prefixes: self.prefix_memory > 0,
             image: Limits { max_bytes: payload_limit, max_pixels: self.max_megapixels * 1_000_000 },
+        }
+    }
+}
+
+/// Goals by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum GoalArg {
+    /// Most rows a second among layouts whose full batch takes at most 1.5 times the shortest.
+    Latency,
+    /// Most rows a second.
+    Throughput,
+}
+
+impl From<GoalArg> for Goal {
+    fn from(arg: GoalArg) -> Self {
+        match arg {
+            GoalArg::Latency => Self::Latency,
+            GoalArg::Throughput => Self::Throughput,
         }
     }
 }
@@ -394,7 +433,7 @@ pub struct HealthArgs {
 }
 
 /// Cores this process may use: its affinity mask and its cgroup's quota (`cpu.max`, `cpu.cfs_quota_us`) are respected.
-fn cores() -> usize {
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -42,15 +42,15 @@ def summary(rounds: list[dict], who: str) -> dict:
     own = [one[who] for one in rounds if who in one]
     median = lambda key: statistics.median(one[key] for one in own)
     seconds = [s for one in own for s in one["seconds"]]
-    shares = [one[SERVER]["rate"] / one[who]["rate"] for one in rounds if who in one]
+    over = lambda ours: [one[ours]["rate"] / one[who]["rate"] for one in rounds if who in one and ours in one]
     return {
         "rate": median("rate"),
         "p50": statistics.median(seconds),
         "p99": percentile(seconds, 0.99),
         "pss": median("pss"),
         "start": median("start"),
-        "over": statistics.median(shares),
-        "spread": (min(shares), max(shares)),
+        "over": over(SERVER),
+        "other over": over(OTHER),
         "sessions": own[0].get("sessions"),
         "jpeg": max((one.get("jpeg", 0) for one in own), default=0),
     }
@@ -61,20 +61,25 @@ def races(data: dict) -> str:
     cells = data.get("servers")
     if not cells:
         return ""
-    rows = []
+    rows, other = [], data["settings"]["other_options"]
     for count, rounds in cells.items():
         for who in (SERVER, OTHER, ONNX, MAPPED, TORCH, BARE):
             if not any(who in one for one in rounds):
                 continue
             got = summary(rounds, who)
             label = who if not got["sessions"] else f"{who} ({got['sessions']})"
-            low, high = got["spread"]
-            over = "" if who == SERVER else f"{got['over']:.2f} ({low:.2f}-{high:.2f})"
+            over = [spread(got["over"]) if who != SERVER else ""]
+            over += [spread(got["other over"]) if who != OTHER else ""] if other else []
             rows.append([count, label, f"{got['rate']:.2f}", f"{1e3 * got['p50']:.0f}", f"{1e3 * got['p99']:.0f}"])
-            rows[-1] += [f"{got['pss'] / 2**20:.0f}", f"{got['start']:.1f}", over]
+            rows[-1] += [f"{got['pss'] / 2**20:.0f}", f"{got['start']:.1f}", *over]
     head = ["tasks", "contender (sessions that fit)", "requests/s", "p50, ms", "p99, ms", "memory, MiB", "start, s"]
-    head.append("this server over it")
+    head += ["this server over it", *([f"`{other}` over it"] if other else [])]
     return "\n\n".join([preface(data, cells), table(head, rows), legend(data, cells), per_task(data, cells)])
+
+
+def spread(values: list[float]) -> str:
+    """Median, least and most."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})" if values else ""
 
 
 def preface(data: dict, cells: dict) -> str:

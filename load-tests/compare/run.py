@@ -9,7 +9,7 @@
 Parts: `costs` (what an ONNX Runtime session costs), `servers` (requests/s, latency, memory, start-up with 1, 10, 100
 and 1000 tasks drawn at random), `overhead` (a lone request over the bare program), `sites` (time with adapters
 removed), `fork` (one image under many tasks), `report`. Every part writes into results.json as it goes; a run that
-was cut off goes on where it was, and `--again` starts anew.
+was cut off goes on where it was, a complete one only reports, and `--again` starts anew.
 
 Rules: the client keeps --clients requests open; every server has --threads threads inside an operator; nobody is
 timed before its logits agree with the bare program's within --tolerance, on lossless images (JPEG decoders differ
@@ -20,6 +20,7 @@ the memory that this server takes with the same number of tasks resident (at lea
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -51,12 +52,20 @@ class Results:
         self.data = json.loads(path.read_text()) if path.exists() and not again else {}
         if self.data.setdefault("settings", settings) != settings:
             sys.exit(f"{path} is of other settings: {self.data['settings']}; --again starts anew")
-        self.data["machine"] = machine.describe()
+
+    def begin(self) -> None:
+        """Notes the machine; results of two machines do not go together."""
+        here = machine.describe()
+        if self.data.setdefault("machine", here) != here:
+            sys.exit(f"{self.path} is of another machine or other libraries; --again starts anew")
 
     def put(self, part: str, value) -> None:
         self.data[part] = value
         beside = self.path.with_suffix(".partial")
-        beside.write_text(json.dumps(self.data, indent=1) + "\n")
+        text = json.dumps(self.data, indent=1)
+        # Latencies on one line each list, not each number.
+        text = re.sub(r"\[[\d.,\s]+\]", lambda numbers: " ".join(numbers[0].split()), text)
+        beside.write_text(text + "\n")
         beside.rename(self.path)
 
 
@@ -175,7 +184,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=HERE / "results.json")
     parser.add_argument("--tasks", type=int, nargs="+", default=[1, 10, 100, 1000])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=12, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--width", type=int, default=4, help="adapter width at every site")
@@ -187,6 +196,8 @@ def main() -> None:
     args = parser.parse_args()
     for key in ("server", "weights", "images", "work", "results"):
         setattr(args, key, getattr(args, key).resolve())
+    # Packs and model files depend on these.
+    args.work /= f"{args.backbone}-{args.width}"
     keys = ("backbone", "tasks", "seconds", "clients", "threads", "width", "other_options")
     results = Results(args.results, {key: getattr(args, key) for key in keys}, args.again)
     if args.parts != ["report"]:
@@ -196,6 +207,7 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace, results: Results) -> None:
+    results.begin()
     say("preparing packs, model files and images")
     images = prepare(args, args.work)
     starter = Starter(args, args.work, images[0])
@@ -206,7 +218,9 @@ def run(args: argparse.Namespace, results: Results) -> None:
         "sites": lambda: measure.sites_removed(args, starter),
         "fork": lambda: measure.fork(args),
     }
-    for part in args.parts:
+    # What a session costs says how many of them the servers may hold.
+    wanted = {*args.parts, *(["costs"] if "servers" in args.parts else [])}
+    for part in [part for part in PARTS if part in wanted]:
         if part in once and part not in results.data:
             say(part)
             results.put(part, once[part]())

@@ -30,8 +30,12 @@ pub struct BenchArgs {
     /// Measure what one image under several tasks costs instead, adapters being in the last third of the blocks.
     #[arg(long, conflicts_with = "train")]
     pub fork: bool,
-    /// Time the bare program in every precision instead, in turns.
+    /// Run so many workers at once instead, over batches of 1, 2, 4 … rows as long as that pays, and print each as a line
+    /// of JSON; `serve --tune` does so.
     #[arg(long, conflicts_with_all = ["train", "fork", "memory"])]
+    pub workers: Option<usize>,
+    /// Time the bare program in every precision instead, in turns.
+    #[arg(long, conflicts_with_all = ["train", "fork", "memory", "workers"])]
     pub precisions: bool,
     /// Time training steps instead, and print each as a line of JSON.
     #[arg(long)]

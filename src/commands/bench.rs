@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use mimi_server::backbone::{BackboneConfig, Precision};
-use mimi_server::bench::{Bare, Bench, Known, Options, Shared, interleaved};
+use mimi_server::bench::{Bare, Bench, Known, Options, Shared, interleaved, recording};
 use mimi_server::runtime::{Runtime, WeightOptions, WeightStore};
 use mimi_server::train::{Resident, step_seconds};
 
@@ -15,12 +15,17 @@ const PROGRAMS: usize = 8;
 /// Packs whose memory is compared with their own count of it.
 const PACKS: usize = 1000;
 
+/// Tasks on record while recording a request is timed.
+const TASKS: usize = 1000;
+
 /// Measures and prints.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let folder = args.runtime.backbone_folder();
     let config = Arc::new(BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?);
-    let runtime = Runtime::open(&args.runtime.options())?;
+    let workers = args.workers.map(|workers| workers.max(1));
+    let runtime = Runtime::open(&args.runtime.options_for(workers.unwrap_or(1)))?;
     let options = Options { batch: args.batch.max(2), width: args.width.max(1), rounds: args.rounds.max(1) };
+    let threads = runtime.threads();
     if args.precisions {
         let of = |precision| {
             let weights = WeightOptions { precision, ..args.runtime.weights() };
@@ -34,14 +39,12 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     if args.train {
         return steps(&Resident { runtime, store: Arc::new(store), config, features: None }, args);
     }
-    println!(
-        "{} in {}, {} thread(s), medians of {} rounds",
-        config.name,
-        store.precision(),
-        runtime.threads(),
-        options.rounds
-    );
+    let precision = store.precision();
     let bench = Bench::new(runtime, Arc::new(store), Arc::clone(&config), options);
+    if let Some(workers) = workers {
+        return layouts(&bench, workers);
+    }
+    println!("{} in {precision}, {threads} thread(s), medians of {} rounds", config.name, options.rounds);
     if args.fork {
         return forks(&bench, config.depth());
     }
@@ -73,6 +76,12 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     line(&format!("engine, {batch} rows, {batch} packs"), times.distinct, batch);
     println!("engine / bare program       {:>9.3}", times.bare_batch / times.identical);
     println!("{batch} packs / 1 pack           {:>9.3}", times.identical / times.distinct);
+    let seconds = recording(TASKS, options.rounds)?;
+    let share = times.bare_one / (times.bare_one + seconds);
+    println!(
+        "recording a request         {:>9.2} us, {TASKS} tasks; metrics on / off {share:.6}",
+        seconds * 1e6
+    );
     Ok(())
 }
 
@@ -109,6 +118,14 @@ fn forks(bench: &Bench, depth: usize) -> Result<()> {
         unknown * 1e3,
         known / unknown
     );
+    Ok(())
+}
+
+/// Times workers; one line of JSON a layout, so that `serve --tune` can compare.
+fn layouts(bench: &Bench, workers: usize) -> Result<()> {
+    for layout in bench.layouts(workers)? {
+        println!("{}", serde_json::to_string(&layout)?);
+    }
     Ok(())
 }
 

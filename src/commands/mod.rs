@@ -10,3 +10,4 @@ pub mod inspect;
 mod progress;
 pub mod serve;
 pub mod train_task;
+pub mod tune;

@@ -5,11 +5,12 @@ use mimi_server::serve;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::tune::tune;
 use crate::cli::ServeArgs;
 
 /// Serves until SIGTERM or Ctrl-C.
 pub fn run(args: &ServeArgs) -> Result<()> {
-    let (address, config) = (args.address(), args.config());
+    let (address, mut config) = (args.address(), args.config());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Bound first: a taken port is told before half a gigabyte is read.
@@ -18,6 +19,12 @@ pub fn run(args: &ServeArgs) -> Result<()> {
             .with_context(|| format!("cannot listen on {}:{}", address.0, address.1))?;
         let address = listener.local_addr()?;
         let sample = "tests/images/sample.png";
+        if let Some(goal) = args.goal() {
+            // Nothing else runs yet, so it may block.
+            let best = tune(&args.runtime, goal)?;
+            config.runtime.threads = best.threads;
+            (config.engine.workers, config.engine.max_batch) = (best.workers, best.batch);
+        }
         println!("Serving on http://{address} once ready. Try:");
         println!("  curl -s http://{address}/v1/tasks");
         println!(

@@ -1,11 +1,11 @@
-//! The three things that need `unsafe`: a mapped file, tensors over memory that is not ONNX Runtime's, and
-//! the arena all programs share.
+//! The four things that need `unsafe`: a mapped file, giving its pages back, tensors over memory that is not
+//! ONNX Runtime's, and the arena all programs share.
 
 use std::fs::File;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use ort::AsPointer;
 use ort::environment::Environment;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
@@ -22,6 +22,15 @@ pub(super) fn map(path: &Path) -> Result<Mmap, std::io::Error> {
     let file = File::open(path)?;
     // SAFETY: the file is opened for reading and by our own rules never modified once it has its name.
     unsafe { Mmap::map(&file) }
+}
+
+/// Gives the pages of a mapped file back to the system; whoever reads one again finds it in the page cache or the file.
+pub(super) fn give_back(map: &Mmap) {
+    // SAFETY: the map is shared and read-only, so a page that is read again has the file's content, which never
+    // changes (see `map`).
+    if let Err(error) = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) } {
+        tracing::debug!(%error, "the weights' pages stay");
+    }
 }
 
 /// Element types of tensors that are read where they lie.

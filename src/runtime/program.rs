@@ -55,6 +55,7 @@ impl Program {
         let session = builder.commit_from_memory(&model).map_err(Error::call(action()))?;
         let refusals = runtime.refusals();
         drop(compiling);
+        store.give_back();
         if let Some(first) = refusals.first() {
             let (program, count) = (graph.name().into(), refusals.len());
             return Err(Error::NotShared { program, count, first: first.clone() });

@@ -43,8 +43,8 @@ pub struct WeightStore {
     layout: WeightLayout,
     folder: PathBuf,
     _quantised: Vec<Quantised>,
-    _map: Mmap,
-    _on_device: Option<DeviceMemory>,
+    map: Mmap,
+    on_device: Option<DeviceMemory>,
 }
 
 /// Device tensors and the session whose allocator made them.
@@ -84,16 +84,7 @@ impl WeightStore {
             Precision::Int8 => quantised::derive(&map, config, (&mut layout, &mut tensors))?,
         };
         let prepacked = options.prepack.then(PrepackedWeights::new);
-        Ok(Self {
-            tensors,
-            prepacked,
-            precision,
-            layout,
-            folder,
-            _quantised: quantised,
-            _map: map,
-            _on_device: on_device,
-        })
+        Ok(Self { tensors, prepacked, precision, layout, folder, _quantised: quantised, map, on_device })
     }
 
     /// Numbers in which programs over these weights multiply.
@@ -112,6 +103,14 @@ impl WeightStore {
     /// Names, shapes and byte ranges of the weights.
     pub fn layout(&self) -> &WeightLayout {
         &self.layout
+    }
+
+    /// Gives back the pages of the mapped weights where programs read copies: on a GPU, or packed ones. Few weights
+    /// are read in place then (norms, biases), and come back when a run reads them.
+    pub(super) fn give_back(&self) {
+        if self.prepacked.is_some() || self.on_device.is_some() {
+            memory::give_back(&self.map);
+        }
     }
 
     /// Gives a session being built the weights its graph reads.

@@ -1,15 +1,23 @@
 //! Which cores and threads a server takes. What is counted here is counted by Linux.
 #![cfg(target_os = "linux")]
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::support::{self, TinyBackbone};
 
 /// The command line of a measurement over a tiny backbone.
 fn bench(program: &[&str], tiny: &TinyBackbone, more: &[&str]) -> Command {
+    command(&[program, &["bench"]].concat(), tiny, more)
+}
+
+/// A command line over a tiny backbone.
+fn command(program: &[&str], tiny: &TinyBackbone, more: &[&str]) -> Command {
     let mut command = Command::new(program[0]);
-    command.args(&program[1..]).arg("bench");
+    command.args(&program[1..]);
     command.arg("--onnxruntime").arg(support::runtime_options().library);
     command.arg("--models").arg(tiny.folder.parent().unwrap());
     command.arg("--backbone").arg(tiny.folder.file_name().unwrap());
@@ -58,4 +66,57 @@ fn all_cores_are_those_of_the_affinity_mask() {
     let done = bench(&program, &TinyBackbone::new(), &["--rounds", "1"]).output().unwrap();
     let (printed, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(printed.contains("1 thread(s)"), "{printed}{errors}");
+}
+
+#[test]
+fn workers_are_measured_at_once_over_growing_batches() {
+    let more = ["--workers", "2", "--rounds", "2"];
+    let done = bench(&[env!("CARGO_BIN_EXE_server")], &TinyBackbone::new(), &more).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let printed = String::from_utf8_lossy(&done.stdout).into_owned();
+    let layouts: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(layouts.len() >= 2, "{printed}");
+    for (index, layout) in layouts.iter().enumerate() {
+        assert_eq!(layout["workers"], 2);
+        assert_eq!(layout["batch"], 1 << index);
+        assert!(layout["rows_per_second"].as_f64().unwrap() > 0.0, "{layout}");
+    }
+}
+
+#[test]
+fn a_server_tunes_itself_before_it_serves() {
+    let (tiny, adapters) = (TinyBackbone::new(), tempfile::tempdir().unwrap());
+    let more = ["--tune", "throughput", "--port", "0", "--adapters", adapters.path().to_str().unwrap()];
+    let mut command = command(&[env!("CARGO_BIN_EXE_server"), "serve"], &tiny, &more);
+    let mut running = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(running.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut log = Vec::new();
+    for line in lines {
+        log.push(line);
+        if log.last().is_some_and(|line| line.contains(" ready")) {
+            break;
+        }
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let has = |word: &str| log.iter().filter(|line| line.contains(word)).count();
+    assert!(has("measured") >= 2, "{log:#?}");
+    assert_eq!((has("chosen"), has(" ready")), (1, 1), "{log:#?}");
+}
+
+#[test]
+fn what_is_typed_contradicts_tuning() {
+    let tiny = TinyBackbone::new();
+    for (flag, variable) in
+        [("--workers", "MIMI_WORKERS"), ("--threads", "MIMI_THREADS"), ("--max-batch", "MIMI_MAX_BATCH")]
+    {
+        let serve = [env!("CARGO_BIN_EXE_server"), "serve"];
+        let typed = command(&serve, &tiny, &["--tune", "latency", flag, "2"]).output().unwrap();
+        let set = command(&serve, &tiny, &["--tune", "latency"]).env(variable, "2").output().unwrap();
+        for done in [typed, set] {
+            let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+            assert!(!done.status.success(), "{flag}");
+            assert!(errors.contains("--tune") && errors.contains(flag), "{errors}");
+        }
+    }
 }

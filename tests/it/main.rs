@@ -47,6 +47,8 @@ mod real;
 mod reference;
 /// New versions: wholly old or wholly new, and never broken.
 mod reload;
+/// What of the weights stays in memory.
+mod resident;
 /// Swin: what its checkpoints tell, what its published sizes count and cost.
 mod swin;
 /// Any bytes as a file of `torch.save`.
