@@ -8,7 +8,8 @@ use mimi_server::train::{LinearOptions, MimiOptions};
 
 use super::RuntimeArgs;
 use super::images::ImagesArgs;
-use super::train::{MimiArgs, RecipeArgs};
+use super::mimi::MimiArgs;
+use super::train::RecipeArgs;
 
 /// Options of `compare`.
 #[derive(Debug, Args)]

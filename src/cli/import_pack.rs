@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use mimi_server::convert::Request;
 
-use super::{ActivationArg, RuntimeArgs};
+use super::RuntimeArgs;
+use super::import_backbone::ActivationArg;
 
 /// Options of `import-pack`.
 #[derive(Debug, Args)]

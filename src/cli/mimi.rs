@@ -1,0 +1,165 @@
+//! How adapters are trained, as typed after `train-task` and `compare`.
+
+use clap::{Args, ValueEnum};
+use mimi_server::train::{
+    AugmentOptions, Init, MimiOptions, Normaliser, Score, Selection, StepOptions, Target, Widths,
+};
+
+use super::train::RecipeArgs;
+
+/// Options of `--method mimi` and `--method adapters`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Adapters")]
+pub struct MimiArgs {
+    /// Width of the blocks over width of the adapters at first (σ₀).
+    #[arg(long, default_value_t = 8.0, value_name = "RATE")]
+    pub sigma_0: f64,
+    /// How wide each adapter is at first.
+    #[arg(long, default_value = "proportional")]
+    pub widths: WidthsArg,
+    /// Prune until the mean rate is at least this.
+    #[arg(long, default_value_t = 64.0, value_name = "RATE")]
+    pub sigma: f64,
+    /// Prune until the adapters have at most this many parameters, instead of --sigma.
+    #[arg(long, value_name = "COUNT", conflicts_with = "accuracy")]
+    pub parameters: Option<usize>,
+    /// Prune as long as the held-out accuracy stays at least this, 0 to 1, instead of --sigma.
+    #[arg(long, value_name = "SHARE")]
+    pub accuracy: Option<f64>,
+    /// Share of the neurons that a pruning removes (ρ), 0 to 1.
+    #[arg(long, default_value_t = 0.5)]
+    pub rho: f64,
+    /// What neurons are kept by.
+    #[arg(long, default_value = "magnitude")]
+    pub score: ScoreArg,
+    /// What scores are divided by (Z).
+    #[arg(long, default_value = "weights")]
+    pub normaliser: NormaliserArg,
+    /// Among which neurons the weakest are sought.
+    #[arg(long, default_value = "global")]
+    pub selection: SelectionArg,
+    /// How adapters begin.
+    #[arg(long, default_value = "normal")]
+    pub init: InitArg,
+    /// First block with adapters; what comes before runs once an image.
+    #[arg(long, default_value_t = 0, value_name = "BLOCK")]
+    pub first_block: usize,
+    /// Share of each target spread evenly over the classes, 0 to 1.
+    #[arg(long, default_value_t = 0.1)]
+    pub smoothing: f64,
+    /// Largest global norm of the gradients.
+    #[arg(long, default_value_t = 5.0)]
+    pub clip: f64,
+    /// Images run together; fewer take less memory. Does not change what is learned.
+    #[arg(long, default_value_t = 8)]
+    pub micro_batch: usize,
+}
+
+/// How wide adapters are at first.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum WidthsArg {
+    /// Wider in wider blocks.
+    Proportional,
+    /// All the same.
+    Uniform,
+}
+
+/// What neurons are kept by.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ScoreArg {
+    /// Magnitude of a neuron's row and column.
+    Magnitude,
+    /// Magnitude of its row in the down-projection.
+    DownOnly,
+    /// Magnitude of its gradients in the last epoch.
+    Gradient,
+    /// Chance.
+    Random,
+}
+
+/// What scores are divided by.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum NormaliserArg {
+    /// 2 M, the weights of a neuron.
+    Weights,
+    /// N + M, the adapter's widths.
+    Widths,
+    /// 1.
+    None,
+}
+
+/// Among which neurons the weakest are sought.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SelectionArg {
+    /// Among all; adapters may vanish.
+    Global,
+    /// Within each adapter.
+    Local,
+}
+
+/// How adapters begin.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum InitArg {
+    /// Normal, deviation 0.02.
+    Normal,
+    /// Uniform within 1/√fan-in.
+    Kaiming,
+    /// The first matrix normal, the second zero: training starts at the backbone itself.
+    Identity,
+}
+
+impl MimiArgs {
+    /// How adapters are trained, on images as they are.
+    pub fn options(&self, recipe: &RecipeArgs, seed: u64) -> MimiOptions {
+        let default = MimiOptions::default();
+        MimiOptions {
+            sigma: self.sigma_0,
+            widths: match self.widths {
+                WidthsArg::Proportional => Widths::Proportional,
+                WidthsArg::Uniform => Widths::Uniform,
+            },
+            target: self.target(),
+            rho: self.rho,
+            score: self.score(),
+            selection: match self.selection {
+                SelectionArg::Global => Selection::Global,
+                SelectionArg::Local => Selection::Local,
+            },
+            init: match self.init {
+                InitArg::Normal => Init::Normal,
+                InitArg::Kaiming => Init::KaimingUniform,
+                InitArg::Identity => Init::Identity,
+            },
+            first_block: self.first_block,
+            epochs: recipe.epochs.unwrap_or(default.epochs),
+            batch: recipe.batch.unwrap_or(default.batch),
+            rate: recipe.learning_rate.unwrap_or(default.rate),
+            step: StepOptions { decay: recipe.weight_decay, clip: self.clip, micro_batch: self.micro_batch },
+            smoothing: self.smoothing,
+            augment: AugmentOptions::none(),
+            seed,
+        }
+    }
+
+    fn target(&self) -> Target {
+        match (self.parameters, self.accuracy) {
+            (Some(parameters), _) => Target::Parameters(parameters),
+            (None, Some(accuracy)) => Target::Accuracy(accuracy),
+            (None, None) => Target::Sigma(self.sigma),
+        }
+    }
+
+    fn score(&self) -> Score {
+        let normaliser = match self.normaliser {
+            NormaliserArg::Weights => Normaliser::Weights,
+            NormaliserArg::Widths => Normaliser::Widths,
+            NormaliserArg::None => Normaliser::None,
+        };
+        match self.score {
+            ScoreArg::Magnitude => Score::Magnitude(normaliser),
+            ScoreArg::DownOnly => Score::DownOnly(normaliser),
+            ScoreArg::Gradient => Score::Gradient(normaliser),
+            ScoreArg::Random => Score::Random,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Where and how programs run, as typed after every command that runs some.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use mimi_server::backbone::Precision;
+use mimi_server::runtime::{Device, RuntimeOptions, WeightOptions};
+
+/// Where the runtime and the backbone are; shared by all commands that run a network.
+#[derive(Debug, Args)]
+pub struct RuntimeArgs {
+    /// The ONNX Runtime library; `make runtime` fetches it here.
+    #[arg(
+        long,
+        env = "MIMI_ONNXRUNTIME",
+        default_value = "vendor/onnxruntime/libonnxruntime.so.1.31.1",
+        value_name = "FILE"
+    )]
+    pub onnxruntime: PathBuf,
+    /// Where programs run: cpu, cuda or cuda:N. There is no fallback: an absent device is an error.
+    #[arg(long, env = "MIMI_DEVICE", default_value = "cpu")]
+    pub device: Device,
+    /// Threads inside one operator: the worker itself and others that all workers share. 0 means that workers and
+    /// shared threads together are as many as the cores this process may use, by its affinity and its cgroup's CPU quota
+    /// (rounded down).
+    #[arg(long, env = "MIMI_THREADS", default_value_t = 0)]
+    pub threads: usize,
+    /// Folder of backbones.
+    #[arg(long, env = "MIMI_MODELS", default_value = "models", value_name = "DIR")]
+    pub models: PathBuf,
+    /// Which backbone, by its folder's name.
+    #[arg(long, env = "MIMI_BACKBONE", default_value = "clip-vit-b16", value_name = "NAME")]
+    pub backbone: String,
+    /// Keep no second copy of the weights in the kernels' own layout: less memory, 6-13 % slower at one row.
+    #[arg(long, env = "MIMI_NO_PREPACK")]
+    pub no_prepack: bool,
+    /// Numbers in which the backbone multiplies. Adapters and heads are fp32 in each, and a pack trained at one
+    /// precision is served at the other with a warning.
+    #[arg(long, env = "MIMI_PRECISION", value_enum, default_value_t = PrecisionArg::Fp32)]
+    pub precision: PrecisionArg,
+}
+
+/// Precisions by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PrecisionArg {
+    /// 32-bit floats.
+    Fp32,
+    /// 8-bit integers, on the CPU only: fast where it has VNNI instructions. Train packs at it for its best accuracy.
+    Int8,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(arg: PrecisionArg) -> Self {
+        match arg {
+            PrecisionArg::Fp32 => Self::Fp32,
+            PrecisionArg::Int8 => Self::Int8,
+        }
+    }
+}
+
+impl RuntimeArgs {
+    /// Folder of the backbone.
+    pub fn backbone_folder(&self) -> PathBuf {
+        self.models.join(&self.backbone)
+    }
+
+    /// How the backbone's weights are kept.
+    pub fn weights(&self) -> WeightOptions {
+        WeightOptions { prepack: !self.no_prepack, precision: self.precision.into() }
+    }
+
+    /// Settings of the runtime.
+    pub fn options(&self) -> RuntimeOptions {
+        self.options_for(1)
+    }
+
+    /// The same options as another process is to be given them, but for the threads.
+    pub fn typed(&self) -> Vec<OsString> {
+        let mut typed: Vec<OsString> = vec!["--device".into(), self.device.to_string().into()];
+        typed.extend(["--onnxruntime".into(), self.onnxruntime.clone().into()]);
+        typed.extend(["--models".into(), self.models.clone().into()]);
+        typed.extend(["--backbone".into(), self.backbone.clone().into()]);
+        typed.extend(["--precision".into(), Precision::from(self.precision).name().into()]);
+        typed.extend(self.no_prepack.then(|| "--no-prepack".into()));
+        typed
+    }
+
+    /// Settings of a runtime whose programs so many threads run at once.
+    pub fn options_for(&self, workers: usize) -> RuntimeOptions {
+        let threads = if self.threads == 0 { threads_beside(workers, cores()) } else { self.threads };
+        RuntimeOptions { library: self.onnxruntime.clone(), device: self.device, threads }
+    }
+}
+
+/// Cores this process may use: its affinity mask and its cgroup's quota (`cpu.max`, `cpu.cfs_quota_us`) are respected.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Threads inside one operator with which every core has something to do and none has two: each of the workers is one of
+/// its operator's threads, the others are shared.
+fn threads_beside(workers: usize, cores: usize) -> usize {
+    cores.saturating_sub(workers.saturating_sub(1)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_and_shared_threads_are_as_many_as_cores() {
+        for (workers, cores, threads) in
+            [(1, 1, 1), (1, 8, 8), (2, 8, 7), (4, 8, 5), (8, 8, 1), (9, 8, 1), (0, 2, 2)]
+        {
+            assert_eq!(threads_beside(workers, cores), threads, "{workers} worker(s) on {cores} core(s)");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What was typed after `serve`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use mimi_server::bench::Goal;
+use mimi_server::engine::EngineOptions;
+use mimi_server::http::HttpOptions;
+use mimi_server::image::Limits;
+use mimi_server::runtime::Device;
+use mimi_server::serve;
+
+use super::{RuntimeArgs, cores};
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Address to listen on.
+    #[arg(long, env = "MIMI_HOST", default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// Port to listen on; 0 lets the system choose.
+    #[arg(long, short, env = "MIMI_PORT", default_value_t = 8080)]
+    port: u16,
+    /// Folder of packs.
+    #[arg(long, env = "MIMI_ADAPTERS", default_value = "adapters", value_name = "DIR")]
+    adapters: PathBuf,
+    /// Most memory for packs, MiB. Packs beyond it are dropped, least used first, and read again when called.
+    #[arg(long, env = "MIMI_PACK_MEMORY", default_value_t = 1024, value_name = "MIB")]
+    pack_memory: u64,
+    /// Most rows in one batch; 0 chooses by device: 4 on the CPU, where batching saves little, 32 on CUDA.
+    #[arg(long, env = "MIMI_MAX_BATCH", default_value_t = 0)]
+    max_batch: usize,
+    /// Longest a row waits for others that are already on their way, microseconds; a lone row never waits.
+    #[arg(long, env = "MIMI_MAX_WAIT_US", default_value_t = 2000)]
+    max_wait_us: u64,
+    /// Most rows in the building (decoding, waiting, running); more are answered 429 at once.
+    #[arg(long, env = "MIMI_QUEUE_LIMIT", default_value_t = 128)]
+    queue_limit: usize,
+    /// Threads that run batches. One with all cores is best for latency; one a core with `--threads 1` is best
+    /// for throughput on the CPU.
+    #[arg(long, env = "MIMI_WORKERS", default_value_t = 1)]
+    workers: usize,
+    /// Measure before serving, for some ten seconds, and choose workers, threads and the largest batch by it; see the log.
+    #[arg(long, env = "MIMI_TUNE", value_name = "GOAL", conflicts_with_all = ["workers", "threads", "max_batch"])]
+    tune: Option<GoalArg>,
+    /// Programs kept besides the one with every site; each costs about 20 MB. Tasks whose adapters begin at the same
+    /// block share two, by which an image's first blocks run once for all of them.
+    #[arg(long, env = "MIMI_MAX_PROGRAMS", default_value_t = 12)]
+    max_programs: usize,
+    /// Memory for what frozen blocks gave for images, MiB, used when an image comes again under a task whose adapters
+    /// begin later; 0 keeps nothing, and a request keeps out of it by `x-mimi-prefix-cache: off`.
+    #[arg(long, env = "MIMI_PREFIX_MEMORY", default_value_t = 256, value_name = "MIB")]
+    prefix_memory: u64,
+    /// Largest request body, MiB.
+    #[arg(long, env = "MIMI_PAYLOAD_LIMIT", default_value_t = 32, value_name = "MIB")]
+    payload_limit: usize,
+    /// Largest image, megapixels; larger ones are refused by their header, before any memory is taken.
+    #[arg(long, env = "MIMI_MAX_MEGAPIXELS", default_value_t = 40)]
+    max_megapixels: u64,
+    /// Most images in one request.
+    #[arg(long, env = "MIMI_MAX_IMAGES", default_value_t = 32)]
+    max_images: usize,
+    /// Most tasks in one request.
+    #[arg(long, env = "MIMI_MAX_TASKS", default_value_t = 64)]
+    max_tasks: usize,
+    /// Deadline of a request that sets none by `x-mimi-timeout-ms`, milliseconds.
+    #[arg(long, env = "MIMI_TIMEOUT_MS", default_value_t = 30_000)]
+    timeout_ms: u64,
+    /// How often the folder of packs is looked at, milliseconds.
+    #[arg(long, env = "MIMI_POLL_MS", default_value_t = 1000)]
+    poll_ms: u64,
+    /// Longest wait for open requests at the end, seconds.
+    #[arg(long, env = "MIMI_EXIT_TIMEOUT_SECS", default_value_t = 60)]
+    exit_timeout_secs: u64,
+}
+
+impl ServeArgs {
+    /// Where to listen.
+    pub fn address(&self) -> (IpAddr, u16) {
+        (self.host, self.port)
+    }
+
+    /// What `--tune` asked for.
+    pub fn goal(&self) -> Option<Goal> {
+        self.tune.map(Goal::from)
+    }
+
+    /// What the options mean.
+    pub fn config(&self) -> serve::Config {
+        let runtime = self.runtime.options_for(self.workers.max(1));
+        let max_batch = match (self.max_batch, runtime.device) {
+            (0, Device::Cpu) => 4,
+            (0, Device::Cuda(_)) => 32,
+            (chosen, _) => chosen,
+        };
+        serve::Config {
+            backbone: self.runtime.backbone_folder(),
+            adapters: self.adapters.clone(),
+            runtime,
+            weights: self.runtime.weights(),
+            engine: EngineOptions {
+                max_batch,
+                max_wait: Duration::from_micros(self.max_wait_us),
+                queue_limit: self.queue_limit.max(1),
+                workers: self.workers.max(1),
+                max_programs: self.max_programs,
+                prefix_memory: self.prefix_memory << 20,
+            },
+            http: self.http(),
+            pack_memory: self.pack_memory << 20,
+            poll: Duration::from_millis(self.poll_ms.max(10)),
+            exit_timeout: Duration::from_secs(self.exit_timeout_secs),
+        }
+    }
+
+    fn http(&self) -> HttpOptions {
+        let payload_limit = self.payload_limit << 20;
+        HttpOptions {
+            payload_limit,
+            max_images: self.max_images,
+            max_tasks: self.max_tasks,
+            timeout: Duration::from_millis(self.timeout_ms),
+            decoders: cores(),
+            keeps_prefixes: self.prefix_memory > 0,
+            image: Limits { max_bytes: payload_limit, max_pixels: self.max_megapixels * 1_000_000 },
+        }
+    }
+}
+
+/// Goals by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum GoalArg {
+    /// Most rows a second among layouts whose full batch takes at most 1.5 times the shortest.
+    Latency,
+    /// Most rows a second.
+    Throughput,
+}
+
+impl From<GoalArg> for Goal {
+    fn from(arg: GoalArg) -> Self {
+        match arg {
+            GoalArg::Latency => Self::Latency,
+            GoalArg::Throughput => Self::Throughput,
+        }
+    }
+}
