@@ -8,5 +8,5 @@ for name in fashion-mnist openclipart animal-mnist; do
     "${SERVER:-target/release/server}" compare --backbone dinov2-small-56 \
         --data "assets/datasets/$name/train" --validation "assets/datasets/$name/test" \
         --per-class 100 --held-out-per-class 100 \
-        --first-block 4 --init identity --epochs 5 --seeds 3 --title "$name" --out "compare/$name" "$@"
+        --first-block 4 --init identity --sigma-0 24 --sigma 192 --epochs 5 --seeds 3 --title "$name" --out "compare/$name" "$@"
 done
