@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ops::{
-    Add, Constant, IntegerProduct, Max, Mul, Neg, QuantizeLinear, Reciprocal, ReduceMax, ReduceMin,
+    Add, Constant, Extreme, IntegerProduct, Max, Mul, Neg, QuantizeLinear, Reciprocal, ReduceExtreme,
 };
 use super::{DType, Dim, Error, Fact, Graph, Node, Operator, Wire};
 
@@ -140,10 +140,10 @@ fn quantise_tokens(g: &mut Graph, graph: &Graph, x: Wire) -> Result<Tokens, Erro
     let (from, most, steps, zero) = if one_sided {
         let shift = g.shared_constant("int8.shift", || Constant::scalar(-GELU_LEAST))?;
         let from = g.wire(n("shifted"), Add, &[x, shift])?;
-        (from, g.wire(n("max"), ReduceMax { axis }, &[from])?, ONE_SIDED_STEPS, 0)
+        (from, g.wire(n("max"), ReduceExtreme { extreme: Extreme::Max, axis }, &[from])?, ONE_SIDED_STEPS, 0)
     } else {
-        let max = g.wire(n("max"), ReduceMax { axis }, &[x])?;
-        let min = g.wire(n("min"), ReduceMin { axis }, &[x])?;
+        let max = g.wire(n("max"), ReduceExtreme { extreme: Extreme::Max, axis }, &[x])?;
+        let min = g.wire(n("min"), ReduceExtreme { extreme: Extreme::Min, axis }, &[x])?;
         let min = g.wire(n("negated"), Neg, &[min])?;
         (x, g.wire(n("magnitude"), Max, &[max, min])?, STEPS, ZERO)
     };

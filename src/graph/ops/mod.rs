@@ -57,7 +57,7 @@ pub use neg::Neg;
 pub use pad::Pad;
 pub use quantize_linear::QuantizeLinear;
 pub use reciprocal::Reciprocal;
-pub use reduce_extreme::{ReduceMax, ReduceMin};
+pub use reduce_extreme::{Extreme, ReduceExtreme};
 pub use reduce_mean::ReduceMean;
 pub use reduce_sum::ReduceSum;
 pub use reduce_sum_square::ReduceSumSquare;
