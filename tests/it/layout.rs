@@ -50,7 +50,8 @@ fn onnx_runtime_makes_no_thread_that_was_not_asked_for() {
         let started = Instant::now();
         let mut names = threads(running.id());
         // The threads begin one after another, and the last to be asked for is not the last to be seen.
-        let complete = |names: &[String]| names.iter().any(|name| name == "compiler") && unnamed(names) > asked;
+        let complete =
+            |names: &[String]| names.iter().any(|name| name == "compiler") && unnamed(names) > asked;
         while !complete(&names) && started.elapsed() < Duration::from_secs(20) {
             std::thread::sleep(Duration::from_millis(10));
             names = threads(running.id());
