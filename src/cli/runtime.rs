@@ -75,6 +75,11 @@ impl RuntimeArgs {
         self.options_for(1)
     }
 
+    /// Settings of a runtime that trains.
+    pub fn training(&self) -> RuntimeOptions {
+        RuntimeOptions { spin: true, ..self.options() }
+    }
+
     /// The same options as another process is to be given them, but for the threads.
     pub fn typed(&self) -> Vec<OsString> {
         let mut typed: Vec<OsString> = vec!["--device".into(), self.device.to_string().into()];
@@ -89,7 +94,8 @@ impl RuntimeArgs {
     /// Settings of a runtime whose programs so many threads run at once.
     pub fn options_for(&self, workers: usize) -> RuntimeOptions {
         let threads = if self.threads == 0 { threads_beside(workers, cores()) } else { self.threads };
-        RuntimeOptions { library: self.onnxruntime.clone(), device: self.device, threads }
+        // Spinning threads would take the cores that decode images.
+        RuntimeOptions { library: self.onnxruntime.clone(), device: self.device, threads, spin: false }
     }
 }
 

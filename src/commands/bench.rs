@@ -8,6 +8,7 @@ use mimi_server::bench::{Bare, Bench, Known, Options, Shared, interleaved, recor
 use mimi_server::runtime::{Runtime, WeightOptions, WeightStore};
 use mimi_server::train::{Resident, step_seconds};
 
+use super::train_task::resident;
 use crate::cli::BenchArgs;
 
 /// Programs whose memory is compared with one's.
@@ -20,6 +21,9 @@ const TASKS: usize = 1000;
 
 /// Measures and prints.
 pub fn run(args: &BenchArgs) -> Result<()> {
+    if args.train {
+        return steps(&resident(&args.runtime)?, args);
+    }
     let folder = args.runtime.backbone_folder();
     let config = Arc::new(BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?);
     let workers = args.workers.map(|workers| workers.max(1));
@@ -36,9 +40,6 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         return precisions(&benches?, &options);
     }
     let store = WeightStore::open(&runtime, &config, &folder, args.runtime.weights())?;
-    if args.train {
-        return steps(&Resident { runtime, store: Arc::new(store), config, features: None }, args);
-    }
     let precision = store.precision();
     let bench = Bench::new(runtime, Arc::new(store), Arc::clone(&config), options);
     if let Some(workers) = workers {

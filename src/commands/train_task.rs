@@ -91,7 +91,7 @@ fn explain_interruption(args: &TrainArgs) -> Result<()> {
 pub fn resident(args: &RuntimeArgs) -> Result<Resident> {
     let folder = args.backbone_folder();
     let config = BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?;
-    let runtime = Runtime::open(&args.options())?;
+    let runtime = Runtime::open(&args.training())?;
     let store = WeightStore::open(&runtime, &config, &folder, args.weights())?;
     Ok(Resident { runtime, store: Arc::new(store), config: Arc::new(config), features: None })
 }

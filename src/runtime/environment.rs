@@ -1,6 +1,6 @@
 //! The library and its one environment.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ort::environment::{Environment, GlobalThreadPoolOptions};
@@ -30,6 +30,9 @@ pub struct RuntimeOptions {
     pub device: Device,
     /// Threads inside one operator: the caller and `threads - 1` others, which all programs of the process share.
     pub threads: usize,
+    /// Whether threads that wait for work inside a run keep their cores for it. Worth 4 % of a training step on two
+    /// cores; a server has better use for them, and so has a process that other processes share the machine with.
+    pub spin: bool,
 }
 
 /// ONNX Runtime, loaded and configured. Cheap to clone.
@@ -43,6 +46,7 @@ pub struct Runtime {
 struct Shared {
     environment: Environment,
     threads: usize,
+    spin: bool,
     refusals: Arc<Refusals>,
 }
 
@@ -60,20 +64,24 @@ impl Runtime {
     ///
     /// # Errors
     /// [`Error::Library`], [`Error::Device`] when the device is absent (never another in its stead), and
-    /// [`Error::OtherSettings`] when the process already runs with another number of threads.
+    /// [`Error::OtherSettings`] when the process already runs with another number of threads, or with threads that wait
+    /// otherwise.
     pub fn open(options: &RuntimeOptions) -> Result<Self, Error> {
-        let started = ENVIRONMENT.get_or_init(|| start(&options.library, options.threads).map(Arc::new));
+        let started = ENVIRONMENT.get_or_init(|| start(options).map(Arc::new));
         let shared = match started {
             Ok(shared) => Arc::clone(shared),
             Err(Start { path, reason }) => {
                 return Err(Error::Library { path: path.clone(), reason: reason.clone() });
             }
         };
-        if shared.threads != options.threads {
-            let words = |threads| format!("ONNX Runtime with {threads} thread(s)");
+        if (shared.threads, shared.spin) != (options.threads, options.spin) {
+            let words = |threads, spin| {
+                let wait = if spin { "spin" } else { "sleep" };
+                format!("ONNX Runtime with {threads} thread(s) that {wait} while they wait")
+            };
             return Err(Error::OtherSettings {
-                running: words(shared.threads),
-                asked: words(options.threads),
+                running: words(shared.threads, shared.spin),
+                asked: words(options.threads, options.spin),
             });
         }
         let runtime = Self { shared, device: options.device };
@@ -136,8 +144,9 @@ impl Runtime {
     }
 }
 
-fn start(library: &Path, threads: usize) -> Result<Shared, Start> {
-    let fail = |reason: String| Start { path: library.to_owned(), reason };
+fn start(options: &RuntimeOptions) -> Result<Shared, Start> {
+    let RuntimeOptions { library, threads, spin, .. } = options;
+    let fail = |reason: String| Start { path: library.clone(), reason };
     if !library.is_file() {
         return Err(fail("there is no such file".into()));
     }
@@ -146,12 +155,11 @@ fn start(library: &Path, threads: usize) -> Result<Shared, Start> {
     let builder = ort::init_from(&path).map_err(|e| fail(e.to_string()))?;
     let refusals = Arc::new(Refusals::default());
     let pool = GlobalThreadPoolOptions::default()
-        .with_intra_threads(threads)
+        .with_intra_threads(*threads)
         // Programs run one operator after the other. Left alone, ONNX Runtime makes a second pool for running several,
         // one thread for each core of the machine whatever the process may use.
         .and_then(|pool| pool.with_inter_threads(1))
-        // Spinning workers would take the cores that decode images.
-        .and_then(|pool| pool.with_spin_control(false))
+        .and_then(|pool| pool.with_spin_control(*spin))
         .map_err(|e| fail(e.to_string()))?;
     let environment = builder
         .with_name("mimi")
@@ -161,7 +169,7 @@ fn start(library: &Path, threads: usize) -> Result<Shared, Start> {
         .build()
         .map_err(|e| fail(e.to_string()))?;
     memory::register_cpu_arena(&environment).map_err(|e| fail(e.to_string()))?;
-    Ok(Shared { environment, threads, refusals })
+    Ok(Shared { environment, threads: *threads, spin: *spin, refusals })
 }
 
 /// Remembers what ONNX Runtime logs about weights it would not share, and forwards all it logs.

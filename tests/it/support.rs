@@ -30,7 +30,7 @@ pub fn runtime_options() -> RuntimeOptions {
     let library = std::env::var("MIMI_ONNXRUNTIME").map(PathBuf::from);
     let library =
         library.unwrap_or_else(|_| repository().join("vendor/onnxruntime/libonnxruntime.so.1.31.1"));
-    RuntimeOptions { library, device: Device::Cpu, threads: THREADS }
+    RuntimeOptions { library, device: Device::Cpu, threads: THREADS, spin: false }
 }
 
 /// The repository's root.
