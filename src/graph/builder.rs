@@ -190,6 +190,28 @@ impl Graph {
         &self.constants
     }
 
+    /// The node that makes a wire; none for inputs, weights and constants.
+    pub(super) fn maker(&self, wire: Wire) -> Option<&Node> {
+        self.nodes.iter().rev().find(|node| node.outputs.contains(&wire))
+    }
+
+    /// Forgets what no output is computed from, inputs apart.
+    pub(super) fn pruned(mut self) -> Self {
+        let mut read: BTreeSet<Wire> = self.outputs.iter().map(|&(_, wire)| wire).collect();
+        let mut kept = Vec::with_capacity(self.nodes.len());
+        for node in self.nodes.into_iter().rev() {
+            if node.outputs.iter().any(|wire| read.contains(wire)) {
+                read.extend(&node.inputs);
+                kept.push(node);
+            }
+        }
+        kept.reverse();
+        self.nodes = kept;
+        self.weights.retain(|_, wire| read.contains(wire));
+        self.constants.retain(|(wire, _)| read.contains(wire));
+        self
+    }
+
     /// Hands each node to `rewrite`, which pushes it or wires something else that makes the same outputs; then forgets
     /// the weights that nothing reads any more.
     pub(super) fn rewrite(

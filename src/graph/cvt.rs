@@ -101,18 +101,18 @@ fn attention(
     let d = place.shape.width;
     let (class, rest) = split_class(cvt, layers, place.stage, (name, x))?;
     let map = to_map(layers, (&format!("{name}.map"), rest), (d, cvt.grid(place.stage)))?;
-    let mut part = |part: &str, stride, order: [usize; 4]| {
+    let mut part = |part: &str, stride| {
         let name = format!("{name}.{part}");
         let tokens = match stride {
             Some(stride) => Some(convolved(layers, place, (&name, map), stride)?),
             None => None,
         };
-        heads(layers, place, (&name, [class, tokens]), order)
+        heads(layers, place, (&name, [class, tokens]))
     };
     // The last block asks for its class token only.
-    let q = part("q", (!place.last).then_some(1), [0, 2, 1, 3])?; // [B, H, N, D/H]
-    let k = part("k", Some(place.shape.kv_stride), [0, 2, 3, 1])?; // [B, H, D/H, M]
-    let v = part("v", Some(place.shape.kv_stride), [0, 2, 1, 3])?; // [B, H, M, D/H]
+    let q = part("q", (!place.last).then_some(1))?; // [B, H, N, D/H]
+    let k = part("k", Some(place.shape.kv_stride))?; // [B, H, M, D/H]
+    let v = part("v", Some(place.shape.kv_stride))?; // [B, H, M, D/H]
     let mixed = layers.attend_scaled(name, 1.0 / (d as f32).sqrt(), [q, k, v], &[])?; // [B, H, N, D/H]
     let (order, n) = (vec![0, 2, 1, 3], layers.g.fact(mixed).shape[2].fixed().unwrap_or_default());
     let mixed = layers.g.wire(format!("{name}.merged"), Transpose { order }, &[mixed])?;
@@ -166,7 +166,6 @@ fn heads(
     layers: &mut Layers<'_>,
     place: CvtBlock<'_>,
     (name, tokens): (&str, [Option<Wire>; 2]),
-    order: [usize; 4],
 ) -> Result<Wire, Error> {
     let (d, heads) = (place.shape.width, place.shape.heads);
     let parts: Vec<Wire> = tokens.into_iter().flatten().collect();
@@ -178,7 +177,7 @@ fn heads(
     let flat = layers.linear(&format!("{name}_proj"), x, (d, d))?;
     let split = Reshape { rest: vec![n, heads, d / heads] };
     let split = layers.g.wire(format!("{name}.split"), split, &[flat])?; // [B, M, H, D/H]
-    layers.g.wire(format!("{name}.heads"), Transpose { order: order.to_vec() }, &[split])
+    layers.g.wire(format!("{name}.heads"), Transpose { order: vec![0, 2, 1, 3] }, &[split])
 }
 
 /// # Shapes

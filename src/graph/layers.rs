@@ -1,6 +1,6 @@
 //! What the families' graphs share: linear layers, norms, MLPs, the core of attention, and adapters.
 
-use super::ops::{Add, Constant, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Sigmoid, Softmax};
+use super::ops::{Add, Constant, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Sigmoid, Softmax, Transpose};
 use super::{Dim, Error, Fact, Graph, Wire, down_input, up_input};
 use crate::backbone::{Activation, Site, SiteSet};
 
@@ -70,8 +70,7 @@ impl Layers<'_> {
     /// Scaled attention: `softmax(q kᵀ / √d + biases) v`.
     ///
     /// # Shapes
-    /// `q [.., H, N, d]`, `k` already transposed `[.., H, d, M]`, `v [.., H, M, d]`, each bias broadcast to
-    /// `[.., H, N, M]`; the result `[.., H, N, d]`.
+    /// `q [.., H, N, d]`, `k` and `v [.., H, M, d]`, each bias broadcast to `[.., H, N, M]`; the result `[.., H, N, d]`.
     pub(super) fn attend(
         &mut self,
         name: &str,
@@ -91,6 +90,10 @@ impl Layers<'_> {
         biases: &[(&str, Wire)],
     ) -> Result<Wire, Error> {
         let scale = Constant::scalar(scale);
+        // Its own node, which ONNX Runtime makes part of the product: nothing is moved.
+        let rank = self.g.fact(k).rank();
+        let order = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+        let k = self.g.wire(format!("{name}.keys"), Transpose { order }, &[k])?; // [.., H, d, M]
         let scores = self.g.wire(format!("{name}.scores"), MatMul, &[q, k])?;
         let scale = self.g.constant(format!("{name}.scale"), scale)?;
         let mut scores = self.g.wire(format!("{name}.scaled"), Mul, &[scores, scale])?;

@@ -110,16 +110,16 @@ fn reorder(
 fn attention(swin: &SwinConfig, layers: &mut Layers<'_>, (number, x): (usize, Wire)) -> Result<Wire, Error> {
     let (block, attn) = (swin.block(number), format!("blocks.{number}.attn"));
     let (tokens, n, d) = (block.grid * block.grid, swin.window * swin.window, block.width);
-    let mut heads = |part: &str, order: [usize; 5]| {
+    let mut heads = |part: &str| {
         let name = format!("{attn}.{part}");
         let flat = layers.linear(&name, x, (d, d))?;
         let split = Reshape { rest: vec![tokens / n, n, block.heads, d / block.heads] };
         let split = layers.g.wire(format!("{name}.split"), split, &[flat])?; // [B, windows, n, H, D/H]
-        layers.g.wire(format!("{name}.heads"), Transpose { order: order.to_vec() }, &[split])
+        layers.g.wire(format!("{name}.heads"), Transpose { order: vec![0, 1, 3, 2, 4] }, &[split])
     };
-    let q = heads("q_proj", [0, 1, 3, 2, 4])?; // [B, windows, H, n, D/H]
-    let k = heads("k_proj", [0, 1, 3, 4, 2])?; // [B, windows, H, D/H, n]
-    let v = heads("v_proj", [0, 1, 3, 2, 4])?;
+    let q = heads("q_proj")?; // [B, windows, H, n, D/H]
+    let k = heads("k_proj")?;
+    let v = heads("v_proj")?;
     let position = layers.g.weight(&format!("{attn}.position_bias"), &[block.heads, n, n])?;
     let mut biases = vec![("positioned", position)];
     if block.shift > 0 {

@@ -61,7 +61,7 @@ pub fn training_graph(config: &BackboneConfig, plan: &Plan) -> Result<Graph, Err
             g.output(gradient_output(name), gradient);
         }
     }
-    Ok(g)
+    Ok(g.pruned())
 }
 
 /// `logits = feature · W + b`.

@@ -97,7 +97,7 @@ fn attention_pool(vit: &VitConfig, layers: &mut Layers<'_>, x: Wire) -> Result<W
     let weights = layers.g.wire("attn_pool.softmax", Softmax, &[scores])?;
     let query = Reshape { rest: vec![heads, 1, n] };
     let weights = layers.g.wire("attn_pool.weights", query, &[weights])?; // [B, H, 1, N]
-    let v = split_heads(vit, layers, ("attn_pool.v_proj", x), [0, 2, 1, 3])?; // [B, H, N, D/H]
+    let v = split_heads(vit, layers, ("attn_pool.v_proj", x))?; // [B, H, N, D/H]
     let mixed = layers.g.wire("attn_pool.mixed", MatMul, &[weights, v])?; // [B, H, 1, D/H]
     let mixed = layers.g.wire("attn_pool.flat", Reshape { rest: vec![d] }, &[mixed])?;
     let h = layers.linear("attn_pool.proj", mixed, (d, d))?; // [B, D]
@@ -144,10 +144,10 @@ fn attention(
     (name, [asking, all]): (&str, [Wire; 2]),
 ) -> Result<Wire, Error> {
     let (n, d) = (tokens(layers, asking), vit.width);
-    let mut heads = |part: &str, x, order| split_heads(vit, layers, (&format!("{name}.{part}"), x), order);
-    let q = heads("q_proj", asking, [0, 2, 1, 3])?; // [B, H, n, D/H]
-    let k = heads("k_proj", all, [0, 2, 3, 1])?; // [B, H, D/H, N]
-    let v = heads("v_proj", all, [0, 2, 1, 3])?; // [B, H, N, D/H]
+    let mut heads = |part: &str, x| split_heads(vit, layers, (&format!("{name}.{part}"), x));
+    let q = heads("q_proj", asking)?; // [B, H, n, D/H]
+    let k = heads("k_proj", all)?; // [B, H, N, D/H]
+    let v = heads("v_proj", all)?; // [B, H, N, D/H]
     let mixed = layers.attend(name, [q, k, v], &[])?; // [B, H, n, D/H]
     let order = vec![0, 2, 1, 3];
     let mixed = layers.g.wire(format!("{name}.merged"), Transpose { order }, &[mixed])?;
@@ -155,18 +155,16 @@ fn attention(
     layers.linear(&format!("{name}.proj"), merged, (d, d))
 }
 
-/// A linear layer whose output is split into heads and put in `order` of `[B, N, H, D/H]`.
-fn split_heads(
-    vit: &VitConfig,
-    layers: &mut Layers<'_>,
-    (name, x): (&str, Wire),
-    order: [usize; 4],
-) -> Result<Wire, Error> {
+/// A linear layer whose output is split into heads.
+///
+/// # Shapes
+/// `[B, N, D]` to `[B, H, N, D/H]`.
+fn split_heads(vit: &VitConfig, layers: &mut Layers<'_>, (name, x): (&str, Wire)) -> Result<Wire, Error> {
     let (n, d) = (tokens(layers, x), vit.width);
     let flat = layers.linear(name, x, (d, d))?;
     let split = Reshape { rest: vec![n, vit.heads, d / vit.heads] };
     let split = layers.g.wire(format!("{name}.split"), split, &[flat])?; // [B, N, H, D/H]
-    layers.g.wire(format!("{name}.heads"), Transpose { order: order.to_vec() }, &[split])
+    layers.g.wire(format!("{name}.heads"), Transpose { order: vec![0, 2, 1, 3] }, &[split])
 }
 
 /// Tokens in `[B, N, D]`.

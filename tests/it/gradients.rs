@@ -146,6 +146,11 @@ fn each_operator_equals_finite_differences() {
     check("matmul of rows", &[(&[4], rows), (&[4, 5], same)], &[0, 1], one(|g, x| g.wire("y", MatMul, x)));
     let batches: [(&[usize], bool); 2] = [(&[2, 3, 4], rows), (&[2, 4, 5], rows)];
     check("matmul of batches", &batches, &[0, 1], one(|g, x| g.wire("y", MatMul, x)));
+    let exchanged: [(&[usize], bool); 2] = [(&[2, 3, 4], rows), (&[2, 5, 4], rows)];
+    check("matmul by exchanged axes", &exchanged, &[0, 1], |g, x| {
+        let right = g.wire("right", Transpose { order: vec![0, 1, 3, 2] }, &x[1..]).unwrap();
+        g.wire("y", MatMul, &[x[0], right]).unwrap()
+    });
     check("mean", &[x], &[0], one(|g, x| g.wire("y", ReduceMean { axis: 1, keep: false }, x)));
     check("kept mean", &[x], &[0], one(|g, x| g.wire("y", ReduceMean { axis: 2, keep: true }, x)));
     check("reshape", &[x], &[0], one(|g, x| g.wire("y", Reshape { rest: vec![2, 6] }, x)));

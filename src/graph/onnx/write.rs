@@ -11,7 +11,7 @@ use super::messages::{
 };
 use crate::backbone::{TensorEntry, WEIGHTS_FILE, WeightLayout};
 use crate::graph::ops::Constant;
-use crate::graph::{DType, Dim, Error, Fact, Graph, Node};
+use crate::graph::{DType, Dim, Error, Fact, Graph, Node, Wire};
 
 /// Version of the file format; 10 is the first with opset 21.
 const IR_VERSION: i64 = 10;
@@ -64,8 +64,11 @@ pub fn write(graph: &Graph, layout: &WeightLayout) -> Result<Vec<u8>, Error> {
         initializer.push(inline(graph.wire_name(*wire), constant));
     }
     let value = |name: &str, fact: &Fact| value_info(name, fact);
+    let outputs = graph.outputs().iter().map(|&(_, wire)| wire);
+    let read: BTreeSet<Wire> =
+        graph.nodes().iter().flat_map(|node| &node.inputs).copied().chain(outputs).collect();
     let graph_proto = GraphProto {
-        node: graph.nodes().iter().map(|node| node_proto(graph, node)).collect(),
+        node: graph.nodes().iter().map(|node| node_proto(graph, node, &read)).collect(),
         name: graph.name().into(),
         initializer,
         input: graph.inputs().iter().map(|&w| value(graph.wire_name(w), graph.fact(w))).collect(),
@@ -104,15 +107,17 @@ fn check<'a>(
     Ok(entry)
 }
 
-fn node_proto(graph: &Graph, node: &Node) -> NodeProto {
+/// A node without the last outputs that are not `read`: a kernel need not compute what it is not asked for.
+fn node_proto(graph: &Graph, node: &Node, read: &BTreeSet<Wire>) -> NodeProto {
     // An output of the graph bears the output's name, so that no copy is needed to rename it.
     let name_of = |wire| {
         let output = graph.outputs().iter().find(|(_, w)| *w == wire);
         output.map_or_else(|| graph.wire_name(wire).to_owned(), |(name, _)| name.clone())
     };
+    let asked = node.outputs.iter().rposition(|wire| read.contains(wire)).map_or(1, |last| last + 1);
     NodeProto {
         input: node.inputs.iter().map(|&w| name_of(w)).collect(),
-        output: node.outputs.iter().map(|&w| name_of(w)).collect(),
+        output: node.outputs[..asked].iter().map(|&w| name_of(w)).collect(),
         name: node.name.clone(),
         op_type: node.operator.name().into(),
         attribute: node.operator.attributes().into_iter().map(|a| a.0).collect(),

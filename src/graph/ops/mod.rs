@@ -28,13 +28,11 @@ mod reciprocal;
 mod reduce_extreme;
 mod reduce_mean;
 mod reduce_sum;
-mod reduce_sum_square;
 mod reorder;
 mod reshape;
 mod sigmoid;
 mod slice;
 mod softmax;
-mod sqrt;
 mod transpose;
 
 pub use binary::{Add, Mul, Sub};
@@ -60,13 +58,11 @@ pub use reciprocal::Reciprocal;
 pub use reduce_extreme::{Extreme, ReduceExtreme};
 pub use reduce_mean::ReduceMean;
 pub use reduce_sum::ReduceSum;
-pub use reduce_sum_square::ReduceSumSquare;
 pub use reorder::Reorder;
 pub use reshape::Reshape;
 pub use sigmoid::Sigmoid;
 pub use slice::Slice;
 pub use softmax::Softmax;
-pub use sqrt::Sqrt;
 pub use transpose::Transpose;
 
 /// One operation of a graph.
@@ -88,6 +84,11 @@ pub trait Operator: Debug + Send + Sync {
     /// ONNX attributes.
     fn attributes(&self) -> Vec<Attribute> {
         Vec::new()
+    }
+
+    /// Where each axis of the output comes from, for an operator that only moves axes.
+    fn order(&self) -> Option<&[usize]> {
+        None
     }
 
     /// Constant inputs that follow the wired ones (shapes, axes, bounds), given the wired ones' facts.

@@ -30,10 +30,39 @@ impl Operator for Transpose {
         vec![Attribute::ints("perm", &self.order.iter().map(|&axis| axis as i64).collect::<Vec<_>>())]
     }
 
+    fn order(&self) -> Option<&[usize]> {
+        Some(&self.order)
+    }
+
     /// The axes go back to where they came from.
     fn backward(&self, g: &mut Graph, node: &Node, grad: Wire, _needed: &[bool]) -> Result<Gradients, Error> {
         let mut order = vec![0; self.order.len()];
         self.order.iter().enumerate().for_each(|(i, &axis)| order[axis] = i);
-        Ok(vec![Some(g.wire(format!("{}.grad", node.name), Transpose { order }, &[grad])?)])
+        Ok(vec![Some(moved(g, format!("{}.grad", node.name), order, grad)?)])
     }
+}
+
+/// `x` with its axes in `order`. Where that undoes the transposition that made `x`, what it was made from.
+fn moved(g: &mut Graph, name: String, order: Vec<usize>, x: Wire) -> Result<Wire, Error> {
+    if let Some(maker) = g.maker(x)
+        && let Some(earlier) = maker.operator.order()
+        && order.iter().enumerate().all(|(i, &axis)| earlier[axis] == i)
+    {
+        return Ok(maker.inputs[0]);
+    }
+    g.wire(name, Transpose { order }, &[x])
+}
+
+/// The last two axes exchanged.
+pub(super) fn exchanged(g: &mut Graph, name: String, x: Wire) -> Result<Wire, Error> {
+    let rank = g.fact(x).rank();
+    let order = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+    moved(g, name, order, x)
+}
+
+/// Whether the last two axes of something else were exchanged to make `x`.
+pub(super) fn is_exchanged(g: &Graph, x: Wire) -> bool {
+    let rank = g.fact(x).rank();
+    let order = g.maker(x).and_then(|maker| maker.operator.order());
+    order.is_some_and(|order| order.iter().copied().eq((0..rank - 2).chain([rank - 1, rank - 2])))
 }
