@@ -1,7 +1,7 @@
 //! `server serve`.
 
 use anyhow::{Context, Result};
-use mimi_server::serve;
+use mimi_server::{runtime, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -10,9 +10,10 @@ use crate::cli::ServeArgs;
 
 /// Serves until SIGTERM or Ctrl-C.
 pub fn run(args: &ServeArgs) -> Result<()> {
+    runtime::share_heap();
     let (address, mut config) = (args.address(), args.config());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    threads.block_on(async {
         // Bound first: a taken port is told before half a gigabyte is read.
         let listener = TcpListener::bind(address)
             .await

@@ -5,7 +5,7 @@
 //! * [`Program`] is a graph compiled over those weights, run by one thread at a time.
 //!
 //! `unsafe` lives here alone: mapping the weights file, handing its memory to ONNX Runtime without a copy,
-//! and registering the shared arena, which the `ort` crate does not wrap.
+//! registering the shared arena, which the `ort` crate does not wrap, and having threads share a heap.
 
 mod device;
 mod environment;
@@ -19,5 +19,6 @@ mod store;
 pub use device::Device;
 pub use environment::{Runtime, RuntimeOptions};
 pub use error::Error;
+pub use memory::share_heap;
 pub use program::{Input, Output, Program};
 pub use store::{WeightOptions, WeightStore};

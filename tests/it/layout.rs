@@ -1,4 +1,4 @@
-//! Which cores and threads a server takes. What is counted here is counted by Linux.
+//! Which cores, threads and heaps a server takes. What is counted here is counted by Linux.
 #![cfg(target_os = "linux")]
 
 use std::io::{BufRead, BufReader};
@@ -91,11 +91,11 @@ fn workers_are_measured_at_once_over_growing_batches() {
     }
 }
 
-#[test]
-fn a_server_tunes_itself_before_it_serves() {
+/// Starts a server without tasks and gives its log and what `look` finds once it is ready.
+fn served<T>(more: &[&str], look: impl FnOnce(u32) -> T) -> (Vec<String>, T) {
     let (tiny, adapters) = (TinyBackbone::new(), tempfile::tempdir().unwrap());
-    let more = ["--tune", "throughput", "--port", "0", "--adapters", adapters.path().to_str().unwrap()];
-    let mut command = command(&[env!("CARGO_BIN_EXE_server"), "serve"], &tiny, &more);
+    let mut command = command(&[env!("CARGO_BIN_EXE_server"), "serve", "--port", "0"], &tiny, more);
+    command.arg("--adapters").arg(adapters.path());
     let mut running = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(running.stderr.take().unwrap()).lines().map_while(Result::ok);
     let mut log = Vec::new();
@@ -105,8 +105,41 @@ fn a_server_tunes_itself_before_it_serves() {
             break;
         }
     }
+    let found = look(running.id());
     running.kill().unwrap();
     running.wait().unwrap();
+    (log, found)
+}
+
+/// Heaps that glibc made beside the first: 64 MiB at a multiple of that, the unused end of it closed.
+#[cfg(target_env = "gnu")]
+fn heaps(id: u32) -> usize {
+    const SIZE: usize = 64 << 20;
+    let text = std::fs::read_to_string(format!("/proc/{id}/maps")).unwrap();
+    let map = |line: &str| {
+        let (range, rest) = line.split_once(' ').unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        let address = |text| usize::from_str_radix(text, 16).unwrap();
+        (address(start), address(end), rest.starts_with("---p"))
+    };
+    let maps: Vec<_> = text.lines().map(map).collect();
+    let heap = |pair: &&[(usize, usize, bool)]| {
+        pair[0].0.is_multiple_of(SIZE) && pair[1].2 && pair[1].1 == pair[0].0 + SIZE
+    };
+    maps.windows(2).filter(heap).count()
+}
+
+#[test]
+#[cfg(target_env = "gnu")]
+fn the_threads_of_a_server_share_one_heap() {
+    let (log, found) = served(&[], heaps);
+    assert!(log.iter().any(|line| line.contains(" ready")), "{log:#?}");
+    assert_eq!(found, 0, "{log:#?}");
+}
+
+#[test]
+fn a_server_tunes_itself_before_it_serves() {
+    let (log, ()) = served(&["--tune", "throughput"], |_| ());
     let has = |word: &str| log.iter().filter(|line| line.contains(word)).count();
     assert!(has("measured") >= 2, "{log:#?}");
     assert_eq!((has("chosen"), has(" ready")), (1, 1), "{log:#?}");

@@ -31,7 +31,7 @@ mod image_hostile;
 mod import;
 /// 8-bit products: what they compute, that rows stay independent, and that packs know their precision.
 mod int8;
-/// Which cores and threads a server takes.
+/// Which cores, threads and heaps a server takes.
 mod layout;
 /// Series, their names and their bounds.
 mod metrics;
