@@ -40,10 +40,10 @@ pub(super) fn give_back(map: &Mmap) {
 /// free no other thread can use: packs that come and go cost some 7 MiB more with every thread that joins in. Threads
 /// still free and allocate small pieces without a lock (glibc keeps up to seven of each size for every thread).
 ///
-/// Other C libraries are left as they are.
+/// Whoever set glibc's `MALLOC_ARENA_MAX` is obeyed instead, and other C libraries are left as they are.
 pub fn share_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
+    if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
         // SAFETY: the call sets a number of the allocator's own; no pointer is involved, and its one hazard, another
         // thread's allocating for the first time meanwhile, gives that thread a heap of its own at worst.
         let accepted = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
