@@ -19,6 +19,13 @@ SERVER, ONNX, MAPPED, TORCH, BARE = (
 )
 # This server once more, with the options that --other-options gives it.
 OTHER = "mimi-server, other options"
+
+
+def shown(who: str, options: str | None) -> str:
+    """What a contender is called in tables and plots: the server's other options by name."""
+    return f"mimi-server {options}" if who == OTHER else who
+
+
 # What each is, for the table.
 WHAT = {
     SERVER: "this server, every pack resident",

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("svg")
-from kinds import BARE, MAPPED, ONNX, OTHER, SERVER, TORCH  # noqa: E402
+from kinds import BARE, MAPPED, ONNX, OTHER, SERVER, TORCH, shown  # noqa: E402
 from matplotlib import pyplot  # noqa: E402
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
@@ -32,7 +32,7 @@ def draw(data: dict, folder: Path) -> list[tuple[str, str]]:
     with matplotlib.rc_context(STYLE):
         if data.get("servers"):
             made.append(("Requests a second and memory by number of tasks", "servers.svg"))
-            servers(data["servers"], folder / "servers.svg")
+            servers(data["servers"], data["settings"]["other_options"], folder / "servers.svg")
         if data.get("fork") and data.get("sites"):
             made.append(("One image under several tasks; time with adapters removed", "sharing.svg"))
             sharing(data, folder / "sharing.svg")
@@ -45,14 +45,14 @@ def save(figure: pyplot.Figure, path: Path) -> None:
     pyplot.close(figure)
 
 
-def servers(cells: dict, path: Path) -> None:
+def servers(cells: dict, options: str | None, path: Path) -> None:
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.2))
-    shown = [who for who in (SERVER, OTHER, ONNX, MAPPED, TORCH) if any(who in one for one in cells[next(iter(cells))])]
-    width = 0.8 / len(shown)
-    for number, who in enumerate(shown):
-        places = [i + (number - (len(shown) - 1) / 2) * width for i in range(len(cells))]
+    raced = [who for who in (SERVER, OTHER, ONNX, MAPPED, TORCH) if any(who in one for one in cells[next(iter(cells))])]
+    width = 0.8 / len(raced)
+    for number, who in enumerate(raced):
+        places = [i + (number - (len(raced) - 1) / 2) * width for i in range(len(cells))]
         of = lambda key, who=who: [statistics.median(one[who][key] for one in rounds) for rounds in cells.values()]
-        left.bar(places, of("rate"), width, color=COLOURS[who], label=who)
+        left.bar(places, of("rate"), width, color=COLOURS[who], label=shown(who, options))
         right.bar(places, [pss / 2**20 for pss in of("pss")], width, color=COLOURS[who], label=who)
     bare = [one[BARE]["rate"] for rounds in cells.values() for one in rounds if BARE in one]
     if bare:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import plots
-from kinds import BARE, MAPPED, ONNX, OTHER, SERVER, TORCH, WHAT
+from kinds import BARE, MAPPED, ONNX, OTHER, SERVER, TORCH, WHAT, shown
 
 BEGIN, END = "<!-- compare:begin -->", "<!-- compare:end -->"
 
@@ -67,7 +67,7 @@ def races(data: dict) -> str:
             if not any(who in one for one in rounds):
                 continue
             got = summary(rounds, who)
-            label = who if not got["sessions"] else f"{who} ({got['sessions']})"
+            label = shown(who, other) if not got["sessions"] else f"{who} ({got['sessions']})"
             over = [spread(got["over"]) if who != SERVER else ""]
             over += [spread(got["other over"]) if who != OTHER else ""] if other else []
             rows.append([count, label, f"{got['rate']:.2f}", f"{1e3 * got['p50']:.0f}", f"{1e3 * got['p99']:.0f}"])
@@ -95,11 +95,12 @@ def preface(data: dict, cells: dict) -> str:
 
 def legend(data: dict, cells: dict) -> str:
     raced = [who for who in WHAT if any(who in one for rounds in cells.values() for one in rounds)]
-    lines = [f"* {who}: {what_is(who, data)}." for who in raced]
+    options = data["settings"]["other_options"]
+    lines = [f"* {shown(who, options)}: {what_is(who, data)}." for who in raced]
     lines.append("* Sessions that fit: into this server's memory at the same number of tasks, but at least one.")
     jpeg = max(summary(rounds, SERVER)["jpeg"] for rounds in cells.values())
     lines.append(
-        "* All logits agree within 1e-3 on lossless images. The clients send JPEG, which this server's decoder and Pillow's "
+        f"* All logits agree within 1e-3 on lossless images{f', but for `{options}`' if options else ''}. The clients send JPEG, which this server's decoder and Pillow's "
         f"differ on by up to {jpeg:.0e} of a log-probability."
     )
     return "\n".join(lines)
