@@ -13,6 +13,10 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if !matches!(cli.command, Command::Serve(_)) {
+        // Whoever reads what is printed may stop early (`| head`); a server's sockets must outlive theirs.
+        sigpipe::reset();
+    }
     match start_log(&cli.log, cli.log_json).and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

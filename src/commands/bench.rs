@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use mimi_server::backbone::{BackboneConfig, Precision};
+use anyhow::Result;
+use mimi_server::backbone::Precision;
 use mimi_server::bench::{Bare, Bench, Known, Options, Shared, interleaved, recording};
 use mimi_server::runtime::{Runtime, WeightOptions, WeightStore};
 use mimi_server::train::{Resident, step_seconds};
 
-use super::train_task::resident;
+use super::backbone;
 use crate::cli::BenchArgs;
 
 /// Programs whose memory is compared with one's.
@@ -22,10 +22,9 @@ const TASKS: usize = 1000;
 /// Measures and prints.
 pub fn run(args: &BenchArgs) -> Result<()> {
     if args.train {
-        return steps(&resident(&args.runtime)?, args);
+        return steps(&backbone::resident(&args.runtime, &args.runtime.training())?, args);
     }
-    let folder = args.runtime.backbone_folder();
-    let config = Arc::new(BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?);
+    let (folder, config) = (args.runtime.backbone_folder(), backbone::config(&args.runtime)?);
     let workers = args.workers.map(|workers| workers.max(1));
     let runtime = Runtime::open(&args.runtime.options_for(workers.unwrap_or(1)))?;
     let options = Options { batch: args.batch.max(2), width: args.width.max(1), rounds: args.rounds.max(1) };

@@ -8,14 +8,14 @@ use mimi_server::files::write_atomically;
 use mimi_server::train::Progress;
 use mimi_server::train::compare::{compare, plot, summarise};
 
+use super::backbone;
 use super::progress::Reporter;
-use super::train_task::resident;
 use crate::cli::CompareArgs;
 
 /// Trains MiMi and what it is compared with, and writes a table and a plot.
 pub fn run(args: &CompareArgs) -> Result<()> {
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let resident = resident(&args.runtime)?;
+    let resident = backbone::resident(&args.runtime, &args.runtime.training())?;
     let reporter = RefCell::new(Reporter::new());
     // A comparison measures held-out images itself, so that a training's own figures would only mislead.
     let mut observe = |progress: Progress<'_>| {

@@ -2,23 +2,18 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use mimi_server::backbone::BackboneConfig;
+use anyhow::Result;
 use mimi_server::pack;
-use mimi_server::runtime::{Runtime, WeightStore};
-use mimi_server::train::{Dataset, Resident, evaluate_alone};
+use mimi_server::train::{Dataset, evaluate_alone};
 
+use super::backbone;
 use crate::cli::EvalArgs;
 
 /// Measures a pack on labelled images, through the engine that serves it.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    let folder = args.runtime.backbone_folder();
-    let config = Arc::new(BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?);
-    let (pack, _) = pack::read(&args.pack, &config)?;
+    let (pack, _) = pack::read(&args.pack, &*backbone::config(&args.runtime)?)?;
     let (data, part) = Dataset::open_as(&args.data, &pack.manifest.labels)?;
-    let runtime = Runtime::open(&args.runtime.options())?;
-    let store = WeightStore::open(&runtime, &config, &folder, args.runtime.weights())?;
-    let resident = Resident { runtime, store: Arc::new(store), config, features: None };
+    let resident = backbone::resident(&args.runtime, &args.runtime.options())?;
     let pack = Arc::new(pack);
     let result = evaluate_alone(&resident, &"eval".parse()?, &pack, &data.images)?;
     for (path, reason) in &result.unreadable {

@@ -1,22 +1,17 @@
 //! `server import-pack`.
 
-use std::sync::Arc;
-
-use anyhow::{Context, Result};
-use mimi_server::backbone::BackboneConfig;
+use anyhow::Result;
 use mimi_server::convert::{Frozen, Place, Report, convert};
-use mimi_server::runtime::{Runtime, WeightStore};
+use mimi_server::train::Resident;
 
+use super::backbone;
 use crate::cli::ImportPackArgs;
 
 /// Converts a checkpoint into a pack and says what became of each adapter.
 pub fn run(args: &ImportPackArgs) -> Result<()> {
     let request = args.request()?;
-    let folder = args.runtime.backbone_folder();
-    let config = BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?;
-    let runtime = Runtime::open(&args.runtime.options())?;
-    let store = Arc::new(WeightStore::open(&runtime, &config, &folder, args.runtime.weights())?);
-    let place = Place { runtime: &runtime, store: &store, config: Arc::new(config), folder: &folder };
+    let Resident { runtime, store, config, .. } = backbone::resident(&args.runtime, &args.runtime.options())?;
+    let place = Place { runtime: &runtime, store: &store, config, folder: &args.runtime.backbone_folder() };
     let report = convert(&place, &request)?;
     show(&report);
     Ok(())

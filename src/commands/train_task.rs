@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
-use mimi_server::backbone::BackboneConfig;
+use anyhow::{Result, ensure};
 use mimi_server::pack;
-use mimi_server::runtime::{Runtime, WeightStore};
 use mimi_server::train::{Features, Resident, train};
 
+use super::backbone;
 use super::progress::Reporter;
-use crate::cli::{Listed, RuntimeArgs, TrainArgs};
+use crate::cli::{Listed, TrainArgs};
 
 /// Exit status of a process that SIGINT ended: 128 and the signal's number.
 const INTERRUPTED: i32 = 130;
@@ -17,7 +16,7 @@ const INTERRUPTED: i32 = 130;
 /// Trains one task, or those of a file, and writes their packs.
 pub fn run(args: TrainArgs) -> Result<()> {
     explain_interruption(&args)?;
-    let mut resident = resident(&args.runtime)?;
+    let mut resident = backbone::resident(&args.runtime, &args.runtime.training())?;
     if args.many.tasks_file.is_none() {
         return one(&resident, &args);
     }
@@ -85,13 +84,4 @@ fn explain_interruption(args: &TrainArgs) -> Result<()> {
         });
     })?;
     Ok(())
-}
-
-/// The backbone that was asked for, on its device.
-pub fn resident(args: &RuntimeArgs) -> Result<Resident> {
-    let folder = args.backbone_folder();
-    let config = BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?;
-    let runtime = Runtime::open(&args.training())?;
-    let store = WeightStore::open(&runtime, &config, &folder, args.weights())?;
-    Ok(Resident { runtime, store: Arc::new(store), config: Arc::new(config), features: None })
 }

@@ -1,0 +1,25 @@
+//! Opening the backbone that was asked for.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use mimi_server::backbone::BackboneConfig;
+use mimi_server::runtime::{Runtime, RuntimeOptions, WeightStore};
+use mimi_server::train::Resident;
+
+use crate::cli::RuntimeArgs;
+
+/// Its description.
+pub fn config(args: &RuntimeArgs) -> Result<Arc<BackboneConfig>> {
+    let folder = args.backbone_folder();
+    let config = BackboneConfig::read(&folder).with_context(|| folder.display().to_string())?;
+    Ok(Arc::new(config))
+}
+
+/// Its weights, on their device, in a runtime of such settings.
+pub fn resident(args: &RuntimeArgs, options: &RuntimeOptions) -> Result<Resident> {
+    let config = config(args)?;
+    let runtime = Runtime::open(options)?;
+    let store = WeightStore::open(&runtime, &config, &args.backbone_folder(), args.weights())?;
+    Ok(Resident { runtime, store: Arc::new(store), config, features: None })
+}
