@@ -55,6 +55,10 @@ pub struct ServeArgs {
     /// begin later; 0 keeps nothing, and a request keeps out of it by `x-mimi-prefix-cache: off`.
     #[arg(long, env = "MIMI_PREFIX_MEMORY", default_value_t = 256, value_name = "MIB")]
     prefix_memory: u64,
+    /// Heaps that threads allocate from, with glibc. One keeps memory level while packs come and go; more may help where
+    /// tens of images are decoded at once. 0 leaves it to glibc: `MALLOC_ARENA_MAX`, or up to eight a core.
+    #[arg(long, env = "MIMI_HEAPS", default_value_t = 1)]
+    heaps: u8,
     /// Largest request body, MiB.
     #[arg(long, env = "MIMI_PAYLOAD_LIMIT", default_value_t = 32, value_name = "MIB")]
     payload_limit: usize,
@@ -82,6 +86,11 @@ impl ServeArgs {
     /// Where to listen.
     pub fn address(&self) -> (IpAddr, u16) {
         (self.host, self.port)
+    }
+
+    /// Heaps that threads allocate from.
+    pub fn heaps(&self) -> u8 {
+        self.heaps
     }
 
     /// What `--tune` asked for.

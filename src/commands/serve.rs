@@ -10,7 +10,7 @@ use crate::cli::ServeArgs;
 
 /// Serves until SIGTERM or Ctrl-C.
 pub fn run(args: &ServeArgs) -> Result<()> {
-    runtime::share_heap();
+    runtime::share_heaps(args.heaps());
     let (address, mut config) = (args.address(), args.config());
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     threads.block_on(async {

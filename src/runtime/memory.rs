@@ -33,20 +33,20 @@ pub(super) fn give_back(map: &Mmap) {
     }
 }
 
-/// Has all threads allocate from one heap; call it before other threads start, since one that has a heap keeps it.
+/// Has all threads allocate from so many heaps, or as glibc likes if 0; call it before other threads start, since one that has a heap keeps it.
 ///
 /// Left alone, glibc gives each thread a heap of its own, up to eight for each core. Packs are read by whichever thread
 /// of a pool is free and stay for long, so each heap grows to what any thread may have read, and what one heap has
 /// free no other thread can use: packs that come and go cost some 7 MiB more with every thread that joins in. Threads
 /// still free and allocate small pieces without a lock (glibc keeps up to seven of each size for every thread).
 ///
-/// Whoever set glibc's `MALLOC_ARENA_MAX` is obeyed instead, and other C libraries are left as they are.
-pub fn share_heap() {
+/// Other C libraries are left as they are.
+pub fn share_heaps(heaps: u8) {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
+    if heaps > 0 {
         // SAFETY: the call sets a number of the allocator's own; no pointer is involved, and its one hazard, another
         // thread's allocating for the first time meanwhile, gives that thread a heap of its own at worst.
-        let accepted = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+        let accepted = unsafe { libc::mallopt(libc::M_ARENA_MAX, heaps.into()) };
         if accepted == 0 {
             tracing::warn!("threads keep heaps of their own: mallopt refused M_ARENA_MAX");
         }

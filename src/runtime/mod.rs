@@ -19,6 +19,6 @@ mod store;
 pub use device::Device;
 pub use environment::{Runtime, RuntimeOptions};
 pub use error::Error;
-pub use memory::share_heap;
+pub use memory::share_heaps;
 pub use program::{Input, Output, Program};
 pub use store::{WeightOptions, WeightStore};

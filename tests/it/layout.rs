@@ -135,6 +135,8 @@ fn the_threads_of_a_server_share_one_heap() {
     let (log, found) = served(&[], heaps);
     assert!(log.iter().any(|line| line.contains(" ready")), "{log:#?}");
     assert_eq!(found, 0, "{log:#?}");
+    let (log, found) = served(&["--heaps", "0"], heaps);
+    assert!(found > 0, "glibc is left alone and makes no heap: {log:#?}");
 }
 
 #[test]

@@ -13,6 +13,8 @@ mod architecture;
 mod batching;
 /// Requests and their answers, bad ones too.
 mod classify;
+/// What commands print, and to whom.
+mod commands;
 /// Comparisons: who takes part, on what terms, and what is made of the results.
 mod compare;
 /// Checkpoints of the reference implementation become packs.
