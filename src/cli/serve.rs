@@ -56,7 +56,8 @@ pub struct ServeArgs {
     #[arg(long, env = "MIMI_PREFIX_MEMORY", default_value_t = 256, value_name = "MIB")]
     prefix_memory: u64,
     /// Heaps that threads allocate from, with glibc. One keeps memory level while packs come and go; more may help where
-    /// tens of images are decoded at once. 0 leaves it to glibc: `MALLOC_ARENA_MAX`, or up to eight a core.
+    /// tens of images are decoded at once. 0 leaves it to glibc (`MALLOC_ARENA_MAX`, or up to eight a core), and when
+    /// freed memory goes back to the system too.
     #[arg(long, env = "MIMI_HEAPS", default_value_t = 1)]
     heaps: u8,
     /// Largest request body, MiB.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use mimi_server::backbone::Precision;
 use mimi_server::bench::{Bare, Bench, Known, Options, Shared, interleaved, recording};
-use mimi_server::runtime::{Runtime, WeightOptions, WeightStore};
+use mimi_server::runtime::{Runtime, WeightOptions, WeightStore, share_heaps};
 use mimi_server::train::{Resident, step_seconds};
 
 use super::backbone;
@@ -24,6 +24,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     if args.train {
         return steps(&backbone::resident(&args.runtime, &args.runtime.training())?, args);
     }
+    // As a server has it, unless told otherwise.
+    share_heaps(1);
     let (folder, config) = (args.runtime.backbone_folder(), backbone::config(&args.runtime)?);
     let workers = args.workers.map(|workers| workers.max(1));
     let runtime = Runtime::open(&args.runtime.options_for(workers.unwrap_or(1)))?;
