@@ -81,7 +81,7 @@ fn right_gradient(g: &mut Graph, node: &Node, grad: Wire) -> Result<Wire, Error>
 }
 
 /// `aᵀ b` of `a [rows, m]` and `b [rows, n]`. The narrower of them is what is transposed on the way, since the kernel
-/// copies it to do so: 11.6 ms a step go down to 8.3 for adapters of 48 neurons on 384 channels.
+/// copies it to do so: with adapters of 48 neurons on 384 channels the wider costs 11.6 ms a step, the narrower 8.3.
 fn summed(g: &mut Graph, name: String, [a, b]: [Wire; 2]) -> Result<Wire, Error> {
     let product = Gemm { transpose_a: true, transpose_b: false };
     let open = |g: &Graph, wire| g.fact(wire).shape[1].fixed().is_none();
