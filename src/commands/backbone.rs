@@ -18,7 +18,11 @@ pub fn config(args: &RuntimeArgs) -> Result<Arc<BackboneConfig>> {
 
 /// Its weights, on their device, in a runtime of such settings.
 pub fn resident(args: &RuntimeArgs, options: &RuntimeOptions) -> Result<Resident> {
-    let config = config(args)?;
+    open(args, config(args)?, options)
+}
+
+/// The same where the description has been read.
+pub fn open(args: &RuntimeArgs, config: Arc<BackboneConfig>, options: &RuntimeOptions) -> Result<Resident> {
     let runtime = Runtime::open(options)?;
     let store = WeightStore::open(&runtime, &config, &args.backbone_folder(), args.weights())?;
     Ok(Resident { runtime, store: Arc::new(store), config, features: None })

@@ -11,9 +11,10 @@ use crate::cli::EvalArgs;
 
 /// Measures a pack on labelled images, through the engine that serves it.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    let (pack, _) = pack::read(&args.pack, &*backbone::config(&args.runtime)?)?;
+    let config = backbone::config(&args.runtime)?;
+    let (pack, _) = pack::read(&args.pack, &config)?;
     let (data, part) = Dataset::open_as(&args.data, &pack.manifest.labels)?;
-    let resident = backbone::resident(&args.runtime, &args.runtime.options())?;
+    let resident = backbone::open(&args.runtime, config, &args.runtime.options())?;
     let pack = Arc::new(pack);
     let result = evaluate_alone(&resident, &"eval".parse()?, &pack, &data.images)?;
     for (path, reason) in &result.unreadable {

@@ -91,9 +91,8 @@ impl Layers<'_> {
     ) -> Result<Wire, Error> {
         let scale = Constant::scalar(scale);
         // Its own node, which ONNX Runtime makes part of the product: nothing is moved.
-        let rank = self.g.fact(k).rank();
-        let order = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
-        let k = self.g.wire(format!("{name}.keys"), Transpose { order }, &[k])?; // [.., H, d, M]
+        let exchange = Transpose::last_two(self.g.fact(k).rank());
+        let k = self.g.wire(format!("{name}.keys"), exchange, &[k])?; // [.., H, d, M]
         let scores = self.g.wire(format!("{name}.scores"), MatMul, &[q, k])?;
         let scale = self.g.constant(format!("{name}.scale"), scale)?;
         let mut scores = self.g.wire(format!("{name}.scaled"), Mul, &[scores, scale])?;

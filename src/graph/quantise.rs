@@ -185,11 +185,10 @@ fn multiply(
 
 /// Whether a wire is what a GELU made: `x · Φ(x)`, its tanh approximation, or `x · σ(1.702 x)`.
 fn is_gelu(graph: &Graph, x: Wire) -> bool {
-    let producer = |wire: Wire| graph.nodes().iter().find(|node| node.outputs[0] == wire);
-    let Some(node) = producer(x) else { return false };
+    let Some(node) = graph.maker(x) else { return false };
     match (node.operator.name(), &node.inputs[..]) {
         ("Gelu", _) => true,
-        ("Mul", &[_, gate]) => producer(gate).is_some_and(|node| node.operator.name() == "Sigmoid"),
+        ("Mul", &[_, gate]) => graph.maker(gate).is_some_and(|node| node.operator.name() == "Sigmoid"),
         _ => false,
     }
 }

@@ -33,7 +33,8 @@ pub(super) fn give_back(map: &Mmap) {
     }
 }
 
-/// Has all threads allocate from so many heaps, or as glibc likes if 0; call it before other threads start, since one that has a heap keeps it.
+/// Has all threads allocate from so many heaps, or as glibc likes if 0; call it before other threads start, since one
+/// that has a heap keeps it.
 ///
 /// Left alone, glibc gives each thread a heap of its own, up to eight for each core. Packs are read by whichever thread
 /// of a pool is free and stay for long, so each heap grows to what any thread may have read, and what one heap has
@@ -45,6 +46,7 @@ pub(super) fn give_back(map: &Mmap) {
 /// 8 programs of ViT-B instead of 418.
 ///
 /// Other C libraries are left as they are.
+#[cfg_attr(not(all(target_os = "linux", target_env = "gnu")), allow(unused_variables))]
 pub fn share_heaps(heaps: u8) {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if heaps > 0 {

@@ -11,6 +11,13 @@ pub struct Transpose {
     pub order: Vec<usize>,
 }
 
+impl Transpose {
+    /// The last two of `rank` axes exchanged.
+    pub fn last_two(rank: usize) -> Self {
+        Self { order: (0..rank - 2).chain([rank - 1, rank - 2]).collect() }
+    }
+}
+
 impl Operator for Transpose {
     fn name(&self) -> &'static str {
         "Transpose"
@@ -55,14 +62,12 @@ fn moved(g: &mut Graph, name: String, order: Vec<usize>, x: Wire) -> Result<Wire
 
 /// The last two axes exchanged.
 pub(super) fn exchanged(g: &mut Graph, name: String, x: Wire) -> Result<Wire, Error> {
-    let rank = g.fact(x).rank();
-    let order = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+    let Transpose { order } = Transpose::last_two(g.fact(x).rank());
     moved(g, name, order, x)
 }
 
 /// Whether the last two axes of something else were exchanged to make `x`.
 pub(super) fn is_exchanged(g: &Graph, x: Wire) -> bool {
-    let rank = g.fact(x).rank();
     let order = g.maker(x).and_then(|maker| maker.operator.order());
-    order.is_some_and(|order| order.iter().copied().eq((0..rank - 2).chain([rank - 1, rank - 2])))
+    order.is_some_and(|order| order == Transpose::last_two(g.fact(x).rank()).order)
 }
