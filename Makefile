@@ -25,6 +25,8 @@ else
 MIMI_ONNXRUNTIME ?= $(CURDIR)/vendor/onnxruntime-gpu/libonnxruntime.so.$(ORT_VERSION)
 endif
 export MIMI_ONNXRUNTIME
+# ONNX Runtime reports to its makers unless told not to; the server tells it, tests and scripts hear it from here.
+export ORT_DISABLE_TELEMETRY ?= 1
 # 1 makes a missing asset an error instead of skipped tests.
 REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS

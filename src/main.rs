@@ -11,7 +11,11 @@ use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command};
 
+/// Read by ONNX Runtime when it is loaded.
+const TELEMETRY_OFF: &str = "ORT_DISABLE_TELEMETRY";
+
 fn main() -> ExitCode {
+    disable_telemetry();
     let cli = Cli::parse();
     if !matches!(cli.command, Command::Serve(_)) {
         // Whoever reads what is printed may stop early (`| head`); a server's sockets must outlive theirs.
@@ -23,6 +27,17 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Keeps ONNX Runtime from reporting to its makers: unless told so in its environment, and before it is loaded, it
+/// keeps a database in the user's cache folder and a thread that sends from it, whatever the `DisableTelemetryEvents` of
+/// its API said. Whoever has set the variable is left his choice.
+#[allow(unsafe_code)]
+fn disable_telemetry() {
+    if std::env::var_os(TELEMETRY_OFF).is_none() {
+        // SAFETY: the process has one thread yet, so that nobody reads the environment meanwhile.
+        unsafe { std::env::set_var(TELEMETRY_OFF, "1") };
     }
 }
 
