@@ -14,17 +14,20 @@ pub enum Precision {
     Fp32,
     /// 8-bit integers: a scale for each output channel of a matrix, and for each token at each run.
     Int8,
+    /// 16-bit floats, for a GPU. A CPU without instructions for them multiplies the rounded weights in fp32.
+    Fp16,
 }
 
 impl Precision {
     /// Every precision.
-    pub const ALL: [Self; 2] = [Self::Fp32, Self::Int8];
+    pub const ALL: [Self; 3] = [Self::Fp32, Self::Int8, Self::Fp16];
 
     /// The name in manifests and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fp32 => "fp32",
             Self::Int8 => "int8",
+            Self::Fp16 => "fp16",
         }
     }
 }
@@ -40,6 +43,6 @@ impl FromStr for Precision {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|precision| precision.name() == text);
-        known.ok_or_else(|| format!("{text:?} is no precision: expected fp32 or int8"))
+        known.ok_or_else(|| format!("{text:?} is no precision: expected fp32, int8 or fp16"))
     }
 }

@@ -48,6 +48,8 @@ pub enum PrecisionArg {
     Fp32,
     /// 8-bit integers, on the CPU only: fast where it has VNNI instructions. Train packs at it for its best accuracy.
     Int8,
+    /// 16-bit floats, for GPUs; a CPU without instructions for them gains nothing by it.
+    Fp16,
 }
 
 impl From<PrecisionArg> for Precision {
@@ -55,6 +57,7 @@ impl From<PrecisionArg> for Precision {
         match arg {
             PrecisionArg::Fp32 => Self::Fp32,
             PrecisionArg::Int8 => Self::Int8,
+            PrecisionArg::Fp16 => Self::Fp16,
         }
     }
 }

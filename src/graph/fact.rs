@@ -9,6 +9,8 @@ use crate::backbone::Site;
 pub enum DType {
     /// 32-bit float.
     F32,
+    /// 16-bit float (IEEE 754's half).
+    F16,
     /// 64-bit signed integer (shapes and indices).
     I64,
     /// Signed byte (quantised weights).

@@ -4,8 +4,8 @@
 //! caught where it is made, by the name of its node. [`ops`] holds one operator a file. Each family's file reads
 //! like its paper (`vit`, `swin`); `layers` holds what families share, and `architecture` puts a family's parts together
 //! over a plan's blocks. [`Plan`] says what a graph must hold; [`onnx`] writes it. [`gradients`] walks a graph
-//! backwards, [`training`] makes a whole step of it, and [`quantised`] puts integers where a graph multiplies by
-//! frozen matrices.
+//! backwards, [`training`] makes a whole step of it, [`quantised`] puts integers where a graph multiplies by
+//! frozen matrices, and [`halved`] 16-bit floats.
 //!
 //! # Shape letters
 //!
@@ -23,6 +23,7 @@ mod cvt;
 mod error;
 mod fact;
 mod gradient;
+mod halve;
 mod layers;
 mod memory;
 pub mod onnx;
@@ -39,6 +40,7 @@ pub use cost::adapter_flops;
 pub use error::Error;
 pub use fact::{DType, Dim, Fact};
 pub use gradient::gradients;
+pub use halve::halved;
 use layers::Feed;
 pub use ops::Operator;
 pub use plan::{Plan, build, plan_flops};

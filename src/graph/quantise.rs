@@ -44,11 +44,17 @@ pub enum Derived {
     Scales,
     /// `c t_n Σ_k ŵ_kn`, `[N]`.
     Offsets,
+    /// `w [K, N]` in 16-bit floats.
+    Half,
 }
 
 impl Derived {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::Matrix, ".int8"), (Self::Scales, ".int8.scales"), (Self::Offsets, ".int8.offsets")];
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Matrix, ".int8"),
+        (Self::Scales, ".int8.scales"),
+        (Self::Offsets, ".int8.offsets"),
+        (Self::Half, ".fp16"),
+    ];
 
     /// Name of what is computed from `weight`.
     pub fn name(self, weight: &str) -> String {
@@ -57,7 +63,7 @@ impl Derived {
     }
 }
 
-/// Which fp32 weight a weight of a quantised graph is computed from, and what of it; none if it is one itself.
+/// Which fp32 weight a weight of a quantised or halved graph is computed from, and what of it; none if it is one itself.
 pub fn derived(name: &str) -> Option<(&str, Derived)> {
     Derived::ALL.iter().find_map(|&(kind, suffix)| Some((name.strip_suffix(suffix)?, kind)))
 }
@@ -125,7 +131,7 @@ struct Tokens {
 }
 
 /// Name and shape of the frozen matrix on the right of a product.
-fn frozen<'a>(graph: &'a Graph, node: &Node) -> Option<(&'a str, [usize; 2])> {
+pub(super) fn frozen<'a>(graph: &'a Graph, node: &Node) -> Option<(&'a str, [usize; 2])> {
     let &[_, right] = &node.inputs[..] else { return None };
     let [Dim::Fixed(k), Dim::Fixed(n)] = graph.fact(right).shape[..] else { return None };
     let (name, _) = graph.weights().find(|(_, wire)| *wire == right)?;

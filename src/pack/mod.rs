@@ -43,10 +43,14 @@ const SELF_TEST_TOLERANCE: f32 = 1e-3;
 /// The same in int8, where a last bit's difference between two programs may move an activation to the next step.
 const SELF_TEST_TOLERANCE_INT8: f32 = 5e-2;
 
+/// The same in fp16, whose last bit is 5e-4 of a number.
+const SELF_TEST_TOLERANCE_FP16: f32 = 1e-2;
+
 /// Allowed difference of a new pack's self-test, relative to the largest logit.
 pub fn self_test_tolerance(precision: Precision) -> f32 {
     match precision {
         Precision::Fp32 => SELF_TEST_TOLERANCE,
         Precision::Int8 => SELF_TEST_TOLERANCE_INT8,
+        Precision::Fp16 => SELF_TEST_TOLERANCE_FP16,
     }
 }

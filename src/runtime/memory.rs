@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 
+use half::f16;
 use memmap2::{Mmap, UncheckedAdvice};
 use ort::AsPointer;
 use ort::environment::Environment;
@@ -69,6 +70,10 @@ pub(super) trait Element {
 
 impl Element for f32 {
     const TYPE: ONNXTensorElementDataType = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+}
+
+impl Element for f16 {
+    const TYPE: ONNXTensorElementDataType = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
 }
 
 impl Element for i8 {

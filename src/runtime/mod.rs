@@ -10,6 +10,7 @@
 mod device;
 mod environment;
 mod error;
+mod halved;
 #[allow(unsafe_code)]
 mod memory;
 mod program;

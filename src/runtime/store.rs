@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use half::f16;
 use memmap2::Mmap;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
 use ort::session::builder::{PrepackedWeights, SessionBuilder};
-use ort::value::{DynValue, Tensor, TensorRef};
+use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorRef};
 
+use super::halved::{Half, halves};
+use super::memory::Element;
 use super::{Device, Error, Runtime, memory, quantised};
 use crate::backbone::sha256_hex;
 use crate::backbone::{
@@ -43,6 +46,7 @@ pub struct WeightStore {
     layout: WeightLayout,
     folder: PathBuf,
     _quantised: Vec<Quantised>,
+    _halves: Vec<Half>,
     map: Mmap,
     on_device: Option<DeviceMemory>,
 }
@@ -50,6 +54,7 @@ pub struct WeightStore {
 /// Device tensors and the session whose allocator made them.
 struct DeviceMemory {
     _tensors: Vec<Tensor<f32>>,
+    _halves: Vec<Tensor<f16>>,
     _session: Session,
 }
 
@@ -72,19 +77,27 @@ impl WeightStore {
         check_fingerprint(&path, &map, config)?;
         let mut layout = WeightLayout::read(&path, &map, config)?;
         let precision = options.precision;
-        if precision != Precision::Fp32 && runtime.device() != Device::Cpu {
+        if precision == Precision::Int8 && runtime.device() != Device::Cpu {
             return Err(Error::Precision { precision, device: runtime.device() });
         }
+        let halves = match precision {
+            Precision::Fp16 => halves(runtime, &map, config, &layout)?,
+            Precision::Fp32 | Precision::Int8 => Vec::new(),
+        };
         let (mut tensors, on_device) = match runtime.device() {
-            Device::Cpu => (share_mapped(&map, &layout)?, None),
-            Device::Cuda(number) => upload(runtime, &map, &layout, number)?,
+            Device::Cpu => (share(&map, &layout, &halves)?, None),
+            Device::Cuda(number) => upload(runtime, (&map, &layout, &halves), number)?,
         };
+        halves.iter().for_each(|half| layout.insert(&half.name, half.entry.clone()));
         let quantised = match precision {
-            Precision::Fp32 => Vec::new(),
             Precision::Int8 => quantised::derive(&map, config, (&mut layout, &mut tensors))?,
+            Precision::Fp32 | Precision::Fp16 => Vec::new(),
         };
+        // The device has its own copy.
+        let halves = if on_device.is_some() { Vec::new() } else { halves };
         let prepacked = options.prepack.then(PrepackedWeights::new);
-        Ok(Self { tensors, prepacked, precision, layout, folder, _quantised: quantised, map, on_device })
+        let (_quantised, _halves) = (quantised, halves);
+        Ok(Self { tensors, prepacked, precision, layout, folder, _quantised, _halves, map, on_device })
     }
 
     /// Numbers in which programs over these weights multiply.
@@ -97,6 +110,7 @@ impl WeightStore {
         match self.precision {
             Precision::Fp32 => Ok(Cow::Borrowed(graph)),
             Precision::Int8 => Ok(Cow::Owned(graph::quantised(graph)?)),
+            Precision::Fp16 => Ok(Cow::Owned(graph::halved(graph)?)),
         }
     }
 
@@ -156,7 +170,10 @@ pub(super) fn floats<'a>(map: &'a Mmap, name: &str, entry: &TensorEntry) -> Resu
     if before.is_empty() && after.is_empty() { Ok(floats) } else { Err(fail("it is not aligned to 4 bytes")) }
 }
 
-fn share_mapped(map: &Mmap, layout: &WeightLayout) -> Result<BTreeMap<String, Arc<DynValue>>, Error> {
+type Shared = BTreeMap<String, Arc<DynValue>>;
+
+/// Tensors that read the weights where they lie.
+fn share(map: &Mmap, layout: &WeightLayout, halves: &[Half]) -> Result<Shared, Error> {
     let (info, allocator) = (memory::cpu_memory()?, Allocator::default());
     let mut tensors = BTreeMap::new();
     for (name, entry) in layout.iter() {
@@ -166,14 +183,23 @@ fn share_mapped(map: &Mmap, layout: &WeightLayout) -> Result<BTreeMap<String, Ar
         let tensor = unsafe { memory::alias(&info, data.as_ptr(), &entry.shape, &allocator) }?;
         tensors.insert(name.to_owned(), Arc::new(tensor));
     }
+    for Half { name, entry, values } in halves {
+        #[allow(unsafe_code)]
+        // SAFETY: there are as many values as the shape says; moving their owner does not move them, and the store
+        // keeps it, unchanged, longer than the tensors made here.
+        let tensor = unsafe { memory::alias(&info, values.as_ptr(), &entry.shape, &allocator) }?;
+        tensors.insert(name.clone(), Arc::new(tensor));
+    }
     Ok(tensors)
 }
 
-type Uploaded = (BTreeMap<String, Arc<DynValue>>, Option<DeviceMemory>);
-
 /// Copies the weights to the GPU once and aliases them there: ONNX Runtime shares a given initializer between
 /// sessions only where it already lies on the device it is planned for.
-fn upload(runtime: &Runtime, map: &Mmap, layout: &WeightLayout, number: i32) -> Result<Uploaded, Error> {
+fn upload(
+    runtime: &Runtime,
+    (map, layout, halves): (&Mmap, &WeightLayout, &[Half]),
+    number: i32,
+) -> Result<(Shared, Option<DeviceMemory>), Error> {
     let session = runtime
         .session()?
         .commit_from_memory(&super::program::probe_model()?)
@@ -181,20 +207,33 @@ fn upload(runtime: &Runtime, map: &Mmap, layout: &WeightLayout, number: i32) -> 
     let info = MemoryInfo::new(AllocationDevice::CUDA, number, AllocatorType::Device, MemoryType::Default)
         .map_err(Error::call("describe device memory"))?;
     let allocator = Allocator::new(&session, info).map_err(Error::call("reach the device's memory"))?;
-    let (mut tensors, mut owners) = (BTreeMap::new(), Vec::new());
+    let (mut tensors, mut owners, mut half_owners) = (BTreeMap::new(), Vec::new(), Vec::new());
     for (name, entry) in layout.iter() {
-        let action = || format!("upload weight {name}");
-        let shape = entry.shape.clone();
-        let host = TensorRef::from_array_view((shape.clone(), floats(map, name, entry)?))
-            .map_err(Error::call(action()))?;
-        let mut owner = Tensor::<f32>::new(&allocator, shape).map_err(Error::call(action()))?;
-        host.copy_into(&mut owner).map_err(Error::call(action()))?;
-        let data = owner.data_ptr_mut().cast::<f32>().cast_const();
-        #[allow(unsafe_code)]
-        // SAFETY: `data` is the owner's device memory, and the store keeps the owner longer than the alias.
-        let alias = unsafe { memory::alias(owner.memory_info(), data, &entry.shape, &allocator) }?;
+        let (alias, owner) = copy(&allocator, name, (&entry.shape, floats(map, name, entry)?))?;
         tensors.insert(name.to_owned(), Arc::new(alias));
         owners.push(owner);
     }
-    Ok((tensors, Some(DeviceMemory { _tensors: owners, _session: session })))
+    for Half { name, entry, values } in halves {
+        let (alias, owner) = copy(&allocator, name, (&entry.shape, values))?;
+        tensors.insert(name.clone(), Arc::new(alias));
+        half_owners.push(owner);
+    }
+    Ok((tensors, Some(DeviceMemory { _tensors: owners, _halves: half_owners, _session: session })))
+}
+
+/// A copy of a weight on the device, and the tensor that owns it.
+fn copy<T: Element + PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static>(
+    allocator: &Allocator,
+    name: &str,
+    (shape, data): (&[usize], &[T]),
+) -> Result<(DynValue, Tensor<T>), Error> {
+    let action = || format!("upload weight {name}");
+    let host = TensorRef::from_array_view((shape.to_vec(), data)).map_err(Error::call(action()))?;
+    let mut owner = Tensor::<T>::new(allocator, shape.to_vec()).map_err(Error::call(action()))?;
+    host.copy_into(&mut owner).map_err(Error::call(action()))?;
+    let data = owner.data_ptr_mut().cast::<T>().cast_const();
+    #[allow(unsafe_code)]
+    // SAFETY: `data` is the owner's device memory, and the store keeps the owner longer than the alias.
+    let alias = unsafe { memory::alias(owner.memory_info(), data, shape, allocator) }?;
+    Ok((alias, owner))
 }

@@ -31,8 +31,6 @@ mod image;
 mod image_hostile;
 /// Checkpoints become backbones, or say what is wrong with them.
 mod import;
-/// 8-bit products: what they compute, that rows stay independent, and that packs know their precision.
-mod int8;
 /// Which cores, threads and heaps a server takes.
 mod layout;
 /// Series, their names and their bounds.
@@ -41,6 +39,8 @@ mod metrics;
 mod mimi;
 /// Any bytes as a pack: an error, never a panic.
 mod packs;
+/// 8-bit and 16-bit products: what they compute, that rows stay independent, and that packs know their precision.
+mod precision;
 /// What a training may publish, and many trainings in one process.
 mod publish;
 /// The real backbones, where they can be fetched.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mimi_server::backbone::import::{Request, import};
-use mimi_server::backbone::{BackboneConfig, ONNX_FILE, SiteSet};
+use mimi_server::backbone::{BackboneConfig, ONNX_FILE, Precision, SiteSet};
 use mimi_server::graph::{PIXELS, Plan, build};
 use mimi_server::runtime::{Device, Input, Program, Runtime, RuntimeOptions, WeightOptions, WeightStore};
 
@@ -107,18 +107,22 @@ fn cuda_shares_one_copy_of_the_weights() {
     };
     let options = RuntimeOptions { device: device.parse().unwrap(), ..support::runtime_options() };
     let runtime = Runtime::open(&options).unwrap();
-    let tiny = support::TinyBackbone::new();
-    let store =
-        Arc::new(WeightStore::open(&runtime, &tiny.config, &tiny.folder, WeightOptions::default()).unwrap());
-    let graph = build(&tiny.config, &Plan::whole(&tiny.config, SiteSet::EMPTY)).unwrap();
-    // Compiling fails with `NotShared` when ONNX Runtime makes its own copy of a weight.
-    let mut programs: Vec<_> = (0..4).map(|_| Program::compile(&runtime, &store, &graph).unwrap()).collect();
-    let fixture = Fixture::named("vit_timm");
-    let pixels = &fixture.tensors["input/pixels"];
-    for program in &mut programs {
-        let input = Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data };
-        let output = program.run(&[input]).unwrap().remove(0);
-        assert_close("cuda", &output.data, &fixture.tensors["expect/features"].data, 1e-3);
+    for (precision, tolerance) in [(Precision::Fp32, 1e-3), (Precision::Fp16, 1e-2)] {
+        let tiny = support::TinyBackbone::new().at(precision);
+        let store = WeightStore::open(&runtime, &tiny.config, &tiny.folder, tiny.weights()).unwrap();
+        let store = Arc::new(store);
+        let graph = build(&tiny.config, &Plan::whole(&tiny.config, SiteSet::EMPTY)).unwrap();
+        // Compiling fails with `NotShared` when ONNX Runtime makes its own copy of a weight.
+        let mut programs: Vec<_> =
+            (0..4).map(|_| Program::compile(&runtime, &store, &graph).unwrap()).collect();
+        let fixture = Fixture::named("vit_timm");
+        let pixels = &fixture.tensors["input/pixels"];
+        for program in &mut programs {
+            let input = Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data };
+            let output = program.run(&[input]).unwrap().remove(0);
+            let expected = &fixture.tensors["expect/features"].data;
+            assert_close(&format!("cuda in {precision}"), &output.data, expected, tolerance);
+        }
     }
 }
 

@@ -36,6 +36,11 @@ impl Attribute {
         Self(AttributeProto { name: name.into(), i: value, r#type: 2, ..Default::default() })
     }
 
+    /// An element type.
+    pub fn dtype(name: &str, dtype: DType) -> Self {
+        Self::int(name, element_type(dtype).into())
+    }
+
     /// A word.
     pub fn string(name: &str, value: &str) -> Self {
         Self(AttributeProto { name: name.into(), s: value.into(), r#type: 3, ..Default::default() })
@@ -128,6 +133,7 @@ fn node_proto(graph: &Graph, node: &Node, read: &BTreeSet<Wire>) -> NodeProto {
 fn element_type(dtype: DType) -> i32 {
     match dtype {
         DType::F32 => data_type::FLOAT,
+        DType::F16 => data_type::FLOAT16,
         DType::I64 => data_type::INT64,
         DType::I8 => data_type::INT8,
         DType::U8 => data_type::UINT8,

@@ -28,7 +28,10 @@ impl Operator for MatMul {
         if b.rank() > 2 && b.shape[..b.rank() - 2] != *leading {
             return Err("leading dimensions differ".into());
         }
-        one(Fact::f32([leading, &[*m, *n]].concat()))
+        if a.dtype != b.dtype {
+            return Err("element types differ".into());
+        }
+        one(Fact::f32([leading, &[*m, *n]].concat()).of(a.dtype))
     }
 
     /// `da = dy bᵀ`, `db = aᵀ dy`, the latter summed over the rows that share `b`.

@@ -6,6 +6,7 @@ use super::onnx::Attribute;
 use super::{DType, Dim, Error, Fact, Graph, Node, Wire};
 
 mod binary;
+mod cast;
 mod concat;
 mod conv;
 mod conv_transpose;
@@ -36,6 +37,7 @@ mod softmax;
 mod transpose;
 
 pub use binary::{Add, Mul, Sub};
+pub use cast::Cast;
 pub use concat::Concat;
 pub use conv::Conv;
 pub use conv_transpose::ConvTranspose;

@@ -1,13 +1,14 @@
-//! The backbone in 8-bit integers.
+//! The backbone in 8-bit integers and in 16-bit floats.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use half::f16;
 use mimi_server::backbone::{Precision, SiteSet};
 use mimi_server::graph::ops::{Gelu, MatMul};
 use mimi_server::graph::training::training_graph;
 use mimi_server::graph::{
-    Dim, FEATURES, Fact, Graph, Node, PIXELS, Plan, Quantised, build, quantise, quantised,
+    Dim, FEATURES, Fact, Graph, Node, PIXELS, Plan, Quantised, build, halved, quantise, quantised,
 };
 use mimi_server::pack::{self, SelfTest};
 use mimi_server::runtime::{Input, Program};
@@ -25,8 +26,11 @@ const MATRIX: &str = "blocks.0.mlp.fc1.weight";
 /// may move an activation to the next of 255 steps.
 const BETWEEN_PROGRAMS: f32 = 3e-2;
 
-fn at_int8(fixture: &str) -> TinyBackbone {
-    TinyBackbone::from(fixture).at(Precision::Int8)
+/// The precisions below fp32.
+const LOWER: [Precision; 2] = [Precision::Int8, Precision::Fp16];
+
+fn at(precision: Precision, fixture: &str) -> TinyBackbone {
+    TinyBackbone::from(fixture).at(precision)
 }
 
 #[test]
@@ -84,7 +88,7 @@ fn reference(x: &[f64], w: &[f32], (k, n): (usize, usize), one_sided: bool) -> V
 
 #[test]
 fn a_product_is_that_of_the_rounded_numbers() {
-    let tiny = at_int8("vit_timm");
+    let tiny = at(Precision::Int8, "vit_timm");
     let weight = Fixture::named("vit_timm").under("weights/")[MATRIX].clone();
     let [n, k] = weight.shape[..] else { panic!("no matrix") };
     // A checkpoint's matrices are [out, in].
@@ -112,6 +116,33 @@ fn a_product_is_that_of_the_rounded_numbers() {
     assert!(mean < 2e-4 * most, "mean difference {mean}, largest {most}");
 }
 
+#[test]
+fn a_product_is_that_of_the_halves() {
+    let tiny = at(Precision::Fp16, "vit_timm");
+    let weight = Fixture::named("vit_timm").under("weights/")[MATRIX].clone();
+    let [n, k] = weight.shape[..] else { panic!("no matrix") };
+    let mut x = Random::new(3).floats(3 * k, 2.0);
+    x[..k].iter_mut().for_each(|x| *x *= 1e4);
+    x[k..2 * k].iter_mut().for_each(|x| *x *= 1e-2);
+    // Rounded here, since a processor without such products leaves out the rounding of all but the weights.
+    let half = |x: f32| f16::from_f32(x).to_f32();
+    x.iter_mut().for_each(|x| *x = half(*x));
+    let halves: Vec<f32> = weight.data.iter().map(|&w| half(w)).collect();
+    let times = |w: &[f32]| {
+        let dot = |row: &[f32], w: &[f32]| row.iter().zip(w).map(|(x, w)| f64::from(x * w)).sum::<f64>();
+        x.chunks(k).flat_map(|row| w.chunks(k).map(|w| dot(row, w) as f32)).collect::<Vec<_>>()
+    };
+    let (expected, exact) = (times(&halves), times(&weight.data));
+    let found = product(&tiny, false, (&[1, 3, k], &x));
+    let moved =
+        found.iter().zip(&exact).filter(|(y, exact)| (*y - **exact).abs() > 1e-5 * exact.abs()).count();
+    assert!(moved > found.len() / 2, "{moved} of {} numbers were rounded", found.len());
+    for (token, (found, expected)) in found.chunks(n).zip(expected.chunks(n)).enumerate() {
+        // Half a last bit of the largest.
+        assert_close(&format!("token {token}"), found, expected, 5e-4 * largest(expected));
+    }
+}
+
 fn features(tiny: &TinyBackbone, rows: usize) -> Vec<f32> {
     let graph = build(&tiny.config, &Plan::whole(&tiny.config, SiteSet::EMPTY)).unwrap();
     assert_eq!(graph.outputs()[0].0, FEATURES);
@@ -123,24 +154,35 @@ fn features(tiny: &TinyBackbone, rows: usize) -> Vec<f32> {
 
 #[test]
 fn every_family_keeps_its_features_direction_and_no_row_sees_another() {
-    for fixture in FAMILIES.into_iter().chain(["vit_hf_clip", "vit_hf_siglip", "vit_hf_dinov2"]) {
-        let (fp32, int8) = (TinyBackbone::from(fixture), at_int8(fixture));
-        let (exact, found, width) = (features(&fp32, 3), features(&int8, 3), int8.config.feature_width());
-        assert_ne!(exact, found, "{fixture}: nothing was quantised");
-        for (a, b) in exact.chunks(width).zip(found.chunks(width)) {
-            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-            let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
-            assert!(cosine > 0.99, "{fixture}: cosine {cosine}");
+    for (precision, least) in [(Precision::Int8, 0.99), (Precision::Fp16, 0.999_99)] {
+        for fixture in FAMILIES.into_iter().chain(["vit_hf_clip", "vit_hf_siglip", "vit_hf_dinov2"]) {
+            let (fp32, lower) = (TinyBackbone::from(fixture), at(precision, fixture));
+            let (exact, found) = (features(&fp32, 3), features(&lower, 3));
+            let width = lower.config.feature_width();
+            assert_ne!(exact, found, "{fixture}: nothing is in {precision}");
+            for (a, b) in exact.chunks(width).zip(found.chunks(width)) {
+                let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+                let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+                assert!(cosine > least, "{fixture} in {precision}: cosine {cosine}");
+            }
+            let alone = features(&lower, 1);
+            match precision {
+                // Bit for bit: integers are summed exactly, and a token's scale is its own.
+                Precision::Int8 => assert_eq!(alone, found[..width], "{fixture}"),
+                _ => assert_close(fixture, &alone, &found[..width], 2e-3 * largest(&alone)),
+            }
         }
-        // Bit for bit: integers are summed exactly, and a token's scale is its own.
-        assert_eq!(features(&int8, 1), found[..width], "{fixture}");
     }
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |most, value| most.max(value.abs()))
 }
 
 #[test]
 fn a_mixed_batch_equals_its_rows_alone() {
-    for fixture in FAMILIES {
-        let tiny = at_int8(fixture);
+    for (precision, fixture) in LOWER.into_iter().flat_map(|p| FAMILIES.map(|fixture| (p, fixture))) {
+        let tiny = at(precision, fixture);
         let (engine, _) = engine(&tiny, 8);
         let rows: Vec<_> =
             packs(&tiny).into_iter().enumerate().map(|(i, p)| (tiny.pixels(i as u64), p)).collect();
@@ -148,9 +190,10 @@ fn a_mixed_batch_equals_its_rows_alone() {
         assert!(mixed.iter().all(|answer| answer.batch_rows == 8), "the rows must have shared a batch");
         for (i, (row, mixed)) in rows.iter().zip(&mixed).enumerate() {
             let alone = run_rows(&engine, std::slice::from_ref(row)).remove(0);
-            let scale = alone.logits.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
-            if fixture.starts_with("cvt") {
-                // Its fp32 adapters differ in the last bits with the number of rows, which may move an activation.
+            let scale = largest(&alone.logits.to_vec());
+            if precision == Precision::Fp16 || fixture.starts_with("cvt") {
+                // What is computed in fp32 differs in the last bits with the number of rows (in CvT's adapters and in
+                // sums of halves), which may move an activation.
                 let (mixed, alone) = (mixed.logits.to_vec(), alone.logits.to_vec());
                 assert_close(&format!("{fixture} row {i}"), &mixed, &alone, BETWEEN_PROGRAMS * scale);
             } else {
@@ -173,28 +216,34 @@ fn gradients_pass_the_rounding_as_if_it_were_not_there() {
         let tiny = TinyBackbone::from(fixture);
         let plan = Plan::whole(&tiny.config, tiny.config.all_sites());
         let exact = training_graph(&tiny.config, &plan).unwrap();
-        let int8 = quantised(&exact).unwrap();
+        let (int8, fp16) = (quantised(&exact).unwrap(), halved(&exact).unwrap());
         let describe = |g: &Graph, node: &Node| {
             let names: Vec<_> = node.inputs.iter().map(|&wire| g.wire_name(wire).to_owned()).collect();
             format!("{} {:?} {names:?}", node.name, node.operator)
         };
         let carries = |node: &&Node| node.name.contains(".grad");
         let backward = |g: &Graph| g.nodes().iter().filter(carries).map(|node| describe(g, node)).collect();
-        let (ours, theirs): (Vec<String>, Vec<String>) = (backward(&int8), backward(&exact));
-        assert!(ours.len() > 50 && ours == theirs, "{fixture}");
-        assert!(!ours.concat().contains(".int8"), "{fixture}");
+        let theirs: Vec<String> = backward(&exact);
+        for lower in [&int8, &fp16] {
+            let ours = backward(lower);
+            assert!(ours.len() > 50 && ours == theirs, "{fixture}");
+            assert!(![".int8", ".fp16"].iter().any(|name| ours.concat().contains(name)), "{fixture}");
+        }
+        let casts = |g: &Graph| g.nodes().iter().filter(|n| n.operator.name() == "Cast").count();
+        assert!(casts(&exact) == 0 && casts(&fp16) >= 6 * tiny.config.depth(), "{fixture}");
         let products = |g: &Graph| g.nodes().iter().filter(|n| n.operator.domain() != "").count();
         assert!(products(&exact) == 0 && products(&int8) >= 6 * tiny.config.depth(), "{fixture}");
         let outputs = |g: &Graph| g.outputs().iter().map(|(name, _)| name.clone()).collect::<BTreeSet<_>>();
         assert_eq!(outputs(&exact), outputs(&int8));
+        assert_eq!(outputs(&exact), outputs(&fp16));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pack_trained_in_integers_serves_its_self_test_and_its_accuracy() {
-    for fixture in FAMILIES {
+async fn a_pack_trained_at_a_precision_serves_its_self_test_and_its_accuracy() {
+    for (precision, fixture) in LOWER.into_iter().flat_map(|p| FAMILIES.map(|fixture| (p, fixture))) {
         let mut world = World::of(fixture);
-        world.tiny = world.tiny.at(Precision::Int8);
+        world.tiny = world.tiny.at(precision);
         let data = tempfile::tempdir().unwrap();
         dataset(data.path());
         let options = task(&world, data.path(), MimiOptions { target: Target::Sigma(8.0), ..mimi() });
@@ -206,12 +255,16 @@ async fn a_pack_trained_in_integers_serves_its_self_test_and_its_accuracy() {
         assert!(report.train_accuracy > 0.8, "{fixture}: {report:?}");
         assert_eq!(served, report.validation_accuracy, "{fixture}");
         let (pack, self_test) = pack::read(&report.folder, &world.tiny.config).unwrap();
-        assert_eq!((pack.manifest.precision, self_test.images.len()), (Precision::Int8, 2));
+        assert_eq!((pack.manifest.precision, self_test.images.len()), (precision, 2));
         let server = world.server().await;
         let answer = post(&server.app(), "/v1/tasks/colours/reload", "application/json", "").await;
         assert_eq!(answer.status, 200, "{fixture}: {}", answer.text());
         let shown = get(&server.app(), "/v1/tasks/colours").await.json();
-        assert_eq!((&shown["served_precision"], &shown["warning"]), (&"int8".into(), &().into()), "{shown}");
+        assert_eq!(
+            (&shown["served_precision"], &shown["warning"]),
+            (&precision.name().into(), &().into()),
+            "{shown}"
+        );
     }
 }
 
