@@ -9,9 +9,10 @@ use image::RgbImage;
 pub(super) fn normalise(image: &RgbImage, mean: &[f32; 3], std: &[f32; 3]) -> Vec<f32> {
     let plane = image.width() as usize * image.height() as usize;
     let mut pixels = Vec::with_capacity(3 * plane); // [3, H, W]
+    let (samples, _) = image.as_raw().as_chunks::<3>();
     for channel in 0..3 {
         let levels = levels(mean[channel], std[channel]);
-        pixels.extend(image.pixels().map(|pixel| levels[usize::from(pixel.0[channel])]));
+        pixels.extend(samples.iter().map(|pixel| levels[usize::from(pixel[channel])]));
     }
     pixels
 }

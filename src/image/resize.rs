@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use image::{RgbImage, imageops};
+use multiversion::multiversion;
 
 use super::filter::{PRECISION, Tap, taps};
 use super::geometry::Placement;
@@ -51,21 +52,32 @@ fn reach(taps: &[Tap]) -> Range<usize> {
     first..end
 }
 
-/// Resamples some rows of an image to as many columns as there are taps.
+/// Rows of an image that are turned into columns at once.
+const ROWS: usize = 32;
+
+/// Resamples some rows of an image to as many columns as there are taps, by turning blocks of it onto their side: there
+/// a tap weighs whole lines, as for columns.
 fn resample_rows(image: &RgbImage, rows: &Range<usize>, taps: &[Tap]) -> RgbImage {
+    let (source, target) = (3 * image.width() as usize, 3 * taps.len());
     let mut band = RgbImage::new(taps.len() as u32, rows.len() as u32);
-    let sources = image.as_raw().chunks_exact(3 * image.width() as usize).skip(rows.start);
-    for (target, source) in band.chunks_exact_mut(3 * taps.len()).zip(sources) {
-        let (targets, _) = target.as_chunks_mut::<3>();
-        let (pixels, _) = source.as_chunks::<3>();
-        for (target, tap) in targets.iter_mut().zip(taps) {
-            let mut sums = [HALF; 3];
-            for (pixel, weight) in pixels[tap.first..].iter().zip(&tap.weights) {
-                for (sum, &sample) in sums.iter_mut().zip(pixel) {
-                    *sum += i32::from(sample) * weight;
-                }
-            }
-            *target = sums.map(level);
+    let mut lying = vec![0; source * ROWS];
+    let mut resampled = vec![0; target * ROWS];
+    let blocks = image.as_raw()[source * rows.start..source * rows.end].chunks(source * ROWS);
+    for (targets, sources) in band.chunks_mut(target * ROWS).zip(blocks) {
+        for (row, source) in sources.chunks_exact(source).enumerate() {
+            let lines = lying.chunks_exact_mut(3 * ROWS);
+            source
+                .chunks_exact(3)
+                .zip(lines)
+                .for_each(|(pixel, line)| line[3 * row..][..3].copy_from_slice(pixel));
+        }
+        weigh_lines(&lying, 0, taps, (&mut resampled, 3 * ROWS));
+        for (row, target) in targets.chunks_exact_mut(target).enumerate() {
+            let lines = resampled.chunks_exact(3 * ROWS);
+            target
+                .chunks_exact_mut(3)
+                .zip(lines)
+                .for_each(|(pixel, line)| pixel.copy_from_slice(&line[3 * row..][..3]));
         }
     }
     band
@@ -73,12 +85,18 @@ fn resample_rows(image: &RgbImage, rows: &Range<usize>, taps: &[Tap]) -> RgbImag
 
 /// Resamples a band of rows, which begins at row `first` of its image, to as many rows as there are taps.
 fn resample_columns(band: &RgbImage, first: usize, taps: &[Tap]) -> RgbImage {
-    let stride = 3 * band.width() as usize;
     let mut resized = RgbImage::new(band.width(), taps.len() as u32);
-    let mut sums = vec![HALF; stride];
-    for (target, tap) in resized.chunks_exact_mut(stride).zip(taps) {
+    weigh_lines(band.as_raw(), first, taps, (&mut resized, 3 * band.width() as usize));
+    resized
+}
+
+/// The lines that taps make of others, of which `first` is the first.
+#[multiversion(targets("x86_64+avx2"))]
+fn weigh_lines(sources: &[u8], first: usize, taps: &[Tap], (targets, length): (&mut [u8], usize)) {
+    let mut sums = vec![HALF; length];
+    for (target, tap) in targets.chunks_exact_mut(length).zip(taps) {
         sums.fill(HALF);
-        let sources = band.as_raw().chunks_exact(stride).skip(tap.first - first);
+        let sources = sources.chunks_exact(length).skip(tap.first - first);
         for (source, &weight) in sources.zip(&tap.weights) {
             for (sum, &sample) in sums.iter_mut().zip(source) {
                 *sum += i32::from(sample) * weight;
@@ -88,7 +106,6 @@ fn resample_columns(band: &RgbImage, first: usize, taps: &[Tap]) -> RgbImage {
             *sample = level(sum);
         }
     }
-    resized
 }
 
 /// Drops the fraction and clips overshoot.
