@@ -31,23 +31,22 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let runtime = Runtime::open(&args.runtime.options_for(workers.unwrap_or(1)))?;
     let options = Options { batch: args.batch.max(2), width: args.width.max(1), rounds: args.rounds.max(1) };
     let threads = runtime.threads();
+    let open = |precision| {
+        let weights = WeightOptions { precision, ..args.runtime.weights() };
+        let store = Arc::new(WeightStore::open(&runtime, &config, &folder, weights)?);
+        Ok(Bench::new(runtime.clone(), store, Arc::clone(&config), options))
+    };
     if args.precisions {
-        let of = |precision| {
-            let weights = WeightOptions { precision, ..args.runtime.weights() };
-            let store = Arc::new(WeightStore::open(&runtime, &config, &folder, weights)?);
-            Ok(Bench::new(runtime.clone(), store, Arc::clone(&config), options))
-        };
         // A CPU has no kernels for halves, a GPU none for these integers.
         let timed = match runtime.device() {
             Device::Cpu => [Precision::Fp32, Precision::Int8],
             Device::Cuda(_) => [Precision::Fp32, Precision::Fp16],
         };
-        let benches: Result<Vec<_>> = timed.into_iter().map(of).collect();
+        let benches: Result<Vec<_>> = timed.into_iter().map(open).collect();
         return precisions(&timed, &benches?, &options);
     }
-    let store = WeightStore::open(&runtime, &config, &folder, args.runtime.weights())?;
-    let precision = store.precision();
-    let bench = Bench::new(runtime, Arc::new(store), Arc::clone(&config), options);
+    let precision = args.runtime.weights().precision;
+    let bench = open(precision)?;
     if let Some(workers) = workers {
         return layouts(&bench, workers);
     }
@@ -56,23 +55,31 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         return forks(&bench, config.depth());
     }
     if args.memory {
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        let (one, many) = bench.memory(PROGRAMS.min(config.sites().len()))?;
-        let ratio = many as f64 / one as f64;
-        println!(
-            "PSS with 1 / {PROGRAMS} programs     {:.0} / {:.0} MiB, ratio {ratio:.3}",
-            mib(one),
-            mib(many)
-        );
-        let (counted, grown) = bench.pack_memory(PACKS)?;
-        let ratio = grown as f64 / counted as f64;
-        println!(
-            "{PACKS} packs, counted / PSS  {:.0} / {:.0} MiB, ratio {ratio:.3}",
-            mib(counted),
-            mib(grown)
-        );
+        memory(&bench, PROGRAMS.min(config.sites().len()))?;
     }
-    let (batch, times) = (options.batch, bench.times()?);
+    let bare = speeds(&bench, options.batch)?;
+    let seconds = recording(TASKS, options.rounds)?;
+    let (share, us) = (bare / (bare + seconds), seconds * 1e6);
+    println!("recording a request         {us:>9.2} us, {TASKS} tasks; metrics on / off {share:.6}");
+    Ok(())
+}
+
+/// Compares the memory of several programs with one's, and of packs with their own count.
+fn memory(bench: &Bench, programs: usize) -> Result<()> {
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let compared = |what: &str, (a, b): (u64, u64), ratio: f64| {
+        println!("{what:<27}{:.0} / {:.0} MiB, ratio {ratio:.3}", mib(a), mib(b));
+    };
+    let (one, many) = bench.memory(programs)?;
+    compared(&format!("PSS with 1 / {programs} programs"), (one, many), many as f64 / one as f64);
+    let (counted, grown) = bench.pack_memory(PACKS)?;
+    compared(&format!("{PACKS} packs, counted / PSS"), (counted, grown), grown as f64 / counted as f64);
+    Ok(())
+}
+
+/// Times the bare program and the engine; seconds of the bare program for one row.
+fn speeds(bench: &Bench, batch: usize) -> Result<f64> {
+    let times = bench.times()?;
     let line = |what: &str, seconds: f64, rows: usize| {
         println!("{what:<28}{:>9.1} ms {:>8.2} images/s", seconds * 1e3, rows as f64 / seconds);
     };
@@ -83,13 +90,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     line(&format!("engine, {batch} rows, {batch} packs"), times.distinct, batch);
     println!("engine / bare program       {:>9.3}", times.bare_batch / times.identical);
     println!("{batch} packs / 1 pack           {:>9.3}", times.identical / times.distinct);
-    let seconds = recording(TASKS, options.rounds)?;
-    let share = times.bare_one / (times.bare_one + seconds);
-    println!(
-        "recording a request         {:>9.2} us, {TASKS} tasks; metrics on / off {share:.6}",
-        seconds * 1e6
-    );
-    Ok(())
+    Ok(times.bare_one)
 }
 
 /// Times the bare program in each precision, the first of which the others are compared with.
