@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::checkpoint::{Checkpoint, Tensor};
 use super::draft::{Drawer, Family, Recognised, heads};
-use super::{Request, preprocessing};
+use super::{Request, config_files};
 use crate::backbone::{Activation, Architecture, CvtConfig, CvtStage, Error, Pool, Shape};
 
 /// Tensors that belong to the classifier, not to the backbone.
@@ -81,8 +81,8 @@ fn refuse_what_is_told(request: &Request) -> Result<(), Error> {
 }
 
 fn describe(drawer: &Drawer, request: &Request) -> Result<CvtConfig, Error> {
-    let file: File = preprocessing::read_beside(request, "config.json")?.unwrap_or_default();
-    let size = request.image_size.map_or_else(|| preprocessing::told_size(request), |size| Ok(Some(size)))?;
+    let file: File = config_files::read_beside(request, "config.json")?.unwrap_or_default();
+    let size = request.image_size.map_or_else(|| config_files::told_size(request), |size| Ok(Some(size)))?;
     let image_size = size.ok_or_else(|| Error::Invalid {
         field: "image_size",
         value: "unknown".into(),

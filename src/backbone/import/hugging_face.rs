@@ -2,7 +2,7 @@
 
 use super::checkpoint::Checkpoint;
 use super::draft::{Drawer, Family, Recognised, heads, square};
-use super::{Request, attention_pool, preprocessing};
+use super::{Request, attention_pool, config_files};
 use crate::backbone::{Activation, Architecture, Error, Pool, Shape, VitConfig};
 
 /// Tensors that belong to classifiers and training, not to the backbone.
@@ -140,7 +140,7 @@ fn describe(
     let grid = grid.ok_or_else(|| unknown(format!("{} is missing or no square", names.positions)))?;
     let fc1 = format!("{}0.{}.weight", names.blocks, names.fc1);
     let mlp_width = from.shape(&fc1).and_then(|shape| shape.first().copied());
-    let told = preprocessing::hugging_face_config(request)?;
+    let told = config_files::hugging_face_config(request)?;
     let (activation, eps) = match family {
         // Defaults of CLIPVisionConfig, SiglipVisionConfig, Dinov2Config and ViTConfig.
         Family::Clip => (Activation::QuickGelu, 1e-5),

@@ -3,10 +3,11 @@
 //! `checkpoint` holds named fp32 tensors, from safetensors or, by `onnx`, out of ONNX graphs. `timm` and
 //! `hugging_face` know the names of the ViT family, `swin` those of Swin, `cvt` those of CvT; each gives a
 //! [`Draft`]. `attention_pool` folds what SigLIP pools with, `position` resamples the position table to another
-//! image size, `preprocessing` finds how bytes become pixels.
+//! image size, `config_files` reads what lies beside the weights, `preprocessing` finds how bytes become pixels.
 
 mod attention_pool;
 pub(crate) mod checkpoint;
+mod config_files;
 mod cvt;
 mod draft;
 mod hugging_face;

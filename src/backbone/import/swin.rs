@@ -2,7 +2,7 @@
 
 use super::checkpoint::{Checkpoint, Tensor};
 use super::draft::{Drawer, Family, Recognised, square};
-use super::{Request, preprocessing, timm};
+use super::{Request, config_files, timm};
 use crate::backbone::{Activation, Architecture, Error, Pool, Shape, SwinConfig};
 
 /// Tensors that belong to classifiers and training, not to the backbone.
@@ -134,8 +134,8 @@ fn describe(drawer: &Drawer, request: &Request, names: &Names) -> Result<SwinCon
     let hidden = hidden.filter(|hidden| width > 0 && hidden.is_multiple_of(width));
     let mlp_ratio = hidden.ok_or_else(|| unknown(&format!("no {fc1} of whole widths")))? / width;
     refuse_what_is_told(request)?;
-    let told = preprocessing::hugging_face_config(request)?;
-    let told_size = told.image_size.or(preprocessing::timm_config(request)?.and_then(|c| c.image_size()));
+    let told = config_files::hugging_face_config(request)?;
+    let told_size = told.image_size.or(config_files::timm_config(request)?.and_then(|c| c.image_size()));
     // In every published model the last stage's map is one window.
     let smallest = patch_size.saturating_mul(window) << stages.saturating_sub(1);
     let swin = SwinConfig {

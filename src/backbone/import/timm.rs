@@ -1,8 +1,8 @@
 //! timm's naming of the ViT family: `blocks.0.attn.qkv.weight`.
 
 use super::checkpoint::{Checkpoint, Tensor};
+use super::config_files::{self, Pools, TimmConfig};
 use super::draft::{Drawer, Family, Recognised, heads, square};
-use super::preprocessing::{self, Pools, TimmConfig};
 use super::{Request, attention_pool};
 use crate::backbone::{Activation, Architecture, Error, Pool, Shape, VitConfig};
 
@@ -85,7 +85,7 @@ fn describe(drawer: &Drawer, request: &Request) -> Result<VitConfig, Error> {
     let grid = square(rows).or_else(|| square(rows.checked_sub(prefix)?));
     let grid = grid.ok_or_else(|| unknown("pos_embed is no square"))?;
     let norm_pre = from.has("norm_pre.weight");
-    let told = preprocessing::timm_config(request)?;
+    let told = config_files::timm_config(request)?;
     let pools = told.as_ref().map_or(Ok(None), TimmConfig::pools)?;
     let pool = request.pool.unwrap_or_else(|| pool(from, pools));
     let ambiguous = norm_pre || matches!(pool, Pool::Mean | Pool::Attention);
