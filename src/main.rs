@@ -7,37 +7,24 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use mimi_server::runtime;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command};
 
-/// Read by ONNX Runtime when it is loaded.
-const TELEMETRY_OFF: &str = "ORT_DISABLE_TELEMETRY";
-
 fn main() -> ExitCode {
-    disable_telemetry();
     let cli = Cli::parse();
     if !matches!(cli.command, Command::Serve(_)) {
         // Whoever reads what is printed may stop early (`| head`); a server's sockets must outlive theirs.
         sigpipe::reset();
     }
-    match start_log(&cli.log, cli.log_json).and_then(|()| run(cli.command)) {
+    let ready = start_log(&cli.log, cli.log_json).map(|()| runtime::disable_telemetry());
+    match ready.and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Keeps ONNX Runtime from reporting to its makers: unless told so in its environment, and before it is loaded, it
-/// keeps a database in the user's cache folder and a thread that sends from it, whatever the `DisableTelemetryEvents` of
-/// its API said. Whoever has set the variable is left his choice.
-#[allow(unsafe_code)]
-fn disable_telemetry() {
-    if std::env::var_os(TELEMETRY_OFF).is_none() {
-        // SAFETY: the process has one thread yet, so that nobody reads the environment meanwhile.
-        unsafe { std::env::set_var(TELEMETRY_OFF, "1") };
     }
 }
 

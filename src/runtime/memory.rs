@@ -1,5 +1,5 @@
-//! The five things that need `unsafe`: a mapped file, giving its pages back, tensors over memory that is not
-//! ONNX Runtime's, the arena all programs share, and the heap all threads share.
+//! The four things about memory that need `unsafe`: a mapped file, giving its pages back, tensors over memory that is not
+//! ONNX Runtime's, and the arena all programs share.
 
 use std::fs::File;
 use std::path::Path;
@@ -31,40 +31,6 @@ pub(super) fn give_back(map: &Mmap) {
     // changes (see `map`).
     if let Err(error) = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) } {
         tracing::debug!(%error, "the weights' pages stay");
-    }
-}
-
-/// Has all threads allocate from so many heaps, or as glibc likes if 0; call it before other threads start, since one
-/// that has a heap keeps it.
-///
-/// Left alone, glibc gives each thread a heap of its own, up to eight for each core. Packs are read by whichever thread
-/// of a pool is free and stay for long, so each heap grows to what any thread may have read, and what one heap has
-/// free no other thread can use: packs that come and go cost some 7 MiB more with every thread that joins in. Threads
-/// still free and allocate small pieces without a lock (glibc keeps up to seven of each size for every thread).
-///
-/// Pieces from 1 MiB on are then given back to the system as soon as they are free. Left alone, glibc keeps ever larger
-/// ones in its heaps once it has seen them freed, and what making programs takes for a moment stays: 490 to 530 MiB with
-/// 8 programs of ViT-B instead of 418. Some free memory at a heap's end is kept: given back at once (glibc's default once
-/// the other setting is made), each picture's buffers are faulted in anew, which takes a millisecond a request.
-///
-/// Other C libraries are left as they are.
-#[cfg_attr(not(all(target_os = "linux", target_env = "gnu")), allow(unused_variables))]
-pub fn share_heaps(heaps: u8) {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    if heaps > 0 {
-        let settings = [
-            (libc::M_ARENA_MAX, heaps.into()),
-            (libc::M_MMAP_THRESHOLD, 1 << 20),
-            (libc::M_TRIM_THRESHOLD, 8 << 20),
-        ];
-        for (name, value) in settings {
-            // SAFETY: the call sets a number of the allocator's own; no pointer is involved, and its one hazard, another
-            // thread's allocating for the first time meanwhile, gives that thread a heap of its own at worst.
-            let accepted = unsafe { libc::mallopt(name, value) };
-            if accepted == 0 {
-                tracing::warn!(name, value, "memory is kept as glibc likes: mallopt refused a setting");
-            }
-        }
     }
 }
 

@@ -5,7 +5,8 @@
 //! * [`Program`] is a graph compiled over those weights, run by one thread at a time.
 //!
 //! `unsafe` lives here alone: mapping the weights file, handing its memory to ONNX Runtime without a copy,
-//! registering the shared arena, which the `ort` crate does not wrap, and having threads share a heap.
+//! registering the shared arena, which the `ort` crate does not wrap, and setting what a process has once (its heap, its
+//! environment).
 
 mod device;
 mod environment;
@@ -13,6 +14,8 @@ mod error;
 mod halved;
 #[allow(unsafe_code)]
 mod memory;
+#[allow(unsafe_code)]
+mod process;
 mod program;
 mod quantised;
 mod store;
@@ -20,6 +23,6 @@ mod store;
 pub use device::Device;
 pub use environment::{Runtime, RuntimeOptions};
 pub use error::Error;
-pub use memory::share_heaps;
+pub use process::{disable_telemetry, share_heaps};
 pub use program::{Input, Output, Program};
 pub use store::{WeightOptions, WeightStore};
