@@ -1,9 +1,9 @@
-//! What is done to training images, as typed after `train-task`.
+//! What is done to training images, as typed after `train-task` and `compare`.
 
 use clap::{Args, ValueEnum};
 use mimi_server::train::AugmentOptions;
 
-/// What is done to training images, for `--method mimi` and `--method adapters`.
+/// What is done to training images of adapters; a head alone is trained on images as they are.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Augmentation")]
 pub struct AugmentArgs {

@@ -7,6 +7,7 @@ use mimi_server::train::compare::{CompareOptions, Contender};
 use mimi_server::train::{LinearOptions, MimiOptions};
 
 use super::RuntimeArgs;
+use super::augment::AugmentArgs;
 use super::images::ImagesArgs;
 use super::mimi::MimiArgs;
 use super::train::RecipeArgs;
@@ -37,12 +38,15 @@ pub struct CompareArgs {
     pub recipe: RecipeArgs,
     #[command(flatten)]
     pub mimi: MimiArgs,
+    #[command(flatten)]
+    pub augment: AugmentArgs,
 }
 
 impl CompareArgs {
-    /// What to compare. The head alone keeps its own recipe, which suits it better.
+    /// What to compare. The head alone keeps its own recipe, which suits it better, and sees images as they are.
     pub fn options(&self) -> CompareOptions {
-        let mimi: MimiOptions = self.mimi.options(&self.recipe, 0);
+        let augment = self.augment.options();
+        let mimi = MimiOptions { augment, ..self.mimi.options(&self.recipe, 0) };
         CompareOptions {
             images: self.images.origin(&self.data, 0),
             mimi,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mimi_server::train::compare::{CompareOptions, Contender, Point, compare, plot, summarise};
-use mimi_server::train::{Init, LinearOptions, MimiOptions, Origin, Target};
+use mimi_server::train::{AugmentOptions, Init, LinearOptions, MimiOptions, Origin, Target};
 
 use crate::server::World;
 use crate::train::{dataset, origin, resident};
@@ -39,6 +39,25 @@ fn options(data: &Path, out: &Path) -> CompareOptions {
         seeds: vec![0, 1],
         results: out.join("results.json"),
     }
+}
+
+#[test]
+fn augmentation_changes_what_adapters_see_but_not_the_head_alone() {
+    let (world, data, out) = (World::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let plain = CompareOptions {
+        contenders: vec![Contender::Probe, Contender::Adapters],
+        seeds: vec![0],
+        ..options(data.path(), out.path())
+    };
+    let augment = AugmentOptions { crop: 0.5, flip: 0.5, ..AugmentOptions::none() };
+    let mimi = MimiOptions { augment, ..plain.mimi.clone() };
+    let (before, _) = run(&world, &plain);
+    let augmented = CompareOptions { mimi, results: out.path().join("augmented.json"), ..plain };
+    let (after, _) = run(&world, &augmented);
+    assert_eq!(before[0], after[0], "the head alone");
+    assert_ne!(before[1].loss, after[1].loss, "adapters");
+    assert_eq!(before[1].adapter_parameters, after[1].adapter_parameters);
 }
 
 fn run(world: &World, options: &CompareOptions) -> (Vec<Point>, usize) {

@@ -20,7 +20,7 @@ pub use results::{Point, Results};
 pub use summary::{Line, Summary, summarise};
 
 use super::cycle::Trainer;
-use super::dataset::{Origin, Partition};
+use super::dataset::{Image, Origin, Partition};
 use super::linear::{LinearOptions, fit};
 use super::model::Model;
 use super::options::MimiOptions;
@@ -28,7 +28,7 @@ use super::predict::Predictor;
 use super::prefix::{Prefix, Rows};
 use super::progress::{Cycle, Observer, Progress};
 use super::resident::Resident;
-use super::source::Source;
+use super::source::{Changing, Source};
 use super::state::State;
 use crate::backbone::BlockRange;
 use crate::graph::{Plan, plan_flops};
@@ -87,6 +87,8 @@ struct Field<'a> {
     resident: &'a Resident,
     options: &'a CompareOptions,
     classes: usize,
+    /// Where augmented images are read anew each time.
+    images: Vec<Image>,
     train: Rows,
     validation: Rows,
     /// Pooled features of both, made when a head is first trained alone.
@@ -105,7 +107,8 @@ impl<'a> Field<'a> {
         };
         let train = load("training images", &split.train)?;
         let validation = load("held-out images", &split.validation)?;
-        Ok(Self { resident, options, classes: split.labels.len(), train, validation, features: None })
+        let (classes, images) = (split.labels.len(), split.train);
+        Ok(Self { resident, options, classes, images, train, validation, features: None })
     }
 
     /// One contender with one seed: a point for each training it ended.
@@ -127,7 +130,11 @@ impl<'a> Field<'a> {
         // No held-out images: they are measured below, once a training.
         let none = Rows::none(&self.validation);
         let epochs = mimi.epochs;
-        let mut trainer = Trainer::new(self.resident, mimi, Source::Kept(self.train.clone()), none);
+        let source = match mimi.augment.keeps_images() {
+            true => Source::Kept(self.train.clone()),
+            false => Source::Changing(Changing::new(&self.images, &config.preprocessing, mimi.augment)),
+        };
+        let mut trainer = Trainer::new(self.resident, mimi, source, none);
         let mut points = Vec::new();
         while !state.finished {
             if let Some(model) = trainer.epoch(&mut state, observe)? {
