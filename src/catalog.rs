@@ -10,6 +10,7 @@
 //! | unknown | folder with a version appears | published (cold) |
 //! | published | newer version passes reading, checking, warming | published (newer) |
 //! | published | newer version fails | published (as before), failure shown |
+//! | published at the start, unread | called, and fails its self-test | published (the next older), failure shown |
 //! | published | live version's folder goes, another remains | published (the highest that passes) |
 //! | published | no version remains | unknown |
 
@@ -146,23 +147,45 @@ impl Catalog {
             let reason = match entry.await {
                 Ok(entry) => {
                     let is_fresh = entry.is_fresh();
+                    if is_fresh {
+                        self.recovered(task, live);
+                    }
                     return Ok(Resolved { version: live, pack: entry.into_value(), is_fresh });
                 }
                 Err(reason) => reason,
             };
             // A newer version may have gone live, and this one's folder gone, while we were reading.
-            if self.live(task) == Some(live) && !self.step_back(task, live, &reason).await {
+            if self.live(task) == Some(live) && !self.step_back(task, live, &reason.to_string()).await {
                 return Err(Error::Pack { task: task.clone(), version: live, reason });
             }
         }
     }
 
-    /// Records that the live version of a cold task cannot be read and makes the next older one live, so that
+    /// What was wrong with the live version is so no more: it has been read.
+    fn recovered(&self, task: &TaskId, live: u64) {
+        let mut tasks = self.write();
+        if let Some(entry) = tasks.get_mut(task).filter(|entry| entry.live == Some(live)) {
+            entry.failure = entry.failure.take().filter(|failure| failure.version != live);
+        }
+    }
+
+    /// Withdraws a live version whose stored answers it does not give: the next older one becomes live, or none.
+    pub async fn withdraw(&self, task: &TaskId, broken: u64, reason: &str) {
+        if self.live(task) == Some(broken) && !self.step_back(task, broken, reason).await {
+            if let Some(entry) = self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
+                entry.live = None;
+            }
+            self.metrics.tasks.set(self.published() as i64);
+        }
+        self.packs.invalidate(&(task.clone(), broken)).await;
+    }
+
+    /// Records that the live version of a task does not work and makes the next older one live, so that
     /// a broken newest version never stands before a working older one, not even after a restart.
-    async fn step_back(&self, task: &TaskId, broken: u64, reason: &pack::Error) -> bool {
-        tracing::error!(%task, version = broken, %reason, "the live version cannot be read");
+    async fn step_back(&self, task: &TaskId, broken: u64, reason: &str) -> bool {
+        tracing::error!(%task, version = broken, %reason, "the live version does not work");
         self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
-        self.fail(task, broken, reason.to_string());
+        self.fail(task, broken, reason.to_owned());
         let folder = self.root.join(task.as_str());
         let versions = tokio::task::spawn_blocking(move || pack::versions(&folder)).await;
         let Ok(Ok(versions)) = versions else { return false };
@@ -267,7 +290,7 @@ impl Catalog {
             path: self.folder(task, version),
             source: std::io::Error::other(e.to_string()),
         };
-        // The self-test is for publishing: it costs a run, which a cold first request should not wait for.
+        // The self-test costs a run, which a cold first request should not wait for; it follows that request.
         let (pack, _) = read.map_err(interrupted)??;
         let pack = Arc::new(pack);
         self.count_load(&pack);

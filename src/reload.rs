@@ -4,6 +4,8 @@
 //! is compiled if none is installed for its sites, and its self-test runs on the engine that will serve it;
 //! only then is one entry of the catalog swapped. Whatever fails leaves the catalog as it was.
 
+mod self_test;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +13,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use crate::catalog::{self, Catalog};
-use crate::engine::{self, Engine, Row};
+use crate::engine::{self, Engine};
 use crate::image::{self, Limits};
 use crate::metrics::Metrics;
-use crate::pack::{self, Pack, SelfTest, TaskId};
+use crate::pack::{self, Pack, TaskId};
 
 /// Why a version was not published.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,8 @@ pub struct Reloader {
     codes: Vec<&'static str>,
     /// Versions that failed, so that the watcher tries each once; also makes reloads take turns.
     failed: Mutex<Failed>,
+    /// Versions that gave their stored answers on this engine.
+    verified: std::sync::Mutex<BTreeSet<(TaskId, u64)>>,
 }
 
 impl Reloader {
@@ -79,7 +83,8 @@ impl Reloader {
         metrics: Arc<Metrics>,
         codes: Vec<&'static str>,
     ) -> Self {
-        Self { catalog, engine, metrics, limits: Limits::default(), codes, failed: Mutex::default() }
+        let (limits, failed, verified) = (Limits::default(), Mutex::default(), Default::default());
+        Self { catalog, engine, metrics, limits, codes, failed, verified }
     }
 
     /// Publishes the newest version of `task` in the folder, even if it is live or has failed before.
@@ -155,6 +160,7 @@ impl Reloader {
         match self.prepare(task, version).await {
             Ok(pack) => {
                 self.catalog.publish(task, version, pack).await;
+                self.lock_verified().insert((task.clone(), version));
                 self.metrics.pack_reloads.with_label_values(&["published"]).inc();
                 tracing::info!(%task, version, "published");
                 Ok(())
@@ -184,59 +190,6 @@ impl Reloader {
             tracing::warn!(%task, version, difference, "largest difference of a stored answer, relative to its largest logit");
         }
         Ok(pack)
-    }
-
-    /// Runs the stored inputs and gives the largest difference from the stored logits, relative to the largest of each
-    /// image. If not `strict`, any finite logits pass.
-    async fn self_test(
-        &self,
-        task: &TaskId,
-        pack: &Arc<Pack>,
-        (test, strict): (SelfTest, bool),
-    ) -> Result<f32, Error> {
-        let tolerance = if strict { pack.manifest.self_test.tolerance } else { f32::MAX };
-        let mut worst = 0.0f32;
-        for (index, (bytes, expected)) in test.images.into_iter().zip(test.logits).enumerate() {
-            let (limits, preprocessing) = (self.limits, pack.manifest.preprocessing.clone());
-            let pixels = blocking(move || {
-                image::decode(&bytes, &limits).and_then(|decoded| preprocessing.apply(&decoded))
-            });
-            let pixels = pixels.await?.map_err(|source| Error::SelfTestImage { index, source })?;
-            let logits = self.run(task, pack, pixels).await?;
-            let largest = expected.iter().fold(1.0f32, |most, logit| most.max(logit.abs()));
-            let allowed = tolerance * largest;
-            for (class, (found, expected)) in logits.into_iter().zip(expected).enumerate() {
-                let difference = (found - expected).abs();
-                // A NaN differs from everything.
-                if !found.is_finite() || difference > allowed {
-                    return Err(Error::SelfTest { index, class, found, expected, allowed });
-                }
-                worst = worst.max(difference / largest);
-            }
-        }
-        Ok(worst)
-    }
-
-    /// One row on the engine, waiting for room rather than failing under load.
-    async fn run(&self, task: &TaskId, pack: &Arc<Pack>, pixels: Vec<f32>) -> Result<Vec<f32>, Error> {
-        const RETRY: Duration = Duration::from_millis(20);
-        let permit = loop {
-            match self.engine.admit(1) {
-                Ok(mut permits) => break permits.pop(),
-                Err(engine::Error::Overloaded { .. }) => tokio::time::sleep(RETRY).await,
-                Err(other) => return Err(other.into()),
-            }
-        };
-        let permit = permit.ok_or(engine::Error::WorkerLost)?;
-        let row = Row {
-            task: task.clone(),
-            pixels: pixels.into(),
-            image: None,
-            pack: Arc::clone(pack),
-            deadline: None,
-        };
-        let answer = self.engine.submit(row, permit).await.map_err(|_| engine::Error::WorkerLost)??;
-        Ok(answer.logits.to_vec())
     }
 
     async fn versions(&self, task: &TaskId) -> Vec<u64> {

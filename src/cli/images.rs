@@ -13,7 +13,7 @@ pub struct ImagesArgs {
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
     /// Share of each class held out where there are no held-out images, 0 to 1.
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = part)]
     pub holdout: f64,
     /// Most training images of a class, drawn by the seed.
     #[arg(long, value_name = "COUNT")]
@@ -21,6 +21,18 @@ pub struct ImagesArgs {
     /// Most held-out images of a class, drawn by the seed.
     #[arg(long, value_name = "COUNT")]
     pub held_out_per_class: Option<usize>,
+}
+
+/// A share that is neither nothing nor all.
+fn part(text: &str) -> Result<f64, String> {
+    let share = share(text)?;
+    if share > 0.0 && share < 1.0 { Ok(share) } else { Err("expected more than 0 and less than 1".into()) }
+}
+
+/// A number from 0 to 1.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|e| format!("{e}"))?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("expected 0 to 1".into()) }
 }
 
 impl ImagesArgs {

@@ -8,7 +8,7 @@ use mimi_server::train::{Gate, LinearOptions, Method, MimiOptions, Target, TaskO
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
-use super::images::ImagesArgs;
+use super::images::{ImagesArgs, share};
 use super::mimi::MimiArgs;
 use super::tasks::Shard;
 
@@ -46,7 +46,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "MIB")]
     pub memory: Option<u64>,
     /// Hold the pack back unless its accuracy on the held-out images is at least this, 0 to 1.
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     pub gate: Option<f64>,
     /// Hold the pack back if the newest version does better on the same held-out images.
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use mimi_server::pack;
 use mimi_server::train::{Dataset, evaluate_alone};
 
@@ -20,6 +20,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     for (path, reason) in &result.unreadable {
         println!("unreadable: {}: {reason}", path.display());
     }
+    ensure!(result.total > 0, "{}: no image could be read", args.data.display());
     let (trained, served) = (pack.manifest.precision, resident.store.precision());
     println!("trained at {trained}, measured at {served}");
     println!("accuracy {:.4} ({} of {} {part} images)", result.accuracy(), result.right, result.total);
@@ -27,7 +28,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     for (label, row) in pack.manifest.labels.iter().zip(result.confusion.iter().enumerate()) {
         let (class, row) = row;
         let images: usize = row.iter().sum();
-        println!("{label:<24} {images:>6} {:>8.4}", row[class] as f64 / images.max(1) as f64);
+        let recall = match images {
+            0 => "-".to_owned(),
+            _ => format!("{:.4}", row[class] as f64 / images as f64),
+        };
+        println!("{label:<24} {images:>6} {recall:>8}");
     }
     Ok(())
 }

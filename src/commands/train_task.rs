@@ -76,8 +76,8 @@ fn explain_interruption(args: &TrainArgs) -> Result<()> {
         runtime.block_on(async {
             if tokio::signal::ctrl_c().await.is_ok() {
                 eprintln!(
-                    "\ninterrupted; what was trained up to the last whole epoch is in {checkpoints}: \
-                     the same command with --resume goes on"
+                    "\ninterrupted; what was trained up to the last whole epoch, if there was one, is in \
+                     {checkpoints}: the same command with --resume goes on"
                 );
                 std::process::exit(INTERRUPTED);
             }

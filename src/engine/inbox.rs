@@ -160,6 +160,7 @@ impl Inbox {
             // Nobody listens to an abandoned row's reply.
             let _ = waiting.reply.send(Err(Error::DeadlineExceeded));
         }
+        self.metrics.queue_rows.set(state.queue.len() as i64);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

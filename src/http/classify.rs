@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -74,13 +75,17 @@ pub(super) struct Predictions {
 )]
 pub(super) async fn classify(
     State(state): State<AppState>,
-    Path(task): Path<String>,
-    Query(query): Query<TopK>,
+    task: Result<Path<String>, PathRejection>,
+    query: Result<Query<TopK>, QueryRejection>,
     request: Request,
 ) -> Response {
     let arrived = Instant::now();
-    let outcome = answer(&state, &task, query, (request, arrived)).await;
-    observe(&state, &task, arrived, outcome)
+    let name = task.as_ref().map_or(NO_TASK, |Path(task)| task).to_owned();
+    let outcome = async {
+        let (Path(task), Query(query)) = (task?, query?);
+        answer(&state, &task, query, (request, arrived)).await
+    };
+    observe(&state, &name, arrived, outcome.await)
 }
 
 /// Counts a request and gives its response.
@@ -117,7 +122,7 @@ async fn answer(
     let pinned = pipeline::pin(state, task).await?;
     // One row is admitted before the body is read, so that overload is cheap to refuse.
     let mut permits = state.engine.admit(1)?;
-    let body = body::read(request, state.options.payload_limit).await?;
+    let body = pipeline::read(state, request, deadline).await?;
     let k = wanted(&query, &body)?;
     check(state, &body)?;
     permits.extend(state.engine.admit(body.images.len() - 1)?);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -11,7 +12,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::{self, Body};
+use super::body::Body;
 use super::classify::{Classified, TopK, count, wanted};
 use super::error::{ApiError, Code, ErrorBody};
 use super::pipeline::{self, Pinned, Spent};
@@ -60,11 +61,11 @@ pub(super) enum TaskResult {
 )]
 pub(super) async fn classify_many(
     State(state): State<AppState>,
-    Query(query): Query<TopK>,
+    query: Result<Query<TopK>, QueryRejection>,
     request: Request,
 ) -> Response {
     let arrived = Instant::now();
-    let outcome = answer(&state, query, (request, arrived)).await;
+    let outcome = async { answer(&state, query?.0, (request, arrived)).await }.await;
     state.metrics.request_seconds.observe(arrived.elapsed().as_secs_f64());
     match outcome {
         Ok((headers, many)) => (headers, Json(many)).into_response(),
@@ -84,7 +85,7 @@ async fn answer(
     let deadline = pipeline::deadline(state, request.headers(), arrived)?;
     let keep = pipeline::keeps(state, request.headers())?;
     let mut permits = state.engine.admit(1)?;
-    let mut body = body::read(request, state.options.payload_limit).await?;
+    let mut body = pipeline::read(state, request, deadline).await?;
     let k = wanted(&query, &body)?;
     check(state, &body)?;
     let image = body.images.pop().unwrap_or_default();

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ndarray::Array1;
 use tokio::sync::oneshot;
 
+use super::body::{self, Body};
 use super::error::ApiError;
 use super::state::AppState;
 use crate::catalog::Resolved;
@@ -72,6 +74,7 @@ pub(super) async fn pin(state: &AppState, task: &str) -> Result<Pinned, ApiError
         // This request runs on a covering program; later ones on one that skips what the pack leaves out.
         state.engine.suggest(pack.sites);
         warn_of_precision(&task, &pack, &state.engine);
+        state.reloader.verify_soon(&task, version, &pack);
     }
     Ok(Pinned { task, version, pack })
 }
@@ -86,6 +89,12 @@ pub(super) fn deadline(state: &AppState, headers: &HeaderMap, arrived: Instant) 
             "{TIMEOUT_HEADER} = {value:?}: expected milliseconds, at most {MAX_TIMEOUT_MS}"
         ))),
     }
+}
+
+/// Reads the body, which must have come by the deadline: whoever sends slowly holds an admitted row meanwhile.
+pub(super) async fn read(state: &AppState, request: Request, deadline: Instant) -> Result<Body, ApiError> {
+    let reading = body::read(request, state.options.payload_limit);
+    tokio::time::timeout_at(deadline.into(), reading).await.map_err(|_| engine::Error::DeadlineExceeded)?
 }
 
 /// Decodes an image and prepares it as each pack wants; packs that want the same share the pixels.

@@ -1,5 +1,6 @@
 //! `/v1/tasks`: what is published, and publishing.
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -77,7 +78,7 @@ pub(super) struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     manifest: Option<Manifest>,
-    /// What this server's backbone multiplies in: `fp32` or `int8`.
+    /// What this server's backbone multiplies in: `fp32`, `int8` or `fp16`.
     #[schema(value_type = String)]
     served_precision: Precision,
     /// Told where the live version was trained at another precision.
@@ -106,8 +107,9 @@ impl From<TaskStatus> for Summary {
     responses((status = 200, description = "A page of tasks", body = Page)))]
 pub(super) async fn list(
     State(state): State<AppState>,
-    Query(query): Query<PageQuery>,
+    query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<Page>, ApiError> {
+    let Query(query) = query?;
     let after = query.after.as_deref().map(str::parse::<TaskId>).transpose();
     let after = after.map_err(|e| ApiError::InvalidRequest(format!("after: {e}")))?;
     let limit = query.limit.unwrap_or(DEFAULT_PAGE);
@@ -127,8 +129,9 @@ pub(super) async fn list(
     responses((status = 200, description = "The task", body = Details)))]
 pub(super) async fn show(
     State(state): State<AppState>,
-    Path(task): Path<String>,
+    task: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Details>, ApiError> {
+    let Path(task) = task?;
     let id: TaskId = task.parse().map_err(ApiError::TaskId)?;
     let status = state.catalog.status(&id).ok_or(CatalogError::UnknownTask(task))?;
     let manifest = match status.live {
@@ -157,8 +160,9 @@ fn mismatch(manifest: &Manifest, served: Precision) -> Option<String> {
     responses((status = 200, description = "What is now live", body = Reloaded)))]
 pub(super) async fn reload(
     State(state): State<AppState>,
-    Path(task): Path<String>,
+    task: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Reloaded>, ApiError> {
+    let Path(task) = task?;
     let id: TaskId = task.parse().map_err(ApiError::TaskId)?;
     let version = state.reloader.reload(&id).await?;
     Ok(Json(Reloaded { task: id.to_string(), version }))

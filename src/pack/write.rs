@@ -72,7 +72,22 @@ pub fn write_with(
     result.map(|()| target)
 }
 
+/// What is no number answers nothing: a training that diverged leaves no version.
+fn check_finite(dir: &Path, contents: &Contents) -> Result<(), Error> {
+    let adapters = contents.adapters.values().flat_map(|(_, down, up)| [down, up]);
+    let tensors = adapters.chain([&contents.head_weight, &contents.head_bias]);
+    match tensors.flatten().find(|value| !value.is_finite()) {
+        Some(value) => {
+            let reason =
+                format!("a weight is {value}: the training diverged; a lower learning rate may help");
+            Err(Error::Weights { path: dir.into(), reason })
+        }
+        None => Ok(()),
+    }
+}
+
 fn write_folder(dir: &Path, contents: &Contents, backbone: &BackboneConfig) -> Result<(), Error> {
+    check_finite(dir, contents)?;
     fs::create_dir_all(dir).map_err(Error::io(dir))?;
     let weights =
         serialize(contents, backbone).map_err(|reason| Error::Weights { path: dir.into(), reason })?;

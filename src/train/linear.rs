@@ -1,6 +1,6 @@
 //! Softmax regression on frozen features: `logits = W f + b`, mean cross-entropy, AdamW.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -33,6 +33,24 @@ impl Default for LinearOptions {
     fn default() -> Self {
         Self { epochs: 100, batch: 64, rate: 5e-3, decay: 0.05, seed: 0 }
     }
+}
+
+impl LinearOptions {
+    /// Whether the options can train.
+    ///
+    /// # Errors
+    /// With the option that cannot.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
+        check_recipe(self.rate, self.decay)
+    }
+}
+
+/// Whether a learning rate and a weight decay are ones.
+pub(super) fn check_recipe(rate: f64, decay: f64) -> Result<()> {
+    ensure!(rate >= 0.0 && rate.is_finite(), "the learning rate is {rate}, expected 0 or more");
+    ensure!(decay >= 0.0 && decay.is_finite(), "the weight decay is {decay}, expected 0 or more");
+    Ok(())
 }
 
 /// Fits a head to pooled features. The same seed gives the same head.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::augment::AugmentOptions;
 use super::init::Init;
+use super::linear::check_recipe;
 use super::prune::Selection;
 use super::score::Score;
 use super::step::StepOptions;
@@ -107,6 +108,12 @@ impl MimiOptions {
         ensure!(self.sigma > 0.0 && self.sigma.is_finite(), "the first rate is {}", self.sigma);
         ensure!(self.rho > 0.0 && self.rho < 1.0, "rho is {}, expected a share between 0 and 1", self.rho);
         ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
+        check_recipe(self.rate, self.step.decay)?;
+        match self.target {
+            Target::Sigma(sigma) => ensure!(sigma > 0.0 && sigma.is_finite(), "the last rate is {sigma}"),
+            Target::Accuracy(least) => ensure!(least >= 0.0, "the accuracy to keep is {least}"),
+            Target::Parameters(_) | Target::Never => {}
+        }
         let AugmentOptions { crop, flip, jitter, rand_augment, erase, mixup, cutmix } = self.augment;
         for (name, share) in [("crop", crop), ("flip", flip), ("erase", erase), ("smoothing", self.smoothing)]
         {

@@ -92,8 +92,9 @@ pub struct Report {
 /// # Errors
 /// When the data cannot be trained on, a run fails, or the pack cannot be written.
 pub fn train(resident: &Resident, options: &TaskOptions, observe: &mut Observer<'_>) -> Result<Report> {
-    if let Method::Mimi(mimi) = &options.method {
-        mimi.check(&resident.config)?;
+    match &options.method {
+        Method::Linear(linear) => linear.check()?,
+        Method::Mimi(mimi) => mimi.check(&resident.config)?,
     }
     let images = Partition::open(&options.images)?;
     images.warnings.iter().for_each(|warning| observe(Progress::Note(warning)));

@@ -272,6 +272,45 @@ async fn bad_requests_get_their_status_and_harm_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_ends_at_the_deadline_and_gives_its_place_back() {
+    let world = World::new();
+    world.publish("one", &world.contents(1, 1));
+    let server = world.server().await;
+    let app = server.app();
+    for path in ["/v1/tasks/one/classify", "/v1/classify"] {
+        let never = futures::stream::pending::<Result<axum::body::Bytes, std::io::Error>>();
+        let request = Request::post(path).header("x-mimi-timeout-ms", "50");
+        let answer = send(&app, request.body(Body::from_stream(never)).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (503, "deadline_exceeded".into()), "{path}");
+    }
+    let metrics = get(&app, "/metrics").await.text();
+    assert!(metrics.contains("\nmimi_queue_rows 0\n"), "{metrics}");
+    assert_eq!(classify(&app, "one", image("rgb.png")).await.status.as_u16(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_address_says_wrongly_is_told_as_all_errors_are() {
+    let world = World::new();
+    world.publish("one", &world.contents(1, 1));
+    let server = world.server().await;
+    let app = server.app();
+    let kind = "application/octet-stream";
+    for answer in [
+        post(&app, "/v1/tasks/one/classify?top_k=1&top_k=2", kind, image("rgb.png")).await,
+        post(&app, "/v1/classify?top_k=1&top_k=2", kind, image("rgb.png")).await,
+        post(&app, "/v1/tasks/%ff/classify", kind, image("rgb.png")).await,
+        post(&app, "/v1/tasks/%ff/reload", kind, "").await,
+        get(&app, "/v1/tasks/%ff").await,
+        get(&app, "/v1/tasks?limit=abc").await,
+    ] {
+        assert_eq!((answer.status.as_u16(), answer.code()), (400, "invalid_request".into()));
+        assert!(!answer.json()["error"].as_str().unwrap().is_empty());
+    }
+    let metrics = get(&app, "/metrics").await.text();
+    assert!(metrics.contains("mimi_requests_total{code=\"invalid_request\",task=\"one\"} 1"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn deadlines_are_kept_and_checked() {
     let world = world();
     let app = world.server().await.app();

@@ -279,6 +279,44 @@ async fn a_broken_newest_version_does_not_hide_an_older_one_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_fails_its_self_test_is_withdrawn_after_a_restart_too() {
+    let world = World::new();
+    world.publish("t", &world.contents(1, 1));
+    let mut contents = world.contents(2, 2);
+    contents.self_test =
+        SelfTest { images: vec![image("rgb.png")], logits: vec![vec![0.0, 0.0, 1000.0, 5.0]] };
+    world.publish("t", &contents);
+    world.publish("alone", &contents);
+    let server = world.server().await;
+    let app = server.app();
+    // The request that has it read does not wait; what follows is of the version before.
+    label(&app, "t").await;
+    label(&app, "alone").await;
+    within_two_seconds("the step back", || async { label(&app, "t").await == (1, "class-1".into()) }).await;
+    let shown = get(&app, "/v1/tasks/t").await.json();
+    assert_eq!(shown["failure"]["version"], 2, "{shown}");
+    assert!(shown["failure"]["reason"].as_str().unwrap().contains("self-test image 0"), "{shown}");
+    within_two_seconds("the withdrawal", || async {
+        classify(&app, "alone", image("rgb.png")).await.code() == "not_ready"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repaired_version_is_served_and_shown_without_its_failure() {
+    let world = World::new();
+    let folder = world.publish("t", &world.contents(1, 1));
+    let whole = std::fs::read(folder.join(WEIGHTS_FILE)).unwrap();
+    std::fs::write(folder.join(WEIGHTS_FILE), b"broken").unwrap();
+    let app = world.server().await.app();
+    assert_eq!(classify(&app, "t", image("rgb.png")).await.code(), "not_ready");
+    assert_eq!(get(&app, "/v1/tasks/t").await.json()["failure"]["version"], 1);
+    std::fs::write(folder.join(WEIGHTS_FILE), whole).unwrap();
+    assert_eq!(label(&app, "t").await, (1, "class-1".into()));
+    assert!(get(&app, "/v1/tasks/t").await.json()["failure"].is_null());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn concurrent_first_requests_share_one_reading_and_the_budget_holds() {
     let world = World::new();
     for i in 0..6 {

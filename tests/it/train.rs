@@ -156,6 +156,30 @@ fn the_same_seed_gives_the_same_pack_and_another_does_not() {
 }
 
 #[test]
+fn options_that_cannot_train_are_refused_and_what_diverged_is_not_written() {
+    let world = World::new();
+    let data = tempfile::tempdir().unwrap();
+    dataset(data.path());
+    let default = LinearOptions::default();
+    let cases = [
+        (LinearOptions { batch: 0, ..default.clone() }, "batch"),
+        (LinearOptions { epochs: 0, ..default.clone() }, "epochs"),
+        (LinearOptions { rate: f64::NAN, ..default.clone() }, "learning rate is NaN"),
+        (LinearOptions { decay: -1.0, ..default.clone() }, "weight decay is -1"),
+        (LinearOptions { rate: 1e300, ..default }, "diverged"),
+    ];
+    for (linear, words) in cases {
+        let options = TaskOptions { method: Method::Linear(linear), ..options(&world, data.path()) };
+        let error = run(&world, &options).unwrap_err();
+        assert!(format!("{error:#}").contains(words), "{words}: {error:#}");
+    }
+    let written = |path: &Path| std::fs::read_dir(path).map_or(0, |entries| entries.count());
+    let tasks: Vec<_> =
+        std::fs::read_dir(world.adapters.path()).unwrap().map(|e| e.unwrap().path()).collect();
+    assert!(tasks.iter().all(|task| written(task) == 0), "{tasks:?}");
+}
+
+#[test]
 fn data_that_cannot_train_is_refused_with_the_reason() {
     let world = World::new();
     type Case = (&'static str, fn(&Path), &'static str);

@@ -61,6 +61,7 @@ pub fn compare(
     done: &mut dyn FnMut(&Point),
 ) -> Result<Results> {
     options.mimi.check(&resident.config)?;
+    options.linear.check()?;
     let CompareOptions { images, mimi, linear, .. } = options;
     let settings = format!("{images:?} {mimi:?} {linear:?} on {}", resident.identity());
     let mut results = Results::open(&options.results, &settings)?;
