@@ -73,6 +73,8 @@ pub struct Reloader {
     failed: Mutex<Failed>,
     /// Versions that gave their stored answers on this engine.
     verified: std::sync::Mutex<BTreeSet<(TaskId, u64)>>,
+    /// Held by whichever version is being verified.
+    verifying: Mutex<()>,
 }
 
 impl Reloader {
@@ -83,8 +85,9 @@ impl Reloader {
         metrics: Arc<Metrics>,
         codes: Vec<&'static str>,
     ) -> Self {
-        let (limits, failed, verified) = (Limits::default(), Mutex::default(), Default::default());
-        Self { catalog, engine, metrics, limits, codes, failed, verified }
+        let (limits, failed) = (Limits::default(), Mutex::default());
+        let (verified, verifying) = Default::default();
+        Self { catalog, engine, metrics, limits, codes, failed, verified, verifying }
     }
 
     /// Publishes the newest version of `task` in the folder, even if it is live or has failed before.

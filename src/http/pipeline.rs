@@ -74,7 +74,7 @@ pub(super) async fn pin(state: &AppState, task: &str) -> Result<Pinned, ApiError
         // This request runs on a covering program; later ones on one that skips what the pack leaves out.
         state.engine.suggest(pack.sites);
         warn_of_precision(&task, &pack, &state.engine);
-        state.reloader.verify_soon(&task, version, &pack);
+        state.reloader.verify_soon(&task, version);
     }
     Ok(Pinned { task, version, pack })
 }

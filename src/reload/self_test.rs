@@ -13,14 +13,16 @@ impl Reloader {
     /// Has a version that was found at the start, and is now read for a request, give a stored answer; if it does not, it
     /// is withdrawn. The request does not wait, and of several stored answers one must do: after a restart every task
     /// is read for the first time.
-    pub fn verify_soon(self: &Arc<Self>, task: &TaskId, version: u64, pack: &Arc<Pack>) {
+    pub fn verify_soon(self: &Arc<Self>, task: &TaskId, version: u64) {
         if self.lock_verified().contains(&(task.clone(), version)) {
             return;
         }
-        let (reloader, task, pack) = (Arc::clone(self), task.clone(), Arc::clone(pack));
+        let (reloader, task) = (Arc::clone(self), task.clone());
         tokio::spawn(async move {
+            // One at a time: they must take neither memory nor the engine from requests.
+            let _turn = reloader.verifying.lock().await;
             if let Err(error @ (Error::SelfTest { .. } | Error::SelfTestImage { .. })) =
-                reloader.verify(&task, version, &pack).await
+                reloader.verify(&task, version).await
             {
                 reloader.failed.lock().await.entry(task.clone()).or_default().insert(version);
                 reloader.catalog.withdraw(&task, version, &error.to_string()).await;
@@ -28,12 +30,12 @@ impl Reloader {
         });
     }
 
-    async fn verify(&self, task: &TaskId, version: u64, pack: &Arc<Pack>) -> Result<(), Error> {
+    async fn verify(&self, task: &TaskId, version: u64) -> Result<(), Error> {
         let (folder, backbone) = (self.catalog.folder(task, version), Arc::clone(self.catalog.backbone()));
-        let (_, mut self_test) = blocking(move || pack::read(&folder, &backbone)).await??;
+        let (pack, mut self_test) = blocking(move || pack::read(&folder, &backbone)).await??;
         let strict = pack.manifest.precision == self.engine.precision();
         self_test.images.truncate(1);
-        self.self_test(task, pack, (self_test, strict)).await?;
+        self.self_test(task, &Arc::new(pack), (self_test, strict)).await?;
         self.lock_verified().insert((task.clone(), version));
         Ok(())
     }
