@@ -182,13 +182,10 @@ impl Reloader {
     /// Reads, checks, compiles and warms a version. One trained at another precision cannot give its stored answers to
     /// the last digits: it is published all the same, with a warning that tells how far off they are.
     async fn prepare(&self, task: &TaskId, version: u64) -> Result<Arc<Pack>, Error> {
-        let (folder, backbone) = (self.catalog.folder(task, version), Arc::clone(self.catalog.backbone()));
-        let (pack, self_test) = blocking(move || pack::read(&folder, &backbone)).await??;
-        let pack = Arc::new(pack);
+        let (pack, self_test) = self.read(task, version).await?;
         self.engine.prepare(pack.sites).await.map_err(|_| engine::Error::WorkerLost)??;
-        let strict = pack.manifest.precision == self.engine.precision();
-        let difference = self.self_test(task, &pack, (self_test, strict)).await?;
-        if !strict {
+        let difference = self.self_test(task, &pack, self_test).await?;
+        if !self.is_strict(&pack) {
             warn_of_precision(task, &pack, &self.engine);
             tracing::warn!(%task, version, difference, "largest difference of a stored answer, relative to its largest logit");
         }

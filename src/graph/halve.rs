@@ -9,11 +9,10 @@
 //! Only the forward products change, as in [`quantise`](super::quantise): backward ones keep the fp32 matrices, and
 //! gradients, which would need scaling to fit into a half, stay floats.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ops::{Cast, MatMul};
-use super::quantise::frozen;
+use super::quantise::with_products;
 use super::{DType, Derived, Error, Fact, Graph, Node, Wire};
 
 /// The same graph with 16-bit floats in its products with frozen matrices.
@@ -21,20 +20,11 @@ use super::{DType, Derived, Error, Fact, Graph, Node, Wire};
 /// # Errors
 /// [`Error::DuplicateName`] when the graph is halved already.
 pub fn halved(graph: &Graph) -> Result<Graph, Error> {
-    let mut halves: BTreeMap<Wire, Wire> = BTreeMap::new();
-    graph.clone().rewrite(|g, node| {
-        let Some((weight, shape)) = frozen(graph, &node) else {
-            g.push(node);
-            return Ok(());
-        };
-        let x = node.inputs[0];
-        let half = match halves.get(&x) {
-            Some(&known) => known,
-            None => {
-                let name = format!("{}.fp16", g.wire_name(x));
-                *halves.entry(x).or_insert(g.wire(name, Cast { to: DType::F16 }, &[x])?)
-            }
-        };
+    let half = |g: &mut Graph, x: Wire| {
+        let name = format!("{}.fp16", g.wire_name(x));
+        g.wire(name, Cast { to: DType::F16 }, &[x])
+    };
+    with_products(graph, half, |g, node, half, (weight, shape)| {
         let matrix = g.weight_like(&Derived::Half.name(weight), Fact::fixed(&shape).of(DType::F16))?;
         let product = g.wire(format!("{}.fp16", node.name), MatMul, &[half, matrix])?;
         // The product's own wire, so that whoever read it reads this.

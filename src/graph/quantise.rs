@@ -104,18 +104,28 @@ pub fn quantise(weights: &[f32], columns: usize) -> Quantised {
 /// # Errors
 /// [`Error::DuplicateName`] when the graph is quantised already.
 pub fn quantised(graph: &Graph) -> Result<Graph, Error> {
-    let mut tokens: BTreeMap<Wire, Tokens> = BTreeMap::new();
+    with_products(graph, |g, x| quantise_tokens(g, graph, x), multiply)
+}
+
+/// The same graph with other products in place of those with frozen matrices. What `prepare` makes of a product's left
+/// side is made once and shared by all products that read it; `multiply` wires the product itself.
+pub(super) fn with_products<T: Copy>(
+    graph: &Graph,
+    prepare: impl Fn(&mut Graph, Wire) -> Result<T, Error>,
+    multiply: impl Fn(&mut Graph, Node, T, (&str, [usize; 2])) -> Result<(), Error>,
+) -> Result<Graph, Error> {
+    let mut prepared: BTreeMap<Wire, T> = BTreeMap::new();
     graph.clone().rewrite(|g, node| {
         let Some((weight, shape)) = frozen(graph, &node) else {
             g.push(node);
             return Ok(());
         };
         let x = node.inputs[0];
-        let quantised = match tokens.get(&x) {
+        let left = match prepared.get(&x) {
             Some(&known) => known,
-            None => *tokens.entry(x).or_insert(quantise_tokens(g, graph, x)?),
+            None => *prepared.entry(x).or_insert(prepare(g, x)?),
         };
-        multiply(g, node, quantised, (weight, shape))
+        multiply(g, node, left, (weight, shape))
     })
 }
 
@@ -131,7 +141,7 @@ struct Tokens {
 }
 
 /// Name and shape of the frozen matrix on the right of a product.
-pub(super) fn frozen<'a>(graph: &'a Graph, node: &Node) -> Option<(&'a str, [usize; 2])> {
+fn frozen<'a>(graph: &'a Graph, node: &Node) -> Option<(&'a str, [usize; 2])> {
     let &[_, right] = &node.inputs[..] else { return None };
     let [Dim::Fixed(k), Dim::Fixed(n)] = graph.fact(right).shape[..] else { return None };
     let (name, _) = graph.weights().find(|(_, wire)| *wire == right)?;

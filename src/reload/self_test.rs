@@ -31,11 +31,9 @@ impl Reloader {
     }
 
     async fn verify(&self, task: &TaskId, version: u64) -> Result<(), Error> {
-        let (folder, backbone) = (self.catalog.folder(task, version), Arc::clone(self.catalog.backbone()));
-        let (pack, mut self_test) = blocking(move || pack::read(&folder, &backbone)).await??;
-        let strict = pack.manifest.precision == self.engine.precision();
+        let (pack, mut self_test) = self.read(task, version).await?;
         self_test.images.truncate(1);
-        self.self_test(task, &Arc::new(pack), (self_test, strict)).await?;
+        self.self_test(task, &pack, self_test).await?;
         self.lock_verified().insert((task.clone(), version));
         Ok(())
     }
@@ -44,15 +42,27 @@ impl Reloader {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A version with its stored inputs and answers, from disk.
+    pub(super) async fn read(&self, task: &TaskId, version: u64) -> Result<(Arc<Pack>, SelfTest), Error> {
+        let (folder, backbone) = (self.catalog.folder(task, version), Arc::clone(self.catalog.backbone()));
+        let (pack, self_test) = blocking(move || pack::read(&folder, &backbone)).await??;
+        Ok((Arc::new(pack), self_test))
+    }
+
+    /// Whether a pack must give its stored answers to the last digits: not if it was trained at another precision.
+    pub(super) fn is_strict(&self, pack: &Pack) -> bool {
+        pack.manifest.precision == self.engine.precision()
+    }
+
     /// Runs the stored inputs and gives the largest difference from the stored logits, relative to the largest of each
-    /// image. If not `strict`, any finite logits pass.
+    /// image. If not [strict](Self::is_strict), any finite logits pass.
     pub(super) async fn self_test(
         &self,
         task: &TaskId,
         pack: &Arc<Pack>,
-        (test, strict): (SelfTest, bool),
+        test: SelfTest,
     ) -> Result<f32, Error> {
-        let tolerance = if strict { pack.manifest.self_test.tolerance } else { f32::MAX };
+        let tolerance = if self.is_strict(pack) { pack.manifest.self_test.tolerance } else { f32::MAX };
         let mut worst = 0.0f32;
         for (index, (bytes, expected)) in test.images.into_iter().zip(test.logits).enumerate() {
             let (limits, preprocessing) = (self.limits, pack.manifest.preprocessing.clone());
