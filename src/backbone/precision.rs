@@ -7,26 +7,29 @@ use serde::{Deserialize, Serialize};
 
 /// Numbers in which the frozen matrices are multiplied. Adapters, norms, attention and heads are fp32 in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// 32-bit floats.
     #[default]
     Fp32,
     /// 8-bit integers: a scale for each output channel of a matrix, and for each token at each run.
     Int8,
+    /// As `Int8`, with matrices in a reduced range that the fast kernels of CPUs without VNNI sum exactly.
+    Int8Reduced,
     /// 16-bit floats, for a GPU. A CPU without instructions for them multiplies the rounded weights in fp32.
     Fp16,
 }
 
 impl Precision {
     /// Every precision.
-    pub const ALL: [Self; 3] = [Self::Fp32, Self::Int8, Self::Fp16];
+    pub const ALL: [Self; 4] = [Self::Fp32, Self::Int8, Self::Int8Reduced, Self::Fp16];
 
     /// The name in manifests and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fp32 => "fp32",
             Self::Int8 => "int8",
+            Self::Int8Reduced => "int8-reduced",
             Self::Fp16 => "fp16",
         }
     }
@@ -43,6 +46,9 @@ impl FromStr for Precision {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|precision| precision.name() == text);
-        known.ok_or_else(|| format!("{text:?} is no precision: expected fp32, int8 or fp16"))
+        known.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("unknown precision {text:?}: expected one of {names}")
+        })
     }
 }

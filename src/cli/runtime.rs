@@ -48,6 +48,8 @@ pub enum PrecisionArg {
     Fp32,
     /// 8-bit integers, on the CPU only: fast where it has VNNI instructions. Train packs at it for its best accuracy.
     Int8,
+    /// 8-bit integers in a reduced range, on the CPU only: fast on every CPU with AVX2, a little coarser.
+    Int8Reduced,
     /// 16-bit floats, for GPUs; a CPU without instructions for them gains nothing by it.
     Fp16,
 }
@@ -57,6 +59,7 @@ impl From<PrecisionArg> for Precision {
         match arg {
             PrecisionArg::Fp32 => Self::Fp32,
             PrecisionArg::Int8 => Self::Int8,
+            PrecisionArg::Int8Reduced => Self::Int8Reduced,
             PrecisionArg::Fp16 => Self::Fp16,
         }
     }
@@ -70,7 +73,7 @@ impl RuntimeArgs {
 
     /// How the backbone's weights are kept.
     pub fn weights(&self) -> WeightOptions {
-        WeightOptions { prepack: !self.no_prepack, precision: self.precision.into() }
+        WeightOptions { prepack: !self.no_prepack, precision: self.precision.into(), bytes: None }
     }
 
     /// Settings of the runtime.

@@ -38,12 +38,12 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     };
     if args.precisions {
         // A CPU has no kernels for halves, a GPU none for these integers.
-        let timed = match runtime.device() {
-            Device::Cpu => [Precision::Fp32, Precision::Int8],
-            Device::Cuda(_) => [Precision::Fp32, Precision::Fp16],
+        let timed: &[_] = match runtime.device() {
+            Device::Cpu => &[Precision::Fp32, Precision::Int8, Precision::Int8Reduced],
+            Device::Cuda(_) => &[Precision::Fp32, Precision::Fp16],
         };
-        let benches: Result<Vec<_>> = timed.into_iter().map(open).collect();
-        return precisions(&timed, &benches?, &options);
+        let benches: Result<Vec<_>> = timed.iter().copied().map(open).collect();
+        return precisions(timed, &benches?, &options);
     }
     let precision = args.runtime.weights().precision;
     let bench = open(precision)?;
@@ -97,11 +97,14 @@ fn speeds(bench: &Bench, batch: usize) -> Result<f64> {
 fn precisions(timed: &[Precision], benches: &[Bench], options: &Options) -> Result<()> {
     let times = interleaved(benches)?;
     let Some(&exact) = times.first() else { return Ok(()) };
-    println!("precision   1 row ms   {} rows ms   speed-up: 1 row   {} rows", options.batch, options.batch);
+    println!(
+        "precision      1 row ms   {} rows ms   speed-up: 1 row   {} rows",
+        options.batch, options.batch
+    );
     for (precision, Bare { one, batch }) in timed.iter().zip(times) {
         let (faster, faster_batch) = (exact.one / one, exact.batch / batch);
         println!(
-            "{precision:<9} {:>10.1} {:>11.1} {faster:>17.2} {faster_batch:>8.2}",
+            "{precision:<12} {:>10.1} {:>11.1} {faster:>17.2} {faster_batch:>8.2}",
             one * 1e3,
             batch * 1e3
         );

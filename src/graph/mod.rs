@@ -44,4 +44,5 @@ pub use halve::halved;
 use layers::Feed;
 pub use ops::Operator;
 pub use plan::{Plan, build, plan_flops};
-pub use quantise::{Derived, Quantised, derived, quantise, quantised};
+pub(crate) use quantise::ZERO;
+pub use quantise::{Bytes, Derived, Quantised, WeightRange, derived, quantise, quantised};

@@ -78,7 +78,7 @@ pub(super) struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     manifest: Option<Manifest>,
-    /// What this server's backbone multiplies in: `fp32`, `int8` or `fp16`.
+    /// What this server's backbone multiplies in: `fp32`, `int8`, `int8-reduced` or `fp16`.
     #[schema(value_type = String)]
     served_precision: Precision,
     /// Told where the live version was trained at another precision.

@@ -50,7 +50,7 @@ const SELF_TEST_TOLERANCE_FP16: f32 = 1e-2;
 pub fn self_test_tolerance(precision: Precision) -> f32 {
     match precision {
         Precision::Fp32 => SELF_TEST_TOLERANCE,
-        Precision::Int8 => SELF_TEST_TOLERANCE_INT8,
+        Precision::Int8 | Precision::Int8Reduced => SELF_TEST_TOLERANCE_INT8,
         Precision::Fp16 => SELF_TEST_TOLERANCE_FP16,
     }
 }

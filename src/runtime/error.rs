@@ -39,6 +39,9 @@ pub enum Error {
         /// The device.
         device: super::Device,
     },
+    /// No 8-bit kernel of the library sums exactly on this processor.
+    #[error("ONNX Runtime's 8-bit kernels do not sum exactly on this processor: use --precision fp32")]
+    InexactIntegers,
     /// A name is no device.
     #[error("{0} is no device: expected cpu, cuda or cuda:N")]
     UnknownDevice(String),

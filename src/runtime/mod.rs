@@ -12,6 +12,7 @@ mod device;
 mod environment;
 mod error;
 mod halved;
+mod kernel;
 #[allow(unsafe_code)]
 mod memory;
 #[allow(unsafe_code)]
@@ -23,6 +24,7 @@ mod store;
 pub use device::Device;
 pub use environment::{Runtime, RuntimeOptions};
 pub use error::Error;
+pub use kernel::{Factors, integer_sums};
 pub use process::{disable_telemetry, share_heaps};
 pub use program::{Input, Output, Program};
 pub use store::{WeightOptions, WeightStore};

@@ -7,31 +7,53 @@ use memmap2::Mmap;
 use ort::memory::Allocator;
 use ort::value::DynValue;
 
+use super::kernel::{exact_bytes, unsigned};
 use super::store::floats;
-use super::{Error, memory};
+use super::{Error, Runtime, memory};
 use crate::backbone::{BackboneConfig, SiteSet, TensorEntry, WeightLayout};
-use crate::graph::{Derived, Plan, Quantised, build, derived, quantise, quantised};
+use crate::graph::{Bytes, Derived, Plan, Quantised, WeightRange, build, derived, quantise, quantised};
+
+/// Range of the quantised matrices, and how their bytes are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scheme {
+    pub(super) range: WeightRange,
+    pub(super) bytes: Bytes,
+}
+
+/// The fastest scheme that is exact for a range.
+///
+/// # Errors
+/// As [`exact_bytes`].
+pub(super) fn scheme(runtime: &Runtime, range: WeightRange) -> Result<Scheme, Error> {
+    let bytes = exact_bytes(runtime, range)?;
+    if bytes == Bytes::Unsigned {
+        tracing::warn!(
+            "this CPU's fast 8-bit kernels do not sum {range:?} weights exactly: slower ones that do are used, which gain \
+             little over fp32; --precision int8-reduced gains more here"
+        );
+    }
+    Ok(Scheme { range, bytes })
+}
 
 /// Quantises every matrix that a program of the backbone multiplies by, and adds what comes of it to the tensors. The
 /// caller keeps what is returned, which the tensors point into, at least as long as these.
 pub(super) fn derive(
     map: &Mmap,
     config: &BackboneConfig,
+    Scheme { range, bytes }: Scheme,
     (layout, tensors): (&mut WeightLayout, &mut BTreeMap<String, Arc<DynValue>>),
 ) -> Result<Vec<Quantised>, Error> {
-    if saturates() {
-        tracing::warn!(
-            "this CPU has no VNNI instructions: sums of int8 products may saturate, and are not faster"
-        );
-    }
-    let graph = quantised(&build(config, &Plan::whole(config, SiteSet::EMPTY))?)?;
+    let graph = quantised(&build(config, &Plan::whole(config, SiteSet::EMPTY))?, bytes)?;
     let (info, allocator) = (memory::cpu_memory()?, Allocator::default());
     let mut kept = Vec::new();
     for (name, _) in graph.weights() {
         let Some((weight, Derived::Matrix)) = derived(name) else { continue };
         let Some(entry) = layout.get(weight).cloned() else { continue };
         let &[_, columns] = &entry.shape[..] else { continue };
-        let made = quantise(floats(map, weight, &entry)?, columns);
+        let mut made = quantise(floats(map, weight, &entry)?, columns, range);
+        if bytes == Bytes::Unsigned {
+            made.matrix.iter_mut().for_each(|w| *w = unsigned(*w).cast_signed());
+        }
         let (matrix, scales, offsets) = (&made.matrix, &made.scales, &made.offsets);
         #[allow(unsafe_code)]
         // SAFETY: each vector has as many elements as the shape; moving the owner does not move them, and the caller
@@ -40,7 +62,12 @@ pub(super) fn derive(
             [
                 (
                     Derived::Matrix,
-                    memory::alias(&info, matrix.as_ptr(), &entry.shape, &allocator)?,
+                    match bytes {
+                        Bytes::Signed => memory::alias(&info, matrix.as_ptr(), &entry.shape, &allocator)?,
+                        Bytes::Unsigned => {
+                            memory::alias(&info, matrix.as_ptr().cast::<u8>(), &entry.shape, &allocator)?
+                        }
+                    },
                     matrix.len(),
                 ),
                 (
@@ -65,17 +92,4 @@ pub(super) fn derive(
         kept.push(made);
     }
     Ok(kept)
-}
-
-/// Whether ONNX Runtime's kernel adds pairs of products in 16 bits, which the largest do not fit into (its documentation
-/// on quantisation, "reduce_range").
-#[cfg(target_arch = "x86_64")]
-fn saturates() -> bool {
-    !std::is_x86_feature_detected!("avx512vnni") && !std::is_x86_feature_detected!("avxvnni")
-}
-
-/// As above; Arm's kernels add in 32 bits.
-#[cfg(not(target_arch = "x86_64"))]
-fn saturates() -> bool {
-    false
 }

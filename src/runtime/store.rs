@@ -14,12 +14,13 @@ use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorRef};
 
 use super::halved::{Half, halves};
 use super::memory::Element;
+use super::quantised::Scheme;
 use super::{Device, Error, Runtime, memory, quantised};
 use crate::backbone::sha256_hex;
 use crate::backbone::{
     BackboneConfig, Error as BackboneError, Precision, TensorEntry, WEIGHTS_FILE, WeightLayout,
 };
-use crate::graph::{self, Graph, Quantised};
+use crate::graph::{self, Bytes, Graph, Quantised, WeightRange};
 
 /// How the weights are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +30,14 @@ pub struct WeightOptions {
     pub prepack: bool,
     /// Numbers in which programs multiply.
     pub precision: Precision,
+    /// How quantised matrices are written. None takes the fastest way that is exact on this processor; answers are the
+    /// same bit for bit with every exact one.
+    pub bytes: Option<Bytes>,
 }
 
 impl Default for WeightOptions {
     fn default() -> Self {
-        Self { prepack: true, precision: Precision::Fp32 }
+        Self { prepack: true, precision: Precision::Fp32, bytes: None }
     }
 }
 
@@ -43,6 +47,7 @@ pub struct WeightStore {
     tensors: BTreeMap<String, Arc<DynValue>>,
     prepacked: Option<PrepackedWeights>,
     precision: Precision,
+    scheme: Option<Scheme>,
     layout: WeightLayout,
     folder: PathBuf,
     _quantised: Vec<Quantised>,
@@ -77,27 +82,43 @@ impl WeightStore {
         check_fingerprint(&path, &map, config)?;
         let mut layout = WeightLayout::read(&path, &map, config)?;
         let precision = options.precision;
-        if precision == Precision::Int8 && runtime.device() != Device::Cpu {
+        let range = WeightRange::at(precision);
+        if range.is_some() && runtime.device() != Device::Cpu {
             return Err(Error::Precision { precision, device: runtime.device() });
         }
         let halves = match precision {
             Precision::Fp16 => halves(runtime, &map, config, &layout)?,
-            Precision::Fp32 | Precision::Int8 => Vec::new(),
+            Precision::Fp32 | Precision::Int8 | Precision::Int8Reduced => Vec::new(),
         };
         let (mut tensors, on_device) = match runtime.device() {
             Device::Cpu => (share(&map, &layout, &halves)?, None),
             Device::Cuda(number) => upload(runtime, (&map, &layout, &halves), number)?,
         };
         halves.iter().for_each(|half| layout.insert(&half.name, half.entry.clone()));
-        let quantised = match precision {
-            Precision::Int8 => quantised::derive(&map, config, (&mut layout, &mut tensors))?,
-            Precision::Fp32 | Precision::Fp16 => Vec::new(),
+        let scheme = match (range, options.bytes) {
+            (Some(range), None) => Some(quantised::scheme(runtime, range)?),
+            (range, bytes) => range.zip(bytes).map(|(range, bytes)| Scheme { range, bytes }),
+        };
+        let quantised = match scheme {
+            Some(scheme) => quantised::derive(&map, config, scheme, (&mut layout, &mut tensors))?,
+            None => Vec::new(),
         };
         // The device has its own copy.
         let halves = if on_device.is_some() { Vec::new() } else { halves };
         let prepacked = options.prepack.then(PrepackedWeights::new);
         let (_quantised, _halves) = (quantised, halves);
-        Ok(Self { tensors, prepacked, precision, layout, folder, _quantised, _halves, map, on_device })
+        Ok(Self {
+            tensors,
+            prepacked,
+            precision,
+            scheme,
+            layout,
+            folder,
+            _quantised,
+            _halves,
+            map,
+            on_device,
+        })
     }
 
     /// Numbers in which programs over these weights multiply.
@@ -107,10 +128,10 @@ impl WeightStore {
 
     /// The graph in the store's precision.
     pub(super) fn lower<'a>(&self, graph: &'a Graph) -> Result<Cow<'a, Graph>, Error> {
-        match self.precision {
-            Precision::Fp32 => Ok(Cow::Borrowed(graph)),
-            Precision::Int8 => Ok(Cow::Owned(graph::quantised(graph)?)),
-            Precision::Fp16 => Ok(Cow::Owned(graph::halved(graph)?)),
+        match (self.precision, self.scheme) {
+            (_, Some(Scheme { bytes, .. })) => Ok(Cow::Owned(graph::quantised(graph, bytes)?)),
+            (Precision::Fp16, None) => Ok(Cow::Owned(graph::halved(graph)?)),
+            (_, None) => Ok(Cow::Borrowed(graph)),
         }
     }
 

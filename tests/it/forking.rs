@@ -154,7 +154,7 @@ async fn a_request_keeps_out_of_the_cache_by_a_header() {
     assert_eq!(ask("first", "off").await.status, 200);
     assert_eq!((lookups("hit"), lookups("miss")), (0, 0));
     // The programs above and below the cut are made beside the requests.
-    for _ in 0..200 {
+    for _ in 0..3000 {
         if metrics.programs_resident.get() >= 4 {
             break;
         }

@@ -31,6 +31,8 @@ mod image;
 mod image_hostile;
 /// Checkpoints become backbones, or say what is wrong with them.
 mod import;
+/// 8-bit sums are the same integers on every processor.
+mod integers;
 /// Which cores, threads and heaps a server takes.
 mod layout;
 /// Series, their names and their bounds.

@@ -8,7 +8,8 @@ use mimi_server::backbone::{Precision, SiteSet};
 use mimi_server::graph::ops::{Gelu, MatMul};
 use mimi_server::graph::training::training_graph;
 use mimi_server::graph::{
-    Dim, FEATURES, Fact, Graph, Node, PIXELS, Plan, Quantised, build, halved, quantise, quantised,
+    Bytes, Dim, FEATURES, Fact, Graph, Node, PIXELS, Plan, Quantised, WeightRange, build, halved, quantise,
+    quantised,
 };
 use mimi_server::pack::{self, SelfTest};
 use mimi_server::runtime::{Input, Program};
@@ -27,7 +28,7 @@ const MATRIX: &str = "blocks.0.mlp.fc1.weight";
 const BETWEEN_PROGRAMS: f32 = 3e-2;
 
 /// The precisions below fp32.
-const LOWER: [Precision; 2] = [Precision::Int8, Precision::Fp16];
+const LOWER: [Precision; 3] = [Precision::Int8, Precision::Int8Reduced, Precision::Fp16];
 
 fn at(precision: Precision, fixture: &str) -> TinyBackbone {
     TinyBackbone::from(fixture).at(precision)
@@ -37,7 +38,7 @@ fn at(precision: Precision, fixture: &str) -> TinyBackbone {
 fn a_matrix_is_quantised_as_numpy_would() {
     // s = np.maximum(np.abs(w).max(0), 1e-30) / 127; q = np.round(w / s); -0.1701 * s * q.sum(0)
     let Quantised { matrix, scales, offsets } =
-        quantise(&[0.5, -2.0, 0.0, -1.0, 0.3, 0.0, 0.26, 1.1, 0.0], 3);
+        quantise(&[0.5, -2.0, 0.0, -1.0, 0.3, 0.0, 0.26, 1.1, 0.0], 3, WeightRange::Full);
     assert_eq!(matrix, [64, -127, 0, -127, 19, 0, 33, 70, 0]);
     assert_close("scales", &scales, &[7.874_016e-3, 1.574_803_1e-2, 0.0], 1e-9);
     assert_close("offsets", &offsets, &[0.040_181_1, 0.101_792_13, 0.0], 1e-7);
@@ -70,8 +71,12 @@ fn gelu(x: f64) -> f64 {
 }
 
 /// The formulas of `graph::quantise` in double precision: a scale a column for `w [K, N]`, one a row for `x`.
-fn reference(x: &[f64], w: &[f32], (k, n): (usize, usize), one_sided: bool) -> Vec<f32> {
-    let scale = |j: usize| (0..k).map(|i| w[i * n + j].abs()).fold(0.0, f32::max) / 127.0;
+fn reference(x: &[f64], w: &[f32], (k, n): (usize, usize), one_sided: bool, range: WeightRange) -> Vec<f32> {
+    let pair = |i: usize, j: usize| match range {
+        WeightRange::Reduced if i % 2 == 0 && i + 1 < k => (w[i * n + j] + w[(i + 1) * n + j]).abs(),
+        _ => 0.0,
+    };
+    let scale = |j: usize| (0..k).map(|i| w[i * n + j].abs().max(pair(i, j))).fold(0.0, f32::max) / 127.0;
     let w: Vec<f64> = (0..k * n)
         .map(|at| f64::from((w[at] / scale(at % n)).round_ties_even()) * f64::from(scale(at % n)))
         .collect();
@@ -88,7 +93,15 @@ fn reference(x: &[f64], w: &[f32], (k, n): (usize, usize), one_sided: bool) -> V
 
 #[test]
 fn a_product_is_that_of_the_rounded_numbers() {
-    let tiny = at(Precision::Int8, "vit_timm");
+    for precision in [Precision::Int8, Precision::Int8Reduced] {
+        let range = WeightRange::at(precision).unwrap();
+        for bytes in [None, Some(Bytes::Unsigned)] {
+            product_of_the_rounded_numbers(&at(precision, "vit_timm").with(bytes), range);
+        }
+    }
+}
+
+fn product_of_the_rounded_numbers(tiny: &TinyBackbone, range: WeightRange) {
     let weight = Fixture::named("vit_timm").under("weights/")[MATRIX].clone();
     let [n, k] = weight.shape[..] else { panic!("no matrix") };
     // A checkpoint's matrices are [out, in].
@@ -99,16 +112,16 @@ fn a_product_is_that_of_the_rounded_numbers() {
     x[k..2 * k].iter_mut().for_each(|x| *x *= 1e4);
     x[2 * k..3 * k].iter_mut().for_each(|x| *x *= 1e-4);
     let exact: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
-    let found = product(&tiny, false, (&[2, 5, k], &x));
-    let expected = reference(&exact, &w, (k, n), false);
+    let found = product(tiny, false, (&[2, 5, k], &x));
+    let expected = reference(&exact, &w, (k, n), false, range);
     for (token, (found, expected)) in found.chunks(n).zip(expected.chunks(n)).enumerate() {
         let most = expected.iter().fold(1e-30f32, |most, y| most.max(y.abs()));
         assert_close(&format!("token {token}"), found, expected, 2e-5 * most);
     }
     let ordinary = 3 * k..10 * k;
     let act: Vec<f64> = exact[ordinary.clone()].iter().map(|&x| gelu(x)).collect();
-    let found = product(&tiny, true, (&[1, 7, k], &x[ordinary]));
-    let expected = reference(&act, &w, (k, n), true);
+    let found = product(tiny, true, (&[1, 7, k], &x[ordinary]));
+    let expected = reference(&act, &w, (k, n), true, range);
     let most = expected.iter().fold(0.0f32, |most, y| most.max(y.abs()));
     // One activation of the few hundred may lie on the edge between two steps.
     assert_close("after a GELU", &found, &expected, 5e-3 * most);
@@ -154,7 +167,9 @@ fn features(tiny: &TinyBackbone, rows: usize) -> Vec<f32> {
 
 #[test]
 fn every_family_keeps_its_features_direction_and_no_row_sees_another() {
-    for (precision, least) in [(Precision::Int8, 0.99), (Precision::Fp16, 0.999_99)] {
+    for (precision, least) in
+        [(Precision::Int8, 0.99), (Precision::Int8Reduced, 0.99), (Precision::Fp16, 0.999_99)]
+    {
         for fixture in FAMILIES.into_iter().chain(["vit_hf_clip", "vit_hf_siglip", "vit_hf_dinov2"]) {
             let (fp32, lower) = (TinyBackbone::from(fixture), at(precision, fixture));
             let (exact, found) = (features(&fp32, 3), features(&lower, 3));
@@ -168,7 +183,7 @@ fn every_family_keeps_its_features_direction_and_no_row_sees_another() {
             let alone = features(&lower, 1);
             match precision {
                 // Bit for bit: integers are summed exactly, and a token's scale is its own.
-                Precision::Int8 => assert_eq!(alone, found[..width], "{fixture}"),
+                Precision::Int8 | Precision::Int8Reduced => assert_eq!(alone, found[..width], "{fixture}"),
                 _ => assert_close(fixture, &alone, &found[..width], 2e-3 * largest(&alone)),
             }
         }
@@ -216,7 +231,7 @@ fn gradients_pass_the_rounding_as_if_it_were_not_there() {
         let tiny = TinyBackbone::from(fixture);
         let plan = Plan::whole(&tiny.config, tiny.config.all_sites());
         let exact = training_graph(&tiny.config, &plan).unwrap();
-        let (int8, fp16) = (quantised(&exact).unwrap(), halved(&exact).unwrap());
+        let (int8, fp16) = (quantised(&exact, Bytes::Signed).unwrap(), halved(&exact).unwrap());
         let describe = |g: &Graph, node: &Node| {
             let names: Vec<_> = node.inputs.iter().map(|&wire| g.wire_name(wire).to_owned()).collect();
             format!("{} {:?} {names:?}", node.name, node.operator)

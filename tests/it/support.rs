@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use mimi_server::backbone::import::{PreprocessingName, Request, import};
 use mimi_server::backbone::{Activation, BackboneConfig, Pool, Precision, Site};
+use mimi_server::graph::Bytes;
 use mimi_server::image::Preprocessing;
 use mimi_server::pack::{self, Contents, Pack, Provenance, SelfTest};
 use mimi_server::runtime::{Device, Runtime, RuntimeOptions, WeightOptions, WeightStore};
@@ -145,6 +146,8 @@ pub struct TinyBackbone {
     pub folder: PathBuf,
     /// What its programs multiply in, and what its packs say they were trained at.
     pub precision: Precision,
+    /// How its quantised matrices are written, where a test wants one way.
+    bytes: Option<Bytes>,
 }
 
 impl TinyBackbone {
@@ -156,7 +159,7 @@ impl TinyBackbone {
     pub fn from(fixture: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (config, folder) = Fixture::named(fixture).import(dir.path());
-        Self { _dir: dir, config: Arc::new(config), folder, precision: Precision::Fp32 }
+        Self { _dir: dir, config: Arc::new(config), folder, precision: Precision::Fp32, bytes: None }
     }
 
     /// The same backbone in another precision.
@@ -164,8 +167,13 @@ impl TinyBackbone {
         Self { precision, ..self }
     }
 
+    /// The same backbone with quantised matrices written in one way.
+    pub fn with(self, bytes: Option<Bytes>) -> Self {
+        Self { bytes, ..self }
+    }
+
     pub fn weights(&self) -> WeightOptions {
-        WeightOptions { precision: self.precision, ..WeightOptions::default() }
+        WeightOptions { precision: self.precision, bytes: self.bytes, ..WeightOptions::default() }
     }
 
     pub fn store(&self) -> Arc<WeightStore> {

@@ -157,19 +157,19 @@ fn external(name: &str, dtype: DType, entry: &TensorEntry) -> TensorProto {
 }
 
 fn inline(name: &str, constant: &Constant) -> TensorProto {
-    let (dims, data_type, raw_data): (Vec<i64>, _, Vec<u8>) = match constant {
-        Constant::I64(values) => (
-            vec![values.len() as i64],
-            data_type::INT64,
-            values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        ),
-        Constant::U8(value) => (vec![], data_type::UINT8, vec![*value]),
-        Constant::F32 { shape, data } => (
-            shape.iter().map(|&n| n as i64).collect(),
-            data_type::FLOAT,
-            data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        ),
+    let (shape, data_type, raw_data): (Vec<usize>, _, Vec<u8>) = match constant {
+        Constant::I64(values) => {
+            (vec![values.len()], data_type::INT64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        }
+        Constant::U8 { shape, data } => (shape.clone(), data_type::UINT8, data.clone()),
+        Constant::I8 { shape, data } => {
+            (shape.clone(), data_type::INT8, data.iter().flat_map(|v| v.to_le_bytes()).collect())
+        }
+        Constant::F32 { shape, data } => {
+            (shape.clone(), data_type::FLOAT, data.iter().flat_map(|v| v.to_le_bytes()).collect())
+        }
     };
+    let dims = shape.iter().map(|&n| n as i64).collect();
     TensorProto { dims, data_type, name: name.into(), raw_data, ..Default::default() }
 }
 

@@ -133,8 +133,20 @@ fn no_gradient(g: &Graph, node: &Node, reason: &'static str) -> Error {
 pub enum Constant {
     /// A vector of integers.
     I64(Vec<i64>),
-    /// An unsigned byte.
-    U8(u8),
+    /// A tensor of unsigned bytes.
+    U8 {
+        /// Shape; empty for a scalar.
+        shape: Vec<usize>,
+        /// Values, row-major.
+        data: Vec<u8>,
+    },
+    /// A tensor of signed bytes.
+    I8 {
+        /// Shape; empty for a scalar.
+        shape: Vec<usize>,
+        /// Values, row-major.
+        data: Vec<i8>,
+    },
     /// A tensor of floats.
     F32 {
         /// Shape; empty for a scalar.
@@ -150,13 +162,19 @@ impl Constant {
         Self::F32 { shape: vec![], data: vec![value] }
     }
 
+    /// An unsigned byte.
+    pub fn byte(value: u8) -> Self {
+        Self::U8 { shape: vec![], data: vec![value] }
+    }
+
     /// Dtype and shape.
     pub fn fact(&self) -> Fact {
         match self {
             Self::I64(values) => {
                 Fact { dtype: DType::I64, shape: vec![Dim::Fixed(values.len())], free_rank: false }
             }
-            Self::U8(_) => Fact::fixed(&[]).of(DType::U8),
+            Self::U8 { shape, .. } => Fact::fixed(shape).of(DType::U8),
+            Self::I8 { shape, .. } => Fact::fixed(shape).of(DType::I8),
             Self::F32 { shape, .. } => Fact::fixed(shape),
         }
     }
