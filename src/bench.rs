@@ -24,7 +24,7 @@ use crate::runtime::{Input, Program, Runtime, WeightStore};
 
 pub use fork::{Known, Shared};
 pub use layout::{Goal, Layout, choose};
-pub use precisions::{Bare, interleaved};
+pub use precisions::{Bare, Nearness, interleaved, nearness};
 pub use recording::recording;
 
 /// Classes of the made-up packs.

@@ -1,9 +1,14 @@
 //! The same program in several precisions.
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
 
 use super::{Bench, median, seconds};
-use crate::graph::Plan;
+use crate::backbone::SiteSet;
+use crate::graph::{PIXELS, Plan};
+use crate::image::{self, Limits};
+use crate::runtime::Input;
 
 /// Seconds of the bare program, medians of interleaved rounds.
 #[derive(Clone, Copy, Debug)]
@@ -39,4 +44,48 @@ pub fn interleaved(benches: &[Bench]) -> Result<Vec<Bare>> {
     let medians =
         programs.into_iter().map(|(.., [one, batch])| Bare { one: median(one), batch: median(batch) });
     Ok(medians.collect())
+}
+
+/// How near features are to the first precision's: cosines over images.
+#[derive(Clone, Copy, Debug)]
+pub struct Nearness {
+    /// Mean.
+    pub mean: f64,
+    /// Least.
+    pub least: f64,
+}
+
+/// Compares the backbone's features of image files with those over the first weights.
+///
+/// # Errors
+/// When an image cannot be read or a program cannot be run.
+pub fn nearness(benches: &[Bench], files: &[PathBuf]) -> Result<Vec<Nearness>> {
+    let of = |bench: &Bench| -> Result<Vec<Vec<f32>>> {
+        let mut program = bench.program(&Plan::whole(&bench.config, SiteSet::EMPTY))?;
+        let shape = [vec![1], bench.config.input_shape(0)].concat();
+        let features = |file: &PathBuf| {
+            let pixels = pixels(bench, file).with_context(|| file.display().to_string())?;
+            let output = program.run(&[Input { name: PIXELS, shape: &shape, data: &pixels }])?;
+            Ok(output.into_iter().next().context("no features")?.data)
+        };
+        files.iter().map(features).collect()
+    };
+    let all = benches.iter().map(of).collect::<Result<Vec<_>>>()?;
+    let exact = all.first().cloned().unwrap_or_default();
+    let nearness = all.iter().map(|features| {
+        let cosines: Vec<f64> = features.iter().zip(&exact).map(|(a, b)| cosine(a, b)).collect();
+        let least = cosines.iter().copied().fold(f64::INFINITY, f64::min);
+        Nearness { mean: cosines.iter().sum::<f64>() / cosines.len() as f64, least }
+    });
+    Ok(nearness.collect())
+}
+
+fn pixels(bench: &Bench, file: &PathBuf) -> Result<Vec<f32>> {
+    let decoded = image::decode(&std::fs::read(file)?, &Limits::default())?;
+    Ok(bench.config.preprocessing.apply(&decoded)?)
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }

@@ -1,5 +1,7 @@
 //! What was typed after `bench`.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use mimi_server::backbone::Site;
@@ -37,6 +39,9 @@ pub struct BenchArgs {
     /// Time the bare program in every precision instead, in turns.
     #[arg(long, conflicts_with_all = ["train", "fork", "memory", "workers"])]
     pub precisions: bool,
+    /// Compare features of these images with fp32's too, by their cosine.
+    #[arg(long, requires = "precisions", num_args = 1.., value_name = "FILE")]
+    pub images: Vec<PathBuf>,
     /// Time training steps instead, and print each as a line of JSON.
     #[arg(long)]
     pub train: bool,

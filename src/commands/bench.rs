@@ -1,10 +1,11 @@
 //! `server bench`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
 use mimi_server::backbone::Precision;
-use mimi_server::bench::{Bare, Bench, Known, Options, Shared, interleaved, recording};
+use mimi_server::bench::{Bare, Bench, Known, Nearness, Options, Shared, interleaved, nearness, recording};
 use mimi_server::runtime::{Device, Runtime, WeightOptions, WeightStore, share_heaps};
 use mimi_server::train::{Resident, step_seconds};
 
@@ -43,7 +44,12 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             Device::Cuda(_) => &[Precision::Fp32, Precision::Fp16],
         };
         let benches: Result<Vec<_>> = timed.iter().copied().map(open).collect();
-        return precisions(timed, &benches?, &options);
+        let benches = benches?;
+        precisions(timed, &benches, &options)?;
+        return match args.images.is_empty() {
+            true => Ok(()),
+            false => near(timed, &benches, &args.images),
+        };
     }
     let precision = args.runtime.weights().precision;
     let bench = open(precision)?;
@@ -91,6 +97,15 @@ fn speeds(bench: &Bench, batch: usize) -> Result<f64> {
     println!("engine / bare program       {:>9.3}", times.bare_batch / times.identical);
     println!("{batch} packs / 1 pack           {:>9.3}", times.identical / times.distinct);
     Ok(times.bare_one)
+}
+
+/// Compares features in each precision with the first's.
+fn near(timed: &[Precision], benches: &[Bench], images: &[PathBuf]) -> Result<()> {
+    println!("precision    cosine to {}'s features, {} images: mean, least", timed[0], images.len());
+    for (precision, Nearness { mean, least }) in timed.iter().zip(nearness(benches, images)?) {
+        println!("{precision:<12} {mean:.5} {least:.5}");
+    }
+    Ok(())
 }
 
 /// Times the bare program in each precision, the first of which the others are compared with.

@@ -28,8 +28,8 @@ pub(super) fn scheme(runtime: &Runtime, range: WeightRange) -> Result<Scheme, Er
     let bytes = exact_bytes(runtime, range)?;
     if bytes == Bytes::Unsigned {
         tracing::warn!(
-            "this CPU's fast 8-bit kernels do not sum {range:?} weights exactly: slower ones that do are used, which gain \
-             little over fp32; --precision int8-reduced gains more here"
+            "this CPU's fast 8-bit kernels do not sum these products exactly: slower ones that do are used. `server \
+             bench --precisions` measures what each precision gains here"
         );
     }
     Ok(Scheme { range, bytes })
