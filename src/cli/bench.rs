@@ -6,6 +6,7 @@ use mimi_server::backbone::Site;
 use mimi_server::train::SpeedOptions;
 
 use super::RuntimeArgs;
+use super::lines::LinesArgs;
 
 /// Classes of the made-up task.
 const CLASSES: usize = 10;
@@ -42,6 +43,8 @@ pub struct BenchArgs {
     pub train: bool,
     #[command(flatten)]
     pub steps: StepArgs,
+    #[command(flatten)]
+    pub lines: LinesArgs,
 }
 
 /// Options of `bench --train`.

@@ -21,6 +21,8 @@ mod compare;
 mod convert;
 /// What only a CvT has: convolutions to fold, settings that no tensor shows.
 mod cvt;
+/// What the device of `MIMI_TEST_DEVICE` gives, against PyTorch and the CPU.
+mod device;
 /// One image under many packs, known or not.
 mod forking;
 /// Backward equals finite differences and PyTorch.
