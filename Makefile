@@ -6,6 +6,12 @@ CARGO   ?= cargo
 # What the server reads from its environment, so that recipes and server agree.
 MIMI_MODELS ?= models
 MIMI_BACKBONE ?= clip-vit-b16
+# What these are for is a GPU, unless DEVICE or MIMI_DEVICE says otherwise.
+ifneq ($(filter gpu-check gpu-bundle,$(MAKECMDGOALS)),)
+ifndef MIMI_DEVICE
+DEVICE ?= cuda
+endif
+endif
 # DEVICE is the build of the library, cpu or cuda; MIMI_DEVICE the server's, cpu, cuda or cuda:N. One tells both.
 ifndef DEVICE
 DEVICE := $(if $(filter cuda%,$(MIMI_DEVICE)),cuda,cpu)
@@ -32,7 +38,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test smoke lint tools dinov2 datasets packs compare load-test prove docker clean
+.PHONY: help runtime build weights backbone run test smoke lint tools dinov2 datasets packs compare load-test prove gpu-check gpu-bundle docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +70,7 @@ test: runtime ## Run every test
 	  [ "$(REQUIRE_ASSETS)" != 1 ] || exit 1; \
 	  echo "*** Real weights could not be fetched: the tests that need them will be SKIPPED." >&2; }
 	$(PYTHON) -m unittest discover --start-directory models
+	$(PYTHON) -m unittest discover --start-directory load-tests/gpu
 	$(CARGO) test --locked
 
 smoke: tools runtime backbone ## Do what a newcomer does: make run, then ask every shipped task
@@ -104,6 +111,16 @@ prove: runtime build weights ## Race this server with PyTorch and with a session
 	@$(PYTHON) adapters/datasets.py openclipart
 	@[ -x "$(PROVE_PYTHON)" ] || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q -r load-tests/compare/requirements.txt; }
 	@$(PROVE_PYTHON) load-tests/compare/run.py --server $(SERVER) $(PROVE_OPTIONS)
+
+# GPU_PYTHON is a Python that holds PyTorch, if there is one; GPU_OPTIONS are check.py's.
+GPU_PYTHON ?= $(PYTHON)
+gpu-check: runtime build ## Check and measure a GPU, 8 minutes at most (DEVICE=cpu: what a CPU can do of it)
+	@CARGO="$(CARGO)" $(PYTHON) load-tests/gpu/check.py --device $(MIMI_DEVICE) --server $(SERVER) \
+	  --python $(GPU_PYTHON) $(GPU_OPTIONS)
+
+gpu-bundle: runtime build ## Pack gpu-check into pieces of 60 MiB for a machine without a network
+	@CARGO="$(CARGO)" $(PYTHON) load-tests/gpu/bundle.py --device $(DEVICE) --onnxruntime $(MIMI_ONNXRUNTIME) \
+	  --server $(SERVER)
 
 docker: ## Build the container image (DEVICE=cuda for the GPU one)
 	docker build --build-arg DEVICE=$(DEVICE) -t mimi-server:$(DEVICE) .

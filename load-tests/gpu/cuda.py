@@ -57,6 +57,8 @@ def on_path(name: str, env: Dict[str, str]) -> bool:
 
 def gpu() -> Dict[str, str]:
     """The first GPU's name, memory and driver."""
+    if shutil.which("nvidia-smi") is None:
+        raise RuntimeError("nvidia-smi is not found, which comes with NVIDIA's driver")
     query = ["name", "memory.total", "driver_version"]
     command = ["nvidia-smi", f"--query-gpu={','.join(query)}", "--format=csv,noheader"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)

@@ -1,5 +1,6 @@
 //! What the device of `MIMI_TEST_DEVICE` gives (the CPU unless it names another), against PyTorch and against the CPU.
 
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
@@ -91,7 +92,7 @@ fn a_row_is_the_same_in_batches_whose_sizes_alternate() {
 }
 
 /// `server bench` over a tiny backbone on a GPU, in a process of its own.
-fn on_a_gpu(library: &std::path::Path) -> Output {
+fn on_a_gpu(library: &Path) -> Output {
     let tiny = TinyBackbone::new();
     let mut command = Command::new(support::server());
     command.args(["bench", "--rounds", "1", "--device", "cuda"]).arg("--onnxruntime").arg(library);
@@ -110,10 +111,15 @@ fn assert_refused(done: &Output, because: &str) {
     }
 }
 
+/// Whether a library is the CUDA build: its provider lies beside it.
+fn for_cuda(library: &Path) -> bool {
+    library.with_file_name("libonnxruntime_providers_cuda.so").exists()
+}
+
 #[test]
 fn the_cpu_build_refuses_a_gpu_and_says_what_is_missing() {
     let library = support::runtime_options().library;
-    if library.with_file_name("libonnxruntime_providers_cuda.so").exists() {
+    if for_cuda(&library) {
         eprintln!("*** SKIPPED: {} is a CUDA build", library.display());
         return;
     }
@@ -122,13 +128,13 @@ fn the_cpu_build_refuses_a_gpu_and_says_what_is_missing() {
 
 #[test]
 fn the_cuda_build_without_a_gpu_says_what_is_missing() {
-    let library = support::repository().join("vendor/onnxruntime-gpu/libonnxruntime.so.1.31.1");
-    if !library.exists()
-        || support::device() != Device::Cpu
-        || std::path::Path::new("/dev/nvidiactl").exists()
-    {
-        eprintln!("*** SKIPPED: it needs {} and no GPU", library.display());
-        return;
+    let fetched = support::repository().join("vendor/onnxruntime-gpu/libonnxruntime.so.1.31.1");
+    let library = [support::runtime_options().library, fetched].into_iter().find(|library| for_cuda(library));
+    match library {
+        Some(library) if !Path::new("/dev/nvidiactl").exists() => {
+            assert_refused(&on_a_gpu(&library), "libonnxruntime_providers_cuda.so")
+        }
+        Some(_) => eprintln!("*** SKIPPED: this machine has a GPU"),
+        None => eprintln!("*** SKIPPED: `make runtime DEVICE=cuda` fetches the CUDA build"),
     }
-    assert_refused(&on_a_gpu(&library), "libonnxruntime_providers_cuda.so");
 }

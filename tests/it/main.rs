@@ -35,6 +35,8 @@ mod image_hostile;
 mod import;
 /// Which cores, threads and heaps a server takes.
 mod layout;
+/// What `bench` prints as lines of JSON.
+mod lines;
 /// Series, their names and their bounds.
 mod metrics;
 /// Adapters: trained, scored, pruned, and served as they were measured.
