@@ -51,7 +51,7 @@ def run(part: Part, bench: Bench) -> Dict[str, Any]:
     try:
         result = part.run(bench)
     except (Failed, OSError, RuntimeError, ValueError, subprocess.SubprocessError) as failure:
-        result = {"verdict": "fail", "figures": None, "why": str(failure)}
+        result = {"verdict": "fail", "figures": getattr(failure, "figures", None), "why": str(failure)}
     result["seconds"] = round(time.monotonic() - started, 1)
     return result
 

@@ -26,7 +26,11 @@ EXACT = {"fp32": (1e-3, 0.99999), "fp16": (5e-2, 0.999)}
 
 
 class Failed(Exception):
-    """A part that could not be run; the text is for the reader."""
+    """A part that could not be run; the text is for the reader, and what it had measured by then."""
+
+    def __init__(self, why: str, figures: Any = None) -> None:
+        super().__init__(why)
+        self.figures = figures
 
 
 class Part(NamedTuple):
@@ -57,16 +61,28 @@ class Bench:
         """What a command prints; unless `failing` is allowed, one that fails ends the part."""
         words = [str(word) for word in command]
         how: Dict[str, Any] = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
-        done = subprocess.run(words, timeout=max(1.0, self.ends - time.monotonic()), env=env or self.env, **how)
+        left = max(1.0, self.ends - time.monotonic())
+        try:
+            done = subprocess.run(words, timeout=left, env=env or self.env, **how)
+        except subprocess.TimeoutExpired as late:
+            said = late.stdout or b""
+            said = said.decode(errors="replace") if isinstance(said, bytes) else said
+            raise Failed(f"{' '.join(words[:3])} took more than {left:.0f} s", said) from late
         if done.returncode != 0 and not failing:
-            raise Failed(f"{' '.join(words)} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
+            raise Failed(f"{' '.join(words)} ended with {done.returncode}: {done.stderr.strip()[-2000:]}", done.stdout)
         return done.stdout
 
     def lines(self, *options: Any) -> List[Dict[str, Any]]:
         """Lines of JSON that `server bench` prints over the random backbone."""
         command = [self.args.server, "bench", *options, "--device", self.args.device, "--log", "warn"]
         command += ["--models", self.args.out / "models", "--backbone", self.backbone]
-        lines = [json.loads(line) for line in self.call(command).splitlines()]
+        try:
+            lines = [json.loads(line) for line in self.call(command).splitlines()]
+        except Failed as failure:
+            # The last line may be half a line.
+            whole = (failure.figures or "").splitlines(keepends=True)
+            failure.figures = [json.loads(line) for line in whole if line.endswith("\n")] or None
+            raise
         if not lines:
             raise Failed(f"server bench {' '.join(map(str, options))} printed nothing")
         return lines

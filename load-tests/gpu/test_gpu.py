@@ -222,6 +222,16 @@ class Parts(Folder):
             self.assertEqual(result["verdict"], verdict)
             self.assertEqual(result["figures"]["further_program_bytes"], each)
 
+    def test_what_a_command_printed_before_its_time_was_up_is_kept(self):
+        bench = self.bench("")
+        (self.root / "program").write_text(f"#!/bin/sh\nprintf '{{\"rows\": 1}}\\n{{\"rows'\nexec sleep 20\n")
+        bench.ends = time.monotonic() + 1
+        with self.assertRaisesRegex(parts.Failed, "took more than 1 s") as failed:
+            bench.lines("--sweep")
+        self.assertEqual(failed.exception.figures, [{"rows": 1}])
+        result = check.run(parts.Part("sweep", 1, lambda bench: bench.lines("--sweep")), bench)
+        self.assertEqual((result["verdict"], result["figures"]), ("fail", [{"rows": 1}]))
+
     def test_a_command_that_fails_or_prints_nothing_is_no_result(self):
         with self.assertRaisesRegex(parts.Failed, "ended with 3"):
             self.bench("{}", 3).lines("--sweep")

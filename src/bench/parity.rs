@@ -9,6 +9,7 @@ use super::Bench;
 use crate::backbone::SiteSet;
 use crate::graph::Plan;
 use crate::pack::Pack;
+use crate::runtime::Program;
 
 /// How features differ from the reference's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -27,27 +28,32 @@ pub struct Parity {
     pub cosine: f64,
 }
 
-/// Runs the same rows on both and compares the pooled features.
+/// Runs the same rows, so many under so many packs each time, on both and compares the pooled features; hands each
+/// comparison to `each` as it comes.
 ///
 /// # Errors
-/// When a program cannot be compiled or run, or the two have features of different shapes.
+/// When a program cannot be compiled or run, the two have features of different shapes, or `each` fails.
 pub fn parity(
-    reference: &Bench,
-    other: &Bench,
-    (rows, packs): (usize, usize),
+    (reference, other): (&Bench, &Bench),
+    sizes: impl Iterator<Item = (usize, usize)>,
     sites: SiteSet,
-) -> Result<Parity> {
-    let made = (0..packs.clamp(1, rows.max(1))).map(|i| reference.pack_at(i as u64, sites));
-    let made: Vec<Arc<Pack>> = made.collect::<Result<_>>()?;
-    let feed = reference.feed(&made, rows, sites);
-    let features = |bench: &Bench| -> Result<Vec<f32>> {
-        let mut program = bench.program(&Plan::whole(&bench.config, sites))?;
-        Ok(feed.run(&mut program)?.into_iter().next().context("the program gave nothing")?.data)
-    };
-    let (expected, found) = (features(reference)?, features(other)?);
-    ensure!(expected.len() == found.len(), "{} and {} features", expected.len(), found.len());
-    let (largest, relative, cosine) = compare(&expected, &found, reference.config.feature_width());
-    Ok(Parity { rows, packs: made.len(), adapters: sites.len(), largest, relative, cosine })
+    mut each: impl FnMut(Parity) -> Result<()>,
+) -> Result<()> {
+    let program = |bench: &Bench| bench.program(&Plan::whole(&bench.config, sites));
+    let (mut exact, mut judged) = (program(reference)?, program(other)?);
+    for (rows, packs) in sizes {
+        let made = (0..packs.clamp(1, rows.max(1))).map(|i| reference.pack_at(i as u64, sites));
+        let made: Vec<Arc<Pack>> = made.collect::<Result<_>>()?;
+        let feed = reference.feed(&made, rows, sites);
+        let features = |program: &mut Program| -> Result<Vec<f32>> {
+            Ok(feed.run(program)?.into_iter().next().context("the program gave nothing")?.data)
+        };
+        let (expected, found) = (features(&mut exact)?, features(&mut judged)?);
+        ensure!(expected.len() == found.len(), "{} and {} features", expected.len(), found.len());
+        let (largest, relative, cosine) = compare(&expected, &found, reference.config.feature_width());
+        each(Parity { rows, packs: made.len(), adapters: sites.len(), largest, relative, cosine })?;
+    }
+    Ok(())
 }
 
 /// The largest difference, the differences' root mean square, both over the expected values', and the least cosine of

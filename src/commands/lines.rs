@@ -23,7 +23,7 @@ pub fn run(args: &BenchArgs, options: Options) -> Result<()> {
     if lines.parity {
         let exact = WeightOptions { precision: Precision::Fp32, ..args.runtime.weights() };
         let reference = open(args, &config, (Device::Cpu, exact), options)?;
-        return sizes(lines).try_for_each(|size| print(&parity(&reference, &bench, size, sites)?));
+        return parity((&reference, &bench), sizes(lines), sites, |found| print(&found));
     }
     let grid = Grid { rows: lines.rows.clone(), packs: lines.packs.clone(), sites };
     bench.sweep(&grid, |swept| print(&swept))
