@@ -84,7 +84,7 @@ def identity(args: argparse.Namespace) -> Dict[str, str]:
     named = {"device": args.device, "size": args.size, "rounds": str(args.rounds)}
     if args.device.startswith("cuda"):
         try:
-            named["gpu"] = cuda.gpu()["name"]
+            named["gpu"] = cuda.gpu(args.device)["name"]
         except (OSError, RuntimeError, subprocess.SubprocessError) as failure:
             raise SystemExit(f"no GPU to check: {failure}") from failure
     return {**named, "server": sha256(args.server), "tests": sha256(args.tests)}

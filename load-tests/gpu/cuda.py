@@ -55,12 +55,13 @@ def on_path(name: str, env: Dict[str, str]) -> bool:
     return re.search(rf"^\s*{re.escape(name)} ", known, re.MULTILINE) is not None
 
 
-def gpu() -> Dict[str, str]:
-    """The first GPU's name, memory and driver."""
+def gpu(device: str) -> Dict[str, str]:
+    """Name, memory and driver of `cuda` or `cuda:N`."""
     if shutil.which("nvidia-smi") is None:
         raise RuntimeError("nvidia-smi is not found, which comes with NVIDIA's driver")
     query = ["name", "memory.total", "driver_version"]
-    command = ["nvidia-smi", f"--query-gpu={','.join(query)}", "--format=csv,noheader"]
+    number = device.partition(":")[2] or "0"
+    command = ["nvidia-smi", f"--query-gpu={','.join(query)}", "--format=csv,noheader", "--id", number]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
     if done.returncode != 0:
         raise RuntimeError(f"nvidia-smi: {done.stdout.strip()}")

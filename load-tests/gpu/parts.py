@@ -74,7 +74,7 @@ class Bench:
 
     def lines(self, *options: Any) -> List[Dict[str, Any]]:
         """Lines of JSON that `server bench` prints over the random backbone."""
-        command = [self.args.server, "bench", *options, "--device", self.args.device, "--log", "warn"]
+        command = [self.args.server, "bench", "--precision", "fp32", *options, "--device", self.args.device, "--log", "warn"]
         command += ["--models", self.args.out / "models", "--backbone", self.backbone]
         try:
             lines = [json.loads(line) for line in self.call(command).splitlines()]
@@ -110,7 +110,7 @@ def machine(bench: Bench) -> Result:
     figures.update({"libraries": bench.env["LD_LIBRARY_PATH"].split(":"), "missing": missing})
     if missing:
         return verdict(False, figures, f"not found: {', '.join(missing)}. {cuda.ADVICE}")
-    figures.update(cuda.gpu())
+    figures.update(cuda.gpu(bench.args.device))
     return verdict(True, figures)
 
 

@@ -14,6 +14,7 @@ import unittest
 from argparse import Namespace
 from math import isfinite, prod
 from pathlib import Path
+from unittest import mock
 
 import bundle
 import check
@@ -255,6 +256,19 @@ class Cuda(Folder):
         self.assertIn(str(lib), env["LD_LIBRARY_PATH"].split(":"))
         self.assertTrue(cuda.on_path("libcudart.so.13", env))
         self.assertFalse(cuda.on_path("libcudart.so.12", dict(env, LD_LIBRARY_PATH=str(lib))))
+
+
+    def test_the_gpu_is_the_one_that_was_asked_for(self):
+        smi = self.root / "nvidia-smi"
+        smi.write_text('#!/bin/sh\necho "GPU $4, 81559 MiB, 580.1"\n')
+        smi.chmod(0o755)
+        with mock.patch.dict(os.environ, {"PATH": f"{self.root}:{os.environ['PATH']}"}):
+            found = cuda.gpu("cuda:2")
+            self.assertEqual(found, {"name": "GPU 2", "memory.total": "81559 MiB", "driver_version": "580.1"})
+            self.assertEqual(cuda.gpu("cuda")["name"], "GPU 0")
+            smi.write_text("#!/bin/sh\necho no devices; exit 6\n")
+            with self.assertRaisesRegex(RuntimeError, "no devices"):
+                cuda.gpu("cuda")
 
 
 class Weights(Folder):

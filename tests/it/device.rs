@@ -91,7 +91,12 @@ fn a_row_is_the_same_in_batches_whose_sizes_alternate() {
         };
         let alone = features(1);
         for rows in [8, 7, 8, 1, 64, 2] {
-            assert_close(&format!("{name}, 1 of {rows}"), &features(rows)[..alone.len()], &alone, 1e-5);
+            assert_close(
+                &format!("{name}, 1 of {rows}"),
+                &features(rows)[..alone.len()],
+                &alone,
+                support::rounding(),
+            );
         }
     }
 }

@@ -2,18 +2,25 @@
 
 use std::process::Command;
 
+use mimi_server::runtime::Device;
 use serde_json::Value;
 
 use crate::support::{self, TinyBackbone};
 
-/// What `server bench` prints over the tiny backbone, on the CPU.
-fn bench(more: &[&str]) -> Vec<Value> {
-    let tiny = TinyBackbone::new();
+/// `server bench` over the tiny backbone, on the CPU unless told otherwise.
+fn command(tiny: &TinyBackbone, more: &[&str]) -> Command {
     let mut command = Command::new(support::server());
     command.args(["bench", "--device", "cpu", "--rounds", "1"]).args(more);
     command.arg("--onnxruntime").arg(support::runtime_options().library);
     command.arg("--models").arg(tiny.folder.parent().unwrap());
-    let done = command.arg("--backbone").arg(tiny.folder.file_name().unwrap()).output().unwrap();
+    command.arg("--backbone").arg(tiny.folder.file_name().unwrap());
+    command
+}
+
+/// What it prints.
+fn bench(more: &[&str]) -> Vec<Value> {
+    let tiny = TinyBackbone::new();
+    let done = command(&tiny, more).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let printed = String::from_utf8(done.stdout).unwrap();
     printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -60,6 +67,36 @@ fn memory_is_told_before_the_weights_with_them_and_with_programs() {
     let expected = [("nothing", 0), ("weights", 0), ("programs", 1), ("programs", 3)];
     assert_eq!(told, expected.map(|(what, count)| (Some(what), Some(count))));
     assert!(lines.iter().all(|line| line["bytes"].as_u64().unwrap() > 1 << 20), "{lines:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_gpus_memory_is_what_nvidia_smi_says_of_it() {
+    use std::os::unix::fs::PermissionsExt;
+    if support::device() != Device::Cpu {
+        eprintln!("*** SKIPPED: it is about a machine without a GPU");
+        return;
+    }
+    let (tiny, folder) = (TinyBackbone::new(), tempfile::tempdir().unwrap());
+    let program = folder.path().join("nvidia-smi");
+    let ask = |says: &str| {
+        std::fs::write(&program, format!("#!/bin/sh\n{says}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = command(&tiny, &["--programs", "1", "--device", "cuda:3"]);
+        let done = command.env("PATH", folder.path()).output().unwrap();
+        assert!(!done.status.success(), "there is no GPU");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&done.stdout), text(&done.stderr))
+    };
+    // What comes before the weights is told; then there is no GPU.
+    let (printed, errors) = ask("[ \"$3 $4\" = '--id 3' ] || exit 9\necho 1234");
+    assert_eq!(printed, format!("{{\"loaded\":\"nothing\",\"programs\":0,\"bytes\":{}}}\n", 1234u64 << 20));
+    assert!(errors.contains("cuda:3"), "{errors}");
+    for (says, word) in [("echo No devices were found\nexit 6", "No devices were found"), ("echo N/A", "N/A")]
+    {
+        let (printed, errors) = ask(says);
+        assert!(printed.is_empty() && errors.contains(word), "{printed}{errors}");
+    }
 }
 
 #[test]

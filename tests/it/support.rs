@@ -31,6 +31,12 @@ pub fn device() -> Device {
     std::env::var("MIMI_TEST_DEVICE").map_or(Device::Cpu, |device| device.parse().unwrap())
 }
 
+/// What rows may differ by that ran beside other rows, or in other programs, relative to the largest value: a GPU
+/// chooses its products' algorithms by their sizes.
+pub fn rounding() -> f32 {
+    if device() == Device::Cpu { 1e-5 } else { 1e-4 }
+}
+
 pub fn runtime_options() -> RuntimeOptions {
     let library = std::env::var("MIMI_ONNXRUNTIME").map(PathBuf::from);
     let library =
