@@ -15,6 +15,7 @@ Standard library only; a Python that holds PyTorch gives CUDA's libraries and is
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -128,6 +129,8 @@ def main() -> int:
     record = Record(args.out / "results.json", identity(args))
     if record.set_aside:
         print(record.set_aside)
+        # Another build may import otherwise.
+        shutil.rmtree(args.out / "models", ignore_errors=True)
     parts = all_parts(args.device.startswith("cuda"))
     names = [part.name for part in parts]
     if unknown := sorted(set(args.again or []) - set(names)):
