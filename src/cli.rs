@@ -6,11 +6,13 @@ mod compare;
 mod images;
 mod import_backbone;
 mod import_pack;
+mod limits;
 mod mimi;
 mod runtime;
 mod serve;
 mod tasks;
 mod train;
+mod walk;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -21,10 +23,12 @@ pub use bench::BenchArgs;
 pub use compare::CompareArgs;
 pub use import_backbone::ImportArgs;
 pub use import_pack::ImportPackArgs;
+pub use limits::LimitArgs;
 pub use runtime::{RuntimeArgs, cores};
 pub use serve::ServeArgs;
 pub use tasks::Listed;
 pub use train::TrainArgs;
+pub use walk::WalkArgs;
 
 /// Multi-tenant inference server for adapted vision transformers.
 #[derive(Debug, Parser)]
@@ -86,6 +90,10 @@ pub struct EvalArgs {
     /// are measured, or else the validation images.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    #[command(flatten)]
+    pub walk: WalkArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// Options of `health`.

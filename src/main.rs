@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use mimi_server::runtime;
+use mimi_server::train::told;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command};
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
     match ready.and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told(&error));
             ExitCode::FAILURE
         }
     }

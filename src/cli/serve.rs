@@ -8,11 +8,10 @@ use clap::{Args, ValueEnum};
 use mimi_server::bench::Goal;
 use mimi_server::engine::EngineOptions;
 use mimi_server::http::HttpOptions;
-use mimi_server::image::Limits;
 use mimi_server::runtime::Device;
 use mimi_server::serve;
 
-use super::{RuntimeArgs, cores};
+use super::{LimitArgs, RuntimeArgs, cores};
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -63,9 +62,8 @@ pub struct ServeArgs {
     /// Largest request body, MiB.
     #[arg(long, env = "MIMI_PAYLOAD_LIMIT", default_value_t = 32, value_name = "MIB")]
     payload_limit: usize,
-    /// Largest image, megapixels; larger ones are refused by their header, before any memory is taken.
-    #[arg(long, env = "MIMI_MAX_MEGAPIXELS", default_value_t = 40)]
-    max_megapixels: u64,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Most images in one request.
     #[arg(long, env = "MIMI_MAX_IMAGES", default_value_t = 32)]
     max_images: usize,
@@ -136,7 +134,7 @@ impl ServeArgs {
             timeout: Duration::from_millis(self.timeout_ms),
             decoders: cores(),
             keeps_prefixes: self.prefix_memory > 0,
-            image: Limits { max_bytes: payload_limit, max_pixels: self.max_megapixels * 1_000_000 },
+            image: self.limits.limits(),
         }
     }
 }
