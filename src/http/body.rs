@@ -46,6 +46,17 @@ pub(super) async fn read(request: Request, limit: usize) -> Result<Body, ApiErro
     }
 }
 
+/// Reads a body of any bytes as the classify routes do, and counts its images: for tests that try what clients may send.
+///
+/// # Errors
+/// What a client would be told.
+pub async fn examine(content_type: &str, body: Vec<u8>) -> Result<usize, String> {
+    let limit = body.len();
+    let request = Request::builder().method("POST").header(header::CONTENT_TYPE, content_type);
+    let request = request.body(body.into()).map_err(|error| error.to_string())?;
+    read(request, limit).await.map(|body| body.images.len()).map_err(|error| error.to_string())
+}
+
 enum Kind {
     Json,
     Multipart,

@@ -30,6 +30,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use body::examine as examine_body;
 pub use error::Code;
 pub use state::{AppState, HttpOptions, Services};
 

@@ -59,8 +59,8 @@ pub use augment::AugmentOptions;
 pub use clip::clip;
 pub use cycle::Trainer;
 pub use dataset::{
-    Dataset, Image, Layout, LeftOut, Origin, Partition, Reason, Split, Walk, by_reason, read_text, summary,
-    write_list,
+    Dataset, Image, Layout, LeftOut, Origin, Partition, Reason, Split, Walk, by_reason, parse_list,
+    read_text, summary, write_list,
 };
 pub use evaluate::{Evaluation, evaluate, evaluate_alone};
 pub use examine::{Examination, Verdict, examine};

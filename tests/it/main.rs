@@ -23,6 +23,8 @@ mod convert;
 mod cvt;
 /// One image under many packs, known or not.
 mod forking;
+/// What fuzzing runs, over its corpora.
+mod fuzz;
 /// Backward equals finite differences and PyTorch.
 mod gradients;
 /// Decoding, resizing and normalising against Pillow's answers.

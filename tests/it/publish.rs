@@ -83,7 +83,12 @@ fn features_kept_from_other_trainings_change_nothing() {
 
 /// What `train-task` says in `folder`.
 pub fn server(world: &World, folder: &Path, more: &[&str]) -> std::process::Output {
-    command(world, folder, "train-task", &[&["--adapters", &world.adapters.path().display().to_string()], more].concat())
+    command(
+        world,
+        folder,
+        "train-task",
+        &[&["--adapters", &world.adapters.path().display().to_string()], more].concat(),
+    )
 }
 
 /// What a command over the tiny backbone says in `folder`.

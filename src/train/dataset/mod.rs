@@ -141,6 +141,14 @@ impl Dataset {
     }
 }
 
+/// Reads the lines of a CSV file from its bytes and counts them, whatever lies behind the paths.
+///
+/// # Errors
+/// See [`Origin::data`]: with the line that is wrong.
+pub fn parse_list(bytes: &[u8], file: &Path) -> Result<usize> {
+    Ok(csv::parse(&text::text(bytes)?, file)?.len())
+}
+
 /// Keeps at most `most` images of each class, drawn by `seed`.
 fn limit(images: &mut Vec<Image>, most: usize, seed: u64) {
     images.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));

@@ -428,11 +428,17 @@ fn f5_commands_count_and_list_what_they_leave_out() {
     let expected = serde_json::json!({"malformed": 1, "not an image": 1});
     assert_eq!(manifest.provenance.details["left_out"], expected);
     let pack = pack.display().to_string();
-    let done = command(&world, dir.path(), "eval", &["--pack", &pack, "--data", "data", "--list-skipped", "eval.csv"]);
+    let done = command(
+        &world,
+        dir.path(),
+        "eval",
+        &["--pack", &pack, "--data", "data", "--list-skipped", "eval.csv"],
+    );
     assert!(text(&done.stdout).contains("left out: 2"), "{}{}", text(&done.stdout), text(&done.stderr));
     assert_eq!(list("eval.csv"), list("skipped.csv"));
     let options = ["--data", "data", "--out", "out", "--contenders", "probe", "--seeds", "1"];
-    let done = command(&world, dir.path(), "compare", &[&options[..], &["--list-skipped", "compare.csv"]].concat());
+    let done =
+        command(&world, dir.path(), "compare", &[&options[..], &["--list-skipped", "compare.csv"]].concat());
     assert!(done.status.success() && text(&done.stderr).contains("left out: 1"), "{}", text(&done.stderr));
     assert_eq!(list("compare.csv").lines().count(), 3);
     // Two tasks would write over each other's list.
@@ -451,4 +457,10 @@ fn f19_a_byte_order_mark_before_a_manifest_is_passed_over() {
     std::fs::write(&config, marked).unwrap();
     let read = mimi_server::backbone::BackboneConfig::read(folder).unwrap();
     assert_eq!(read, *world.tiny.config);
+    let pack = world.publish("colours", &world.contents(1, 0));
+    let before = mimi_server::pack::read_manifest(&pack).unwrap();
+    let manifest = pack.join(mimi_server::pack::CONFIG_FILE);
+    let marked = [&b"\xEF\xBB\xBF"[..], &std::fs::read(&manifest).unwrap()].concat();
+    std::fs::write(&manifest, marked).unwrap();
+    assert_eq!(mimi_server::pack::read_manifest(&pack).unwrap().labels, before.labels);
 }
