@@ -86,10 +86,9 @@ fuzz: ## Fuzz each of FUZZ_TARGETS for FUZZ_SECONDS; stops at the first finding,
 	@for target in $(FUZZ_TARGETS); do \
 	  found=$(CARGO_TARGET_DIR)/fuzz/found/$$target; mkdir -p $$found; echo "== $$target"; \
 	  seeds=fuzz/corpus/$$target; [ $$target != image ] || seeds="$$seeds tests/fixtures/images"; \
-	  dictionary=fuzz/$$target.dict; [ ! -f $$dictionary ] || set -- -dict=$$dictionary; \
 	  "$(CARGO_TARGET_DIR)/fuzz/$$(rustc --print host-tuple)/release/$$target" -max_total_time=$(FUZZ_SECONDS) \
 	    -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
-	    -artifact_prefix=$$found.finding- "$$@" $$found $$seeds || exit 1; set --; done
+	    -artifact_prefix=$$found.finding- $$found $$seeds || exit 1; done
 
 tools: ## Fetch promtool into vendor/tools (from Debian's prometheus package)
 	@[ -x vendor/tools/usr/bin/promtool ] || { mkdir -p vendor/tools && cd vendor/tools && \

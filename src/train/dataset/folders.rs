@@ -34,6 +34,7 @@ pub(super) fn read(dir: &Path, walk: &Walk, left_out: &mut Vec<LeftOut>) -> Resu
     }
     let mut entries = Vec::new();
     for (part, folder) in splits {
+        ensure!(!folder.all().is_empty(), "{} is named like a split and has no image", folder.path.display());
         entries.extend(classes(folder, part, walk, left_out)?);
     }
     Ok(entries)

@@ -99,7 +99,7 @@ impl Listing {
         let image = |entry: &Entry| {
             let class = places.get(entry.label.as_str()).copied();
             let unknown = || {
-                let (label, known) = (&entry.label, names::few(labels));
+                let (label, known) = (names::shown(&entry.label), names::few(labels));
                 format!("{}: class {label} is not known: expected {known}", self.place(entry))
             };
             Ok(Image { path: entry.path.clone(), class: class.with_context(unknown)? })

@@ -39,9 +39,14 @@ pub(super) fn oddities(labels: &[String]) -> Vec<String> {
     odd
 }
 
+/// A name for messages, its code points told where two spellings may look the same.
+pub(super) fn shown(label: &str) -> String {
+    if label.is_ascii() { label.to_owned() } else { format!("{label} ({})", label.escape_default()) }
+}
+
 /// Some of the names, for messages.
 pub(super) fn few(labels: &[String]) -> String {
-    let shown = labels.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let shown = labels.iter().take(LISTED).map(|label| shown(label)).collect::<Vec<_>>().join(", ");
     match labels.len().saturating_sub(LISTED) {
         0 => format!("one of {shown}"),
         more => format!("one of {shown} and {more} more"),

@@ -149,7 +149,7 @@ type Case = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 #[test]
 fn f5_what_can_be_read_in_two_ways_is_an_error_with_the_choices() {
-    let cases: [Case; 12] = [
+    let cases: [Case; 14] = [
         (
             "pictures only",
             &["train/1.png", "train/2.png", "valid/1.png", "valid/2.png"],
@@ -192,6 +192,16 @@ fn f5_what_can_be_read_in_two_ways_is_an_error_with_the_choices() {
             "classes around splits",
             &["a/train/1.png", "a/test/1.png", "b/train/1.png"],
             &["class a", "2 nested"],
+        ),
+        (
+            "a split without images",
+            &["train/a/1.png", "train/b/1.png", "valid/.keep"],
+            &["valid is named like a split and has no image"],
+        ),
+        (
+            "accents in two spellings",
+            &["train/caf\u{e9}/1.png", "train/b/1.png", "val/cafe\u{301}/1.png"],
+            &["cafe\\u{301}", "caf\\u{e9}"],
         ),
         ("nothing to train on", &["val/a/1.png", "test/a/1.png"], &["0 class(es) to train on"]),
     ];
