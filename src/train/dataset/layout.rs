@@ -57,25 +57,26 @@ fn holds(folder: &Folder) -> Holds {
 /// When two splits have the same meaning, or both layouts are possible, with the choices.
 pub(super) fn find(root: &Folder) -> Result<Layout> {
     let named = |folder: &&Folder| split(folder).is_some();
-    let (splits, others): (Vec<&Folder>, Vec<&Folder>) = root.folders.iter().partition(named);
+    let (splits, others): (Vec<&Folder>, Vec<&Folder>) = root
+        .folders
+        .iter()
+        .filter(|folder| split(folder).is_some() || holds(folder) != Holds::Nothing)
+        .partition(named);
     let any = |folders: &[&Folder], wanted: &[Holds]| folders.iter().any(|f| wanted.contains(&holds(f)));
     if splits.is_empty() {
         return Ok(Layout::Classes);
     }
     if !any(&splits, &[Holds::Classes, Holds::Both]) {
-        // A class may be called train, among others that are called otherwise.
-        if !others.is_empty() || splits.len() == 1 {
+        // Among others that are called otherwise a class may be called train; test is rather what nobody labelled.
+        let only_train = splits.iter().all(|folder| split(folder) == Some(Part::Train));
+        if splits.len() == 1 && (only_train || others.is_empty()) {
             return Ok(Layout::Classes);
         }
         return ambiguous(root, &splits, "hold images and no class folder");
     }
-    if any(&others, &[Holds::Images, Holds::Classes, Holds::Both]) {
-        let other: Vec<String> = others.iter().filter(|f| holds(f) != Holds::Nothing).map(told).collect();
-        return ambiguous(
-            root,
-            &splits,
-            &format!("are named like splits, and beside them stand {}", other.join(", ")),
-        );
+    if !others.is_empty() {
+        let others = others.iter().map(told).collect::<Vec<_>>().join(", ");
+        return ambiguous(root, &splits, &format!("are named like splits, and beside them stand {others}"));
     }
     if any(&splits, &[Holds::Images, Holds::Both]) {
         return ambiguous(

@@ -129,8 +129,9 @@ impl Listing {
         let mut seen: BTreeMap<PathBuf, Entry> = BTreeMap::new();
         let mut once = Vec::with_capacity(self.entries.len());
         for entry in std::mem::take(&mut self.entries) {
-            let Some(first) = seen.get(&canonical(&entry.path)) else {
-                seen.insert(canonical(&entry.path), entry.clone());
+            let real = canonical(&entry.path);
+            let Some(first) = seen.get(&real) else {
+                seen.insert(real, entry.clone());
                 once.push(entry);
                 continue;
             };

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use super::listing::Part;
+
 /// Names that a message lists.
 const LISTED: usize = 10;
 
@@ -25,11 +27,13 @@ pub(super) fn check<'a>(source: &Path, labels: impl Iterator<Item = &'a str>) ->
     Ok(())
 }
 
-/// What is odd about names: blanks around them, and two that differ only in case.
+/// What is odd about names: blanks around them, a split's name, and two that differ only in case.
 pub(super) fn oddities(labels: &[String]) -> Vec<String> {
     let blanks = labels.iter().filter(|label| label.trim() != label.as_str());
     let mut odd: Vec<String> =
         blanks.map(|label| format!("the class {label:?} has a name with blanks around it")).collect();
+    let splits = labels.iter().filter(|label| Part::named(label).is_some());
+    odd.extend(splits.map(|label| format!("the class {label:?} is named like a split: is it one?")));
     let mut lower = BTreeMap::new();
     for label in labels {
         if let Some(other) = lower.insert(label.trim().to_lowercase(), label) {

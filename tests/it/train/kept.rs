@@ -149,7 +149,17 @@ type Case = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 #[test]
 fn f5_what_can_be_read_in_two_ways_is_an_error_with_the_choices() {
-    let cases: [Case; 14] = [
+    let cases: [Case; 16] = [
+        (
+            "pictures only, beside a folder of none",
+            &["train/1.png", "train/2.png", "valid/1.png", "meta/.keep"],
+            &["two ways", "--layout splits"],
+        ),
+        (
+            "pictures without a class beside classes",
+            &["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png", "test/1.png", "test/2.png"],
+            &["two ways", "test/ (2 images)"],
+        ),
         (
             "pictures only",
             &["train/1.png", "train/2.png", "valid/1.png", "valid/2.png"],
@@ -216,7 +226,9 @@ fn f5_what_can_be_read_in_two_ways_is_an_error_with_the_choices() {
     for class in ["bus", "train"] {
         (0..2).for_each(|i| put(&dir.path().join(format!("{class}/{i}.png"))));
     }
-    assert_eq!(open(dir.path()).unwrap().labels, ["bus", "train"]);
+    let parts = open(dir.path()).unwrap();
+    assert_eq!(parts.labels, ["bus", "train"]);
+    assert!(parts.warnings[0].contains("\"train\" is named like a split"), "{:?}", parts.warnings);
 }
 
 #[test]
@@ -309,8 +321,12 @@ fn f5_a_class_that_loses_every_image_is_an_error_with_the_reasons() {
     assert!(open(dir.path()).unwrap_err().contains("class none"));
     std::fs::write(dir.path().join("none/a.png"), b"").unwrap();
     std::fs::write(dir.path().join("none/b.png"), b"text").unwrap();
-    let error = open(dir.path()).unwrap_err();
+    let list = tempfile::NamedTempFile::new().unwrap();
+    let walk = Walk { list: Some(list.path().to_owned()), ..Walk::default() };
+    let error = open_so(dir.path(), walk).unwrap_err();
     assert!(error.contains("class none") && error.contains("1 not an image, 1 empty"), "{error}");
+    let listed = std::fs::read_to_string(list.path()).unwrap();
+    assert!(listed.contains("empty,") && listed.contains("not an image,"), "{listed}");
 }
 
 #[test]
