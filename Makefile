@@ -83,7 +83,7 @@ lint: ## Check format and lints
 fuzz: ## Fuzz each of FUZZ_TARGETS for FUZZ_SECONDS; stops at the first finding, and says where it lies
 	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --locked --manifest-path fuzz/Cargo.toml \
 	  --target-dir $(CARGO_TARGET_DIR)/fuzz --target "$$(rustc --print host-tuple)"
-	@for target in $(FUZZ_TARGETS); do \
+	@[ ! -w /dev/shm ] || export TMPDIR=/dev/shm; for target in $(FUZZ_TARGETS); do \
 	  found=$(CARGO_TARGET_DIR)/fuzz/found/$$target; mkdir -p $$found; echo "== $$target"; \
 	  seeds=fuzz/corpus/$$target; [ $$target != image ] || seeds="$$seeds tests/fixtures/images"; \
 	  "$(CARGO_TARGET_DIR)/fuzz/$$(rustc --print host-tuple)/release/$$target" -max_total_time=$(FUZZ_SECONDS) \

@@ -45,10 +45,10 @@ pub fn pack(bytes: &[u8]) {
         }
         _ => manifest.to_vec(),
     };
-    let dir = folder("pack");
-    write(&dir.join(pack::CONFIG_FILE), &manifest);
-    write(&dir.join(pack::WEIGHTS_FILE), tensors);
-    if let Ok((read, _)) = pack::read(&dir, config) {
+    let dir = Scratch::new("pack");
+    write(&dir.0.join(pack::CONFIG_FILE), &manifest);
+    write(&dir.0.join(pack::WEIGHTS_FILE), tensors);
+    if let Ok((read, _)) = pack::read(&dir.0, config) {
         assert!(!read.manifest.labels.is_empty() && read.parameters() > 0);
     }
 }
@@ -60,13 +60,13 @@ pub fn checkpoint(bytes: &[u8]) {
     if ending == "pth" {
         read_numbers(bytes);
     }
-    let dir = folder("checkpoint");
-    let weights = dir.join(format!("model.{ending}"));
+    let dir = Scratch::new("checkpoint");
+    let weights = dir.0.join(format!("model.{ending}"));
     write(&weights, bytes);
     let request = Request {
         weights,
         name: "fuzzed".into(),
-        out: dir,
+        out: dir.0.clone(),
         heads: Some(2),
         preprocessing: Some(PreprocessingName::Clip),
         overwrite: true,
@@ -104,13 +104,23 @@ pub fn body(bytes: &[u8]) {
     let _ = runtime.block_on(http::examine_body(&content_type, body));
 }
 
-/// A folder of this process for what a target must find in files.
-fn folder(name: &str) -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("mimi-fuzz-{}", std::process::id())).join(name);
-    if let Err(error) = fs::create_dir_all(&dir) {
-        panic!("{}: {error}", dir.display());
+/// A folder for what a target must find in files; gone with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("mimi-fuzz-{}-{name}", std::process::id()));
+        if let Err(error) = fs::create_dir_all(&dir) {
+            panic!("{}: {error}", dir.display());
+        }
+        Self(dir)
     }
-    dir
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) {

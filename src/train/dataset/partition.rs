@@ -81,8 +81,10 @@ impl Partition {
         let mut all = Self { labels, train, validation, test, held_out, warnings, left_out: none };
         if let Some(path) = &origin.validation {
             let given = Listing::open(path, &origin.walk, left_out)?;
-            all.validation = given.images(&all.labels, given.measured())?;
-            all.held_out = format!("the images in {}", path.display());
+            let part = given.measured();
+            all.validation = given.images(&all.labels, part)?;
+            let which = part.map(|part| format!("{} ", part.adjective())).unwrap_or_default();
+            all.held_out = format!("the {which}images in {}", path.display());
         } else if !all.validation.is_empty() {
             all.held_out = within("validation");
         } else if !all.test.is_empty() {
