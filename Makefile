@@ -87,7 +87,7 @@ fuzz: ## Fuzz each of FUZZ_TARGETS for FUZZ_SECONDS; stops at the first finding,
 	  found=$(CARGO_TARGET_DIR)/fuzz/found/$$target; mkdir -p $$found; echo "== $$target"; \
 	  seeds=fuzz/corpus/$$target; [ $$target != image ] || seeds="$$seeds tests/fixtures/images"; \
 	  "$(CARGO_TARGET_DIR)/fuzz/$$(rustc --print host-tuple)/release/$$target" -max_total_time=$(FUZZ_SECONDS) \
-	    -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+	    -timeout=60 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
 	    -artifact_prefix=$$found.finding- $$found $$seeds || exit 1; done
 
 tools: ## Fetch promtool into vendor/tools (from Debian's prometheus package)
