@@ -30,16 +30,9 @@ export ORT_DISABLE_TELEMETRY ?= 1
 # 1 makes a missing asset an error instead of skipped tests.
 REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
-# How long each fuzz target runs, and which.
-FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= image pack checkpoint list body
-# What libFuzzer steers by; none of it needs a nightly compiler.
-FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-  -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Ccodegen-units=1
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test smoke lint fuzz tools dinov2 datasets packs compare load-test prove docker clean
+.PHONY: help runtime build weights backbone run test smoke lint tools dinov2 datasets packs compare load-test prove docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +73,14 @@ lint: ## Check format and lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
+# How long each fuzz target runs, and which.
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= image pack checkpoint list body
+# What libFuzzer steers by; none of it needs a nightly compiler.
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+  -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Ccodegen-units=1
+.PHONY: fuzz
 fuzz: ## Fuzz each of FUZZ_TARGETS for FUZZ_SECONDS; stops at the first finding, and says where it lies
 	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --locked --manifest-path fuzz/Cargo.toml \
 	  --target-dir $(CARGO_TARGET_DIR)/fuzz --target "$$(rustc --print host-tuple)"

@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use mimi_server::runtime;
-use mimi_server::train::told;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command};
@@ -23,7 +22,7 @@ fn main() -> ExitCode {
     match ready.and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", told(&error));
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -11,7 +11,7 @@ use mimi_server::http::HttpOptions;
 use mimi_server::runtime::Device;
 use mimi_server::serve;
 
-use super::{LimitArgs, RuntimeArgs, cores};
+use super::{RuntimeArgs, cores};
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -63,7 +63,7 @@ pub struct ServeArgs {
     #[arg(long, env = "MIMI_PAYLOAD_LIMIT", default_value_t = 32, value_name = "MIB")]
     payload_limit: usize,
     #[command(flatten)]
-    limits: LimitArgs,
+    limits: super::LimitArgs,
     /// Most images in one request.
     #[arg(long, env = "MIMI_MAX_IMAGES", default_value_t = 32)]
     max_images: usize,

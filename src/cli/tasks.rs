@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use mimi_server::train::read_text;
 
 use super::{Cli, Command, TrainArgs};
 
@@ -46,7 +46,8 @@ impl TrainArgs {
         let Some(file) = self.many.tasks_file.clone() else {
             return Ok(vec![Listed { line: 0, args: self }]);
         };
-        let text = read_text(&file)?;
+        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let text = text.trim_start_matches('\u{feff}');
         let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
         let tasks: Vec<_> = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect();
         ensure!(!tasks.is_empty(), "{} lists no task", file.display());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use mimi_server::pack;
-use mimi_server::train::{Features, Resident, told, train};
+use mimi_server::train::{Features, Resident, train};
 
 use super::backbone;
 use super::left_out::tell_left_out;
@@ -32,7 +32,7 @@ fn many(resident: &Resident, tasks: Vec<Listed>) -> Result<()> {
         println!("task {} of {count}, {}", number + 1, args.task.as_deref().unwrap_or_default());
         if let Err(error) = one(resident, &args) {
             failed += 1;
-            eprintln!("error: line {line}: {}", told(&error));
+            eprintln!("error: line {line}: {error:#}");
         }
     }
     ensure!(failed == 0, "{failed} of {count} tasks were not trained");
