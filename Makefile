@@ -84,7 +84,7 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
 fuzz: ## Fuzz each of FUZZ_TARGETS for FUZZ_SECONDS; stops at the first finding, and says where it lies
 	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --locked --manifest-path fuzz/Cargo.toml \
 	  --target-dir $(CARGO_TARGET_DIR)/fuzz --target "$$(rustc --print host-tuple)"
-	@[ ! -w /dev/shm ] || export TMPDIR=/dev/shm; for target in $(FUZZ_TARGETS); do \
+	@export RUST_LIB_BACKTRACE=0; [ ! -w /dev/shm ] || export TMPDIR=/dev/shm; for target in $(FUZZ_TARGETS); do \
 	  found=$(CARGO_TARGET_DIR)/fuzz/found/$$target; mkdir -p $$found; echo "== $$target"; \
 	  seeds=fuzz/corpus/$$target; [ $$target != image ] || seeds="$$seeds tests/fixtures/images"; \
 	  "$(CARGO_TARGET_DIR)/fuzz/$$(rustc --print host-tuple)/release/$$target" -max_total_time=$(FUZZ_SECONDS) \

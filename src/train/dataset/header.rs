@@ -38,11 +38,17 @@ pub(super) struct Header {
 /// # Errors
 /// When no path or no label is there, or one of the three stands twice.
 pub(super) fn read(text: &str) -> Result<Header> {
-    let count = |d: u8| text.lines().next().unwrap_or_default().bytes().filter(|&byte| byte == d).count();
-    let likeliest = DELIMITERS.into_iter().rev().max_by_key(|&d| count(d)).unwrap_or(b',');
-    let known = |d: &u8| columns(&first(text, *d).unwrap_or_default(), *d).is_ok();
-    let delimiter = DELIMITERS.into_iter().find(known).unwrap_or(likeliest);
-    columns(&first(text, delimiter)?, delimiter)
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let count = |d: &u8| line.bytes().filter(|byte| byte == d).count();
+    let likeliest = DELIMITERS.into_iter().rev().max_by_key(count).unwrap_or(b',');
+    let there = DELIMITERS.into_iter().filter(|d| *d != likeliest && count(d) > 0);
+    let understood = |delimiter| columns(&first(text, delimiter)?, delimiter);
+    let refused = match understood(likeliest) {
+        Ok(header) => return Ok(header),
+        Err(refused) => refused,
+    };
+    // A name may hold more of another mark than there are columns.
+    there.map(understood).find_map(Result::ok).ok_or(refused)
 }
 
 /// The first line's cells.
