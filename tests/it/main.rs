@@ -31,6 +31,10 @@ mod image;
 mod image_hostile;
 /// Checkpoints become backbones, or say what is wrong with them.
 mod import;
+/// Every combination of parts equals timm or Hugging Face, or is refused by name.
+mod import_grid;
+/// What a checkpoint and the files beside it tell is read, shown, and must agree.
+mod import_sources;
 /// Which cores, threads and heaps a server takes.
 mod layout;
 /// Series, their names and their bounds.

@@ -116,6 +116,7 @@ impl Fixture {
             layer_norm_eps: None,
             preprocessing: Some(PreprocessingName::Clip),
             cvt: None,
+            key: None,
             overwrite: false,
         };
         let imported = import(&request).unwrap();
