@@ -14,16 +14,23 @@
 //!
 //! [`Error`] (`error.rs`) is the one error of this layer. No input makes this module panic.
 
+mod bmp;
+mod bmp_runs;
 mod decode;
+mod directory;
 mod error;
 mod filter;
 mod flatten;
 mod format;
 mod geometry;
+mod gif;
 mod jpeg;
 mod limits;
 mod orientation;
+mod others;
+mod palette;
 mod pixels;
+mod png;
 mod preprocessing;
 mod resize;
 mod tiff;

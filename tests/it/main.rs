@@ -27,6 +27,8 @@ mod forking;
 mod gradients;
 /// Decoding, resizing and normalising against Pillow's answers.
 mod image;
+/// Files of every form that the formats allow, against Pillow's pixels.
+mod image_corpus;
 /// Images that are broken, hostile or no images.
 mod image_hostile;
 /// Checkpoints become backbones, or say what is wrong with them.
