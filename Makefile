@@ -32,7 +32,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test smoke lint tools dinov2 datasets packs compare load-test prove docker clean
+.PHONY: help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test prove docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ test: runtime ## Run every test
 	  echo "*** Real weights could not be fetched: the tests that need them will be SKIPPED." >&2; }
 	$(PYTHON) -m unittest discover --start-directory models
 	$(CARGO) test --locked
+
+image-corpus: runtime ## Decode the image corpus; print how many files equal Pillow, and how many are refused
+	@$(CARGO) test --locked --test it -- --nocapture every_accepted_file_of_the_corpus | grep '^files'
 
 smoke: tools runtime backbone ## Do what a newcomer does: make run, then ask every shipped task
 	@$(PYTHON) .ci/smoke.py

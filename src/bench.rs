@@ -235,6 +235,7 @@ impl Bench {
             labels: (0..CLASSES).map(|class| class.to_string()).collect(),
             preprocessing: self.config.preprocessing.clone(),
             precision: self.store.precision(),
+            image_decoder: crate::image::DECODER_VERSION,
             weights_sha256: String::new(),
             self_test: SelfTestInfo::default(),
             provenance: Provenance::default(),

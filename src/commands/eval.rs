@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use mimi_server::image::DECODER_VERSION;
 use mimi_server::pack;
 use mimi_server::train::{Dataset, evaluate_alone};
 
@@ -23,6 +24,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     ensure!(result.total > 0, "{}: no image could be read", args.data.display());
     let (trained, served) = (pack.manifest.precision, resident.store.precision());
     println!("trained at {trained}, measured at {served}");
+    let (trained, ours) = (pack.manifest.image_decoder, DECODER_VERSION);
+    println!("trained with image decoder {trained}, measured with {ours}");
     println!("accuracy {:.4} ({} of {} {part} images)", result.accuracy(), result.right, result.total);
     println!("{:<24} {:>6} {:>8}", "class", "images", "recall");
     for (label, row) in pack.manifest.labels.iter().zip(result.confusion.iter().enumerate()) {

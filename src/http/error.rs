@@ -185,7 +185,9 @@ fn catalog_code(error: &catalog::Error) -> Code {
 fn image_code(error: &image::Error) -> Code {
     match error {
         image::Error::TooManyBytes { .. } | image::Error::TooLarge { .. } => Code::ImageTooLarge,
-        image::Error::KnownFormat { .. } | image::Error::UnsupportedFormat { .. } => Code::UnsupportedMediaType,
+        image::Error::KnownFormat { .. } | image::Error::UnsupportedFormat { .. } => {
+            Code::UnsupportedMediaType
+        }
         image::Error::Empty
         | image::Error::UnsupportedFeature { .. }
         | image::Error::Malformed { .. }

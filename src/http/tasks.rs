@@ -81,7 +81,7 @@ pub(super) struct Details {
     /// What this server's backbone multiplies in: `fp32`, `int8` or `fp16`.
     #[schema(value_type = String)]
     served_precision: Precision,
-    /// Told where the live version was trained at another precision.
+    /// Told where the live version was trained at another precision, or with another image decoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }
@@ -144,7 +144,10 @@ pub(super) async fn show(
         }
     };
     let served_precision = state.engine.precision();
-    let warning = manifest.as_ref().and_then(|manifest| mismatch(manifest, served_precision));
+    let warning = manifest.as_ref().and_then(|manifest| {
+        let told = [mismatch(manifest, served_precision), manifest.decoder_warning()];
+        told.into_iter().flatten().reduce(|one, other| format!("{one}; {other}"))
+    });
     Ok(Json(Details { summary: status.into(), manifest, served_precision, warning }))
 }
 

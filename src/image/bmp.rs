@@ -145,13 +145,17 @@ impl Pixel {
     /// The masks that Pillow knows: whole bytes, or five and six bits of 16.
     fn of_masks(bits: u64, bytes: &[u8], length: usize) -> Result<Self, Error> {
         let with_alpha = bits == 32 && length >= 56;
-        let masks = bytes.get(54..if with_alpha { 70 } else { 66 }).ok_or_else(|| malformed("ends inside its masks"))?;
+        let masks = bytes
+            .get(54..if with_alpha { 70 } else { 66 })
+            .ok_or_else(|| malformed("ends inside its masks"))?;
         let mut mask = masks.as_chunks::<4>().0.iter().map(|&mask| u32::from_le_bytes(mask));
         let masks: [u32; 4] = std::array::from_fn(|_| mask.next().unwrap_or(0));
         let pixel = match (bits, masks) {
             (16, [0xF800, 0x7E0, 0x1F, _]) => Some(Self::Short { green: 6 }),
             (16, [0x7C00, 0x3E0, 0x1F, _]) => Some(Self::Short { green: 5 }),
-            (24, [0xFF_0000, 0xFF00, 0xFF, _]) => Some(Self::Bytes { count: 3, order: [2, 1, 0], alpha: None }),
+            (24, [0xFF_0000, 0xFF00, 0xFF, _]) => {
+                Some(Self::Bytes { count: 3, order: [2, 1, 0], alpha: None })
+            }
             (32, masks) => match masks {
                 [0xFF_0000, 0xFF00, 0xFF, 0] => Some(([2, 1, 0], None)),
                 [0xFF00_0000, 0xFF_0000, 0xFF00, 0] => Some(([3, 2, 1], None)),

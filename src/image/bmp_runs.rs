@@ -2,7 +2,13 @@
 
 /// Unpacks `size` values in rows of `width`, which begin at an even (`parity` 0) or odd place of the file. `None` when
 /// there are fewer.
-pub(super) fn unpack(mut body: &[u8], width: usize, size: usize, half: bool, parity: usize) -> Option<Vec<u8>> {
+pub(super) fn unpack(
+    mut body: &[u8],
+    width: usize,
+    size: usize,
+    half: bool,
+    parity: usize,
+) -> Option<Vec<u8>> {
     let whole = body.len();
     let mut values = Vec::new();
     let mut x = 0;

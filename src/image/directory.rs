@@ -66,7 +66,8 @@ impl<'a> Directory<'a> {
         let number = |at: usize, size: usize| Some(unsigned(bytes.get(at..at.checked_add(size)?)?, little));
         let at = if wide { number(8, 8)? } else { number(4, 4)? };
         let at = usize::try_from(at).ok()?;
-        let (count, head, length, held) = if wide { (number(at, 8)?, 8, 20, 8) } else { (number(at, 2)?, 2, 12, 4) };
+        let (count, head, length, held) =
+            if wide { (number(at, 8)?, 8, 20, 8) } else { (number(at, 2)?, 2, 12, 4) };
         let mut directory = Self { little, entries: Vec::new() };
         let body = bytes.get(at.checked_add(head)?..)?;
         for entry in body.chunks_exact(length).take(usize::try_from(count).ok()?) {

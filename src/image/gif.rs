@@ -21,10 +21,13 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Error> {
     let bytes = with_palette(bytes);
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
-    options.set_memory_limit(limits.of_decoder().max_alloc.and_then(std::num::NonZeroU64::new).map_or(
-        MemoryLimit::Unlimited,
-        MemoryLimit::Bytes,
-    ));
+    options.set_memory_limit(
+        limits
+            .of_decoder()
+            .max_alloc
+            .and_then(std::num::NonZeroU64::new)
+            .map_or(MemoryLimit::Unlimited, MemoryLimit::Bytes),
+    );
     let mut decoder = options.read_info(Cursor::new(&bytes)).map_err(broken)?;
     let screen = (u32::from(decoder.width()), u32::from(decoder.height()));
     limits.check_pixels(screen.0, screen.1)?;
@@ -50,7 +53,12 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Error> {
 
 /// Whether a palette makes each value the grey of its number. Pillow takes such a palette of a frame for none.
 fn is_ramp(colours: &[u8]) -> bool {
-    colours.as_chunks::<3>().0.iter().enumerate().all(|(value, colour)| colour.iter().all(|&level| level as usize == value))
+    colours
+        .as_chunks::<3>()
+        .0
+        .iter()
+        .enumerate()
+        .all(|(value, colour)| colour.iter().all(|&level| level as usize == value))
 }
 
 /// Gives a file without colours for all frames a ramp of grey, which its frames may need.

@@ -84,7 +84,9 @@ impl Rows {
                 let mut palette = Palette::grey();
                 for (value, entry) in palette.0.iter_mut().enumerate() {
                     let level = (value as u32 * 255 / most).min(255) as u8;
-                    let key = clear.first().map(|&key| if most == 1 { u8::from(key != 0) * 255 } else { key as u8 });
+                    let key = clear
+                        .first()
+                        .map(|&key| if most == 1 { u8::from(key != 0) * 255 } else { key as u8 });
                     *entry = [level, level, level, if key == Some(level) { 0 } else { 255 }];
                 }
                 palette

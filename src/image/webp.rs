@@ -66,7 +66,8 @@ pub(super) fn check<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Form<'a>, Er
 /// Makes the first frame replace its canvas, which is empty: the decoder would blend with it, and round.
 fn unblended(form: &[u8], flags: Option<usize>) -> Cow<'_, [u8]> {
     let mut form = Cow::from(form);
-    if let Some(flags) = flags.filter(|&flags| form.get(flags).is_some_and(|flags| flags & NO_BLENDING == 0)) {
+    if let Some(flags) = flags.filter(|&flags| form.get(flags).is_some_and(|flags| flags & NO_BLENDING == 0))
+    {
         form.to_mut()[flags] |= NO_BLENDING;
     }
     form

@@ -114,6 +114,7 @@ fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_sha256: Stri
         labels: contents.labels.clone(),
         preprocessing: contents.preprocessing.clone(),
         precision: contents.precision,
+        image_decoder: crate::image::DECODER_VERSION,
         weights_sha256,
         self_test: SelfTestInfo { images: contents.self_test.images.len(), tolerance: contents.tolerance },
         provenance: contents.provenance.clone(),

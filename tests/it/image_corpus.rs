@@ -42,7 +42,9 @@ impl Case {
         match (self.refused(), found) {
             (Some(word), Err(error)) if error.to_string().contains(word) => None,
             (Some(word), Err(error)) => Some(format!("{}: \"{error}\" does not say \"{word}\"", self.file)),
-            (Some(_), Ok(_)) => Some(format!("{}: accepted, and is on the list of what is refused", self.file)),
+            (Some(_), Ok(_)) => {
+                Some(format!("{}: accepted, and is on the list of what is refused", self.file))
+            }
             (None, Err(error)) => Some(format!("{}: {error}", self.file)),
             (None, Ok(image)) => {
                 let digest = Sha256::digest(image.as_raw());
@@ -75,7 +77,11 @@ fn every_accepted_file_of_the_corpus_equals_pillow_bit_for_bit() {
     let refused = cases.iter().filter(|case| case.refused().is_some()).count();
     let equal = cases.len() - refused;
     let different = faults.len();
-    println!("files {}, equal {}, refused from the list {refused}, different {different}", cases.len(), equal - different.min(equal));
+    println!(
+        "files {}, equal {}, refused from the list {refused}, different {different}",
+        cases.len(),
+        equal - different.min(equal)
+    );
     assert!(equal >= 500 && refused >= 80, "only {equal} files to show and {refused} to refuse");
     assert!(faults.is_empty(), "{faults:#?}");
 }
@@ -141,7 +147,12 @@ fn no_cut_and_no_damage_of_the_corpus_panics() {
         let whole = decode(&case.bytes, &limits).ok();
         for at in (0..case.bytes.len()).step_by(step) {
             if let (Ok(cut), Some(whole)) = (decode(&case.bytes[..at], &limits), &whole) {
-                assert!(cut == *whole || turned(&cut, whole), "{}: {at} bytes of {}", case.file, case.bytes.len());
+                assert!(
+                    cut == *whole || turned(&cut, whole),
+                    "{}: {at} bytes of {}",
+                    case.file,
+                    case.bytes.len()
+                );
             }
             let mut damaged = case.bytes.clone();
             damaged[at] ^= 1 << (at % 8);

@@ -29,6 +29,8 @@ mod gradients;
 mod image;
 /// Files of every form that the formats allow, against Pillow's pixels.
 mod image_corpus;
+/// Packs and the image decoder they were trained with.
+mod image_decoder;
 /// Images that are broken, hostile or no images.
 mod image_hostile;
 /// Checkpoints become backbones, or say what is wrong with them.

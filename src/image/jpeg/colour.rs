@@ -44,7 +44,9 @@ pub(super) fn convert(colours: Colours, rows: &[&[u8]], target: &mut [u8]) {
         }
         (Colours::YCbCr, [y, cb, cr, ..]) => ycc(y, cb, cr, pixels),
         (Colours::Cmyk, [cyan, magenta, yellow, black]) => {
-            for (((pixel, &cyan), &magenta), &yellow) in pixels.iter_mut().zip(*cyan).zip(*magenta).zip(*yellow) {
+            for (((pixel, &cyan), &magenta), &yellow) in
+                pixels.iter_mut().zip(*cyan).zip(*magenta).zip(*yellow)
+            {
                 *pixel = [cyan, magenta, yellow];
             }
             under(black, pixels);

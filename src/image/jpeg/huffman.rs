@@ -88,7 +88,7 @@ impl Huffman {
         Some(((whole >> 8 & 15) as usize, whole >> 16))
     }
 
-    /// Takes a code. One that the table does not hold means 0, as libjpeg takes it. 16 bits are there.
+    /// Takes a code. One that the table does not hold is taken for 17 bits that mean 0, as in libjpeg. All are there.
     #[inline]
     pub fn symbol(&self, bits: &mut Bits) -> u8 {
         let (length, symbol) = self.short[bits.peek(LOOK)];
@@ -103,7 +103,7 @@ impl Huffman {
     fn long_symbol(&self, bits: &mut Bits) -> u8 {
         let code = bits.peek(16) as u32;
         let length = (1..=16).find(|&length| code < self.ends[length]).unwrap_or(17);
-        bits.skip(length.min(16) as u32);
+        bits.skip(length as u32);
         let Some(offset) = self.offsets.get(length) else { return 0 };
         let at = (code >> (16 - length)) as i32 + offset;
         self.symbols.get(at as usize).copied().unwrap_or(0)

@@ -18,12 +18,16 @@ const KEPT: usize = 2;
 
 /// Transforms a block of dequantised coefficients into samples, whose rows are `stride` apart.
 ///
+/// What no encoder writes overflows as in libjpeg-turbo's SSE2 and AVX2 code: some sums keep 16 bits, and what is kept
+/// between the passes is clipped to them.
+///
 /// `target` begins at the block's first sample and holds its last row.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn transform(block: &Block, target: &mut [u8], stride: usize) {
     let mut rows: [Lanes; 8] =
         std::array::from_fn(|row| std::array::from_fn(|column| Wrapping(i32::from(block[8 * row + column]))));
     pass(&mut rows, FRACTION - KEPT);
+    rows.iter_mut().for_each(|lanes| *lanes = lanes.map(|value| Wrapping(value.0.clamp(-32_768, 32_767))));
     transpose(&mut rows);
     pass(&mut rows, FRACTION + KEPT + 3);
     transpose(&mut rows);
@@ -36,7 +40,7 @@ pub(super) fn transform(block: &Block, target: &mut [u8], stride: usize) {
 
 /// Fills a block that has nothing but its mean, as [`transform`] would.
 pub(super) fn flat(mean: i16, target: &mut [u8], stride: usize) {
-    let level = (((i32::from(mean) << KEPT) + (1 << (KEPT + 2))) >> (KEPT + 3)) + 128;
+    let level = ((i32::from(mean << KEPT) + (1 << (KEPT + 2))) >> (KEPT + 3)) + 128;
     let level = level.clamp(0, 255) as u8;
     for samples in target.chunks_mut(stride).take(8) {
         samples[..8].fill(level);
@@ -66,6 +70,12 @@ fn subtract(a: Lanes, b: Lanes) -> Lanes {
     map(a, b, |a, b| a - b)
 }
 
+/// The low 16 bits, with their sign.
+#[inline(always)]
+fn short(a: Lanes) -> Lanes {
+    a.map(|a| Wrapping(i32::from(a.0 as i16)))
+}
+
 #[inline(always)]
 fn times(a: Lanes, constant: i32) -> Lanes {
     a.map(|a| a * Wrapping(constant))
@@ -89,8 +99,8 @@ fn even(rows: &[Lanes; 8]) -> [Lanes; 4] {
     let turned = times(add(rows[2], rows[6]), 4433);
     let low = subtract(turned, times(rows[6], 15137));
     let high = add(turned, times(rows[2], 6270));
-    let sum = add(rows[0], rows[4]).map(|value| value << FRACTION);
-    let difference = subtract(rows[0], rows[4]).map(|value| value << FRACTION);
+    let sum = short(add(rows[0], rows[4])).map(|value| value << FRACTION);
+    let difference = short(subtract(rows[0], rows[4])).map(|value| value << FRACTION);
     [add(sum, high), add(difference, low), subtract(difference, low), subtract(sum, high)]
 }
 
@@ -98,11 +108,12 @@ fn even(rows: &[Lanes; 8]) -> [Lanes; 4] {
 #[inline(always)]
 fn odd(rows: &[Lanes; 8]) -> [Lanes; 4] {
     let [r1, r3, r5, r7] = [rows[1], rows[3], rows[5], rows[7]];
-    let shared = times(add(add(r7, r3), add(r5, r1)), 9633);
+    let (inner, outer) = (short(add(r7, r3)), short(add(r5, r1)));
+    let shared = times(add(inner, outer), 9633);
     let z1 = times(add(r7, r1), -7373);
     let z2 = times(add(r5, r3), -20995);
-    let z3 = add(times(add(r7, r3), -16069), shared);
-    let z4 = add(times(add(r5, r1), -3196), shared);
+    let z3 = add(times(inner, -16069), shared);
+    let z4 = add(times(outer, -3196), shared);
     let out3 = add(times(r7, 2446), add(z1, z3));
     let out2 = add(times(r5, 16819), add(z2, z4));
     let out1 = add(times(r3, 25172), add(z2, z3));

@@ -78,7 +78,8 @@ fn frame<'a>(bytes: &'a [u8], tables: &mut Tables<'a>, limits: &Limits) -> Resul
 fn walk(bytes: &[u8]) -> Result<(), Error> {
     let (mut at, mut scans) = (2, 0);
     loop {
-        let marker = marker_from(bytes, at).ok_or_else(|| malformed("ends before its end-of-image marker"))?;
+        let marker =
+            marker_from(bytes, at).ok_or_else(|| malformed("ends before its end-of-image marker"))?;
         at = marker + 1;
         match bytes[marker] {
             END_OF_IMAGE => return Ok(()),
@@ -94,7 +95,12 @@ fn walk(bytes: &[u8]) -> Result<(), Error> {
 }
 
 /// Decodes the scans: all of them where one does not hold the whole image, or else the first.
-fn scans<'a>(bytes: &'a [u8], at: &mut usize, tables: &mut Tables<'a>, frame: &mut Frame) -> Result<(), Error> {
+fn scans<'a>(
+    bytes: &'a [u8],
+    at: &mut usize,
+    tables: &mut Tables<'a>,
+    frame: &mut Frame,
+) -> Result<(), Error> {
     while let Some(marker) = marker_from(bytes, *at) {
         *at = marker + 1;
         match bytes[marker] {

@@ -115,7 +115,13 @@ fn refine(bits: &mut Bits, refinement: &mut Refinement, ac: &Huffman, block: &mu
 }
 
 /// Adds a bit to each coefficient that is not 0, until `zeros` others were passed. Returns where the next zero is.
-fn correct(bits: &mut Bits, (mut at, last): (usize, usize), mut zeros: usize, low: u8, block: &mut Block) -> usize {
+fn correct(
+    bits: &mut Bits,
+    (mut at, last): (usize, usize),
+    mut zeros: usize,
+    low: u8,
+    block: &mut Block,
+) -> usize {
     while at <= last {
         let value = &mut block[usize::from(ZIGZAG[at])];
         if *value == 0 {

@@ -5,7 +5,7 @@ use super::frame::{Component, Frame, MAX_BLOCKS};
 use super::huffman::Huffman;
 use super::inverse::{Block, flat, transform};
 use super::progressive::{self, Refinement};
-use super::{Error, Tables, malformed};
+use super::{Error, Tables, malformed, unsupported};
 
 /// Where each coefficient stands in its block, in the order of the file (T.81, figure A.6); numbers too high mean the
 /// last one.
@@ -15,7 +15,8 @@ pub(super) const ZIGZAG: [u8; 80] = {
     while diagonal < 15 {
         let mut step = 0;
         while step <= diagonal {
-            let (row, column) = if diagonal % 2 == 0 { (diagonal - step, step) } else { (step, diagonal - step) };
+            let (row, column) =
+                if diagonal % 2 == 0 { (diagonal - step, step) } else { (step, diagonal - step) };
             if row < 8 && column < 8 {
                 order[nth] = (8 * row + column) as u8;
                 nth += 1;
@@ -58,7 +59,8 @@ pub(super) fn header<'a>(
     let mut parts: Vec<Part> = Vec::new();
     for &[id, both] in named.as_chunks::<2>().0 {
         let component = frame.components.iter().position(|component| component.id == id);
-        let component = component.ok_or_else(|| malformed("has a scan of a component it does not declare"))?;
+        let component =
+            component.ok_or_else(|| malformed("has a scan of a component it does not declare"))?;
         if parts.iter().any(|part| part.component == component) {
             return Err(malformed("has a scan that names a component twice"));
         }
@@ -94,7 +96,7 @@ pub(super) fn decode(
     for part in &parts {
         let has_mean = selection.first == 0 && !(frame.progressive && selection.high > 0);
         if has_mean && part.dc.is_none() || (selection.first > 0 || !frame.progressive) && part.ac.is_none() {
-            return Err(malformed("has a scan without a Huffman table it needs"));
+            return Err(unsupported("no Huffman table for a scan, as frames of Motion JPEG are stored"));
         }
     }
     let mut reader = Reader { bits: Bits::new(bytes, at), coding, lost: false };

@@ -41,7 +41,8 @@ impl<'a> Tables<'a> {
             0xCC => Ok(()), // conditions of arithmetic coding, which no frame accepted here uses
             0xDB => self.read_divisors(body),
             0xDD => {
-                let interval = body.first_chunk().ok_or_else(|| malformed("has a restart interval too short"))?;
+                let interval =
+                    body.first_chunk().ok_or_else(|| malformed("has a restart interval too short"))?;
                 self.interval = usize::from(u16::from_be_bytes(*interval));
                 Ok(())
             }

@@ -17,6 +17,20 @@ mod tag {
     pub const COLOURS: u16 = 320;
     pub const EXTRA: u16 = 338;
     pub const FORMAT: u16 = 339;
+    pub const ALL: [u16; 12] = [
+        WIDTH,
+        HEIGHT,
+        BITS,
+        COMPRESSION,
+        PHOTOMETRIC,
+        FILL_ORDER,
+        SAMPLES,
+        PLANES,
+        PREDICTOR,
+        COLOURS,
+        EXTRA,
+        FORMAT,
+    ];
 }
 
 /// Most samples a pixel may have; Pillow reads no more.
@@ -62,6 +76,11 @@ pub(super) struct Layout {
 impl Layout {
     /// Reads the tags. The size is checked before anything is decoded.
     pub fn read(directory: &Directory, limits: &Limits) -> Result<Self, Error> {
+        if let Some(tag) =
+            tag::ALL.into_iter().find(|&tag| directory.has(tag) && directory.number(tag).is_none())
+        {
+            return Err(malformed(&format!("has a tag {tag} that is no whole number of 16 bits or more")));
+        }
         let size = |tag, name: &str| {
             let value = directory.number(tag).and_then(|value| u32::try_from(value).ok());
             value.filter(|&value| value > 0).ok_or_else(|| malformed(&format!("declares no {name}")))
@@ -93,7 +112,9 @@ impl Layout {
             little: directory.little,
         };
         if samples < of_colour {
-            return Err(malformed(&format!("has {samples} samples a pixel where its colours need {of_colour}")));
+            return Err(malformed(&format!(
+                "has {samples} samples a pixel where its colours need {of_colour}"
+            )));
         }
         layout.check()
     }
@@ -106,11 +127,15 @@ impl Layout {
         {
             return Err(unsupported("white as zero with 16-bit samples or with alpha"));
         }
-        if self.samples > 1 && (self.bits < 8 || self.bits == 16 && !matches!(self.colours, Colours::Rgb | Colours::Cmyk)) {
+        if self.samples > 1
+            && (self.bits < 8 || self.bits == 16 && !matches!(self.colours, Colours::Rgb | Colours::Cmyk))
+        {
             return Err(unsupported(&format!("{} samples a pixel of {} bits", self.samples, self.bits)));
         }
         if self.bits == 16 && (self.separate || self.reversed || self.samples > 4) {
-            return Err(unsupported("16-bit samples in separate planes, in reversed bit order or with extra samples"));
+            return Err(unsupported(
+                "16-bit samples in separate planes, in reversed bit order or with extra samples",
+            ));
         }
         if self.bits == 16 && !grey && !matches!(self.colours, Colours::Rgb | Colours::Cmyk) {
             return Err(unsupported("a palette with 16-bit samples"));
@@ -118,7 +143,12 @@ impl Layout {
         if self.reversed && self.samples > 1 && (self.samples != 3 || self.separate) {
             return Err(unsupported("reversed bit order with alpha, with CMYK or in separate planes"));
         }
-        if self.separate && !matches!((&self.colours, self.alpha), (Colours::Rgb | Colours::Cmyk, Alpha::None | Alpha::Separate)) {
+        if self.separate
+            && !matches!(
+                (&self.colours, self.alpha),
+                (Colours::Rgb | Colours::Cmyk, Alpha::None | Alpha::Separate)
+            )
+        {
             return Err(unsupported("separate planes of grey with alpha or of associated alpha"));
         }
         Ok(self)
@@ -174,8 +204,9 @@ fn palette(directory: &Directory, bits: usize) -> Result<Colours, Error> {
         return Err(malformed(&format!("has a palette of {count} colours for {bits}-bit samples")));
     }
     let level = |at: usize| (levels[at] >> 8) as u8;
-    let colours: Vec<u8> =
-        (0..count.min(256)).flat_map(|nth| [level(nth), level(count + nth), level(2 * count + nth)]).collect();
+    let colours: Vec<u8> = (0..count.min(256))
+        .flat_map(|nth| [level(nth), level(count + nth), level(2 * count + nth)])
+        .collect();
     Ok(Colours::Palette(Box::new(Palette::new(&colours, 3, [0, 1, 2]))))
 }
 

@@ -54,7 +54,12 @@ pub(super) fn read(
     for (nth, &place) in parts.places.iter().take(across * down * planes).enumerate() {
         let (plane, at) = (nth / (across * down), nth % (across * down));
         let corner = (at % across * parts.width, at / across * parts.height);
-        let part = Part { plane, corner, columns: (layout.width - corner.0).min(parts.width), rows: (layout.height - corner.1).min(parts.height) };
+        let part = Part {
+            plane,
+            corner,
+            columns: (layout.width - corner.0).min(parts.width),
+            rows: (layout.height - corner.1).min(parts.height),
+        };
         let rows = if parts.tiles { parts.height } else { part.rows };
         let row = part.unpack(packed(bytes, place, layout)?, (parts.width, rows), layout, &mut buffer)?;
         part.put(&buffer, row, layout, &mut samples);
@@ -63,7 +68,11 @@ pub(super) fn read(
 }
 
 /// The bytes of a part. Without a length, what is not compressed has all that follows.
-fn packed<'a>(bytes: &'a [u8], (from, length): (u64, Option<u64>), layout: &Layout) -> Result<&'a [u8], Error> {
+fn packed<'a>(
+    bytes: &'a [u8],
+    (from, length): (u64, Option<u64>),
+    layout: &Layout,
+) -> Result<&'a [u8], Error> {
     let from = usize::try_from(from).ok().and_then(|from| bytes.get(from..));
     let length = match (length, layout.compression) {
         (_, Compression::None) => return from.ok_or_else(|| malformed("has a strip or tile behind its end")),
@@ -83,7 +92,8 @@ impl Parts {
         };
         let offsets = directory.numbers(offsets).ok_or_else(|| malformed("has no strips or tiles"))?;
         let lengths = directory.numbers(lengths).unwrap_or_default();
-        let places = offsets.iter().enumerate().map(|(nth, &from)| (from, lengths.get(nth).copied())).collect();
+        let places =
+            offsets.iter().enumerate().map(|(nth, &from)| (from, lengths.get(nth).copied())).collect();
         let (width, height) = match tiles {
             true => tile(directory, limits)?,
             false => {
@@ -102,9 +112,8 @@ impl Parts {
 /// The size of a tile, which must not need more memory than an image may.
 fn tile(directory: &Directory, limits: &Limits) -> Result<(usize, usize), Error> {
     let side = |tag| directory.number(tag).and_then(|side| u32::try_from(side).ok()).filter(|&side| side > 0);
-    let (width, height) = side(tag::TILE_WIDTH)
-        .zip(side(tag::TILE_HEIGHT))
-        .ok_or_else(|| malformed("has tiles of no size"))?;
+    let (width, height) =
+        side(tag::TILE_WIDTH).zip(side(tag::TILE_HEIGHT)).ok_or_else(|| malformed("has tiles of no size"))?;
     limits.check_pixels(width, height)?;
     Ok((width as usize, height as usize))
 }

@@ -65,7 +65,11 @@ pub(super) fn unpack(
         Compression::PackBits => pack_bits(packed, target).is_some(),
         Compression::Group4 => group_4(packed, width, target).is_some(),
     };
-    if whole { Ok(()) } else { Err(malformed(&format!("has a strip of {compression:?} data that is broken or too short"))) }
+    if whole {
+        Ok(())
+    } else {
+        Err(malformed(&format!("has a strip of {compression:?} data that is broken or too short")))
+    }
 }
 
 fn lzw(mut packed: &[u8], mut target: &mut [u8]) -> bool {
