@@ -122,6 +122,11 @@ fn jpeg_colour_is_upsampled_as_libjpeg_turbo_does() {
 }
 
 #[test]
+fn a_damaged_jpeg_scan_gives_what_libjpeg_turbo_makes_of_it() {
+    check(&["damaged_"], 30);
+}
+
+#[test]
 fn an_animated_webp_with_a_short_frame_header_is_refused() {
     let cases = corpus();
     let whole = &cases.iter().find(|case| case.file == "webp_animated_offset.webp").unwrap().bytes;
