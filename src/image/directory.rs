@@ -47,6 +47,8 @@ struct Entry<'a> {
 /// The fields of a directory.
 pub(super) struct Directory<'a> {
     pub little: bool,
+    /// Whether all of it, and all that its fields point to, lies in the bytes.
+    pub whole: bool,
     entries: Vec<Entry<'a>>,
 }
 
@@ -68,7 +70,7 @@ impl<'a> Directory<'a> {
         let at = usize::try_from(at).ok()?;
         let (count, head, length, held) =
             if wide { (number(at, 8)?, 8, 20, 8) } else { (number(at, 2)?, 2, 12, 4) };
-        let mut directory = Self { little, entries: Vec::new() };
+        let mut directory = Self { little, whole: false, entries: Vec::new() };
         let body = bytes.get(at.checked_add(head)?..)?;
         for entry in body.chunks_exact(length).take(usize::try_from(count).ok()?) {
             let tag = unsigned(&entry[..2], little) as u16;
@@ -81,11 +83,12 @@ impl<'a> Directory<'a> {
                 let from = usize::try_from(unsigned(value, little)).ok();
                 from.and_then(|from| bytes.get(from..from.checked_add(usize::try_from(size).ok()?)?))
             };
-            let Some(data) = data else { break };
+            let Some(data) = data else { return Some(directory) };
             if !data.is_empty() && !directory.entries.iter().any(|entry| entry.tag == tag) {
                 directory.entries.push(Entry { tag, kind, data });
             }
         }
+        directory.whole = body.len() / length >= usize::try_from(count).ok()?;
         Some(directory)
     }
 

@@ -148,7 +148,7 @@ fn an_animated_webp_with_a_short_frame_header_is_refused() {
 fn no_cut_and_no_damage_of_the_corpus_panics() {
     let limits = Limits { max_bytes: 1 << 20, max_pixels: 100_000 };
     for case in corpus().iter().filter(|case| case.bytes.len() < 4000) {
-        let step = (case.bytes.len() / 40).max(1);
+        let step = (case.bytes.len() / 16).max(1);
         let whole = decode(&case.bytes, &limits).ok();
         for at in (0..case.bytes.len()).step_by(step) {
             if let (Ok(cut), Some(whole)) = (decode(&case.bytes[..at], &limits), &whole) {

@@ -20,6 +20,9 @@ const XMP: u16 = 700;
 /// Decodes the first page.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Error> {
     let directory = Directory::first(bytes).ok_or_else(|| malformed("has no first directory"))?;
+    if !directory.whole {
+        return Err(malformed("ends inside its first directory"));
+    }
     let layout = Layout::read(&directory, limits)?;
     let samples = strips::read(bytes, &directory, &layout, limits)?;
     let image = samples::to_rgb(&samples, &layout)?;
