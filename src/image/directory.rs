@@ -1,5 +1,7 @@
 //! The first directory of a TIFF file or of EXIF data, which has the same layout (TIFF 6.0, section 2; BigTIFF).
 
+use std::collections::BTreeMap;
+
 /// A field's type, its size in bytes and how its numbers are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -39,7 +41,6 @@ impl Kind {
 }
 
 struct Entry<'a> {
-    tag: u16,
     kind: Kind,
     data: &'a [u8],
 }
@@ -49,7 +50,7 @@ pub(super) struct Directory<'a> {
     pub little: bool,
     /// Whether all of it, and all that its fields point to, lies in the bytes.
     pub whole: bool,
-    entries: Vec<Entry<'a>>,
+    entries: BTreeMap<u16, Entry<'a>>,
 }
 
 impl<'a> Directory<'a> {
@@ -70,7 +71,7 @@ impl<'a> Directory<'a> {
         let at = usize::try_from(at).ok()?;
         let (count, head, length, held) =
             if wide { (number(at, 8)?, 8, 20, 8) } else { (number(at, 2)?, 2, 12, 4) };
-        let mut directory = Self { little, whole: false, entries: Vec::new() };
+        let mut directory = Self { little, whole: false, entries: BTreeMap::new() };
         let body = bytes.get(at.checked_add(head)?..)?;
         for entry in body.chunks_exact(length).take(usize::try_from(count).ok()?) {
             let tag = unsigned(&entry[..2], little) as u16;
@@ -84,8 +85,8 @@ impl<'a> Directory<'a> {
                 from.and_then(|from| bytes.get(from..from.checked_add(usize::try_from(size).ok()?)?))
             };
             let Some(data) = data else { return Some(directory) };
-            if !data.is_empty() && !directory.entries.iter().any(|entry| entry.tag == tag) {
-                directory.entries.push(Entry { tag, kind, data });
+            if !data.is_empty() {
+                directory.entries.entry(tag).or_insert(Entry { kind, data });
             }
         }
         directory.whole = body.len() / length >= usize::try_from(count).ok()?;
@@ -93,7 +94,7 @@ impl<'a> Directory<'a> {
     }
 
     fn entry(&self, tag: u16) -> Option<&Entry<'a>> {
-        self.entries.iter().find(|entry| entry.tag == tag)
+        self.entries.get(&tag)
     }
 
     pub fn has(&self, tag: u16) -> bool {

@@ -13,6 +13,14 @@ use super::{Error, Format, Limits, orientation};
 /// Bytes that a compressed text may have when it is unpacked, as in Pillow.
 const MAX_TEXT: u64 = 1 << 20;
 
+/// Texts that may be unpacked; each can cost [`MAX_TEXT`] for a few bytes.
+const MAX_TEXTS: usize = 16;
+
+/// The texts that may say how an image is turned.
+const TEXTS: [&[u8]; 2] = [XMP, RAW_EXIF];
+const XMP: &[u8] = b"XML:com.adobe.xmp";
+const RAW_EXIF: &[u8] = b"Raw profile type exif";
+
 /// Decodes the image, or of an animation the default image.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Error> {
     if bytes.get(12..16) == Some(b"CgBI") {
@@ -160,7 +168,7 @@ struct Texts<'a> {
 impl<'a> Texts<'a> {
     /// Reads `eXIf`; ImageMagick's text "Raw profile type exif"; and the text "XML:com.adobe.xmp".
     fn read(bytes: &'a [u8]) -> Self {
-        let (mut texts, mut raw) = (Self::default(), None);
+        let (mut texts, mut raw, mut left) = (Self::default(), None, MAX_TEXTS);
         let mut rest = bytes.get(8..).unwrap_or_default();
         while let Some((&head, after)) = rest.split_first_chunk::<8>() {
             let [l0, l1, l2, l3, kind @ ..] = head;
@@ -175,13 +183,20 @@ impl<'a> Texts<'a> {
                         texts.take(name, text.to_vec(), &mut raw);
                     }
                 }
+                b"zTXt" | b"iTXt" if left == 0 => {}
                 b"zTXt" => {
-                    if let Some((name, [0, packed @ ..])) = split(body) {
+                    if let Some((name, [0, packed @ ..])) =
+                        split(body).filter(|(name, _)| TEXTS.contains(name))
+                    {
+                        left -= 1;
                         texts.take(name, unpacked(packed).unwrap_or_default(), &mut raw);
                     }
                 }
                 b"iTXt" => {
-                    if let Some((name, text)) = international(body) {
+                    if split(body).is_some_and(|(name, _)| TEXTS.contains(&name))
+                        && let Some((name, text)) = international(body)
+                    {
+                        left -= 1;
                         texts.take(name, text, &mut raw);
                     }
                 }
@@ -194,8 +209,8 @@ impl<'a> Texts<'a> {
 
     fn take(&mut self, name: &[u8], text: Vec<u8>, raw: &mut Option<Vec<u8>>) {
         match name {
-            b"XML:com.adobe.xmp" => self.xmp = Some(text),
-            b"Raw profile type exif" => *raw = Some(text),
+            XMP => self.xmp = Some(text),
+            RAW_EXIF => *raw = Some(text),
             _ => {}
         }
     }

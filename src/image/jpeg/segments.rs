@@ -5,6 +5,9 @@ use super::huffman::Huffman;
 use super::scan::ZIGZAG;
 use super::{Error, malformed};
 
+/// Huffman tables a file may have: eight for each scan. Each costs a table of look-ups for a few bytes.
+const MAX_CODES: usize = 8 * super::MAX_SCANS;
+
 /// What the segments read so far say.
 #[derive(Default)]
 pub(super) struct Tables<'a> {
@@ -12,6 +15,8 @@ pub(super) struct Tables<'a> {
     divisors: [Option<[u16; 64]>; 4],
     pub dc: [Option<Huffman>; 4],
     pub ac: [Option<Huffman>; 4],
+    /// Huffman tables read so far.
+    codes: usize,
     /// Units between restart markers, 0 for none.
     pub interval: usize,
     /// Whether it says to be JFIF.
@@ -78,6 +83,10 @@ impl<'a> Tables<'a> {
             let symbols: usize = counts.iter().map(|&count| usize::from(count)).sum();
             if symbols > 256 || symbols > rest.len() {
                 return Err(malformed("has a Huffman table that is too long"));
+            }
+            self.codes += 1;
+            if self.codes > MAX_CODES {
+                return Err(malformed(&format!("has more than {MAX_CODES} Huffman tables")));
             }
             let huffman = Huffman::new(counts, &rest[..symbols])?;
             let tables = if both >> 4 == 0 { &mut self.dc } else { &mut self.ac };
