@@ -219,7 +219,14 @@ impl Bench {
             bias: Array1::zeros(CLASSES),
         };
         let flops = plan_flops(&self.config, &Plan::whole(&self.config, sites), |_| width)?;
-        Ok(Arc::new(Pack { manifest: self.manifest(sites), sites, adapters, head, flops }))
+        Ok(Arc::new(Pack {
+            manifest: self.manifest(sites),
+            sites,
+            adapters,
+            head,
+            flops,
+            digest: String::new(),
+        }))
     }
 
     fn manifest(&self, sites: SiteSet) -> Manifest {

@@ -3,6 +3,7 @@
 mod augment;
 mod bench;
 mod compare;
+mod folder;
 mod images;
 mod import_backbone;
 mod import_pack;
@@ -19,6 +20,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use bench::BenchArgs;
 pub use compare::CompareArgs;
+pub use folder::FolderArgs;
 pub use import_backbone::ImportArgs;
 pub use import_pack::ImportPackArgs;
 pub use runtime::{RuntimeArgs, cores};

@@ -62,6 +62,18 @@ pub struct Metrics {
     pub pack_evictions: IntCounter,
     /// New versions, by outcome (`published` or `failed`).
     pub pack_reloads: IntCounterVec,
+    /// Live versions whose files were rewritten in place.
+    pub packs_rewritten: IntCounter,
+    /// Self-tests, by outcome (`passed`, `failed`, or `remembered` from an earlier pass).
+    pub self_tests: IntCounterVec,
+    /// Looks at the folder of packs that failed, by what was looked at (`root`, `task`, `version`).
+    pub folder_errors: IntCounterVec,
+    /// Tasks kept though the folder of packs no longer has them.
+    pub folder_held: IntGauge,
+    /// Folders passed over because their name is no task id or version.
+    pub folder_passed_over: IntGauge,
+    /// Tasks without change notices, whose folders are looked at in turn.
+    pub folder_unwatched: IntGauge,
 }
 
 impl Metrics {
@@ -104,6 +116,25 @@ impl Metrics {
             pack_loads: counter(&r, "mimi_pack_loads_total", "Packs read into memory")?,
             pack_evictions: counter(&r, "mimi_pack_evictions_total", "Packs dropped to keep the budget")?,
             pack_reloads: counters(&r, "mimi_pack_reloads_total", "New versions tried", &["outcome"])?,
+            packs_rewritten: counter(
+                &r,
+                "mimi_packs_rewritten_total",
+                "Live versions whose files were rewritten",
+            )?,
+            self_tests: counters(&r, "mimi_self_tests_total", "Self-tests", &["outcome"])?,
+            folder_errors: counters(
+                &r,
+                "mimi_folder_errors_total",
+                "Looks at the packs that failed",
+                &["at"],
+            )?,
+            folder_held: gauge(&r, "mimi_folder_held_tasks", "Tasks kept though the folder lacks them")?,
+            folder_passed_over: gauge(
+                &r,
+                "mimi_folder_passed_over",
+                "Folders whose name is no task id or version",
+            )?,
+            folder_unwatched: gauge(&r, "mimi_folder_unwatched_tasks", "Tasks without change notices")?,
             registry: r,
         })
     }

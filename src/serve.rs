@@ -13,7 +13,7 @@ use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineOptions, Parts};
 use crate::http::{self, AppState, Code, HttpOptions, Services};
 use crate::metrics::Metrics;
-use crate::reload::Reloader;
+use crate::reload::{ReloadOptions, Reloader, arithmetic};
 use crate::runtime::{Runtime, RuntimeOptions, WeightOptions, WeightStore};
 
 /// Everything serving needs, checked once.
@@ -33,8 +33,10 @@ pub struct Config {
     pub http: HttpOptions,
     /// Most memory for packs, bytes.
     pub pack_memory: u64,
-    /// How often the folder of packs is looked at.
+    /// How often changes of the folder of packs are looked for.
     pub poll: Duration,
+    /// How the folder of packs is watched.
+    pub reload: ReloadOptions,
     /// Longest wait for open requests at the end.
     pub exit_timeout: Duration,
 }
@@ -79,12 +81,11 @@ impl Server {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             tokio::task::spawn_blocking(move || start_engine(&config, metrics)).await??
         };
-        let (adapters, backbone) = (config.adapters.clone(), Arc::clone(engine.config()));
-        let catalog = Catalog::new(adapters, backbone, config.pack_memory, Arc::clone(&metrics));
+        let (folder, backbone) =
+            ((config.adapters.clone(), Arc::clone(&config.reload.disk)), Arc::clone(engine.config()));
+        let catalog = Catalog::new(folder, backbone, config.pack_memory, Arc::clone(&metrics));
         let catalog = Arc::new(catalog);
-        let codes = Code::ALL.iter().map(|code| code.as_str()).collect();
-        let reloader = Reloader::new(Arc::clone(&catalog), engine.clone(), Arc::clone(&metrics), codes);
-        let reloader = Arc::new(reloader);
+        let reloader = Arc::new(reloader(&config, &catalog, &engine, &metrics));
         reloader.list().await.with_context(|| format!("folder of packs {}", config.adapters.display()))?;
         let services = Services {
             engine: engine.clone(),
@@ -140,6 +141,14 @@ impl Server {
             }
         }
     }
+}
+
+fn reloader(config: &Config, catalog: &Arc<Catalog>, engine: &Engine, metrics: &Arc<Metrics>) -> Reloader {
+    let codes = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let (device, precision) = (config.runtime.device, engine.precision());
+    let more = format!("{device} {precision} {}", engine.config().fingerprint);
+    let options = (config.reload.clone(), arithmetic(&config.runtime.library, &more));
+    Reloader::new(Arc::clone(catalog), engine.clone(), Arc::clone(metrics), codes, options)
 }
 
 fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Engine> {

@@ -12,7 +12,7 @@ use mimi_server::image::Limits;
 use mimi_server::runtime::Device;
 use mimi_server::serve;
 
-use super::{RuntimeArgs, cores};
+use super::{FolderArgs, RuntimeArgs, cores};
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -75,9 +75,12 @@ pub struct ServeArgs {
     /// Deadline of a request that sets none by `x-mimi-timeout-ms`, milliseconds.
     #[arg(long, env = "MIMI_TIMEOUT_MS", default_value_t = 30_000)]
     timeout_ms: u64,
-    /// How often the folder of packs is looked at, milliseconds.
-    #[arg(long, env = "MIMI_POLL_MS", default_value_t = 1000)]
+    /// How often changes of the folder of packs are looked for, milliseconds: what notices tell of, and the times of
+    /// folders where the file system gives no notices.
+    #[arg(long, env = "MIMI_POLL_MS", default_value_t = 500)]
     poll_ms: u64,
+    #[command(flatten)]
+    folder: FolderArgs,
     /// Longest wait for open requests at the end, seconds.
     #[arg(long, env = "MIMI_EXIT_TIMEOUT_SECS", default_value_t = 60)]
     exit_timeout_secs: u64,
@@ -123,6 +126,7 @@ impl ServeArgs {
             http: self.http(),
             pack_memory: self.pack_memory << 20,
             poll: Duration::from_millis(self.poll_ms.max(10)),
+            reload: self.folder.options(),
             exit_timeout: Duration::from_secs(self.exit_timeout_secs),
         }
     }

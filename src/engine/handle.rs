@@ -119,6 +119,15 @@ impl Engine {
         self.shared.inbox.admit(rows)
     }
 
+    /// Admits one row beside those that the limit counts, for a check that admitted rows wait for; the caller bounds how
+    /// many.
+    ///
+    /// # Errors
+    /// [`Error::ShuttingDown`].
+    pub fn admit_beside(&self) -> Result<Permit, Error> {
+        self.shared.inbox.admit_beside()
+    }
+
     /// Queues an admitted row. The receiver gets the answer, or is dropped with the worker that failed.
     pub fn submit(&self, row: Row, permit: Permit) -> oneshot::Receiver<Result<Answer, Error>> {
         self.shared.inbox.submit(row, permit)

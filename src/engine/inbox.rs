@@ -103,6 +103,17 @@ impl Inbox {
         Ok((0..asked).map(|_| Permit { inbox: Arc::clone(self), queued: false }).collect())
     }
 
+    /// Admits one row more than the limit allows.
+    pub(super) fn admit_beside(self: &Arc<Self>) -> Result<Permit, Error> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Error::ShuttingDown);
+        }
+        self.admitted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        state.expected += 1;
+        Ok(Permit { inbox: Arc::clone(self), queued: false })
+    }
+
     /// Puts an admitted row into the queue.
     pub(super) fn submit(&self, row: Row, mut permit: Permit) -> oneshot::Receiver<Result<Answer, Error>> {
         let (reply, receiver) = oneshot::channel();

@@ -119,7 +119,7 @@ async fn answer(
 ) -> Result<(HeaderMap, Response), ApiError> {
     let deadline = pipeline::deadline(state, request.headers(), arrived)?;
     let keep = pipeline::keeps(state, request.headers())?;
-    let pinned = pipeline::pin(state, task).await?;
+    let pinned = pipeline::pin(state, task, deadline).await?;
     // One row is admitted before the body is read, so that overload is cheap to refuse.
     let mut permits = state.engine.admit(1)?;
     let body = pipeline::read(state, request, deadline).await?;

@@ -89,7 +89,7 @@ async fn answer(
     let k = wanted(&query, &body)?;
     check(state, &body)?;
     let image = body.images.pop().unwrap_or_default();
-    let pins = body.tasks.iter().map(|task| pipeline::pin(state, task));
+    let pins = body.tasks.iter().map(|task| pipeline::pin(state, task, deadline));
     let pins = futures::future::join_all(pins).await;
     let found: Vec<Pinned> = pins.iter().flatten().cloned().collect();
     permits.extend(state.engine.admit(found.len().saturating_sub(1))?);

@@ -178,7 +178,7 @@ fn catalog_code(error: &catalog::Error) -> Code {
     match error {
         catalog::Error::UnknownTask(_) => Code::TaskNotFound,
         catalog::Error::NoWorkingVersion { .. } | catalog::Error::Pack { .. } => Code::NotReady,
-        catalog::Error::Folder { .. } => Code::Internal,
+        catalog::Error::Folder { .. } => Code::NotReady,
     }
 }
 
@@ -204,13 +204,17 @@ fn engine_code(error: &engine::Error) -> Code {
 }
 
 fn reload_code(error: &reload::Error) -> Code {
-    match error {
+    match error.inner() {
         reload::Error::NoVersion(_) => Code::TaskNotFound,
+        reload::Error::Listing { .. } | reload::Error::Changed { .. } => Code::NotReady,
+        reload::Error::Folder(error) => catalog_code(error),
+        // What the system could not read says nothing of the pack.
+        reload::Error::Pack(error) if error.is_of_reading() => Code::NotReady,
         reload::Error::Pack(_) | reload::Error::SelfTestImage { .. } | reload::Error::SelfTest { .. } => {
             Code::PackInvalid
         }
         reload::Error::Engine(error) => engine_code(error),
-        reload::Error::Interrupted(_) => Code::Internal,
+        reload::Error::Shared(_) | reload::Error::Interrupted(_) => Code::Internal,
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `POST /v1/tasks/{task}/classify` | `classify` |
 //! | `POST /v1/classify` | `classify_many` |
 //! | `GET /v1/tasks`, `GET /v1/tasks/{task}`, `POST /v1/tasks/{task}/reload` | `tasks` |
+//! | `GET /v1/folder`, `POST /v1/folder/confirm` | `folder` |
 //! | `GET /healthz`, `/readyz`, `/metrics` | `health` |
 //! | `GET /api-doc/openapi.json`, `/docs` | `openapi` |
 
@@ -16,6 +17,7 @@ mod body;
 mod classify;
 mod classify_many;
 mod error;
+mod folder;
 mod health;
 mod openapi;
 mod pipeline;
@@ -42,6 +44,7 @@ pub fn app(state: AppState) -> Router {
         .merge(classify::router())
         .merge(classify_many::router())
         .merge(tasks::router())
+        .merge(folder::router())
         .merge(health::router())
         .merge(openapi::router())
         .fallback(|| async { ApiError::NoRoute })

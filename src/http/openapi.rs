@@ -10,7 +10,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::error::{Code, ErrorBody};
 use super::state::AppState;
-use super::{classify, classify_many, health, tasks};
+use super::{classify, classify_many, folder, health, tasks};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +21,8 @@ use super::{classify, classify_many, health, tasks};
         tasks::list,
         tasks::show,
         tasks::reload,
+        folder::show,
+        folder::confirm,
         health::live,
         health::ready,
         health::metrics
@@ -66,7 +68,7 @@ fn failures(path: &str) -> &'static [Code] {
         }
         "/v1/tasks/{task}" => &[Code::TaskNotFound, Code::Internal],
         "/v1/tasks" => &[Code::InvalidRequest],
-        "/readyz" => &[Code::NotReady],
+        "/readyz" | "/v1/folder/confirm" => &[Code::NotReady],
         _ => &[],
     }
 }

@@ -66,15 +66,15 @@ pub(super) struct Spent {
     batch_rows: usize,
 }
 
-/// The task's live pack.
-pub(super) async fn pin(state: &AppState, task: &str) -> Result<Pinned, ApiError> {
+/// The task's live pack. One that is read for the first time gives its stored answers before, within the deadline.
+pub(super) async fn pin(state: &AppState, task: &str, deadline: Instant) -> Result<Pinned, ApiError> {
     let task: TaskId = task.parse().map_err(ApiError::TaskId)?;
-    let Resolved { version, pack, is_fresh } = state.catalog.resolve(&task).await?;
+    let pinned = tokio::time::timeout_at(deadline.into(), state.reloader.pin(&task)).await;
+    let Resolved { version, pack, is_fresh } = pinned.map_err(|_| engine::Error::DeadlineExceeded)??;
     if is_fresh {
         // This request runs on a covering program; later ones on one that skips what the pack leaves out.
         state.engine.suggest(pack.sites);
         warn_of_precision(&task, &pack, &state.engine);
-        state.reloader.verify_soon(&task, version);
     }
     Ok(Pinned { task, version, pack })
 }

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::ApiError;
 use super::state::AppState;
 use crate::backbone::Precision;
-use crate::catalog::{Error as CatalogError, TaskStatus};
+use crate::catalog::{Error as CatalogError, Failure, TaskStatus};
 use crate::pack::{self, Manifest, TaskId};
 
 /// Tasks on a page whose request names no number.
@@ -57,6 +57,12 @@ pub(super) struct Summary {
     /// The newest version that could not be published.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<FailureView>,
+    /// Why the task is kept as it was although its folder lacks it or cannot be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<String>,
+    /// Told when the live version's files are no longer those that were published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rewritten: Option<String>,
 }
 
 /// A version that could not be published.
@@ -64,6 +70,10 @@ pub(super) struct Summary {
 pub(super) struct FailureView {
     /// The version.
     version: u64,
+    /// `incomplete`, `unreadable` or `broken`.
+    state: String,
+    /// When it is tried again.
+    retried: String,
     /// Why not.
     reason: String,
 }
@@ -97,8 +107,14 @@ pub(super) struct Reloaded {
 
 impl From<TaskStatus> for Summary {
     fn from(status: TaskStatus) -> Self {
-        let failure = status.failure.map(|f| FailureView { version: f.version, reason: f.reason });
-        Self { task: status.task.to_string(), version: status.live, resident: status.resident, failure }
+        let TaskStatus { task, live, resident, failure, kept, rewritten } = status;
+        let failure = failure.map(|Failure { version, kind, reason }| FailureView {
+            version,
+            state: kind.to_string(),
+            retried: kind.retried().into(),
+            reason,
+        });
+        Self { task: task.to_string(), version: live, resident, failure, kept, rewritten }
     }
 }
 
@@ -134,18 +150,22 @@ pub(super) async fn show(
     let Path(task) = task?;
     let id: TaskId = task.parse().map_err(ApiError::TaskId)?;
     let status = state.catalog.status(&id).ok_or(CatalogError::UnknownTask(task))?;
-    let manifest = match status.live {
-        None => None,
-        Some(version) => {
-            let folder = state.catalog.folder(&id, version);
-            let read = tokio::task::spawn_blocking(move || pack::read_manifest(&folder)).await;
-            // A broken manifest is told by `failure`; the rest of the answer stands.
-            read.map_err(|e| ApiError::Internal(e.to_string()))?.ok()
-        }
-    };
+    let manifest = manifest(&state, &id, status.live).await?;
     let served_precision = state.engine.precision();
     let warning = manifest.as_ref().and_then(|manifest| mismatch(manifest, served_precision));
     Ok(Json(Details { summary: status.into(), manifest, served_precision, warning }))
+}
+
+/// The manifest of what is served: from memory, and only of what nobody has called yet from disk.
+async fn manifest(state: &AppState, task: &TaskId, live: Option<u64>) -> Result<Option<Manifest>, ApiError> {
+    let Some(version) = live else { return Ok(None) };
+    if let Some(pack) = state.catalog.served(task).await {
+        return Ok(Some(pack.manifest.clone()));
+    }
+    let folder = state.catalog.folder(task, version);
+    let read = tokio::task::spawn_blocking(move || pack::read_manifest(&folder)).await;
+    // A broken manifest is told by `failure`; the rest of the answer stands.
+    Ok(read.map_err(|e| ApiError::Internal(e.to_string()))?.ok())
 }
 
 fn mismatch(manifest: &Manifest, served: Precision) -> Option<String> {

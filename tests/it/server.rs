@@ -12,6 +12,7 @@ use mimi_server::engine::EngineOptions;
 use mimi_server::http::HttpOptions;
 use mimi_server::image::Limits;
 use mimi_server::pack::{self, Contents};
+use mimi_server::reload::ReloadOptions;
 use mimi_server::serve::{self, Server};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -99,6 +100,7 @@ impl World {
             },
             pack_memory: 64 << 20,
             poll: Duration::from_millis(20),
+            reload: ReloadOptions::default(),
             exit_timeout: Duration::from_secs(20),
         }
     }
