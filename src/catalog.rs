@@ -15,6 +15,7 @@
 //! | published | no version remains, in a listing that is trusted | unknown |
 //! | published | its folder cannot be listed, its files cannot be read | published (as before), shown |
 
+mod marks;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,9 +207,14 @@ impl Catalog {
     /// Records that the live version of a task does not work and makes the next older one live, so that
     /// a broken newest version never stands before a working older one, not even after a restart.
     async fn step_back(&self, task: &TaskId, broken: u64, kind: FailureKind, reason: &str) -> bool {
-        tracing::error!(%task, version = broken, %reason, "the live version does not work");
-        self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
-        self.fail(task, Failure { version: broken, kind, reason: reason.to_owned() });
+        let failure = Failure { version: broken, kind, reason: reason.to_owned() };
+        let known = self.read().get(task).and_then(|entry| entry.failure.clone());
+        // The only version of a task is read again at each request; it is told once.
+        if known.as_ref() != Some(&failure) {
+            tracing::error!(%task, version = broken, %reason, "the live version does not work");
+            self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
+        }
+        self.fail(task, failure);
         let (disk, folder) = (Arc::clone(&self.disk), self.root.join(task.as_str()));
         let versions = tokio::task::spawn_blocking(move || list_versions(&*disk, &folder)).await;
         let Ok(Ok(versions)) = versions else { return false };
@@ -289,83 +295,6 @@ impl Catalog {
     pub fn fail(&self, task: &TaskId, failure: Failure) {
         self.write().entry(task.clone()).or_default().failure = Some(failure);
         self.lock_doubtful().insert(task.clone());
-    }
-
-    /// Records that a task stays as it was, and why. Tells whether that is news.
-    pub fn keep(&self, task: &TaskId, reason: &str) -> bool {
-        let mut tasks = self.write();
-        let entry = tasks.entry(task.clone()).or_default();
-        let is_news = entry.kept.as_deref() != Some(reason);
-        if is_news {
-            entry.kept = Some(reason.to_owned());
-        }
-        is_news
-    }
-
-    /// Records that a task's folder could be looked at again.
-    pub fn keep_no_more(&self, task: &TaskId) {
-        if self.read().get(task).is_none_or(|entry| entry.kept.is_none()) {
-            return;
-        }
-        if let Some(entry) = self.write().get_mut(task) {
-            entry.kept = None;
-        }
-    }
-
-    /// Up to `limit` tasks after `after` whose pack is in memory, with what was read; and where to go on. Looks at no
-    /// more than `limit` tasks.
-    pub fn resident(&self, after: Option<&TaskId>, limit: usize) -> (Vec<(TaskId, Served)>, Option<TaskId>) {
-        let from = after.map_or(Bound::Unbounded, |task| Bound::Excluded(task.clone()));
-        let tasks = self.read();
-        let (mut found, mut last) = (Vec::new(), None);
-        for (task, entry) in tasks.range((from, Bound::Unbounded)).take(limit) {
-            let served = entry.served.as_ref().filter(|served| Some(served.version) == entry.live);
-            found.extend(
-                served
-                    .filter(|served| self.packs.contains_key(&(task.clone(), served.version)))
-                    .map(|served| (task.clone(), served.clone())),
-            );
-            last = Some(task.clone());
-        }
-        (found, last)
-    }
-
-    /// Records how the files of a live version look now, and whether they are others than those that were read.
-    pub fn looked_at(&self, task: &TaskId, served: Served, rewritten: Option<String>) {
-        let mut tasks = self.write();
-        let Some(entry) = tasks.get_mut(task).filter(|entry| entry.live == Some(served.version)) else {
-            return;
-        };
-        if let Some(reason) = rewritten.as_ref().filter(|_| entry.rewritten.is_none()) {
-            tracing::error!(%task, version = served.version, %reason, "a live version was rewritten");
-            self.metrics.packs_rewritten.inc();
-        }
-        (entry.served, entry.rewritten) = (Some(served), rewritten);
-    }
-
-    /// The pack of the live version if it is in memory: what is served.
-    pub async fn served(&self, task: &TaskId) -> Option<Arc<Pack>> {
-        let live = self.live(task)?;
-        self.packs.get(&(task.clone(), live)).await
-    }
-
-    /// What of a live version was read, and when.
-    pub fn served_state(&self, task: &TaskId) -> Option<Served> {
-        self.read().get(task).and_then(|entry| entry.served.clone())
-    }
-
-    /// Drops a version's pack from memory; the next request reads it again.
-    pub async fn forget(&self, task: &TaskId, version: u64) {
-        self.packs.invalidate(&(task.clone(), version)).await;
-    }
-
-    /// Tasks to be looked at again, once.
-    pub fn take_doubtful(&self) -> BTreeSet<TaskId> {
-        std::mem::take(&mut *self.lock_doubtful())
-    }
-
-    fn lock_doubtful(&self) -> std::sync::MutexGuard<'_, BTreeSet<TaskId>> {
-        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Unpublishes a task; requests that hold its pack finish.

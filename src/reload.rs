@@ -7,7 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `survey`, `watched` | what has changed in the folder of packs |
-//! | `home`, `memory` | whether it is still the same folder |
+//! | `home`, `memory`, `trust` | whether it is still the same folder |
 //! | `losses` | which losses of a listing are believed (pure) |
 //! | `attempts` | which failed versions are tried again, and when (pure) |
 //! | `watch` | brings the catalog to what the folder holds |
@@ -24,6 +24,7 @@ mod rewritten;
 mod self_test;
 mod status;
 mod survey;
+mod trust;
 mod verdicts;
 mod watch;
 mod watched;

@@ -41,7 +41,7 @@ fn many(resident: &Resident, tasks: Vec<Listed>) -> Result<()> {
 fn one(resident: &Resident, args: &TrainArgs) -> Result<()> {
     let options = args.options()?;
     let folder = options.adapters.join(options.task.as_str());
-    if args.many.skip_existing && folder.exists() && !pack::versions(&folder)?.is_empty() {
+    if args.many.skip_existing && folder.try_exists()? && !pack::versions(&folder)?.is_empty() {
         println!("{} has a version already", folder.display());
         return Ok(());
     }

@@ -58,6 +58,8 @@ pub(super) struct Survey {
     mark: Option<(FileState, Instant, bool)>,
     odd: BTreeSet<String>,
     watched: Watched,
+    /// Tasks to be looked at again, and whether they are in the folder.
+    doubted: BTreeSet<TaskId>,
     /// The last look failed half-way, so that notices are lost.
     is_behind: bool,
     /// When folders without notices are looked at next.
@@ -75,6 +77,7 @@ impl Survey {
             mark: None,
             odd,
             watched,
+            doubted: BTreeSet::new(),
             is_behind: true,
             next_unwatched: None,
         }
@@ -98,7 +101,8 @@ impl Survey {
         let whole = whole || changes.all || is_moved;
         let mut look = Look { root: Some(root), is_whole: whole, ..Look::default() };
         let mut dirty = changes.tasks;
-        if whole || changes.root || is_stale(&mut self.mark, root, now) {
+        let doubted = std::mem::take(&mut self.doubted);
+        if whole || changes.root || !doubted.is_empty() || is_stale(&mut self.mark, root, now) {
             if whole {
                 self.watched.watch_root(&self.root);
             }
@@ -112,12 +116,18 @@ impl Survey {
             settle(&mut self.mark, root, now);
         }
         dirty.extend(self.stale_tasks(now));
+        dirty.extend(doubted);
         for task in dirty {
             if !look.gone.contains(&task) {
                 self.look_at(task, now, &mut look);
             }
         }
         Ok(look)
+    }
+
+    /// Has tasks looked at the next time, and whether they are in the folder.
+    pub(super) fn doubt(&mut self, tasks: impl IntoIterator<Item = TaskId>) {
+        self.doubted.extend(tasks);
     }
 
     /// Forgets tasks that are believed to be gone.

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::home::{Found, Home};
-use super::losses::{Losses, Policy, Trust};
+use super::home::Home;
+use super::losses::{Losses, Policy};
 use super::memory::{self, Remembered};
 use super::status::SHOWN;
 use super::survey::{Look, Survey};
@@ -16,17 +16,21 @@ use crate::pack::TaskId;
 
 /// Shortest time that files of a version must look the same before it is tried again.
 const QUIET: Duration = Duration::from_millis(500);
+/// How long a loss must last before it is believed, until the watcher's interval is known.
+const SOON: Duration = Duration::from_secs(1);
 /// Most tasks that get a line of their own in the log for one look.
 const LOGGED: usize = 5;
 
 /// What the watcher keeps between looks.
 pub(super) struct Watcher {
-    home: Home,
-    losses: Losses,
+    pub(super) home: Home,
+    pub(super) losses: Losses,
     policy: Policy,
     last_whole: Option<Instant>,
+    /// When what is lost was last looked at for that reason.
+    last_doubt: Option<Instant>,
     /// Tasks there were before the start, when the folder was another one.
-    before: Option<Remembered>,
+    pub(super) before: Option<Remembered>,
     /// Where the search for rewritten versions goes on.
     pub(super) cursor: Option<TaskId>,
 }
@@ -41,13 +45,24 @@ impl Watcher {
         });
         let before = before.filter(|_| !options.confirm_folder);
         let home = Home::new(root, before.as_ref().map(|before| before.marker.clone()));
-        let policy = Policy { share: options.max_loss, again: options.loss_again };
-        Self { home, losses: Losses::default(), policy, last_whole: None, before, cursor: None }
+        let policy = Policy { share: options.max_loss, soon: SOON, again: options.loss_again };
+        let losses = Losses::default();
+        Self { home, losses, policy, last_whole: None, last_doubt: None, before, cursor: None }
     }
 
     fn is_whole_due(&self, now: Instant, interval: Duration) -> bool {
-        let is_over = self.last_whole.is_none_or(|last| now >= last + interval);
-        is_over || self.losses.due(self.policy).is_some_and(|due| now >= due)
+        self.last_whole.is_none_or(|last| now >= last + interval)
+    }
+
+    /// What is lost, when it is time to look at it again.
+    fn doubted(&mut self, now: Instant) -> Vec<TaskId> {
+        let rest = if self.losses.is_doubtful() { self.policy.again } else { self.policy.soon };
+        let rested = self.last_doubt.is_none_or(|last| now >= last + rest);
+        if !rested || self.losses.due(self.policy).is_none_or(|due| now < due) {
+            return Vec::new();
+        }
+        self.last_doubt = Some(now);
+        self.losses.held().cloned().collect()
     }
 }
 
@@ -76,7 +91,10 @@ impl Reloader {
         loop {
             ticks.tick().await;
             let mut watcher = self.watcher.lock().await;
+            watcher.policy.soon = interval * 2;
             let whole = watcher.is_whole_due(Instant::now(), self.options.full_scan);
+            let doubted = watcher.doubted(Instant::now());
+            lock(&self.survey).doubt(doubted);
             match self.survey(whole).await {
                 Ok(look) => self.apply(&mut watcher, look, false).await,
                 // The catalog stays as it is: an error while looking must not unpublish anything.
@@ -130,8 +148,7 @@ impl Reloader {
         let trust = self.trust(watcher, &look, confirmed).await;
         let (lost, found) = self.lost_and_found(&look);
         let tasks = self.catalog.published();
-        let believed =
-            watcher.losses.judge((&lost, &found), (tasks, look.is_whole), (trust, watcher.policy), now);
+        let believed = watcher.losses.judge((&lost, &found), tasks, (trust, watcher.policy), now);
         self.unpublish(&look, &believed).await;
         self.tell_held(watcher);
         self.keep_unlisted(watcher, &look);
@@ -144,31 +161,6 @@ impl Reloader {
         }
         self.settle(watcher, &look, trust).await;
         self.show(watcher, &look);
-    }
-
-    /// Whether the folder is the one that was trusted, and whether what it lacks can be believed.
-    async fn trust(&self, watcher: &mut Watcher, look: &Look, confirmed: bool) -> Trust {
-        let (Some(root), true) = (look.root, look.is_root_listed) else {
-            let is_other = self.folder_status().other.is_some();
-            return if is_other { Trust::Other } else { Trust::Same };
-        };
-        if confirmed {
-            return Trust::Confirmed;
-        }
-        let found = match watcher.home.compare(&**self.catalog.disk(), root, look.is_empty) {
-            Ok(found) => found,
-            Err(error) => Found::Other(format!("{} cannot be read: {error}", super::MARKER_FILE)),
-        };
-        let Found::Other(reason) = found else {
-            self.change_status(|status| status.other = None);
-            return Trust::Same;
-        };
-        if self.folder_status().other.as_ref() != Some(&reason) {
-            tracing::error!(%reason, "the folder of packs is another one: nothing is unpublished unless it is confirmed");
-            self.metrics.folder_errors.with_label_values(&["root"]).inc();
-            self.change_status(|status| status.other = Some(reason));
-        }
-        Trust::Other
     }
 
     /// Published tasks whose live version a look lacks, and those whose live version it has.
@@ -203,13 +195,16 @@ impl Reloader {
 
     /// Tells once that tasks are kept though the folder lacks them.
     fn tell_held(&self, watcher: &Watcher) {
+        let held = if watcher.losses.is_doubtful() { watcher.losses.count() } else { 0 };
+        self.metrics.folder_held.set(held as i64);
+        if held == 0 {
+            return;
+        }
         let reason = "the folder of packs lacks it or its live version, which is not believed yet";
         let news = watcher.losses.held().filter(|task| self.catalog.keep(task, reason)).count();
         if news > 0 {
-            let held = watcher.losses.count();
             tracing::error!(held, "tasks that the folder of packs suddenly lacks are kept as they were");
         }
-        self.metrics.folder_held.set(watcher.losses.count() as i64);
     }
 
     /// Keeps tasks whose folder cannot be listed as they are; logs the first few of them and how many there are.
@@ -263,42 +258,12 @@ impl Reloader {
         }
     }
 
-    /// Takes what stands there for the folder of packs, once it lacks nothing or was confirmed.
-    async fn settle(&self, watcher: &mut Watcher, look: &Look, trust: Trust) {
-        let (Some(root), true) = (look.root, look.is_root_listed) else { return };
-        let was_full = watcher.before.as_ref().is_some_and(|before| before.tasks > 0);
-        let is_awaited = trust == Trust::Other && look.is_empty && was_full && !watcher.home.is_known();
-        self.change_status(|status| status.is_awaited = is_awaited);
-        let is_trusted = match trust {
-            Trust::Same | Trust::Confirmed => true,
-            Trust::Other => !look.is_empty && watcher.losses.count() == 0,
-        };
-        if !is_trusted {
-            return;
-        }
-        if trust != Trust::Same {
-            watcher.home.forget_marker();
-        }
-        if let Err(error) = watcher.home.adopt(&**self.catalog.disk(), root) {
-            tracing::debug!(%error, marker = super::MARKER_FILE, "the folder of packs is known by its inode alone");
-        }
-        self.change_status(|status| status.other = None);
-        self.remember(watcher);
-    }
-
-    fn remember(&self, watcher: &Watcher) {
-        let (Some(state), Some(marker)) = (&self.options.state, watcher.home.marker()) else { return };
-        let known = Remembered { marker: marker.to_owned(), tasks: self.catalog.published() };
-        if let Err(error) = memory::remember(state, self.catalog.root(), known) {
-            tracing::warn!(%error, "which folder was served is not kept");
-        }
-    }
-
     fn show(&self, watcher: &Watcher, look: &Look) {
         if self.folder_status().error.is_some() {
             tracing::info!("the folder of packs can be listed again");
         }
-        let held: Vec<String> = watcher.losses.held().take(SHOWN).map(TaskId::to_string).collect();
+        let count = if watcher.losses.is_doubtful() { watcher.losses.count() } else { 0 };
+        let held = watcher.losses.held().take(count.min(SHOWN)).map(TaskId::to_string).collect();
         let survey = lock(&self.survey);
         let counts = (look.is_whole || !look.passed_over.is_empty())
             .then(|| (survey.passed_over(), survey.unwatched()));
@@ -306,7 +271,7 @@ impl Reloader {
         drop(survey);
         self.change_status(|status| {
             (status.error, status.tasks, status.notices) = (None, tasks, notices);
-            (status.held, status.held_tasks) = (watcher.losses.count(), held);
+            (status.held, status.held_tasks) = (count, held);
             if let Some((mut names, unwatched)) = counts {
                 (status.passed_over, status.unwatched) = (names.len(), unwatched);
                 names.truncate(SHOWN);

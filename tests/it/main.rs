@@ -21,6 +21,8 @@ mod compare;
 mod convert;
 /// What only a CvT has: convolutions to fold, settings that no tensor shows.
 mod cvt;
+/// The folder of packs: what goes wrong with it, and what is made of that.
+mod folder;
 /// One image under many packs, known or not.
 mod forking;
 /// Backward equals finite differences and PyTorch.
