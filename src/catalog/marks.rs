@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::{Catalog, Served};
+use super::{Catalog, Failure, Served};
 use crate::pack::{Pack, TaskId};
 
 impl Catalog {
@@ -26,6 +26,17 @@ impl Catalog {
         }
         if let Some(entry) = self.write().get_mut(task) {
             entry.kept = None;
+        }
+    }
+
+    /// Records which versions a task has: a failure of one that is gone is no longer shown.
+    pub fn has_versions(&self, task: &TaskId, versions: &[u64]) {
+        let is_gone = |failure: &Failure| versions.binary_search(&failure.version).is_err();
+        if self.read().get(task).is_none_or(|entry| !entry.failure.as_ref().is_some_and(is_gone)) {
+            return;
+        }
+        if let Some(entry) = self.write().get_mut(task) {
+            entry.failure = None;
         }
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::home::read_marker;
 use super::watched::Watched;
 use crate::catalog::list_versions;
 use crate::files::{Disk, FileState};
@@ -28,8 +29,8 @@ pub(super) struct Look {
     pub(super) is_whole: bool,
     /// Whether the folder of packs was listed, and holds no folder of a task.
     pub(super) is_empty: bool,
-    /// Whether the folder of packs was listed.
-    pub(super) is_root_listed: bool,
+    /// What the marker in the folder of packs says, or why it cannot be read; none unless the folder was listed.
+    pub(super) marker: Option<Result<Option<String>, String>>,
     /// Tasks known from earlier looks that are not in the folder any more.
     pub(super) gone: BTreeSet<TaskId>,
     /// Tasks that were listed, with their versions, or why they could not be.
@@ -178,7 +179,8 @@ impl Survey {
         }
         look.passed_over.extend(odd.difference(&self.odd).cloned());
         self.odd = odd;
-        (look.is_root_listed, look.is_empty) = (true, names.is_empty());
+        look.is_empty = names.is_empty();
+        look.marker = Some(read_marker(&*self.disk, &self.root).map_err(|error| error.to_string()));
         Ok(names)
     }
 

@@ -44,7 +44,7 @@ impl Watcher {
             })
         });
         let before = before.filter(|_| !options.confirm_folder);
-        let home = Home::new(root, before.as_ref().map(|before| before.marker.clone()));
+        let home = Home::new(before.as_ref().map(|before| before.marker.clone()));
         let policy = Policy { share: options.max_loss, soon: SOON, again: options.loss_again };
         let losses = Losses::default();
         Self { home, losses, policy, last_whole: None, last_doubt: None, before, cursor: None }
@@ -145,7 +145,7 @@ impl Reloader {
         for name in &look.passed_over {
             tracing::warn!(name, "a folder was passed over: its name is no task id or version");
         }
-        let trust = self.trust(watcher, &look, confirmed).await;
+        let trust = self.trust(watcher, &look, confirmed);
         let (lost, found) = self.lost_and_found(&look);
         let tasks = self.catalog.published();
         let believed = watcher.losses.judge((&lost, &found), tasks, (trust, watcher.policy), now);
@@ -156,6 +156,7 @@ impl Reloader {
             let Ok(versions) = seen else { continue };
             if !watcher.losses.is_held(task) {
                 self.catalog.keep_no_more(task);
+                self.catalog.has_versions(task, versions);
             }
             self.advance(task, versions, (believed.contains(task), QUIET)).await;
         }
@@ -235,7 +236,6 @@ impl Reloader {
             return;
         }
         let mut attempts = self.attempts.lock().await;
-        attempts.retain(task, live, versions);
         for version in versions.iter().rev().copied().take_while(|&version| Some(version) > live) {
             let state = self.state_of(task, version).await;
             if attempts.is_due((task, version), state, (Instant::now(), quiet))
@@ -253,6 +253,7 @@ impl Reloader {
         for task in tasks {
             let versions = lock(&self.survey).versions(&task);
             if let Some(versions) = versions {
+                self.attempts.lock().await.retain(&task, self.catalog.live(&task), &versions);
                 self.advance(&task, &versions, (false, interval.min(QUIET))).await;
             }
         }

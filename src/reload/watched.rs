@@ -60,7 +60,11 @@ impl Watched {
         self.start(root);
         let Some(notices) = &self.notices else { return };
         match notices.watch(root) {
-            Ok(number) => self.root = Some(number),
+            Ok(number) => {
+                // The folder that was there before, if it is another.
+                let before = self.root.replace(number).filter(|&before| before != number);
+                before.into_iter().for_each(|before| notices.unwatch(before));
+            }
             Err(error) => self.complain(&error),
         }
     }
@@ -136,18 +140,22 @@ impl Watched {
     }
 
     fn start(&mut self, root: &Path) {
-        if !self.wanted || self.notices.is_some() {
+        if !self.wanted {
             return;
         }
-        match Notices::new() {
-            Ok(notices) => {
-                (self.notices, self.trouble) = (Some(notices), None);
-                (self.root, self.tasks, self.numbers) = Default::default();
+        if self.notices.is_none() {
+            match Notices::new() {
+                Ok(notices) => {
+                    (self.notices, self.trouble) = (Some(notices), None);
+                    (self.root, self.tasks, self.numbers) = Default::default();
+                }
+                Err(error) => self.complain(&error),
             }
-            Err(error) => self.complain(&error),
         }
-        self.is_remote = is_remote(root).unwrap_or(false);
-        if self.is_remote {
+        // A volume may be mounted while the server runs.
+        let was_remote = self.is_remote;
+        self.is_remote = is_remote(root).unwrap_or(was_remote);
+        if self.is_remote && !was_remote {
             self.trouble = Some("a network file system gives no notice of what others change".into());
             tracing::info!(root = %root.display(), "a network file system: the folders' times are looked at in turn");
         }

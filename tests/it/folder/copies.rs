@@ -142,6 +142,8 @@ async fn f2_a_broken_version_is_read_twice_and_then_left_alone() {
     let reads = watching.disk.reads();
     some_looks(&watching).await;
     assert_eq!(watching.disk.reads(), reads);
+    fs::remove_dir_all(&target).unwrap();
+    eventually("no failure without its version", || async { failure(&watching).await.is_empty() }).await;
 }
 
 /// A folder of packs as Kubernetes makes a volume of a ConfigMap, a Secret or a projection: `t` is a link by way of
