@@ -13,6 +13,7 @@ which class must come first. Needs the server's binary only: the backbone is the
 """
 
 import argparse
+import array
 import collections
 import hashlib
 import http.client
@@ -55,8 +56,6 @@ def safetensors(tensors: dict) -> bytes:
 
 
 def floats(values: list) -> bytes:
-    import array
-
     return array.array("f", values).tobytes()
 
 
@@ -478,7 +477,7 @@ def idle(args: argparse.Namespace, folder: Path, models: Path, *options: str) ->
         before, started = server.cpu(), time.monotonic()
         time.sleep(args.seconds)
         share = 100 * (server.cpu() - before) / (time.monotonic() - started)
-        row(f"idle for {args.seconds:.0f} s, % of a core", f"{share:.2f}", "bar: <= 1")
+        row(f"idle for {args.seconds:.0f} s, % of a core", f"{share:.2f}", f"bar: <= {2 if options else 1}")
         seen = []
         for turn in range(10):
             task, version = f"t{turn * count // 10:05}", (server.live(f"t{turn * count // 10:05}") or 0) + 1
@@ -488,8 +487,10 @@ def idle(args: argparse.Namespace, folder: Path, models: Path, *options: str) ->
                 time.sleep(0.01)
             seen.append(time.monotonic() - started)
             time.sleep(0.37)
-        row("a new version is live after, longest of 10, s", f"{max(seen):.2f}", "bar: <= 2")
-        return server.ready <= 1.5 and share <= 1 and max(seen) <= 2
+        # Without notices the folders' times are compared in turn, as often as 1 % of a core allows.
+        bar = 10 if options else 2
+        row("a new version is live after, longest of 10, s", f"{max(seen):.2f}", f"bar: <= {bar}")
+        return server.ready <= 1.5 and share <= (2 if options else 1) and max(seen) <= bar
 
 
 def main() -> None:
