@@ -3,6 +3,8 @@
 mod augment;
 mod bench;
 mod compare;
+mod connections;
+mod environment;
 mod images;
 mod import_backbone;
 mod import_pack;
@@ -19,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use bench::BenchArgs;
 pub use compare::CompareArgs;
+pub use environment::{parse, typed};
 pub use import_backbone::ImportArgs;
 pub use import_pack::ImportPackArgs;
 pub use runtime::{RuntimeArgs, cores};
@@ -97,4 +100,7 @@ pub struct HealthArgs {
     /// Port of the server.
     #[arg(long, short, env = "MIMI_PORT", default_value_t = 8080)]
     pub port: u16,
+    /// The server's port for health and metrics, asked instead where it has one.
+    #[arg(long, env = "MIMI_ADMIN_PORT", value_name = "PORT")]
+    pub admin_port: Option<u16>,
 }

@@ -5,6 +5,7 @@
 //! | module | holds | may use |
 //! |---|---|---|
 //! | `files` | writing so that a reader sees the old or the new file | nothing of ours |
+//! | `errors` | an error and its causes in one line | nothing of ours |
 //! | `metrics` | every Prometheus series | nothing of ours |
 //! | `image` | bytes to pixels | nothing of ours |
 //! | `torch` | PyTorch's checkpoints, read without executing anything | nothing of ours |
@@ -41,6 +42,7 @@
 //!    one test process.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod errors;
 pub mod files;
 pub mod metrics;
 

@@ -48,6 +48,16 @@ pub struct Metrics {
     pub programs_compiled: IntCounter,
     /// Programs held.
     pub programs_resident: IntGauge,
+    /// Open connections.
+    pub connections: IntGauge,
+    /// Connections taken in.
+    pub connections_accepted: IntCounter,
+    /// Connections that the server closed or refused, by reason.
+    pub connections_closed: IntCounterVec,
+    /// Failures to accept a connection.
+    pub accept_failures: IntCounter,
+    /// Memory that requests hold: bodies, and images being decoded.
+    pub request_bytes: IntGauge,
     /// Published tasks.
     pub tasks: IntGauge,
     /// Packs in memory.
@@ -97,6 +107,16 @@ impl Metrics {
             prefix_bytes: gauge(&r, "mimi_prefix_resident_bytes", "Memory of kept prefixes")?,
             programs_compiled: counter(&r, "mimi_programs_compiled_total", "Programs compiled")?,
             programs_resident: gauge(&r, "mimi_programs_resident", "Programs held")?,
+            connections: gauge(&r, "mimi_connections", "Open connections")?,
+            connections_accepted: counter(&r, "mimi_connections_accepted_total", "Connections taken in")?,
+            connections_closed: counters(
+                &r,
+                "mimi_connections_closed_total",
+                "Connections that the server closed or refused",
+                &["reason"],
+            )?,
+            accept_failures: counter(&r, "mimi_accept_failures_total", "Failures to accept a connection")?,
+            request_bytes: gauge(&r, "mimi_request_bytes", "Memory that requests hold")?,
             tasks: gauge(&r, "mimi_tasks", "Published tasks")?,
             packs_resident: gauge(&r, "mimi_packs_resident", "Packs in memory")?,
             packs_resident_bytes: gauge(&r, "mimi_packs_resident_bytes", "Memory of the packs held")?,

@@ -90,7 +90,8 @@ impl BackboneConfig {
     pub fn read(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(CONFIG_FILE);
         let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-        let config: Self = serde_json::from_slice(&bytes).map_err(|source| Error::Config { path, source })?;
+        let config: Self = serde_json::from_slice(crate::files::without_mark(&bytes))
+            .map_err(|source| Error::Config { path, source })?;
         config.validate()?;
         Ok(config)
     }

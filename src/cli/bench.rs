@@ -34,6 +34,9 @@ pub struct BenchArgs {
     /// of JSON; `serve --tune` does so.
     #[arg(long, conflicts_with_all = ["train", "fork", "memory"])]
     pub workers: Option<usize>,
+    /// End with this process, whose number it is, even if it is killed; `serve --tune` asks for it.
+    #[arg(long, hide = true, value_name = "PROCESS")]
+    pub parent: Option<u32>,
     /// Time the bare program in every precision instead, in turns.
     #[arg(long, conflicts_with_all = ["train", "fork", "memory", "workers"])]
     pub precisions: bool,

@@ -5,9 +5,8 @@ use std::fs;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
 
-use super::{Cli, Command, TrainArgs};
+use super::{Command, TrainArgs, typed};
 
 /// The lines that one of several machines trains: number `index` of `count`, by turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +45,7 @@ impl TrainArgs {
             return Ok(vec![Listed { line: 0, args: self }]);
         };
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let text = text.trim_start_matches('\u{feff}');
         let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
         let tasks: Vec<_> = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect();
         ensure!(!tasks.is_empty(), "{} lists no task", file.display());
@@ -58,9 +58,8 @@ impl TrainArgs {
 
 fn parse(line: usize, text: &str) -> Result<Listed> {
     let words = shlex::split(text).context("a quotation mark is not closed")?;
-    let typed: Vec<OsString> = std::env::args_os().collect();
-    let cli = Cli::try_parse_from(typed.into_iter().chain(words.into_iter().map(OsString::from)))
-        .map_err(|error| anyhow::anyhow!("{}", error.render().to_string().trim_end()))?;
+    let typed: Vec<OsString> = typed().into_iter().chain(words.into_iter().map(OsString::from)).collect();
+    let cli = super::parse(&typed).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     let Command::TrainTask(args) = cli.command else { bail!("it is no option of train-task") };
     ensure!(args.task.is_some() && args.data.is_some(), "it must have --task and --data");
     Ok(Listed { line, args: *args })

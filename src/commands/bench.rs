@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use mimi_server::backbone::Precision;
 use mimi_server::bench::{Bare, Bench, Known, Options, Shared, interleaved, recording};
 use mimi_server::runtime::{Device, Runtime, WeightOptions, WeightStore, share_heaps};
@@ -19,8 +19,21 @@ const PACKS: usize = 1000;
 /// Tasks on record while recording a request is timed.
 const TASKS: usize = 1000;
 
+/// Has the system end this process when its parent ends, killed or not.
+fn end_with(parent: u32) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // It may have ended before the system was told.
+    let now = std::os::unix::process::parent_id();
+    ensure!(now == parent, "the process {parent} that asked for this measurement has ended");
+    Ok(())
+}
+
 /// Measures and prints.
 pub fn run(args: &BenchArgs) -> Result<()> {
+    if let Some(parent) = args.parent {
+        end_with(parent)?;
+    }
     if args.train {
         return steps(&backbone::resident(&args.runtime, &args.runtime.training())?, args);
     }

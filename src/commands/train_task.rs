@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use mimi_server::pack;
 use mimi_server::train::{Features, Resident, train};
+use mimi_server::{errors, pack};
 
 use super::backbone;
 use super::progress::Reporter;
@@ -31,7 +31,7 @@ fn many(resident: &Resident, tasks: Vec<Listed>) -> Result<()> {
         println!("task {} of {count}, {}", number + 1, args.task.as_deref().unwrap_or_default());
         if let Err(error) = one(resident, &args) {
             failed += 1;
-            eprintln!("error: line {line}: {error:#}");
+            eprintln!("error: line {line}: {}", errors::once(&*error));
         }
     }
     ensure!(failed == 0, "{failed} of {count} tasks were not trained");

@@ -15,13 +15,17 @@
 mod body;
 mod classify;
 mod classify_many;
+mod encoded;
 mod error;
 mod health;
+mod memory;
 mod openapi;
 mod pipeline;
 mod predictions;
+mod query;
 mod state;
 mod tasks;
+mod told;
 
 use std::any::Any;
 
@@ -48,6 +52,16 @@ pub fn app(state: AppState) -> Router {
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(limit)
         // Our code does not panic; should a dependency do so, only its own request fails.
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(state)
+}
+
+/// Health and metrics alone, for a listener of their own.
+pub fn admin(state: AppState) -> Router {
+    Router::new()
+        .merge(health::router())
+        .fallback(|| async { ApiError::NoRoute })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(state)
 }

@@ -49,22 +49,32 @@ fn failures(path: &str) -> &'static [Code] {
     const INFER: &[Code] = &[
         Code::InvalidRequest,
         Code::TaskNotFound,
+        Code::BodyTimeout,
         Code::ImageTooLarge,
+        Code::RequestTooLarge,
         Code::UnsupportedMediaType,
         Code::InvalidImage,
         Code::Overloaded,
+        Code::MemoryFull,
         Code::DeadlineExceeded,
         Code::NotReady,
+        Code::TaskBroken,
         Code::ShuttingDown,
         Code::InferenceFailed,
         Code::Internal,
     ];
     match path {
         "/v1/classify" | "/v1/tasks/{task}/classify" => INFER,
-        "/v1/tasks/{task}/reload" => {
-            &[Code::TaskNotFound, Code::PackInvalid, Code::Overloaded, Code::ShuttingDown, Code::Internal]
-        }
-        "/v1/tasks/{task}" => &[Code::TaskNotFound, Code::Internal],
+        "/v1/tasks/{task}/reload" => &[
+            Code::InvalidRequest,
+            Code::TaskNotFound,
+            Code::PackInvalid,
+            Code::Overloaded,
+            Code::NotReady,
+            Code::ShuttingDown,
+            Code::Internal,
+        ],
+        "/v1/tasks/{task}" => &[Code::InvalidRequest, Code::TaskNotFound, Code::Internal],
         "/v1/tasks" => &[Code::InvalidRequest],
         "/readyz" => &[Code::NotReady],
         _ => &[],

@@ -1,13 +1,15 @@
 //! `/v1/tasks`: what is published, and publishing.
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::Uri;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
+use super::query;
 use super::state::AppState;
 use crate::backbone::Precision;
 use crate::catalog::{Error as CatalogError, TaskStatus};
@@ -95,9 +97,10 @@ pub(super) struct Reloaded {
     version: u64,
 }
 
-impl From<TaskStatus> for Summary {
-    fn from(status: TaskStatus) -> Self {
-        let failure = status.failure.map(|f| FailureView { version: f.version, reason: f.reason });
+impl Summary {
+    fn new(state: &AppState, status: TaskStatus) -> Self {
+        let failure =
+            status.failure.map(|f| FailureView { version: f.version, reason: state.told(&f.reason) });
         Self { task: status.task.to_string(), version: status.live, resident: status.resident, failure }
     }
 }
@@ -105,11 +108,8 @@ impl From<TaskStatus> for Summary {
 /// Lists published tasks by name, a page at a time.
 #[utoipa::path(get, path = "/v1/tasks", params(PageQuery),
     responses((status = 200, description = "A page of tasks", body = Page)))]
-pub(super) async fn list(
-    State(state): State<AppState>,
-    query: Result<Query<PageQuery>, QueryRejection>,
-) -> Result<Json<Page>, ApiError> {
-    let Query(query) = query?;
+pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json<Page>, ApiError> {
+    let query: PageQuery = query::read(&uri, &["after", "limit"])?;
     let after = query.after.as_deref().map(str::parse::<TaskId>).transpose();
     let after = after.map_err(|e| ApiError::InvalidRequest(format!("after: {e}")))?;
     let limit = query.limit.unwrap_or(DEFAULT_PAGE);
@@ -121,7 +121,7 @@ pub(super) async fn list(
     let more = page.len() > limit;
     page.truncate(limit);
     let next = page.last().filter(|_| more).map(|status| status.task.to_string());
-    Ok(Json(Page { tasks: page.into_iter().map(Summary::from).collect(), next }))
+    Ok(Json(Page { tasks: page.into_iter().map(|status| Summary::new(&state, status)).collect(), next }))
 }
 
 /// Shows one task: its live version, what failed, and the manifest.
@@ -130,10 +130,13 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(state): State<AppState>,
     task: Result<Path<String>, PathRejection>,
+    uri: Uri,
 ) -> Result<Json<Details>, ApiError> {
     let Path(task) = task?;
+    query::none(&uri)?;
     let id: TaskId = task.parse().map_err(ApiError::TaskId)?;
-    let status = state.catalog.status(&id).ok_or(CatalogError::UnknownTask(task))?;
+    let status =
+        state.catalog.status(&id).ok_or_else(|| state.catalog_error(&CatalogError::UnknownTask(task)))?;
     let manifest = match status.live {
         None => None,
         Some(version) => {
@@ -145,7 +148,7 @@ pub(super) async fn show(
     };
     let served_precision = state.engine.precision();
     let warning = manifest.as_ref().and_then(|manifest| mismatch(manifest, served_precision));
-    Ok(Json(Details { summary: status.into(), manifest, served_precision, warning }))
+    Ok(Json(Details { summary: Summary::new(&state, status), manifest, served_precision, warning }))
 }
 
 fn mismatch(manifest: &Manifest, served: Precision) -> Option<String> {
@@ -161,9 +164,11 @@ fn mismatch(manifest: &Manifest, served: Precision) -> Option<String> {
 pub(super) async fn reload(
     State(state): State<AppState>,
     task: Result<Path<String>, PathRejection>,
+    uri: Uri,
 ) -> Result<Json<Reloaded>, ApiError> {
     let Path(task) = task?;
+    query::none(&uri)?;
     let id: TaskId = task.parse().map_err(ApiError::TaskId)?;
-    let version = state.reloader.reload(&id).await?;
+    let version = state.reloader.reload(&id).await.map_err(|error| state.reload_error(&error))?;
     Ok(Json(Reloaded { task: id.to_string(), version }))
 }

@@ -18,6 +18,7 @@ mod decode;
 mod error;
 mod filter;
 mod flatten;
+mod footprint;
 mod format;
 mod geometry;
 mod jpeg;
@@ -31,6 +32,7 @@ mod webp;
 
 pub use decode::decode;
 pub use error::Error;
+pub use footprint::footprint;
 pub use format::Format;
 pub use image::RgbImage;
 pub use limits::Limits;

@@ -9,6 +9,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::{Adapter, CONFIG_FILE, Error, Head, Manifest, Pack, SelfTest, WEIGHTS_FILE};
 use crate::backbone::{BackboneConfig, Site, sha256_hex};
+use crate::files::without_mark;
 use crate::graph::{Plan, plan_flops};
 
 /// Largest manifest that is read, bytes; a hundred thousand labels fit.
@@ -56,7 +57,7 @@ pub fn read(dir: &Path, backbone: &BackboneConfig) -> Result<(Pack, SelfTest), E
 pub fn read_manifest(dir: &Path) -> Result<Manifest, Error> {
     let path = dir.join(CONFIG_FILE);
     let bytes = read_limited(&path, MAX_CONFIG_BYTES)?;
-    serde_json::from_slice(&bytes).map_err(|source| Error::Manifest { path, source })
+    serde_json::from_slice(without_mark(&bytes)).map_err(|source| Error::Manifest { path, source })
 }
 
 fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {

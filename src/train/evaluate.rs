@@ -62,7 +62,7 @@ pub fn evaluate(engine: &Engine, task: &TaskId, pack: &Arc<Pack>, images: &[Imag
                     };
                     waiting.push((image, engine.submit(row, permit)));
                 }
-                Err(reason) => result.unreadable.push((image.path.clone(), format!("{reason:#}"))),
+                Err(reason) => result.unreadable.push((image.path.clone(), crate::errors::once(&*reason))),
             }
         }
         for (image, answer) in waiting {

@@ -159,7 +159,7 @@ impl Prefix {
                         values.push(self.keep(key, fresh.next().unwrap_or_default()))?
                     }
                     Err(reason) => {
-                        unreadable.push((image.path.clone(), format!("{reason:#}")));
+                        unreadable.push((image.path.clone(), crate::errors::once(&*reason)));
                         continue;
                     }
                 }

@@ -106,7 +106,7 @@ impl Changing {
         for (image, tried) in images.iter().zip(tried) {
             match tried {
                 Ok(()) => readable.push(image.clone()),
-                Err(reason) => unreadable.push((image.path.clone(), format!("{reason:#}"))),
+                Err(reason) => unreadable.push((image.path.clone(), crate::errors::once(&*reason))),
             }
         }
         let classes = readable.iter().map(|image| image.class).collect();

@@ -9,6 +9,8 @@ mod support;
 
 /// Layers and invariants of the code map.
 mod architecture;
+/// What goes in wrongly, with the status that comes out.
+mod bad_inputs;
 /// Mixed batches equal rows alone; covering programs equal exact ones.
 mod batching;
 /// Requests and their answers, bad ones too.
@@ -21,10 +23,14 @@ mod compare;
 mod convert;
 /// What only a CvT has: convolutions to fold, settings that no tensor shows.
 mod cvt;
+/// Variables that cannot be read are named; empty ones are unset.
+mod environment;
 /// One image under many packs, known or not.
 mod forking;
 /// Backward equals finite differences and PyTorch.
 mod gradients;
+/// What a client may hold, and that others are served meanwhile.
+mod hold;
 /// Decoding, resizing and normalising against Pillow's answers.
 mod image;
 /// Images that are broken, hostile or no images.
@@ -39,6 +45,8 @@ mod metrics;
 mod mimi;
 /// Any bytes as a pack: an error, never a panic.
 mod packs;
+/// No error tells where files are.
+mod paths;
 /// 8-bit and 16-bit products: what they compute, that rows stay independent, and that packs know their precision.
 mod precision;
 /// What a training may publish, and many trainings in one process.
@@ -57,3 +65,5 @@ mod swin;
 mod torch;
 /// Training a head, and what the data must be.
 mod train;
+/// `serve --tune` and its measuring processes.
+mod tuning;

@@ -274,7 +274,7 @@ async fn a_broken_newest_version_does_not_hide_an_older_one_after_a_restart() {
     assert_eq!(label(&app, "t").await, (1, "class-1".into()));
     assert_eq!(get(&app, "/v1/tasks/t").await.json()["failure"]["version"], 2);
     let refused = classify(&app, "alone", image("rgb.png")).await;
-    assert_eq!((refused.status.as_u16(), refused.code()), (503, "not_ready".into()));
+    assert_eq!((refused.status.as_u16(), refused.code()), (500, "task_broken".into()));
     assert_eq!(reload(&app, "nobody").await.status.as_u16(), 404);
 }
 
@@ -297,7 +297,7 @@ async fn a_version_that_fails_its_self_test_is_withdrawn_after_a_restart_too() {
     assert_eq!(shown["failure"]["version"], 2, "{shown}");
     assert!(shown["failure"]["reason"].as_str().unwrap().contains("self-test image 0"), "{shown}");
     within_two_seconds("the withdrawal", || async {
-        classify(&app, "alone", image("rgb.png")).await.code() == "not_ready"
+        classify(&app, "alone", image("rgb.png")).await.code() == "task_broken"
     })
     .await;
 }
@@ -309,7 +309,7 @@ async fn a_repaired_version_is_served_and_shown_without_its_failure() {
     let whole = std::fs::read(folder.join(WEIGHTS_FILE)).unwrap();
     std::fs::write(folder.join(WEIGHTS_FILE), b"broken").unwrap();
     let app = world.server().await.app();
-    assert_eq!(classify(&app, "t", image("rgb.png")).await.code(), "not_ready");
+    assert_eq!(classify(&app, "t", image("rgb.png")).await.code(), "task_broken");
     assert_eq!(get(&app, "/v1/tasks/t").await.json()["failure"]["version"], 1);
     std::fs::write(folder.join(WEIGHTS_FILE), whole).unwrap();
     assert_eq!(label(&app, "t").await, (1, "class-1".into()));

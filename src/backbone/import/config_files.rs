@@ -180,7 +180,7 @@ pub(super) fn read_beside<T: DeserializeOwned>(request: &Request, name: &str) ->
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     match std::fs::read(path) {
         Ok(bytes) => {
-            let parsed = serde_json::from_slice(&bytes);
+            let parsed = serde_json::from_slice(crate::files::without_mark(&bytes));
             parsed.map(Some).map_err(|source| Error::Config { path: path.into(), source })
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
