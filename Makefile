@@ -32,7 +32,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test smoke lint tools dinov2 datasets packs compare load-test prove docker clean
+.PHONY: help runtime build weights backbone run test smoke lint tools dinov2 datasets packs compare load-test hold-test prove docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ compare: runtime build datasets ## MiMi against a head alone and plain adapters,
 
 load-test: runtime backbone ## Measure batching, overload, swapping and memory; prints a table
 	@$(PYTHON) load-tests/run.py
+
+hold-test: runtime backbone ## Stall 3,000 connections, bodies and readers beside a well-behaved client; prints a table
+	@$(PYTHON) load-tests/hold.py
 
 # A Python with load-tests/compare/requirements.txt, made where none is named; PROVE_OPTIONS are run.py's.
 PROVE_PYTHON ?= .venv/bin/python

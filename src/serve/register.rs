@@ -12,8 +12,12 @@ use crate::metrics::Metrics;
 /// Longest wait for a closed connection's place; its task only has to be scheduled.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// What has gone on for less is not held against anybody: a header, a body or the next request may be on its way.
+/// What has gone on for less is not held against anybody: the next request, a body or an answer may be on its way.
 const YOUNG: Duration = Duration::from_secs(1);
+/// The same of a header, which clients send with their connection's last handshake.
+const YOUNG_HEADER: Duration = Duration::from_millis(100);
+/// Once one connection of so many has no whole header, somebody stalls them, and the oldest goes however young.
+const STALLING: usize = 8;
 
 /// Every open connection.
 pub(super) struct Register {
@@ -72,8 +76,10 @@ impl Register {
     /// keeps its place.
     fn least_deserving(&self, now: Instant) -> Option<(Arc<Peer>, Reason)> {
         let peers = self.lock();
-        let ranked = peers.values().filter_map(|peer| {
-            let (phase, since) = peer.phase();
+        let phases: Vec<_> = peers.values().map(|peer| (peer, peer.phase())).collect();
+        let headers = phases.iter().filter(|(_, (phase, _))| *phase == Phase::Header).count();
+        let young_header = if headers * STALLING >= phases.len() { Duration::ZERO } else { YOUNG_HEADER };
+        let ranked = phases.into_iter().filter_map(|(peer, (phase, since))| {
             let (rank, reason) = match phase {
                 Phase::Header => (0, Reason::CrowdedHeader),
                 Phase::Idle => (1, Reason::CrowdedIdle),
@@ -81,7 +87,8 @@ impl Register {
                 Phase::Answer => (3, Reason::CrowdedAnswer),
                 Phase::Working => return None,
             };
-            let is_young = now.saturating_duration_since(since) < YOUNG;
+            let young = if phase == Phase::Header { young_header } else { YOUNG };
+            let is_young = now.saturating_duration_since(since) < young;
             Some(((if is_young { u8::MAX } else { rank }, since), peer, reason))
         });
         let (_, peer, reason) = ranked.min_by_key(|(order, _, _)| *order)?;
@@ -169,16 +176,17 @@ mod tests {
 
     #[tokio::test]
     async fn f6_a_client_between_two_requests_does_not_go_before_an_old_body() {
-        let (register, places) = register(3).await;
+        let (register, places) = register(STALLING + 1).await;
         let now = Instant::now();
         let later = now + YOUNG * 2;
         places[0].peer.entered(false, Stage::Body, now);
+        places[3..].iter().for_each(|place| place.peer.entered(false, Stage::Working, now));
         // 1 has just been answered, 2 has just begun its header.
-        for (place, since) in [(1, later), (2, later - YOUNG / 2)] {
+        for (place, since) in [(1, later), (2, later - YOUNG_HEADER / 2)] {
             places[place].peer.entered(false, Stage::Working, now);
             places[place].peer.moved(Stage::Working, None, since);
         }
-        places[2].peer.received(later - YOUNG / 2);
+        places[2].peer.received(later - YOUNG_HEADER / 2);
         let mut places: Vec<_> = places.into_iter().map(Some).collect();
         for expected in [0, 2, 1] {
             let (victim, _) = register.least_deserving(later).unwrap();
