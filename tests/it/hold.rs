@@ -8,11 +8,13 @@ use axum::body::Bytes;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use mimi_server::image::{Limits, footprint};
 use mimi_server::serve::{Config, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::server::{Running, World, classify, image, start};
+use crate::support::fixtures;
 
 /// Longer than any limit these tests set; what takes so long is taken to last for ever.
 const FOR_EVER: Duration = Duration::from_secs(60);
@@ -255,4 +257,22 @@ async fn f6_slow_bodies_over_http2_end() {
         assert_eq!(answer.unwrap().status().as_u16(), 408);
     }
     ended(running).await;
+}
+
+#[test]
+fn f6_what_decoding_takes_is_known_from_the_header() {
+    let limits = Limits::default();
+    let mut seen = 0;
+    for entry in std::fs::read_dir(fixtures().join("images")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let Ok(decoded) = mimi_server::image::decode(&bytes, &limits) else { continue };
+        let pixels = u64::from(decoded.width()) * u64::from(decoded.height());
+        let found = footprint(&bytes, &limits);
+        // A TIFF's header is not looked for.
+        let most = if bytes.starts_with(b"II") || bytes.starts_with(b"MM") { u64::MAX } else { pixels * 19 };
+        assert!((pixels * 9..=most).contains(&found), "{}: {found} of {pixels} pixels", path.display());
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen}");
 }
