@@ -76,6 +76,8 @@ struct State {
     bodies: usize,
     working: usize,
     answers: usize,
+    /// Whether it has been given an answer.
+    served: bool,
     /// Whether bytes between requests are not a header's beginning: HTTP/2 has frames of its own.
     multiplexed: bool,
     /// Since when the client takes nothing of what is to be written.
@@ -99,6 +101,7 @@ impl Peer {
             bodies: 0,
             working: 0,
             answers: 0,
+            served: false,
             multiplexed: false,
             stalled: None,
             verdict: None,
@@ -110,6 +113,11 @@ impl Peer {
     pub(super) fn phase(&self) -> (Phase, Instant) {
         let state = self.lock();
         (state.phase, state.since)
+    }
+
+    /// Whether it has been given an answer.
+    pub(super) fn is_known(&self) -> bool {
+        self.lock().served
     }
 
     /// Bytes came: between requests of HTTP/1 a header begins.
@@ -138,6 +146,7 @@ impl Peer {
     pub(super) fn moved(&self, from: Stage, to: Option<Stage>, now: Instant) {
         let mut state = self.lock();
         *state.count(from) -= 1;
+        state.served |= from == Stage::Answer && to.is_none();
         if let Some(to) = to {
             *state.count(to) += 1;
         }

@@ -14,6 +14,11 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 /// What has gone on for less is not held against anybody: the next request, a body or an answer may be on its way.
 const YOUNG: Duration = Duration::from_secs(1);
+/// The same of a connection between two requests.
+const YOUNG_IDLE: Duration = Duration::from_secs(5);
+/// Ranks of the young: those that have had an answer go last.
+const UNKNOWN: u8 = u8::MAX - 1;
+const KNOWN: u8 = u8::MAX;
 /// The same of a header, which clients send with their connection's last handshake.
 const YOUNG_HEADER: Duration = Duration::from_millis(100);
 /// Once one connection of so many has no whole header, somebody stalls them, and the oldest goes however young.
@@ -72,8 +77,8 @@ impl Register {
     }
 
     /// The oldest without a whole header; else the longest idle; else the one whose body is coming the longest; else the
-    /// one that takes its answer the longest; else, of those young in what they do, the oldest. A request being worked on
-    /// keeps its place.
+    /// one that takes its answer the longest; else, of those young in what they do, the oldest, first of those that have had
+    /// no answer yet. A request being worked on keeps its place.
     fn least_deserving(&self, now: Instant) -> Option<(Arc<Peer>, Reason)> {
         let peers = self.lock();
         let phases: Vec<_> = peers.values().map(|peer| (peer, peer.phase())).collect();
@@ -87,9 +92,18 @@ impl Register {
                 Phase::Answer => (3, Reason::CrowdedAnswer),
                 Phase::Working => return None,
             };
-            let young = if phase == Phase::Header { young_header } else { YOUNG };
+            let young = match phase {
+                Phase::Header => young_header,
+                Phase::Idle => YOUNG_IDLE,
+                _ => YOUNG,
+            };
             let is_young = now.saturating_duration_since(since) < young;
-            Some(((if is_young { u8::MAX } else { rank }, since), peer, reason))
+            let rank = match (is_young, peer.is_known()) {
+                (false, _) => rank,
+                (true, false) => UNKNOWN,
+                (true, true) => KNOWN,
+            };
+            Some(((rank, since), peer, reason))
         });
         let (_, peer, reason) = ranked.min_by_key(|(order, _, _)| *order)?;
         Some((Arc::clone(peer), reason))
@@ -153,7 +167,7 @@ mod tests {
     async fn f6_the_oldest_without_a_header_goes_first_then_the_longest_idle() {
         let (register, places) = register(5).await;
         let now = Instant::now();
-        let later = now + YOUNG * 2;
+        let later = now + YOUNG_IDLE * 2;
         // 0 and 1 stall in their header; 2 is idle; 3 sends a body; 4 is worked for.
         for (place, stage) in [(2, Stage::Working), (3, Stage::Body), (4, Stage::Working)] {
             places[place].peer.entered(false, stage, now);
@@ -178,7 +192,7 @@ mod tests {
     async fn f6_a_client_between_two_requests_does_not_go_before_an_old_body() {
         let (register, places) = register(STALLING + 1).await;
         let now = Instant::now();
-        let later = now + YOUNG * 2;
+        let later = now + YOUNG_IDLE * 2;
         places[0].peer.entered(false, Stage::Body, now);
         places[3..].iter().for_each(|place| place.peer.entered(false, Stage::Working, now));
         // 1 has just been answered, 2 has just begun its header.
@@ -193,6 +207,19 @@ mod tests {
             assert!(Arc::ptr_eq(&victim, &places[expected].as_ref().unwrap().peer), "not {expected}");
             places[expected] = None;
         }
+    }
+
+    #[tokio::test]
+    async fn f6_a_client_that_was_answered_outlives_a_flood_of_bodies() {
+        let (register, places) = register(3).await;
+        let now = Instant::now();
+        let later = now + YOUNG_IDLE / 2;
+        places[0].peer.entered(false, Stage::Answer, now);
+        places[0].peer.moved(Stage::Answer, None, now);
+        places[1].peer.entered(false, Stage::Body, later);
+        places[2].peer.entered(false, Stage::Body, later);
+        let (victim, _) = register.least_deserving(later).unwrap();
+        assert!(!Arc::ptr_eq(&victim, &places[0].peer));
     }
 
     #[tokio::test]
