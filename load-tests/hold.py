@@ -256,11 +256,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="under attack, and as long alone")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--stalled", type=int, default=3000, help="half-sent headers; bodies and readers go with them")
+    parser.add_argument("--descriptors", type=int, nargs="+", default=[0, 200], help="of each server; 0: this shell's")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         packs = Packs(Path(folder), args.models / args.backbone)
         packs.write(TASK, 1, 1)
-        for descriptors in (0, 200):
+        for descriptors in args.descriptors:
             measure(args, Path(folder), descriptors)
     print("\n| what | measured | bar |\n|---|---|---|")
     for what, value, bar, _ in ROWS:
