@@ -6,6 +6,12 @@ CARGO   ?= cargo
 # What the server reads from its environment, so that recipes and server agree.
 MIMI_MODELS ?= models
 MIMI_BACKBONE ?= clip-vit-b16
+# What these are for is a GPU, unless DEVICE or MIMI_DEVICE says otherwise.
+ifneq ($(filter gpu-check gpu-bundle,$(MAKECMDGOALS)),)
+ifndef MIMI_DEVICE
+DEVICE ?= cuda
+endif
+endif
 # DEVICE is the build of the library, cpu or cuda; MIMI_DEVICE the server's, cpu, cuda or cuda:N. One tells both.
 ifndef DEVICE
 DEVICE := $(if $(filter cuda%,$(MIMI_DEVICE)),cuda,cpu)
@@ -32,7 +38,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test smoke lint tools dinov2 datasets packs compare load-test prove docker clean
+.PHONY: help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test prove gpu-check gpu-bundle docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,7 +70,11 @@ test: runtime ## Run every test
 	  [ "$(REQUIRE_ASSETS)" != 1 ] || exit 1; \
 	  echo "*** Real weights could not be fetched: the tests that need them will be SKIPPED." >&2; }
 	$(PYTHON) -m unittest discover --start-directory models
+	$(PYTHON) -m unittest discover --start-directory load-tests/gpu
 	$(CARGO) test --locked
+
+image-corpus: runtime ## Decode the image corpus; print how many files equal Pillow, and how many are refused
+	@$(CARGO) test --locked --test it -- --nocapture every_accepted_file_of_the_corpus | grep '^files'
 
 smoke: tools runtime backbone ## Do what a newcomer does: make run, then ask every shipped task
 	@$(PYTHON) .ci/smoke.py
@@ -72,6 +82,24 @@ smoke: tools runtime backbone ## Do what a newcomer does: make run, then ask eve
 lint: ## Check format and lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+# How long each fuzz target runs, and which.
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= image pack checkpoint list body
+# What libFuzzer steers by; none of it needs a nightly compiler.
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+  -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Ccodegen-units=1
+.PHONY: fuzz
+fuzz: ## Fuzz each of FUZZ_TARGETS for FUZZ_SECONDS; stops at the first finding, and says where it lies
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --locked --manifest-path fuzz/Cargo.toml \
+	  --target-dir $(CARGO_TARGET_DIR)/fuzz --target "$$(rustc --print host-tuple)"
+	@export RUST_LIB_BACKTRACE=0; [ ! -w /dev/shm ] || export TMPDIR=/dev/shm; for target in $(FUZZ_TARGETS); do \
+	  found=$(CARGO_TARGET_DIR)/fuzz/found/$$target; mkdir -p $$found; echo "== $$target"; \
+	  seeds=fuzz/corpus/$$target; [ $$target != image ] || seeds="$$seeds tests/fixtures/images"; \
+	  "$(CARGO_TARGET_DIR)/fuzz/$$(rustc --print host-tuple)/release/$$target" -max_total_time=$(FUZZ_SECONDS) \
+	    -timeout=60 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+	    -artifact_prefix=$$found.finding- $$found $$seeds || exit 1; done
 
 tools: ## Fetch promtool into vendor/tools (from Debian's prometheus package)
 	@[ -x vendor/tools/usr/bin/promtool ] || { mkdir -p vendor/tools && cd vendor/tools && \
@@ -98,12 +126,25 @@ compare: runtime build datasets ## MiMi against a head alone and plain adapters,
 load-test: runtime backbone ## Measure batching, overload, swapping and memory; prints a table
 	@$(PYTHON) load-tests/run.py
 
+hold-test: runtime backbone ## Stall 3,000 connections, bodies and readers beside a well-behaved client; prints a table
+	@$(PYTHON) load-tests/hold.py
+
 # A Python with load-tests/compare/requirements.txt, made where none is named; PROVE_OPTIONS are run.py's.
 PROVE_PYTHON ?= .venv/bin/python
 prove: runtime build weights ## Race this server with PyTorch and with a session a task; writes table, plots, README
 	@$(PYTHON) adapters/datasets.py openclipart
 	@[ -x "$(PROVE_PYTHON)" ] || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q -r load-tests/compare/requirements.txt; }
 	@$(PROVE_PYTHON) load-tests/compare/run.py --server $(SERVER) $(PROVE_OPTIONS)
+
+# GPU_PYTHON is a Python that holds PyTorch, if there is one; GPU_OPTIONS are check.py's.
+GPU_PYTHON ?= $(PYTHON)
+gpu-check: runtime build ## Check and measure a GPU, 8 minutes at most (DEVICE=cpu: what a CPU can do of it)
+	@CARGO="$(CARGO)" $(PYTHON) load-tests/gpu/check.py --device $(MIMI_DEVICE) --server $(SERVER) \
+	  --python $(GPU_PYTHON) $(GPU_OPTIONS)
+
+gpu-bundle: runtime build ## Pack gpu-check into pieces of 60 MiB for a machine without a network
+	@CARGO="$(CARGO)" $(PYTHON) load-tests/gpu/bundle.py --device $(DEVICE) --onnxruntime $(MIMI_ONNXRUNTIME) \
+	  --server $(SERVER)
 
 docker: ## Build the container image (DEVICE=cuda for the GPU one)
 	docker build --build-arg DEVICE=$(DEVICE) -t mimi-server:$(DEVICE) .

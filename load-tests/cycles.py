@@ -74,7 +74,7 @@ def main() -> None:
         packs = Packs(retired, ROOT / "models" / args.backbone)
         for index in range(TOGETHER):
             packs.write(f"t{index:04}", 1, 0)
-        with Server(live, args, "--poll-ms", "10", "--log", "warn") as server:
+        with Server(live, args, "--poll-ms", "10", "--max-loss", "100", "--log", "warn") as server:
             report(Cycler(server, live, retired), turns)
 
 

@@ -2,30 +2,37 @@
 //!
 //! Figures from a shared machine are noisy, so what is compared is interleaved in one run and given as medians.
 
+mod feed;
 mod fork;
 mod layout;
+mod memory;
+mod parity;
 mod precisions;
 mod recording;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ndarray::{Array1, Array2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::backbone::{BackboneConfig, SiteSet};
 use crate::engine::{Engine, EngineOptions, Parts};
-use crate::graph::{PIXELS, Plan, build, down_input, plan_flops, up_input};
+use crate::graph::{Plan, build, plan_flops};
 use crate::metrics::Metrics;
 use crate::pack::{Adapter, Head, Manifest, Pack, Provenance, SelfTestInfo};
-use crate::runtime::{Input, Program, Runtime, WeightStore};
+use crate::runtime::{Program, Runtime, WeightStore};
 
 pub use fork::{Known, Shared};
 pub use layout::{Goal, Layout, choose};
+pub use memory::memory_used;
+pub use parity::{Parity, parity};
 pub use precisions::{Bare, Nearness, interleaved, nearness};
 pub use recording::recording;
+pub use sweep::{Grid, Swept};
 
 /// Classes of the made-up packs.
 const CLASSES: usize = 10;
@@ -83,16 +90,19 @@ impl Bench {
         let engine = self.engine(self.options.batch, (1, 0))?;
         let packs = (0..self.options.batch).map(|i| self.pack(i as u64)).collect::<Result<Vec<_>>>()?;
         let same = vec![Arc::clone(&packs[0]); packs.len()];
-        let mut program = self.program(&Plan::whole(&self.config, self.config.all_sites()))?;
+        let images = self.images(packs.len());
+        let all = self.config.all_sites();
+        let mut program = self.program(&Plan::whole(&self.config, all))?;
+        let [one, batch] = [1, self.options.batch].map(|rows| self.feed(&packs[..1], rows, all));
         let mut kinds: [Vec<f64>; 5] = Default::default();
         // The first round warms up and is not counted.
         for round in 0..=self.options.rounds {
             let times = [
-                seconds(|| self.program(&Plan::whole(&self.config, self.config.all_sites())).map(drop))?,
-                seconds(|| self.run_bare(&mut program, &packs[0], 1))?,
-                seconds(|| self.run_bare(&mut program, &packs[0], self.options.batch))?,
-                seconds(|| self.run_engine(&engine, &same))?,
-                seconds(|| self.run_engine(&engine, &packs))?,
+                seconds(|| self.program(&Plan::whole(&self.config, all)).map(drop))?,
+                seconds(|| one.run(&mut program).map(drop))?,
+                seconds(|| batch.run(&mut program).map(drop))?,
+                seconds(|| fork::ask(&engine, (&images[..], None), &same))?,
+                seconds(|| fork::ask(&engine, (&images[..], None), &packs))?,
             ];
             if round > 0 {
                 kinds.iter_mut().zip(times).for_each(|(kind, time)| kind.push(time));
@@ -100,39 +110,6 @@ impl Bench {
         }
         let [program, bare_one, bare_batch, identical, distinct] = kinds.map(median);
         Ok(Times { program, bare_one, bare_batch, identical, distinct })
-    }
-
-    /// Memory with one program and with `count`, after each has run: proportional set size, bytes.
-    ///
-    /// # Errors
-    /// When a program cannot be compiled or run, or the system does not tell.
-    pub fn memory(&self, count: usize) -> Result<(u64, u64)> {
-        let pack = self.pack(0)?;
-        let sites = self.config.sites();
-        let mut programs = Vec::new();
-        let mut first = 0;
-        for i in 0..count {
-            // Each program leaves out other sites, as packs of different tasks do.
-            let plan = Plan::whole(&self.config, sites[i..].iter().copied().collect());
-            let mut program = self.program(&plan)?;
-            self.run_bare_sites(&mut program, &pack, (1, i))?;
-            programs.push(program);
-            if i == 0 {
-                first = pss()?;
-            }
-        }
-        Ok((first, pss()?))
-    }
-
-    /// Bytes that `count` packs take by their own count, and by the process's growth.
-    ///
-    /// # Errors
-    /// When the system does not tell.
-    pub fn pack_memory(&self, count: usize) -> Result<(u64, u64)> {
-        let before = pss()?;
-        let packs = (0..count).map(|i| self.pack(i as u64)).collect::<Result<Vec<_>>>()?;
-        let counted = packs.iter().map(|pack| pack.bytes() as u64).sum();
-        Ok((counted, pss()?.saturating_sub(before)))
     }
 
     /// An engine that takes batches of `rows`.
@@ -158,35 +135,10 @@ impl Bench {
         Ok(Program::compile(&self.runtime, &self.store, &build(&self.config, plan)?)?)
     }
 
-    /// One batch, admitted together so that it runs together.
-    fn run_engine(&self, engine: &Engine, packs: &[Arc<Pack>]) -> Result<()> {
-        let pixels: Arc<[f32]> = self.pixels(1).into();
-        fork::ask(engine, (&vec![pixels; packs.len()], None), packs)
-    }
-
-    fn run_bare(&self, program: &mut Program, pack: &Pack, rows: usize) -> Result<()> {
-        self.run_bare_sites(program, pack, (rows, 0))
-    }
-
-    /// Runs a program that has the sites from the `first` one on.
-    fn run_bare_sites(
-        &self,
-        program: &mut Program,
-        pack: &Pack,
-        (rows, first): (usize, usize),
-    ) -> Result<()> {
-        let pixels = self.pixels(rows);
-        let shape = [vec![rows], self.config.input_shape(0)].concat();
-        let mut tensors = Vec::new();
-        for adapter in &pack.adapters[first..] {
-            let d = self.config.block_width(adapter.site.block);
-            tensors.push((down_input(adapter.site), vec![d, adapter.width], &adapter.down));
-            tensors.push((up_input(adapter.site), vec![adapter.width, d], &adapter.up));
-        }
-        let mut inputs = vec![Input { name: PIXELS, shape: &shape, data: &pixels }];
-        inputs.extend(tensors.iter().map(|(name, shape, data)| Input { name, shape, data }));
-        program.run(&inputs)?;
-        Ok(())
+    /// Pixels of so many images, no two of which are the same.
+    fn images(&self, count: usize) -> Vec<Arc<[f32]>> {
+        let size: usize = self.config.input_shape(0).iter().product();
+        self.pixels(count).chunks(size).map(Arc::from).collect()
     }
 
     fn pixels(&self, rows: usize) -> Vec<f32> {
@@ -219,7 +171,14 @@ impl Bench {
             bias: Array1::zeros(CLASSES),
         };
         let flops = plan_flops(&self.config, &Plan::whole(&self.config, sites), |_| width)?;
-        Ok(Arc::new(Pack { manifest: self.manifest(sites), sites, adapters, head, flops }))
+        Ok(Arc::new(Pack {
+            manifest: self.manifest(sites),
+            sites,
+            adapters,
+            head,
+            flops,
+            digest: String::new(),
+        }))
     }
 
     fn manifest(&self, sites: SiteSet) -> Manifest {
@@ -235,6 +194,7 @@ impl Bench {
             labels: (0..CLASSES).map(|class| class.to_string()).collect(),
             preprocessing: self.config.preprocessing.clone(),
             precision: self.store.precision(),
+            image_decoder: crate::image::DECODER_VERSION,
             weights_sha256: String::new(),
             self_test: SelfTestInfo::default(),
             provenance: Provenance::default(),
@@ -251,12 +211,4 @@ fn seconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Proportional set size of this process, bytes (Linux).
-fn pss() -> Result<u64> {
-    let text = std::fs::read_to_string("/proc/self/smaps_rollup").context("/proc/self/smaps_rollup")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss line")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib << 10)
 }

@@ -12,18 +12,26 @@
 //! | published | newer version fails | published (as before), failure shown |
 //! | published at the start, unread | called, and fails its self-test | published (the next older), failure shown |
 //! | published | live version's folder goes, another remains | published (the highest that passes) |
-//! | published | no version remains | unknown |
+//! | published | no version remains, in a listing that is trusted | unknown |
+//! | published | its folder cannot be listed, its files cannot be read | published (as before), shown |
 
-use std::collections::BTreeMap;
+mod marks;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use moka::future::Cache;
 
+pub use status::{Failure, FailureKind, Resolved, Served, TaskStatus};
+
 use crate::backbone::BackboneConfig;
+use crate::files::Disk;
 use crate::metrics::Metrics;
-use crate::pack::{self, Pack, TaskId};
+use crate::pack::{self, Pack, TaskId, VersionState};
+use status::Entry;
 
 /// Why a task has no pack to serve.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -38,8 +46,20 @@ pub enum Error {
         task: TaskId,
         /// What is wrong with the newest.
         reason: String,
+        /// Whether it may pass by itself: a version that is still being copied, a folder that cannot be looked at.
+        is_passing: bool,
     },
-    /// The task's pack cannot be read.
+    /// The task's pack is out of reach for now: the system cannot read it, or its folder is not where it was.
+    #[error("task {task} version {version}: {reason}")]
+    OutOfReach {
+        /// The task.
+        task: TaskId,
+        /// The version.
+        version: u64,
+        /// What the system says.
+        reason: Arc<pack::Error>,
+    },
+    /// The task's pack is wrong.
     #[error("task {task} version {version}: {reason}")]
     Pack {
         /// The task.
@@ -59,57 +79,41 @@ pub enum Error {
     },
 }
 
-/// A version that could not be published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The version.
-    pub version: u64,
-    /// Why not.
-    pub reason: String,
-}
+/// What is told when a version that was read before is read again and is another.
+const REWRITTEN: &str = "its files are others than those published; they are served since it was read again";
 
-/// A task's pack as one request gets it.
-#[derive(Clone, Debug)]
-pub struct Resolved {
-    /// The live version.
-    pub version: u64,
-    /// Its pack.
-    pub pack: Arc<Pack>,
-    /// Whether this request had it read from disk.
-    pub is_fresh: bool,
-}
-
-/// What the catalog knows of a task without reading its pack.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskStatus {
-    /// The task.
-    pub task: TaskId,
-    /// The version that answers; none when no version could be published yet.
-    pub live: Option<u64>,
-    /// Whether its pack is in memory.
-    pub resident: bool,
-    /// The newest version that could not be published, until a newer one is.
-    pub failure: Option<Failure>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    live: Option<u64>,
-    failure: Option<Failure>,
+/// Versions in a task's folder, ascending. Anything that is no version is passed over.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn list_versions(disk: &dyn Disk, folder: &Path) -> std::io::Result<Vec<u64>> {
+    let entries = disk.list(folder)?.into_iter().filter(|entry| entry.may_be_folder);
+    let mut found: Vec<u64> = entries.filter_map(|entry| pack::parse_version(&entry.name)).collect();
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// The tasks and the resident packs.
 pub struct Catalog {
     root: PathBuf,
+    disk: Arc<dyn Disk>,
     backbone: Arc<BackboneConfig>,
     tasks: RwLock<BTreeMap<TaskId, Entry>>,
+    /// Tasks to be looked at again, though nothing may have changed in the folder.
+    doubtful: Mutex<BTreeSet<TaskId>>,
     packs: Cache<(TaskId, u64), Arc<Pack>>,
     metrics: Arc<Metrics>,
 }
 
 impl Catalog {
-    /// Makes an empty catalog over the folder `root`, keeping at most `budget` bytes of packs in memory.
-    pub fn new(root: PathBuf, backbone: Arc<BackboneConfig>, budget: u64, metrics: Arc<Metrics>) -> Self {
+    /// Makes an empty catalog over the folder `root`, seen through `disk`, keeping at most `budget` bytes of packs in
+    /// memory.
+    pub fn new(
+        (root, disk): (PathBuf, Arc<dyn Disk>),
+        backbone: Arc<BackboneConfig>,
+        budget: u64,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         metrics.packs_budget_bytes.set(budget as i64);
         let counted = Arc::clone(&metrics);
         let packs = Cache::builder()
@@ -123,7 +127,13 @@ impl Catalog {
                 }
             })
             .build();
-        Self { root, backbone, tasks: RwLock::default(), packs, metrics }
+        let (tasks, doubtful) = Default::default();
+        Self { root, disk, backbone, tasks, doubtful, packs, metrics }
+    }
+
+    /// What the folder of packs is seen through.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
     }
 
     /// The folder of packs.
@@ -139,7 +149,8 @@ impl Catalog {
     /// The live version of a task with its pack, read from disk if it is not in memory.
     ///
     /// # Errors
-    /// [`Error::UnknownTask`]; [`Error::Pack`] when the pack is cold and cannot be read.
+    /// [`Error::UnknownTask`]; [`Error::OutOfReach`] and [`Error::Pack`] when the pack is cold and cannot be read, or is
+    /// wrong; [`Error::NoWorkingVersion`].
     pub async fn resolve(&self, task: &TaskId) -> Result<Resolved, Error> {
         loop {
             let live = self.live_or_why(task)?;
@@ -155,10 +166,34 @@ impl Catalog {
                 Err(reason) => reason,
             };
             // A newer version may have gone live, and this one's folder gone, while we were reading.
-            if self.live(task) == Some(live) && !self.step_back(task, live, &reason.to_string()).await {
+            if self.live(task) != Some(live) {
+                continue;
+            }
+            if self.is_out_of_reach(task, live, &reason).await {
+                if self.keep(task, &format!("version {live} cannot be read: {reason}")) {
+                    tracing::error!(%task, version = live, %reason, "cannot be read; it stays live");
+                    self.metrics.folder_errors.with_label_values(&["version"]).inc();
+                }
+                return Err(Error::OutOfReach { task: task.clone(), version: live, reason });
+            }
+            if !self.step_back(task, live, FailureKind::of(&reason), &reason.to_string()).await {
                 return Err(Error::Pack { task: task.clone(), version: live, reason });
             }
         }
+    }
+
+    /// Whether reading failed without telling anything of the version: an error of the system, or its whole folder is
+    /// not where it was. What that means is for those to say who look at all of the folder.
+    async fn is_out_of_reach(&self, task: &TaskId, version: u64, reason: &pack::Error) -> bool {
+        if reason.is_of_reading() {
+            return true;
+        }
+        if !matches!(reason, pack::Error::Io { .. }) {
+            return false;
+        }
+        let (disk, folder) = (Arc::clone(&self.disk), self.folder(task, version));
+        let state = tokio::task::spawn_blocking(move || VersionState::of(&*disk, &folder)).await;
+        !matches!(state, Ok(Ok(state)) if state.has_folder())
     }
 
     /// What was wrong with the live version is so no more: it has been read.
@@ -166,12 +201,14 @@ impl Catalog {
         let mut tasks = self.write();
         if let Some(entry) = tasks.get_mut(task).filter(|entry| entry.live == Some(live)) {
             entry.failure = entry.failure.take().filter(|failure| failure.version != live);
+            entry.kept = None;
         }
     }
 
     /// Withdraws a live version whose stored answers it does not give: the next older one becomes live, or none.
     pub async fn withdraw(&self, task: &TaskId, broken: u64, reason: &str) {
-        if self.live(task) == Some(broken) && !self.step_back(task, broken, reason).await {
+        if self.live(task) == Some(broken) && !self.step_back(task, broken, FailureKind::Broken, reason).await
+        {
             if let Some(entry) = self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
                 entry.live = None;
             }
@@ -182,16 +219,21 @@ impl Catalog {
 
     /// Records that the live version of a task does not work and makes the next older one live, so that
     /// a broken newest version never stands before a working older one, not even after a restart.
-    async fn step_back(&self, task: &TaskId, broken: u64, reason: &str) -> bool {
-        tracing::error!(%task, version = broken, %reason, "the live version does not work");
-        self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
-        self.fail(task, broken, reason.to_owned());
-        let folder = self.root.join(task.as_str());
-        let versions = tokio::task::spawn_blocking(move || pack::versions(&folder)).await;
+    async fn step_back(&self, task: &TaskId, broken: u64, kind: FailureKind, reason: &str) -> bool {
+        let failure = Failure { version: broken, kind, reason: reason.to_owned() };
+        let known = self.read().get(task).and_then(|entry| entry.failure.clone());
+        // The only version of a task is read again at each request; it is told once.
+        if known.as_ref() != Some(&failure) {
+            tracing::error!(%task, version = broken, %reason, "the live version does not work");
+            self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
+        }
+        self.fail(task, failure);
+        let (disk, folder) = (Arc::clone(&self.disk), self.root.join(task.as_str()));
+        let versions = tokio::task::spawn_blocking(move || list_versions(&*disk, &folder)).await;
         let Ok(Ok(versions)) = versions else { return false };
         let Some(&older) = versions.iter().rev().find(|&&version| version < broken) else { return false };
         if let Some(entry) = self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
-            entry.live = Some(older);
+            *entry = Entry { failure: entry.failure.take(), ..Entry::of(older) };
         }
         true
     }
@@ -202,11 +244,9 @@ impl Catalog {
     }
 
     fn live_or_why(&self, task: &TaskId) -> Result<u64, Error> {
-        let entry = self.read().get(task).cloned().ok_or_else(|| Error::UnknownTask(task.to_string()))?;
-        entry.live.ok_or_else(|| Error::NoWorkingVersion {
-            task: task.clone(),
-            reason: entry.failure.map(|failure| failure.reason).unwrap_or_default(),
-        })
+        let tasks = self.read();
+        let entry = tasks.get(task).ok_or_else(|| Error::UnknownTask(task.to_string()))?;
+        entry.live_or_why(task)
     }
 
     /// The task's own name where it is known: what a metric may be labelled with.
@@ -238,17 +278,25 @@ impl Catalog {
         self.read().iter().map(|(task, entry)| (task.clone(), entry.live)).collect()
     }
 
-    /// Makes a version live without reading it; for what is found at the start.
-    pub fn list(&self, task: TaskId, version: u64) {
-        self.write().insert(task, Entry { live: Some(version), failure: None });
+    /// Makes versions live without reading them; for what is found at the start.
+    pub fn list(&self, found: impl IntoIterator<Item = (TaskId, u64)>) {
+        self.write().extend(found.into_iter().map(|(task, version)| (task, Entry::of(version))));
         self.metrics.tasks.set(self.published() as i64);
     }
 
-    /// Makes a read, checked and warmed version live. From here on, new requests get it.
-    pub async fn publish(&self, task: &TaskId, version: u64, pack: Arc<Pack>) {
+    /// Makes a read, checked and warmed version live, whose files looked as `state` tells. From here on, new requests
+    /// get it.
+    pub async fn publish(&self, task: &TaskId, version: u64, (pack, state): (Arc<Pack>, VersionState)) {
         self.count_load(&pack);
+        let served = Some(Served { version, digest: pack.digest.clone(), state });
         self.packs.insert((task.clone(), version), pack).await;
-        let before = self.write().insert(task.clone(), Entry { live: Some(version), failure: None });
+        let before = {
+            let mut tasks = self.write();
+            // A newer version that failed is still shown.
+            let failure = tasks.get(task).and_then(|entry| entry.failure.clone());
+            let failure = failure.filter(|failure| failure.version > version);
+            tasks.insert(task.clone(), Entry { served, failure, ..Entry::of(version) })
+        };
         self.metrics.tasks.set(self.published() as i64);
         // The old version's pack goes from memory as soon as its last request is answered.
         if let Some(old) = before.and_then(|entry| entry.live).filter(|&old| old != version) {
@@ -257,10 +305,9 @@ impl Catalog {
     }
 
     /// Records that a version could not be published; what is live stays live.
-    pub fn fail(&self, task: &TaskId, version: u64, reason: String) {
-        let mut tasks = self.write();
-        let entry = tasks.entry(task.clone()).or_insert(Entry { live: None, failure: None });
-        entry.failure = Some(Failure { version, reason });
+    pub fn fail(&self, task: &TaskId, failure: Failure) {
+        self.write().entry(task.clone()).or_default().failure = Some(failure);
+        self.lock_doubtful().insert(task.clone());
     }
 
     /// Unpublishes a task; requests that hold its pack finish.
@@ -285,15 +332,22 @@ impl Catalog {
 
     async fn load(&self, task: &TaskId, version: u64) -> Result<Arc<Pack>, pack::Error> {
         let (folder, backbone) = (self.folder(task, version), Arc::clone(&self.backbone));
-        let read = tokio::task::spawn_blocking(move || pack::read(&folder, &backbone)).await;
+        let disk = Arc::clone(&self.disk);
+        let read = tokio::task::spawn_blocking(move || {
+            let state = VersionState::of(&*disk, &folder).map_err(pack::Error::io(&folder))?;
+            Ok((pack::read_with(&*disk, &folder, &backbone)?.0, state))
+        });
         let interrupted = |e: tokio::task::JoinError| pack::Error::Io {
             path: self.folder(task, version),
             source: std::io::Error::other(e.to_string()),
         };
-        // The self-test costs a run, which a cold first request should not wait for; it follows that request.
-        let (pack, _) = read.map_err(interrupted)??;
+        let (pack, state) = read.await.map_err(interrupted)??;
         let pack = Arc::new(pack);
         self.count_load(&pack);
+        let digest = pack.digest.clone();
+        let before = self.served_state(task).filter(|served| served.version == version);
+        let other = before.is_some_and(|served| served.digest != digest).then(|| REWRITTEN.to_owned());
+        self.looked_at(task, Served { version, digest, state }, other);
         Ok(pack)
     }
 
@@ -305,7 +359,8 @@ impl Catalog {
 
     fn describe(&self, task: &TaskId, entry: &Entry) -> TaskStatus {
         let resident = entry.live.is_some_and(|live| self.packs.contains_key(&(task.clone(), live)));
-        TaskStatus { task: task.clone(), live: entry.live, resident, failure: entry.failure.clone() }
+        let Entry { live, failure, kept, rewritten, .. } = entry.clone();
+        TaskStatus { task: task.clone(), live, resident, failure, kept, rewritten }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<TaskId, Entry>> {

@@ -3,14 +3,20 @@
 mod augment;
 mod bench;
 mod compare;
+mod connections;
+mod environment;
+mod folder;
 mod images;
 mod import_backbone;
 mod import_pack;
+mod limits;
+mod lines;
 mod mimi;
 mod runtime;
 mod serve;
 mod tasks;
 mod train;
+mod walk;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -19,12 +25,17 @@ use clap::{Args, Parser, Subcommand};
 
 pub use bench::BenchArgs;
 pub use compare::CompareArgs;
+pub use environment::{parse, typed};
+pub use folder::FolderArgs;
 pub use import_backbone::ImportArgs;
 pub use import_pack::ImportPackArgs;
+pub use limits::LimitArgs;
+pub use lines::LinesArgs;
 pub use runtime::{RuntimeArgs, cores};
 pub use serve::ServeArgs;
 pub use tasks::Listed;
 pub use train::TrainArgs;
+pub use walk::WalkArgs;
 
 /// Multi-tenant inference server for adapted vision transformers.
 #[derive(Debug, Parser)]
@@ -86,6 +97,10 @@ pub struct EvalArgs {
     /// are measured, or else the validation images.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    #[command(flatten)]
+    pub walk: WalkArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// Options of `health`.
@@ -97,4 +112,7 @@ pub struct HealthArgs {
     /// Port of the server.
     #[arg(long, short, env = "MIMI_PORT", default_value_t = 8080)]
     pub port: u16,
+    /// The server's port for health and metrics, asked instead where it has one.
+    #[arg(long, env = "MIMI_ADMIN_PORT", value_name = "PORT")]
+    pub admin_port: Option<u16>,
 }

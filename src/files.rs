@@ -1,13 +1,44 @@
-//! Writing files so that a reader sees the old or the new one, never half of it.
+//! Writing files so that a reader sees the old or the new one, never half of it; and looking at them.
+
+mod disk;
+mod notices;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A neighbour of `path` to write to before renaming; hidden, so that scans of the folder pass it over.
+pub use disk::{Disk, Entry, FileState, System};
+pub use notices::{Notice, Notices, is_remote};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+/// A neighbour of `path` to write to before renaming; hidden, so that scans of the folder pass it over. Another at each
+/// call: the process's number alone is the same in every container.
 pub fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    path.with_file_name(format!(".{name}.{}.partial", std::process::id()))
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_nanos());
+    path.with_file_name(format!(
+        ".{name}.{}.{time:x}.{:x}.partial",
+        std::process::id(),
+        rand::random::<u32>()
+    ))
+}
+
+/// Renames a folder to a name that must be free, an empty folder's too.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] when the name is taken; else the system's reason.
+pub fn rename_to_free(folder: &Path, target: &Path) -> io::Result<()> {
+    match renameat_with(CWD, folder, CWD, target, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        // A file system that has no such rename: making the folder takes the name, renaming replaces the empty one.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::create_dir(target)?;
+            fs::rename(folder, target)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Writes `bytes` beside `path`, flushes them to the disk and renames them into place.
@@ -22,6 +53,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&partial);
     }
     written
+}
+
+/// A text without the byte-order mark of UTF-8 that some editors put before it.
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {

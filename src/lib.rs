@@ -4,7 +4,8 @@
 //!
 //! | module | holds | may use |
 //! |---|---|---|
-//! | `files` | writing so that a reader sees the old or the new file | nothing of ours |
+//! | `files` | writing so that a reader sees the old or the new file; looking at folders, change notices | nothing of ours |
+//! | `errors` | an error and its causes in one line | nothing of ours |
 //! | `metrics` | every Prometheus series | nothing of ours |
 //! | `image` | bytes to pixels | nothing of ours |
 //! | `torch` | PyTorch's checkpoints, read without executing anything | nothing of ours |
@@ -34,13 +35,15 @@
 //! 2. `graph`, `image` and the engine's `queue`, `batch`, `programs` do no I/O and read no clock.
 //! 3. Engine threads never await and never touch the disk; nothing is compiled on a request's path.
 //! 4. A request holds one `Arc<Pack>` from door to answer.
-//! 5. A pack that fails to read, check or warm never replaces one that works.
+//! 5. A pack that fails to read, check or warm never replaces one that works; an error while looking never
+//!    unpublishes.
 //! 6. Metric labels come from the catalog, never from a request's text.
 //! 7. A row's answer does not depend on its neighbours in the batch (1e-5 relative on CPU fp32).
 //! 8. No global mutable state but ONNX Runtime's own environment, which is one a process; two servers live in
 //!    one test process.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod errors;
 pub mod files;
 pub mod metrics;
 

@@ -5,15 +5,17 @@ mod commands;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
-use clap::Parser;
-use mimi_server::runtime;
+use anyhow::{Context, Result};
+use mimi_server::{errors, runtime};
 use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Command};
+use cli::Command;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match cli::parse(&cli::typed()) {
+        Ok(cli) => cli,
+        Err(refusal) => refusal.exit(),
+    };
     if !matches!(cli.command, Command::Serve(_)) {
         // Whoever reads what is printed may stop early (`| head`); a server's sockets must outlive theirs.
         sigpipe::reset();
@@ -22,7 +24,7 @@ fn main() -> ExitCode {
     match ready.and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", errors::once(&*error));
             ExitCode::FAILURE
         }
     }
@@ -44,7 +46,9 @@ fn run(command: Command) -> Result<()> {
 
 fn start_log(filter: &str, json: bool) -> Result<()> {
     let log = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_env_filter(
+            EnvFilter::try_new(filter).with_context(|| format!("--log or MIMI_LOG = {filter:?}"))?,
+        )
         .with_writer(std::io::stderr)
         .with_target(false);
     if json {

@@ -48,6 +48,16 @@ pub struct Metrics {
     pub programs_compiled: IntCounter,
     /// Programs held.
     pub programs_resident: IntGauge,
+    /// Open connections.
+    pub connections: IntGauge,
+    /// Connections taken in.
+    pub connections_accepted: IntCounter,
+    /// Connections that the server closed or refused, by reason.
+    pub connections_closed: IntCounterVec,
+    /// Failures to accept a connection.
+    pub accept_failures: IntCounter,
+    /// Memory that requests hold: bodies, and images being decoded.
+    pub request_bytes: IntGauge,
     /// Published tasks.
     pub tasks: IntGauge,
     /// Packs in memory.
@@ -62,6 +72,18 @@ pub struct Metrics {
     pub pack_evictions: IntCounter,
     /// New versions, by outcome (`published` or `failed`).
     pub pack_reloads: IntCounterVec,
+    /// Live versions whose files were rewritten in place.
+    pub packs_rewritten: IntCounter,
+    /// Self-tests, by outcome (`passed`, `failed`, or `remembered` from an earlier pass).
+    pub self_tests: IntCounterVec,
+    /// Looks at the folder of packs that failed, by what was looked at (`root`, `task`, `version`).
+    pub folder_errors: IntCounterVec,
+    /// Tasks kept though the folder of packs no longer has them.
+    pub folder_held: IntGauge,
+    /// Folders passed over because their name is no task id or version.
+    pub folder_passed_over: IntGauge,
+    /// Tasks without change notices, whose folders are looked at in turn.
+    pub folder_unwatched: IntGauge,
 }
 
 impl Metrics {
@@ -97,6 +119,16 @@ impl Metrics {
             prefix_bytes: gauge(&r, "mimi_prefix_resident_bytes", "Memory of kept prefixes")?,
             programs_compiled: counter(&r, "mimi_programs_compiled_total", "Programs compiled")?,
             programs_resident: gauge(&r, "mimi_programs_resident", "Programs held")?,
+            connections: gauge(&r, "mimi_connections", "Open connections")?,
+            connections_accepted: counter(&r, "mimi_connections_accepted_total", "Connections taken in")?,
+            connections_closed: counters(
+                &r,
+                "mimi_connections_closed_total",
+                "Connections that the server closed or refused",
+                &["reason"],
+            )?,
+            accept_failures: counter(&r, "mimi_accept_failures_total", "Failures to accept a connection")?,
+            request_bytes: gauge(&r, "mimi_request_bytes", "Memory that requests hold")?,
             tasks: gauge(&r, "mimi_tasks", "Published tasks")?,
             packs_resident: gauge(&r, "mimi_packs_resident", "Packs in memory")?,
             packs_resident_bytes: gauge(&r, "mimi_packs_resident_bytes", "Memory of the packs held")?,
@@ -104,6 +136,25 @@ impl Metrics {
             pack_loads: counter(&r, "mimi_pack_loads_total", "Packs read into memory")?,
             pack_evictions: counter(&r, "mimi_pack_evictions_total", "Packs dropped to keep the budget")?,
             pack_reloads: counters(&r, "mimi_pack_reloads_total", "New versions tried", &["outcome"])?,
+            packs_rewritten: counter(
+                &r,
+                "mimi_packs_rewritten_total",
+                "Live versions whose files were rewritten",
+            )?,
+            self_tests: counters(&r, "mimi_self_tests_total", "Self-tests", &["outcome"])?,
+            folder_errors: counters(
+                &r,
+                "mimi_folder_errors_total",
+                "Looks at the packs that failed",
+                &["at"],
+            )?,
+            folder_held: gauge(&r, "mimi_folder_held_tasks", "Tasks kept though the folder lacks them")?,
+            folder_passed_over: gauge(
+                &r,
+                "mimi_folder_passed_over",
+                "Folders whose name is no task id or version",
+            )?,
+            folder_unwatched: gauge(&r, "mimi_folder_unwatched_tasks", "Tasks without change notices")?,
             registry: r,
         })
     }

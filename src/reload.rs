@@ -1,66 +1,60 @@
 //! New versions, from folder to live: read, check, compile, warm, publish. One at a time.
 //!
-//! A version appears in the folder by a rename, so what is seen is whole. It is read and checked, its program
-//! is compiled if none is installed for its sites, and its self-test runs on the engine that will serve it;
-//! only then is one entry of the catalog swapped. Whatever fails leaves the catalog as it was.
+//! A version is read and checked, its program is compiled if none is installed for its sites, and its self-test runs on
+//! the engine that will serve it; only then is one entry of the catalog swapped. Whatever fails leaves the catalog as it
+//! was, and is tried again when its files change or, where they could not be read, by itself.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `survey`, `watched` | what has changed in the folder of packs |
+//! | `home`, `memory`, `trust` | whether it is still the same folder |
+//! | `losses` | which losses of a listing are believed (pure) |
+//! | `attempts` | which failed versions are tried again, and when (pure) |
+//! | `watch` | brings the catalog to what the folder holds |
+//! | `self_test`, `verdicts` | stored answers, and who has given them |
+//! | `rewritten` | live versions whose files changed |
 
+mod attempts;
+mod error;
+mod home;
+mod losses;
+mod memory;
+mod options;
+mod rewritten;
 mod self_test;
+mod status;
+mod survey;
+mod trust;
+mod verdicts;
+mod watch;
+mod watched;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
-use crate::catalog::{self, Catalog};
+pub use error::Error;
+pub use home::MARKER_FILE;
+pub use options::ReloadOptions;
+pub use status::FolderStatus;
+pub use verdicts::{VERDICTS_FILE, arithmetic};
+
+use crate::catalog::{Catalog, Failure, FailureKind};
 use crate::engine::{self, Engine};
-use crate::image::{self, Limits};
+use crate::image::Limits;
 use crate::metrics::Metrics;
-use crate::pack::{self, Pack, TaskId};
+use crate::pack::{Pack, TaskId, VersionState};
+use attempts::Attempts;
+use self_test::Checks;
+use survey::{Survey, versions_now};
+use verdicts::Verdicts;
+use watch::Watcher;
 
-/// Why a version was not published.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The task has no folder or no version in it.
-    #[error("task {0} has no version in the folder of packs")]
-    NoVersion(TaskId),
-    /// The pack cannot be read or does not fit.
-    #[error(transparent)]
-    Pack(#[from] pack::Error),
-    /// The engine could not compile or run it.
-    #[error(transparent)]
-    Engine(#[from] engine::Error),
-    /// A stored image cannot be read.
-    #[error("self-test image {index}: {source}")]
-    SelfTestImage {
-        /// Which image.
-        index: usize,
-        /// What is wrong with it.
-        source: image::Error,
-    },
-    /// A stored input does not give its stored logits.
-    #[error(
-        "self-test image {index}: logit {class} is {found}, stored {expected} (allowed difference {allowed})"
-    )]
-    SelfTest {
-        /// Which image.
-        index: usize,
-        /// Which class.
-        class: usize,
-        /// What the engine gave.
-        found: f32,
-        /// What is stored.
-        expected: f32,
-        /// The largest allowed difference.
-        allowed: f32,
-    },
-    /// A task of the blocking pool was cancelled.
-    #[error("reading was interrupted: {0}")]
-    Interrupted(String),
-}
-
-/// Versions that could not be published, by task.
-type Failed = BTreeMap<TaskId, BTreeSet<u64>>;
+/// Versions that are checked at once before they answer for the first time: they must take neither memory nor the engine
+/// from other requests.
+const CHECKS_AT_ONCE: usize = 4;
 
 /// Publishes versions, asked by the watcher or over HTTP.
 pub struct Reloader {
@@ -69,25 +63,47 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
     limits: Limits,
     codes: Vec<&'static str>,
-    /// Versions that failed, so that the watcher tries each once; also makes reloads take turns.
-    failed: Mutex<Failed>,
-    /// Versions that gave their stored answers on this engine.
-    verified: std::sync::Mutex<BTreeSet<(TaskId, u64)>>,
-    /// Held by whichever version is being verified.
-    verifying: Mutex<()>,
+    options: ReloadOptions,
+    /// Versions that failed; held by whoever publishes, so that publishing takes turns.
+    attempts: Mutex<Attempts>,
+    /// Packs that gave their stored answers on this engine.
+    verdicts: Arc<Verdicts>,
+    /// Checks that requests wait for.
+    checks: Checks,
+    turns: Semaphore,
+    survey: Arc<std::sync::Mutex<Survey>>,
+    watcher: Mutex<Watcher>,
+    status: std::sync::RwLock<FolderStatus>,
 }
 
 impl Reloader {
-    /// Makes a reloader. `codes` are the label values a task's series may have, to be forgotten with the task.
+    /// Makes a reloader. `codes` are the label values a task's series may have, to be forgotten with the task;
+    /// `arithmetic` tells what computes answers, see [`arithmetic`].
     pub fn new(
         catalog: Arc<Catalog>,
         engine: Engine,
         metrics: Arc<Metrics>,
         codes: Vec<&'static str>,
+        (options, arithmetic): (ReloadOptions, String),
     ) -> Self {
-        let (limits, failed) = (Limits::default(), Mutex::default());
-        let (verified, verifying) = Default::default();
-        Self { catalog, engine, metrics, limits, codes, failed, verified, verifying }
+        let verdicts = Arc::new(Verdicts::open(options.state.as_deref(), arithmetic));
+        let survey = Survey::new(Arc::clone(catalog.disk()), catalog.root(), options.notices);
+        let watcher = Mutex::new(Watcher::new(catalog.root(), &options));
+        Self {
+            catalog,
+            engine,
+            metrics,
+            limits: Limits::default(),
+            codes,
+            options,
+            attempts: Mutex::default(),
+            verdicts,
+            checks: Checks::default(),
+            turns: Semaphore::new(CHECKS_AT_ONCE),
+            survey: Arc::new(std::sync::Mutex::new(survey)),
+            watcher,
+            status: std::sync::RwLock::default(),
+        }
     }
 
     /// Publishes the newest version of `task` in the folder, even if it is live or has failed before.
@@ -95,114 +111,82 @@ impl Reloader {
     /// # Errors
     /// The reason why the catalog was left as it was.
     pub async fn reload(&self, task: &TaskId) -> Result<u64, Error> {
-        let mut failed = self.failed.lock().await;
-        let newest =
-            self.versions(task).await.into_iter().max().ok_or_else(|| Error::NoVersion(task.clone()))?;
-        failed.remove(task);
-        self.publish(task, newest, &mut failed).await.map(|()| newest)
+        let mut attempts = self.attempts.lock().await;
+        let versions = self.versions(task).await?;
+        let newest = versions.into_iter().max().ok_or_else(|| Error::NoVersion(task.clone()))?;
+        let state = self.state_of(task, newest).await;
+        attempts.forget(task);
+        self.publish((task, newest), state, &mut attempts).await.map(|()| newest)
     }
 
-    /// Lists every task at its newest version, reading none.
-    ///
-    /// # Errors
-    /// When the folder of packs cannot be listed.
-    pub async fn list(&self) -> Result<usize, catalog::Error> {
-        let found = self.scan().await?;
-        for (task, versions) in found {
-            if let Some(newest) = versions.into_iter().max() {
-                self.catalog.list(task, newest);
-            }
-        }
-        Ok(self.catalog.published())
+    async fn versions(&self, task: &TaskId) -> Result<Vec<u64>, Error> {
+        let (disk, root) = (Arc::clone(self.catalog.disk()), self.catalog.root().to_owned());
+        let listed = {
+            let task = task.clone();
+            blocking(move || versions_now(&*disk, &root, &task)).await?
+        };
+        listed.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::NoVersion(task.clone()),
+            _ => Error::Listing { task: task.clone(), reason: error.to_string() },
+        })
     }
 
-    /// Compares folder and catalog every `interval`, until the future is dropped. Polling works on every file
-    /// system, network volumes included, where change notices do not.
-    pub async fn watch(&self, interval: Duration) {
-        let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            match self.scan().await {
-                Ok(found) => self.compare(found).await,
-                // The catalog stays as it is: an unmounted volume must not unpublish every task.
-                Err(error) => tracing::error!(%error, "the folder of packs cannot be listed"),
-            }
-        }
+    /// How the files of a version look; none where the system cannot tell.
+    async fn state_of(&self, task: &TaskId, version: u64) -> Option<VersionState> {
+        let (disk, folder) = (Arc::clone(self.catalog.disk()), self.catalog.folder(task, version));
+        blocking(move || VersionState::of(&*disk, &folder)).await.ok()?.ok()
     }
 
-    /// Brings the catalog to what the folder holds.
-    async fn compare(&self, found: BTreeMap<TaskId, Vec<u64>>) {
-        for (task, _) in self.catalog.snapshot() {
-            if !found.contains_key(&task) {
-                tracing::info!(%task, "unpublished: its folder is gone");
-                self.catalog.remove(&task, &self.codes).await;
-                self.failed.lock().await.remove(&task);
-            }
-        }
-        for (task, versions) in found {
-            self.advance(&task, &versions).await;
-        }
-    }
-
-    /// Publishes the newest version that is newer than the live one and has not failed; when the live one's
-    /// folder is gone, the newest that works.
-    async fn advance(&self, task: &TaskId, versions: &[u64]) {
-        let live = self.catalog.live(task).filter(|live| versions.contains(live));
-        let newer = versions.iter().rev().copied().take_while(|&version| Some(version) > live);
-        let mut failed = self.failed.lock().await;
-        for version in newer {
-            let tried = failed.get(task).is_some_and(|versions| versions.contains(&version));
-            if !tried && self.publish(task, version, &mut failed).await.is_ok() {
-                return;
-            }
-        }
-    }
-
-    async fn publish(&self, task: &TaskId, version: u64, failed: &mut Failed) -> Result<(), Error> {
+    async fn publish(
+        &self,
+        (task, version): (&TaskId, u64),
+        state: Option<VersionState>,
+        attempts: &mut Attempts,
+    ) -> Result<(), Error> {
         match self.prepare(task, version).await {
-            Ok(pack) => {
-                self.catalog.publish(task, version, pack).await;
-                self.lock_verified().insert((task.clone(), version));
+            Ok(published) => {
+                self.catalog.publish(task, version, published).await;
+                attempts.passed(task, version);
                 self.metrics.pack_reloads.with_label_values(&["published"]).inc();
                 tracing::info!(%task, version, "published");
                 Ok(())
             }
             Err(error) => {
-                // A broken version is logged once, not at every look.
-                tracing::error!(%task, version, %error, "not published");
-                self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
-                self.catalog.fail(task, version, error.to_string());
-                failed.entry(task.clone()).or_default().insert(version);
+                let kind = error.kind();
+                // A version is logged once as long as it fails alike, not at every look.
+                if attempts.failed((task, version), state, kind, Instant::now()) {
+                    self.tell_failure(task, version, kind, &error);
+                }
+                self.catalog.fail(task, Failure { version, kind, reason: error.to_string() });
                 Err(error)
             }
         }
     }
 
+    fn tell_failure(&self, task: &TaskId, version: u64, kind: FailureKind, error: &Error) {
+        self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
+        if kind == FailureKind::Unreadable {
+            self.metrics.folder_errors.with_label_values(&["version"]).inc();
+        }
+        let retried = kind.retried();
+        if kind == FailureKind::Broken {
+            tracing::error!(%task, version, %error, retried, "not published");
+        } else {
+            tracing::warn!(%task, version, %error, %kind, retried, "not published yet");
+        }
+    }
+
     /// Reads, checks, compiles and warms a version. One trained at another precision cannot give its stored answers to
     /// the last digits: it is published all the same, with a warning that tells how far off they are.
-    async fn prepare(&self, task: &TaskId, version: u64) -> Result<Arc<Pack>, Error> {
-        let (pack, self_test) = self.read(task, version).await?;
+    async fn prepare(&self, task: &TaskId, version: u64) -> Result<(Arc<Pack>, VersionState), Error> {
+        let (pack, self_test, state) = self.read(task, version).await?;
         self.engine.prepare(pack.sites).await.map_err(|_| engine::Error::WorkerLost)??;
-        let difference = self.self_test(task, &pack, self_test).await?;
+        let difference = self.test_once(task, &pack, self_test).await?;
         if !self.is_strict(&pack) {
             warn_of_precision(task, &pack, &self.engine);
             tracing::warn!(%task, version, difference, "largest difference of a stored answer, relative to its largest logit");
         }
-        Ok(pack)
-    }
-
-    async fn versions(&self, task: &TaskId) -> Vec<u64> {
-        let folder = self.catalog.root().join(task.as_str());
-        blocking(move || pack::versions(&folder).unwrap_or_default()).await.unwrap_or_default()
-    }
-
-    /// Every task's versions in the folder.
-    async fn scan(&self) -> Result<BTreeMap<TaskId, Vec<u64>>, catalog::Error> {
-        let root = self.catalog.root().to_owned();
-        let failed = |reason: String| catalog::Error::Folder { path: self.catalog.root().to_owned(), reason };
-        let scanned = blocking(move || scan_folder(&root)).await.map_err(|e| failed(e.to_string()))?;
-        scanned.map_err(|e| failed(e.to_string()))
+        Ok((pack, state))
     }
 }
 
@@ -212,25 +196,6 @@ pub(crate) fn warn_of_precision(task: &TaskId, pack: &Pack, engine: &Engine) {
     if trained != served {
         tracing::warn!(%task, %trained, %served, "precisions differ: `server eval` tells what that costs");
     }
-}
-
-fn scan_folder(root: &std::path::Path) -> std::io::Result<BTreeMap<TaskId, Vec<u64>>> {
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(root)? {
-        let entry = entry?;
-        let task = entry.file_name().to_str().and_then(|name| name.parse::<TaskId>().ok());
-        let Some(task) =
-            task.filter(|_| entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink()))
-        else {
-            continue;
-        };
-        // A task's folder that goes while we look is a task without versions.
-        let versions = pack::versions(&entry.path()).unwrap_or_default();
-        if !versions.is_empty() {
-            found.insert(task, versions);
-        }
-    }
-    Ok(found)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {

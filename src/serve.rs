@@ -1,9 +1,22 @@
 //! The composition root of serving: builds every part, runs the service, ends it in order.
+//!
+//! What a client may hold is limited here: `accept` takes connections in, `register` knows who goes when places run out,
+//! `connection` serves one of them and closes it when it is late, by what `peer` says it is doing; `stream` and `visit`
+//! tell it. `admin` serves health and metrics apart from all clients.
+
+mod accept;
+mod admin;
+mod connection;
+mod limits;
+mod peer;
+mod register;
+mod stream;
+mod visit;
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
@@ -13,8 +26,16 @@ use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineOptions, Parts};
 use crate::http::{self, AppState, Code, HttpOptions, Services};
 use crate::metrics::Metrics;
-use crate::reload::Reloader;
+use crate::reload::{ReloadOptions, Reloader, arithmetic};
 use crate::runtime::{Runtime, RuntimeOptions, WeightOptions, WeightStore};
+
+pub use limits::{ConnectionLimits, raise_descriptors};
+
+use accept::Acceptor;
+use admin::Admin;
+
+/// Longest wait for the engine's threads once every connection is closed; what they still run, nobody waits for.
+const STOPPING: Duration = Duration::from_secs(3);
 
 /// Everything serving needs, checked once.
 #[derive(Clone, Debug)]
@@ -31,12 +52,24 @@ pub struct Config {
     pub engine: EngineOptions,
     /// The HTTP surface.
     pub http: HttpOptions,
+    /// Connections.
+    pub connections: ConnectionLimits,
     /// Most memory for packs, bytes.
     pub pack_memory: u64,
-    /// How often the folder of packs is looked at.
+    /// How often changes of the folder of packs are looked for.
     pub poll: Duration,
+    /// How the folder of packs is watched.
+    pub reload: ReloadOptions,
     /// Longest wait for open requests at the end.
     pub exit_timeout: Duration,
+}
+
+/// Where the server listens, bound.
+pub struct Listeners {
+    /// For clients.
+    pub clients: TcpListener,
+    /// For health and metrics alone.
+    pub admin: Option<std::net::TcpListener>,
 }
 
 /// Serves on `listener` until `shutdown` resolves, then answers what was accepted and returns.
@@ -44,18 +77,37 @@ pub struct Config {
 /// # Errors
 /// When a part cannot be built, or the listener fails.
 pub async fn run(config: Config, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
+    run_with(config, Listeners { clients: listener, admin: None }, shutdown).await
+}
+
+/// As [`run`], with a listener for health and metrics.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    config: Config,
+    listeners: Listeners,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    let most = config.connections.most(limits::descriptors())?;
     let server = Server::build(config).await?;
-    let address = listener.local_addr()?;
-    tracing::info!(%address, tasks = server.catalog.published(), "ready");
+    let Listeners { clients, admin } = listeners;
+    let address = clients.local_addr()?;
+    let admin = admin.map(|listener| server.start_admin(listener)).transpose()?;
+    tracing::info!(%address, tasks = server.catalog.published(), connections = most, "ready");
     let watcher = tokio::spawn({
         let (reloader, poll) = (Arc::clone(&server.reloader), server.config.poll);
         async move { reloader.watch(poll).await }
     });
-    let ended = server.serve(listener, shutdown).await;
+    server.serve(clients, most, shutdown).await;
     watcher.abort();
-    server.stop().await?;
+    match tokio::time::timeout(STOPPING, server.stop()).await {
+        Ok(stopped) => stopped?,
+        Err(_) => tracing::warn!("the engine was still at work at the end"),
+    }
+    drop(admin);
     tracing::info!("ended");
-    ended
+    Ok(())
 }
 
 /// The parts of a running server.
@@ -79,12 +131,11 @@ impl Server {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             tokio::task::spawn_blocking(move || start_engine(&config, metrics)).await??
         };
-        let (adapters, backbone) = (config.adapters.clone(), Arc::clone(engine.config()));
-        let catalog = Catalog::new(adapters, backbone, config.pack_memory, Arc::clone(&metrics));
+        let (folder, backbone) =
+            ((config.adapters.clone(), Arc::clone(&config.reload.disk)), Arc::clone(engine.config()));
+        let catalog = Catalog::new(folder, backbone, config.pack_memory, Arc::clone(&metrics));
         let catalog = Arc::new(catalog);
-        let codes = Code::ALL.iter().map(|code| code.as_str()).collect();
-        let reloader = Reloader::new(Arc::clone(&catalog), engine.clone(), Arc::clone(&metrics), codes);
-        let reloader = Arc::new(reloader);
+        let reloader = Arc::new(reloader(&config, &catalog, &engine, &metrics));
         reloader.list().await.with_context(|| format!("folder of packs {}", config.adapters.display()))?;
         let services = Services {
             engine: engine.clone(),
@@ -93,6 +144,7 @@ impl Server {
             metrics: Arc::clone(&metrics),
         };
         let state = AppState::new(services, config.http.clone());
+        let state = state.hiding(&[config.backbone.as_path(), config.runtime.library.as_path()]);
         Ok(Self { config, state, engine, catalog, reloader, metrics })
     }
 
@@ -120,26 +172,31 @@ impl Server {
         Ok(tokio::task::spawn_blocking(move || engine.stop()).await?)
     }
 
-    async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let (ending, ended) = tokio::sync::oneshot::channel::<()>();
-        let service = axum::serve(listener, self.app()).with_graceful_shutdown(async {
-            // A dropped sender ends the service just as well.
-            let _ = ended.await;
-        });
-        let service = tokio::spawn(async move { service.await });
-        shutdown.await;
+    async fn serve(&self, listener: TcpListener, most: usize, shutdown: impl Future<Output = ()>) {
+        let metrics = Arc::clone(&self.metrics);
+        let mut acceptor = Acceptor::new(self.app(), self.config.connections, most, metrics);
+        acceptor.accept(&listener, shutdown).await;
         tracing::info!("ending: answering what was accepted");
         self.state.set_ready(false);
-        let _ = ending.send(());
-        match tokio::time::timeout(self.config.exit_timeout, service).await {
-            Ok(ended) => Ok(ended??),
-            Err(_) => {
-                let seconds = self.config.exit_timeout.as_secs();
-                tracing::warn!(seconds, "requests were still open at the exit timeout");
-                Ok(())
-            }
+        drop(listener);
+        let limit = self.config.exit_timeout;
+        if !acceptor.drain(Instant::now() + limit).await {
+            tracing::warn!(seconds = limit.as_secs(), "requests were still open at the exit timeout");
         }
     }
+
+    fn start_admin(&self, listener: std::net::TcpListener) -> Result<Admin> {
+        let app = http::admin(self.state.clone());
+        Admin::start(app, self.config.connections, listener, Arc::clone(&self.metrics))
+    }
+}
+
+fn reloader(config: &Config, catalog: &Arc<Catalog>, engine: &Engine, metrics: &Arc<Metrics>) -> Reloader {
+    let codes = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let (device, precision) = (config.runtime.device, engine.precision());
+    let more = format!("{device} {precision} {}", engine.config().fingerprint);
+    let options = (config.reload.clone(), arithmetic(&config.runtime.library, &more));
+    Reloader::new(Arc::clone(catalog), engine.clone(), Arc::clone(metrics), codes, options)
 }
 
 fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Engine> {

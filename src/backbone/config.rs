@@ -50,9 +50,8 @@ impl Architecture {
     }
 }
 
-/// Where a backbone came from.
+/// Where a backbone came from. Nothing is computed from it, so that fields of later versions are passed over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Provenance {
     /// Name of the file that was imported.
     pub file: String,
@@ -62,6 +61,9 @@ pub struct Provenance {
     pub naming: String,
     /// Tensors of the file that are no part of the backbone (classifier heads, projections).
     pub left_out: Vec<String>,
+    /// What was taken, line by line, and from where; none in folders that an earlier version wrote.
+    #[serde(default)]
+    pub taken: Vec<super::Taken>,
 }
 
 /// Everything about a backbone but its weights.
@@ -90,7 +92,8 @@ impl BackboneConfig {
     pub fn read(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(CONFIG_FILE);
         let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-        let config: Self = serde_json::from_slice(&bytes).map_err(|source| Error::Config { path, source })?;
+        let config: Self = serde_json::from_slice(crate::files::without_mark(&bytes))
+            .map_err(|source| Error::Config { path, source })?;
         config.validate()?;
         Ok(config)
     }

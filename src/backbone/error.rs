@@ -55,6 +55,38 @@ pub enum Error {
         /// One sentence a tensor.
         problems: Vec<String>,
     },
+    /// Two sources tell different things of one model.
+    #[error("{what}: {a}, but {b}")]
+    Contradiction {
+        /// What they tell of.
+        what: String,
+        /// What the first says, and where.
+        a: String,
+        /// What the second says, and where.
+        b: String,
+    },
+    /// The model is one that is known and not supported.
+    #[error(
+        "{path}: {family} is not supported (found {sign}); supported: ViT, DeiT, the image towers of CLIP and SigLIP, DINOv2, Swin (v1) and CvT"
+    )]
+    Unsupported {
+        /// The checkpoint, or the file that tells.
+        path: PathBuf,
+        /// The model, or its part.
+        family: String,
+        /// By what it was known.
+        sign: String,
+    },
+    /// Weights that are NaN or infinite.
+    #[error("{path}: {count} tensor(s) hold values that are not finite: {}", first.join("; "))]
+    NotFinite {
+        /// The checkpoint.
+        path: PathBuf,
+        /// How many tensors do.
+        count: usize,
+        /// The first of them, each with its first such value.
+        first: Vec<String>,
+    },
     /// The weights are not the ones the configuration was written for.
     #[error("{path}: sha256 is {found}, but config.json says {expected}")]
     Fingerprint {

@@ -21,6 +21,7 @@ mod precision;
 mod shape;
 mod site;
 mod swin;
+mod taken;
 mod vit;
 
 pub(crate) use config::sha256_hex;
@@ -34,4 +35,5 @@ pub use precision::Precision;
 pub use shape::Shape;
 pub use site::{BlockRange, Place, Site, SiteSet};
 pub use swin::{SwinBlock, SwinConfig};
+pub use taken::{Origin, Taken};
 pub use vit::{Activation, Pool, VitConfig};

@@ -17,6 +17,16 @@ pub enum Activation {
     GeluTanh,
 }
 
+impl std::fmt::Display for Activation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Gelu => "gelu",
+            Self::QuickGelu => "quick_gelu",
+            Self::GeluTanh => "gelu_tanh",
+        })
+    }
+}
+
 /// How tokens become one feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,6 +42,18 @@ pub enum Pool {
     ClassAndDistillation,
     /// What one learned query attends to after the final norm, and an MLP on it: SigLIP's.
     Attention,
+}
+
+impl std::fmt::Display for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cls => "cls",
+            Self::Mean => "mean",
+            Self::MeanThenNorm => "mean_then_norm",
+            Self::ClassAndDistillation => "class_and_distillation",
+            Self::Attention => "attention",
+        })
+    }
 }
 
 /// Shape of a ViT.
@@ -69,6 +91,9 @@ pub struct VitConfig {
     pub layer_scale: bool,
     /// Whether the patch embedding has a bias.
     pub patch_bias: bool,
+    /// Whether mean and attention pooling read the tokens before the patches too (timm's `pool_include_prefix`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pool_prefix: bool,
 }
 
 impl VitConfig {
@@ -90,6 +115,11 @@ impl VitConfig {
             Pool::ClassAndDistillation => 2,
             Pool::Mean | Pool::MeanThenNorm | Pool::Attention => self.tokens(),
         }
+    }
+
+    /// The first token that mean and attention pooling read.
+    pub fn first_pooled_token(&self) -> usize {
+        if self.pool_prefix { 0 } else { self.prefix_tokens() }
     }
 
     /// Tokens before the patches.
@@ -242,6 +272,7 @@ mod tests {
             norm_pre: false,
             layer_scale: false,
             patch_bias: true,
+            pool_prefix: false,
         }
     }
 

@@ -39,7 +39,7 @@ impl Bench {
     /// When a program cannot be compiled or run.
     pub fn shared(&self, tasks: usize, cut: usize) -> Result<Shared> {
         let (engine, packs) = self.late(tasks, cut)?;
-        let images: Vec<Arc<[f32]>> = (0..tasks).map(|i| self.pixels(i + 1)[..self.size()].into()).collect();
+        let images = self.images(tasks);
         let one: Vec<Arc<[f32]>> = vec![Arc::clone(&images[0]); tasks];
         let (mut apart, mut together) = (Vec::new(), Vec::new());
         for round in 0..=self.options.rounds {
@@ -75,10 +75,6 @@ impl Bench {
         }
         let (below, whole) = self.flops(cut)?;
         Ok(Known { unknown: median(unknown), known: median(known), ideal: (whole - below) / whole })
-    }
-
-    fn size(&self) -> usize {
-        self.config.input_shape(0).iter().product()
     }
 
     /// FLOPs below the cut and of all blocks, without adapters.

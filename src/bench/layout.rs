@@ -6,9 +6,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
+use super::feed::Feed;
 use super::{Bench, median, seconds};
 use crate::graph::Plan;
-use crate::pack::Pack;
 use crate::runtime::Program;
 
 /// Rows in the largest batch that is tried.
@@ -64,13 +64,14 @@ impl Bench {
     /// # Errors
     /// When a program cannot be compiled or run.
     pub fn layouts(&self, workers: usize) -> Result<Vec<Layout>> {
-        let pack = self.pack(0)?;
+        let packs = [self.pack(0)?];
         let plan = Plan::whole(&self.config, self.config.all_sites());
         let mut programs = (0..workers).map(|_| self.program(&plan)).collect::<Result<Vec<_>>>()?;
         let mut measured: Vec<Layout> = Vec::new();
         let mut batch = 1;
         while batch <= LARGEST_BATCH {
-            let layout = self.layout(&mut programs, (&pack, batch))?;
+            let feed = self.feed(&packs, batch, plan.sites);
+            let layout = self.layout(&mut programs, (&feed, batch))?;
             let best = measured.last().map_or(0.0, |last| last.rows_per_second);
             measured.push(layout);
             if layout.rows_per_second < best * (1.0 + GAIN) {
@@ -81,11 +82,11 @@ impl Bench {
         Ok(measured)
     }
 
-    fn layout(&self, programs: &mut [Program], (pack, batch): (&Pack, usize)) -> Result<Layout> {
+    fn layout(&self, programs: &mut [Program], (feed, batch): (&Feed, usize)) -> Result<Layout> {
         // The first batch of a size allocates.
-        self.busy(programs, (pack, batch), 1)?;
+        busy(programs, feed, 1)?;
         let started = Instant::now();
-        let times = self.busy(programs, (pack, batch), self.options.rounds)?;
+        let times = busy(programs, feed, self.options.rounds)?;
         let rows = times.len() * batch;
         Ok(Layout {
             workers: programs.len(),
@@ -95,27 +96,22 @@ impl Bench {
             batch_seconds: median(times),
         })
     }
+}
 
-    /// Seconds of each of `rounds` batches on each of the programs, all at once.
-    fn busy(
-        &self,
-        programs: &mut [Program],
-        (pack, batch): (&Pack, usize),
-        rounds: usize,
-    ) -> Result<Vec<f64>> {
-        let work = |program: &mut Program| -> Result<Vec<f64>> {
-            (0..rounds).map(|_| seconds(|| self.run_bare(program, pack, batch))).collect()
-        };
-        thread::scope(|scope| {
-            let start = |program| thread::Builder::new().spawn_scoped(scope, || work(program));
-            let running = programs.iter_mut().map(start).collect::<Result<Vec<_>, _>>();
-            let mut times = Vec::new();
-            for worker in running.context("start a worker")? {
-                times.extend(worker.join().map_err(|_| anyhow!("a worker panicked"))??);
-            }
-            Ok(times)
-        })
-    }
+/// Seconds of each of `rounds` batches on each of the programs, all at once.
+fn busy(programs: &mut [Program], feed: &Feed, rounds: usize) -> Result<Vec<f64>> {
+    let work = |program: &mut Program| -> Result<Vec<f64>> {
+        (0..rounds).map(|_| seconds(|| feed.run(program).map(drop))).collect()
+    };
+    thread::scope(|scope| {
+        let start = |program| thread::Builder::new().spawn_scoped(scope, || work(program));
+        let running = programs.iter_mut().map(start).collect::<Result<Vec<_>, _>>();
+        let mut times = Vec::new();
+        for worker in running.context("start a worker")? {
+            times.extend(worker.join().map_err(|_| anyhow!("a worker panicked"))??);
+        }
+        Ok(times)
+    })
 }
 
 #[cfg(test)]

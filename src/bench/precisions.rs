@@ -28,16 +28,19 @@ pub fn interleaved(benches: &[Bench]) -> Result<Vec<Bare>> {
     let mut programs = Vec::new();
     for bench in benches {
         let plan = Plan::whole(&bench.config, bench.config.all_sites());
-        programs.push((bench, bench.program(&plan)?, bench.pack(0)?, [Vec::new(), Vec::new()]));
+        let packs = [bench.pack(0)?];
+        let feeds = [1, bench.options.batch].map(|rows| bench.feed(&packs, rows, plan.sites));
+        programs.push((bench.program(&plan)?, feeds, [Vec::new(), Vec::new()]));
     }
     let rounds = benches.iter().map(|bench| bench.options.rounds).max().unwrap_or(0);
     // The first round warms up and is not counted.
     for round in 0..=rounds {
-        for (bench, program, pack, times) in &mut programs {
-            let one = seconds(|| bench.run_bare(program, pack, 1))?;
-            let batch = seconds(|| bench.run_bare(program, pack, bench.options.batch))?;
-            if round > 0 {
-                times.iter_mut().zip([one, batch]).for_each(|(times, time)| times.push(time));
+        for (program, feeds, times) in &mut programs {
+            for (feed, times) in feeds.iter().zip(times) {
+                let time = seconds(|| feed.run(program).map(drop))?;
+                if round > 0 {
+                    times.push(time);
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ use mimi_server::backbone::Site;
 use mimi_server::train::SpeedOptions;
 
 use super::RuntimeArgs;
+use super::lines::LinesArgs;
 
 /// Classes of the made-up task.
 const CLASSES: usize = 10;
@@ -36,6 +37,9 @@ pub struct BenchArgs {
     /// of JSON; `serve --tune` does so.
     #[arg(long, conflicts_with_all = ["train", "fork", "memory"])]
     pub workers: Option<usize>,
+    /// End with this process, whose number it is, even if it is killed; `serve --tune` asks for it.
+    #[arg(long, hide = true, value_name = "PROCESS")]
+    pub parent: Option<u32>,
     /// Time the bare program in every precision instead, in turns.
     #[arg(long, conflicts_with_all = ["train", "fork", "memory", "workers"])]
     pub precisions: bool,
@@ -47,6 +51,8 @@ pub struct BenchArgs {
     pub train: bool,
     #[command(flatten)]
     pub steps: StepArgs,
+    #[command(flatten)]
+    pub lines: LinesArgs,
 }
 
 /// Options of `bench --train`.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use mimi_server::train::Origin;
 
+use super::{LimitArgs, WalkArgs};
+
 /// How images are divided.
 #[derive(Debug, Args)]
 pub struct ImagesArgs {
@@ -21,6 +23,10 @@ pub struct ImagesArgs {
     /// Most held-out images of a class, drawn by the seed.
     #[arg(long, value_name = "COUNT")]
     pub held_out_per_class: Option<usize>,
+    #[command(flatten)]
+    pub walk: WalkArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// A share that is neither nothing nor all.
@@ -38,7 +44,7 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
 impl ImagesArgs {
     /// The images in `data`, divided so.
     pub fn origin(&self, data: &Path, seed: u64) -> Origin {
-        let Self { validation, holdout, per_class, held_out_per_class } = self;
+        let Self { validation, holdout, per_class, held_out_per_class, walk, .. } = self;
         Origin {
             data: data.to_owned(),
             validation: validation.clone(),
@@ -46,6 +52,7 @@ impl ImagesArgs {
             per_class: *per_class,
             held_out_per_class: *held_out_per_class,
             seed,
+            walk: walk.walk(),
         }
     }
 }

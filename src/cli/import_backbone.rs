@@ -9,9 +9,12 @@ use mimi_server::backbone::{Activation, Pool};
 /// Options of `import-backbone`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// The checkpoint: .safetensors, .onnx, .pth or .pt (nothing in it is executed). config.json and preprocessor_config.json beside it are read too.
+    /// The checkpoint: safetensors or their index, torch.save's (nothing in it is executed) or ONNX; its content decides, not its name. config.json and preprocessor_config.json beside it are read too.
     #[arg(long, env = "MIMI_WEIGHTS", value_name = "FILE")]
     pub weights: PathBuf,
+    /// Which dictionary of the file, and which part of the model in it, dotted: state_dict, teacher, model.student.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
     /// Name of the backbone: packs refer to it.
     #[arg(long)]
     pub name: String,
@@ -21,16 +24,16 @@ pub struct ImportArgs {
     /// Side of the input, pixels; another than the checkpoint's resamples the positions.
     #[arg(long)]
     pub image_size: Option<usize>,
-    /// Attention heads, where neither config.json nor a width of 64 a head tells.
+    /// Attention heads, where no file tells.
     #[arg(long)]
     pub heads: Option<usize>,
-    /// Non-linearity, where the family leaves it open.
+    /// Non-linearity, where no file tells and the family leaves it open.
     #[arg(long)]
     pub activation: Option<ActivationArg>,
     /// Pooling, where it is not the family's own.
     #[arg(long)]
     pub pool: Option<PoolArg>,
-    /// Epsilon of the layer norms, where it is not the family's own.
+    /// Epsilon of the layer norms, where no file tells and it is not the family's own.
     #[arg(long)]
     pub layer_norm_eps: Option<f32>,
     /// Preprocessing, where neither the files nor the family tell.

@@ -46,6 +46,7 @@ impl ImportPackArgs {
     pub fn request(&self) -> Result<Request> {
         let read = |path: &PathBuf| -> Result<Vec<String>> {
             let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            let text = text.trim_start_matches('\u{feff}');
             Ok(text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
         };
         Ok(Request {

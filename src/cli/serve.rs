@@ -8,11 +8,11 @@ use clap::{Args, ValueEnum};
 use mimi_server::bench::Goal;
 use mimi_server::engine::EngineOptions;
 use mimi_server::http::HttpOptions;
-use mimi_server::image::Limits;
 use mimi_server::runtime::Device;
 use mimi_server::serve;
 
-use super::{RuntimeArgs, cores};
+use super::connections::ConnectionArgs;
+use super::{FolderArgs, RuntimeArgs, cores};
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -63,30 +63,33 @@ pub struct ServeArgs {
     /// Largest request body, MiB.
     #[arg(long, env = "MIMI_PAYLOAD_LIMIT", default_value_t = 32, value_name = "MIB")]
     payload_limit: usize,
-    /// Largest image, megapixels; larger ones are refused by their header, before any memory is taken.
-    #[arg(long, env = "MIMI_MAX_MEGAPIXELS", default_value_t = 40)]
-    max_megapixels: u64,
+    #[command(flatten)]
+    limits: super::LimitArgs,
     /// Most images in one request.
     #[arg(long, env = "MIMI_MAX_IMAGES", default_value_t = 32)]
     max_images: usize,
     /// Most tasks in one request.
     #[arg(long, env = "MIMI_MAX_TASKS", default_value_t = 64)]
     max_tasks: usize,
-    /// Deadline of a request that sets none by `x-mimi-timeout-ms`, milliseconds.
-    #[arg(long, env = "MIMI_TIMEOUT_MS", default_value_t = 30_000)]
-    timeout_ms: u64,
-    /// How often the folder of packs is looked at, milliseconds.
-    #[arg(long, env = "MIMI_POLL_MS", default_value_t = 1000)]
+    #[command(flatten)]
+    connections: ConnectionArgs,
+    /// How often changes of the folder of packs are looked for, milliseconds: what notices tell of, and the times of
+    /// folders where the file system gives no notices.
+    #[arg(long, env = "MIMI_POLL_MS", default_value_t = 500)]
     poll_ms: u64,
-    /// Longest wait for open requests at the end, seconds.
-    #[arg(long, env = "MIMI_EXIT_TIMEOUT_SECS", default_value_t = 60)]
-    exit_timeout_secs: u64,
+    #[command(flatten)]
+    folder: FolderArgs,
 }
 
 impl ServeArgs {
     /// Where to listen.
     pub fn address(&self) -> (IpAddr, u16) {
         (self.host, self.port)
+    }
+
+    /// Where health and metrics listen, if apart from clients.
+    pub fn admin_address(&self) -> Option<(IpAddr, u16)> {
+        self.connections.admin_port.map(|port| (self.host, port))
     }
 
     /// Heaps that threads allocate from.
@@ -121,9 +124,11 @@ impl ServeArgs {
                 prefix_memory: self.prefix_memory << 20,
             },
             http: self.http(),
+            connections: self.connections.limits(),
             pack_memory: self.pack_memory << 20,
             poll: Duration::from_millis(self.poll_ms.max(10)),
-            exit_timeout: Duration::from_secs(self.exit_timeout_secs),
+            reload: self.folder.options(),
+            exit_timeout: self.connections.exit_timeout(),
         }
     }
 
@@ -133,10 +138,12 @@ impl ServeArgs {
             payload_limit,
             max_images: self.max_images,
             max_tasks: self.max_tasks,
-            timeout: Duration::from_millis(self.timeout_ms),
+            timeout: self.connections.timeout(),
+            body_timeout: self.connections.body_timeout(),
+            bytes_in_flight: self.connections.bytes_in_flight(),
             decoders: cores(),
             keeps_prefixes: self.prefix_memory > 0,
-            image: Limits { max_bytes: payload_limit, max_pixels: self.max_megapixels * 1_000_000 },
+            image: self.limits.limits(),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Many trainings from one file: each line holds the options in which one differs from what was typed.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
 
-use super::{Cli, Command, TrainArgs};
+use super::{Command, TrainArgs, typed};
 
 /// The lines that one of several machines trains: number `index` of `count`, by turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,21 +46,39 @@ impl TrainArgs {
             return Ok(vec![Listed { line: 0, args: self }]);
         };
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let text = text.trim_start_matches('\u{feff}');
         let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
         let tasks: Vec<_> = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect();
         ensure!(!tasks.is_empty(), "{} lists no task", file.display());
         let shard = self.many.shard.unwrap_or(Shard { index: 0, count: 1 });
         let own = tasks.into_iter().skip(shard.index).step_by(shard.count);
-        own.map(|(line, text)| parse(line, text).with_context(|| format!("{}:{line}", file.display())))
-            .collect()
+        let place = |line| format!("{}:{line}", file.display());
+        let listed = own.map(|(line, text)| parse(line, text).with_context(|| place(line)));
+        let listed = listed.collect::<Result<Vec<_>>>()?;
+        check_lists(&listed)?;
+        Ok(listed)
     }
+}
+
+/// Tasks must not list what they leave out in one file, each over what the last one wrote.
+fn check_lists(listed: &[Listed]) -> Result<()> {
+    let mut seen = BTreeMap::new();
+    for Listed { line, args } in listed {
+        let Some(list) = &args.images.walk.list_skipped else { continue };
+        if let Some(first) = seen.insert(list, line) {
+            bail!(
+                "lines {first} and {line} would write one file: give each its own --list-skipped, not {}",
+                list.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 fn parse(line: usize, text: &str) -> Result<Listed> {
     let words = shlex::split(text).context("a quotation mark is not closed")?;
-    let typed: Vec<OsString> = std::env::args_os().collect();
-    let cli = Cli::try_parse_from(typed.into_iter().chain(words.into_iter().map(OsString::from)))
-        .map_err(|error| anyhow::anyhow!("{}", error.render().to_string().trim_end()))?;
+    let typed: Vec<OsString> = typed().into_iter().chain(words.into_iter().map(OsString::from)).collect();
+    let cli = super::parse(&typed).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     let Command::TrainTask(args) = cli.command else { bail!("it is no option of train-task") };
     ensure!(args.task.is_some() && args.data.is_some(), "it must have --task and --data");
     Ok(Listed { line, args: *args })

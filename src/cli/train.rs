@@ -20,9 +20,9 @@ pub struct TrainArgs {
     /// The task's name.
     #[arg(long, required_unless_present = "tasks_file")]
     pub task: Option<String>,
-    /// Images: a folder a class; or such folders under train/ and val/, validation/ or
-    /// test/; or a CSV file with the columns path, label and, if you like, split (train, validation, test), paths
-    /// relative to it.
+    /// Images: a folder a class; or such folders under train/ and valid/ or test/ (training, val, dev and the like too);
+    /// or a CSV file with the columns path, label and, if you like, split, paths relative to it. What a file is, its
+    /// content decides; docs/datasets.md tells more.
     #[arg(long, value_name = "DIR", required_unless_present = "tasks_file")]
     pub data: Option<PathBuf>,
     #[command(flatten)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use mimi_server::backbone::BackboneConfig;
+use mimi_server::image::Limits;
 use mimi_server::runtime::{Runtime, RuntimeOptions, WeightStore};
 use mimi_server::train::Resident;
 
@@ -25,5 +26,5 @@ pub fn resident(args: &RuntimeArgs, options: &RuntimeOptions) -> Result<Resident
 pub fn open(args: &RuntimeArgs, config: Arc<BackboneConfig>, options: &RuntimeOptions) -> Result<Resident> {
     let runtime = Runtime::open(options)?;
     let store = WeightStore::open(&runtime, &config, &args.backbone_folder(), args.weights())?;
-    Ok(Resident { runtime, store: Arc::new(store), config, features: None })
+    Ok(Resident { runtime, store: Arc::new(store), config, features: None, limits: Limits::default() })
 }

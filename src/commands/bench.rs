@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use mimi_server::backbone::Precision;
 use mimi_server::bench::{Bare, Bench, Known, Nearness, Options, Shared, interleaved, nearness, recording};
 use mimi_server::runtime::{Device, Runtime, WeightOptions, WeightStore, share_heaps};
 use mimi_server::train::{Resident, step_seconds};
+use serde_json::json;
 
-use super::backbone;
+use super::{backbone, lines};
 use crate::cli::BenchArgs;
 
 /// Programs whose memory is compared with one's.
@@ -20,17 +21,33 @@ const PACKS: usize = 1000;
 /// Tasks on record while recording a request is timed.
 const TASKS: usize = 1000;
 
+/// Has the system end this process when its parent ends, killed or not.
+fn end_with(parent: u32) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // It may have ended before the system was told.
+    let now = std::os::unix::process::parent_id();
+    ensure!(now == parent, "the process {parent} that asked for this measurement has ended");
+    Ok(())
+}
+
 /// Measures and prints.
 pub fn run(args: &BenchArgs) -> Result<()> {
+    if let Some(parent) = args.parent {
+        end_with(parent)?;
+    }
     if args.train {
         return steps(&backbone::resident(&args.runtime, &args.runtime.training())?, args);
     }
     // As a server has it, unless told otherwise.
     share_heaps(1);
+    let options = Options { batch: args.batch.max(2), width: args.width.max(1), rounds: args.rounds.max(1) };
+    if args.lines.asked() {
+        return lines::run(args, options);
+    }
     let (folder, config) = (args.runtime.backbone_folder(), backbone::config(&args.runtime)?);
     let workers = args.workers.map(|workers| workers.max(1));
     let runtime = Runtime::open(&args.runtime.options_for(workers.unwrap_or(1)))?;
-    let options = Options { batch: args.batch.max(2), width: args.width.max(1), rounds: args.rounds.max(1) };
     let threads = runtime.threads();
     let open = |precision| {
         let weights = WeightOptions { precision, ..args.runtime.weights() };
@@ -56,12 +73,15 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     if let Some(workers) = workers {
         return layouts(&bench, workers);
     }
+    if args.lines.json {
+        return forks_as_lines(&bench, config.depth());
+    }
     println!("{} in {precision}, {threads} thread(s), medians of {} rounds", config.name, options.rounds);
     if args.fork {
         return forks(&bench, config.depth());
     }
     if args.memory {
-        memory(&bench, PROGRAMS.min(config.sites().len()))?;
+        memory(&bench, PROGRAMS.min(config.sites().len()), runtime.device())?;
     }
     let bare = speeds(&bench, options.batch)?;
     let seconds = recording(TASKS, options.rounds)?;
@@ -71,13 +91,18 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 }
 
 /// Compares the memory of several programs with one's, and of packs with their own count.
-fn memory(bench: &Bench, programs: usize) -> Result<()> {
+fn memory(bench: &Bench, programs: usize, device: Device) -> Result<()> {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let compared = |what: &str, (a, b): (u64, u64), ratio: f64| {
         println!("{what:<27}{:.0} / {:.0} MiB, ratio {ratio:.3}", mib(a), mib(b));
     };
-    let (one, many) = bench.memory(programs)?;
-    compared(&format!("PSS with 1 / {programs} programs"), (one, many), many as f64 / one as f64);
+    let what = match device {
+        Device::Cpu => "PSS",
+        Device::Cuda(_) => "GPU",
+    };
+    let used = bench.memory(&[1, programs])?;
+    let (one, many) = (used[0], used[1]);
+    compared(&format!("{what} with 1 / {programs} programs"), (one, many), many as f64 / one as f64);
     let (counted, grown) = bench.pack_memory(PACKS)?;
     compared(&format!("{PACKS} packs, counted / PSS"), (counted, grown), grown as f64 / counted as f64);
     Ok(())
@@ -127,12 +152,15 @@ fn precisions(timed: &[Precision], benches: &[Bench], options: &Options) -> Resu
     Ok(())
 }
 
+/// Tasks that share an image.
+const TOGETHER: [usize; 5] = [1, 2, 4, 8, 16];
+
 /// Times one image under several tasks whose adapters are in the last third of the blocks.
 fn forks(bench: &Bench, depth: usize) -> Result<()> {
     let cut = depth - depth / 3;
     println!("adapters from block {cut} of {depth}");
     println!("tasks   images apart ms   one image ms   speed-up   ideal   of ideal");
-    for tasks in [1, 2, 4, 8, 16] {
+    for tasks in TOGETHER {
         let Shared { apart, together, ideal } = bench.shared(tasks, cut)?;
         let (gain, a, b) = (apart / together, apart * 1e3, together * 1e3);
         println!("{tasks:>5} {a:>17.1} {b:>14.1} {gain:>10.2} {ideal:>7.2} {:>10.2}", gain / ideal);
@@ -144,6 +172,21 @@ fn forks(bench: &Bench, depth: usize) -> Result<()> {
         unknown * 1e3,
         known / unknown
     );
+    Ok(())
+}
+
+/// The same as lines of JSON.
+fn forks_as_lines(bench: &Bench, depth: usize) -> Result<()> {
+    let cut = depth - depth / 3;
+    for tasks in TOGETHER {
+        let Shared { apart, together, ideal } = bench.shared(tasks, cut)?;
+        println!(
+            "{}",
+            json!({"tasks": tasks, "apart_seconds": apart, "together_seconds": together, "ideal": ideal})
+        );
+    }
+    let Known { unknown, known, ideal } = bench.known(cut)?;
+    println!("{}", json!({"unknown_seconds": unknown, "known_seconds": known, "ideal": ideal}));
     Ok(())
 }
 
@@ -159,10 +202,7 @@ fn layouts(bench: &Bench, workers: usize) -> Result<()> {
 fn steps(resident: &Resident, args: &BenchArgs) -> Result<()> {
     let options = args.speed()?;
     for seconds in step_seconds(resident, &options)? {
-        let line = serde_json::json!({
-            "seconds": seconds,
-            "images_per_second": options.batch as f64 / seconds,
-        });
+        let line = json!({"seconds": seconds, "images_per_second": options.batch as f64 / seconds});
         println!("{line}");
     }
     Ok(())

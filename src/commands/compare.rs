@@ -5,8 +5,8 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use mimi_server::files::write_atomically;
-use mimi_server::train::Progress;
 use mimi_server::train::compare::{compare, plot, summarise};
+use mimi_server::train::{Progress, Resident};
 
 use super::backbone;
 use super::progress::Reporter;
@@ -16,10 +16,11 @@ use crate::cli::CompareArgs;
 pub fn run(args: &CompareArgs) -> Result<()> {
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let resident = backbone::resident(&args.runtime, &args.runtime.training())?;
+    let resident = Resident { limits: args.images.limits.limits(), ..resident };
     let reporter = RefCell::new(Reporter::new());
     // A comparison measures held-out images itself, so that a training's own figures would only mislead.
     let mut observe = |progress: Progress<'_>| {
-        if matches!(progress, Progress::Images { .. } | Progress::Step(_)) {
+        if matches!(progress, Progress::Note(_) | Progress::Images { .. } | Progress::Step(_)) {
             reporter.borrow_mut().show(progress);
         }
     };

@@ -3,26 +3,31 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use mimi_server::image::DECODER_VERSION;
 use mimi_server::pack;
-use mimi_server::train::{Dataset, evaluate_alone};
+use mimi_server::train::{Dataset, Resident, evaluate_alone};
 
 use super::backbone;
+use super::left_out::tell_left_out;
 use crate::cli::EvalArgs;
 
 /// Measures a pack on labelled images, through the engine that serves it.
 pub fn run(args: &EvalArgs) -> Result<()> {
     let config = backbone::config(&args.runtime)?;
     let (pack, _) = pack::read(&args.pack, &config)?;
-    let (data, part) = Dataset::open_as(&args.data, &pack.manifest.labels)?;
+    let (data, part) = Dataset::open_as(&args.data, &pack.manifest.labels, &args.walk.walk())?;
     let resident = backbone::open(&args.runtime, config, &args.runtime.options())?;
+    let resident = Resident { limits: args.limits.limits(), ..resident };
     let pack = Arc::new(pack);
     let result = evaluate_alone(&resident, &"eval".parse()?, &pack, &data.images)?;
-    for (path, reason) in &result.unreadable {
-        println!("unreadable: {}: {reason}", path.display());
-    }
+    let left_out = [&data.left_out[..], &result.unreadable].concat();
+    args.walk.walk().write(&left_out)?;
+    tell_left_out(&left_out, args.walk.list_skipped.as_deref());
     ensure!(result.total > 0, "{}: no image could be read", args.data.display());
     let (trained, served) = (pack.manifest.precision, resident.store.precision());
     println!("trained at {trained}, measured at {served}");
+    let (trained, ours) = (pack.manifest.image_decoder, DECODER_VERSION);
+    println!("trained with image decoder {trained}, measured with {ours}");
     println!("accuracy {:.4} ({} of {} {part} images)", result.accuracy(), result.right, result.total);
     println!("{:<24} {:>6} {:>8}", "class", "images", "recall");
     for (label, row) in pack.manifest.labels.iter().zip(result.confusion.iter().enumerate()) {

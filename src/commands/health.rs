@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub fn run(args: &HealthArgs) -> Result<()> {
     // A server that listens everywhere is asked on this machine.
     let host = if args.host.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { args.host };
-    let address = SocketAddr::new(host, args.port);
+    let address = SocketAddr::new(host, args.admin_port.unwrap_or(args.port));
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| address.to_string())?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;

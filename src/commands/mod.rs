@@ -8,6 +8,8 @@ pub mod health;
 pub mod import_backbone;
 pub mod import_pack;
 pub mod inspect;
+mod left_out;
+mod lines;
 mod progress;
 pub mod serve;
 pub mod train_task;

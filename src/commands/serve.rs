@@ -1,28 +1,40 @@
 //! `server serve`.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use anyhow::{Context, Result};
-use mimi_server::{runtime, serve};
+use mimi_server::runtime;
+use mimi_server::serve::{self, Listeners};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::tune::tune;
 use crate::cli::ServeArgs;
 
+/// Longest wait for work that outlives its request, once the server has ended.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
 /// Serves until SIGTERM or Ctrl-C.
 pub fn run(args: &ServeArgs) -> Result<()> {
     runtime::share_heaps(args.heaps());
+    serve::raise_descriptors();
     let (address, mut config) = (args.address(), args.config());
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    threads.block_on(async {
+    let served = threads.block_on(async {
         // Bound first: a taken port is told before half a gigabyte is read.
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot listen on {}:{}", address.0, address.1))?;
+        let admin = args.admin_address().map(listen_admin).transpose()?;
+        let mut ended = std::pin::pin!(ended()?);
         let address = listener.local_addr()?;
         let sample = "tests/images/sample.png";
         if let Some(goal) = args.goal() {
-            // Nothing else runs yet, so it may block.
-            let best = tune(&args.runtime, goal)?;
+            let best = tokio::select! {
+                best = tune(&args.runtime, goal) => best?,
+                () = &mut ended => return Ok(()),
+            };
             config.runtime.threads = best.threads;
             (config.engine.workers, config.engine.max_batch) = (best.workers, best.batch);
         }
@@ -35,8 +47,17 @@ pub fn run(args: &ServeArgs) -> Result<()> {
             "  curl -s -F image=@{sample} -F tasks=openclipart,fashion-mnist http://{address}/v1/classify"
         );
         println!("  and in a browser: http://{address}/docs/");
-        serve::run(config, listener, ended()?).await
-    })
+        serve::run_with(config, Listeners { clients: listener, admin }, ended).await
+    });
+    // Whatever still decodes for clients that are gone does not keep the process.
+    threads.shutdown_timeout(LAST_WORK);
+    served
+}
+
+/// Bound before anything is read, as the clients' port is.
+fn listen_admin(address: (IpAddr, u16)) -> Result<std::net::TcpListener> {
+    let bound = std::net::TcpListener::bind(address);
+    bound.with_context(|| format!("cannot listen on {}:{} for health and metrics", address.0, address.1))
 }
 
 /// Resolves at the first SIGTERM or SIGINT.

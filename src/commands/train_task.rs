@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use mimi_server::pack;
 use mimi_server::train::{Features, Resident, train};
+use mimi_server::{errors, pack};
 
 use super::backbone;
+use super::left_out::tell_left_out;
 use super::progress::Reporter;
 use crate::cli::{Listed, TrainArgs};
 
@@ -31,7 +32,7 @@ fn many(resident: &Resident, tasks: Vec<Listed>) -> Result<()> {
         println!("task {} of {count}, {}", number + 1, args.task.as_deref().unwrap_or_default());
         if let Err(error) = one(resident, &args) {
             failed += 1;
-            eprintln!("error: line {line}: {error:#}");
+            eprintln!("error: line {line}: {}", errors::once(&*error));
         }
     }
     ensure!(failed == 0, "{failed} of {count} tasks were not trained");
@@ -41,17 +42,16 @@ fn many(resident: &Resident, tasks: Vec<Listed>) -> Result<()> {
 fn one(resident: &Resident, args: &TrainArgs) -> Result<()> {
     let options = args.options()?;
     let folder = options.adapters.join(options.task.as_str());
-    if args.many.skip_existing && folder.exists() && !pack::versions(&folder)?.is_empty() {
+    if args.many.skip_existing && folder.try_exists()? && !pack::versions(&folder)?.is_empty() {
         println!("{} has a version already", folder.display());
         return Ok(());
     }
+    let resident = &Resident { limits: args.images.limits.limits(), ..resident.clone() };
     let mut reporter = Reporter::new();
     let report = train(resident, &options, &mut |progress| reporter.show(progress));
     reporter.end();
     let report = report?;
-    for (path, reason) in &report.unreadable {
-        println!("unreadable: {}: {reason}", path.display());
-    }
+    tell_left_out(&report.left_out, args.images.walk.list_skipped.as_deref());
     let (trained, held_out) = report.images;
     println!("{}", report.folder.display());
     if let Some(reason) = &report.refused {

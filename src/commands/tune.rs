@@ -1,24 +1,28 @@
 //! `serve --tune`: what this machine serves best with, measured before it serves.
 //!
 //! ONNX Runtime takes its threads once a process, so each number of workers is measured by a process of its own (`bench
-//! --workers`), one after the other: what it took goes back when it ends, and all of them map the weights' one file.
+//! --workers`), one after the other: what it took goes back when it ends, and all of them map the weights' one file. That
+//! process ends with this one, however this one ends.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use mimi_server::bench::{Goal, Layout, choose};
 use mimi_server::runtime::Device;
+use tokio::process::Command;
 
 use crate::cli::{RuntimeArgs, cores};
 
 /// Batches of each size that each worker runs.
 const ROUNDS: &str = "3";
 
-/// Measures layouts, logs them and gives the best.
-pub fn tune(args: &RuntimeArgs, goal: Goal) -> Result<Layout> {
+/// Measures layouts, logs them and gives the best. Dropped, it ends the measurement that runs.
+///
+/// To be polled by the process's first thread: the system ends a measuring process with the thread that started it.
+pub async fn tune(args: &RuntimeArgs, goal: Goal) -> Result<Layout> {
     let mut measured = Vec::new();
     for workers in candidates(args.device, cores()) {
-        let found = measure(args, workers).with_context(|| format!("measure {workers} worker(s)"))?;
+        let found = measure(args, workers).await.with_context(|| format!("measure {workers} worker(s)"))?;
         measured.extend(found);
     }
     let chosen = choose(&measured, goal).context("nothing was measured")?;
@@ -45,10 +49,12 @@ fn candidates(device: Device, cores: usize) -> Vec<usize> {
     }
 }
 
-fn measure(args: &RuntimeArgs, workers: usize) -> Result<Vec<Layout>> {
+async fn measure(args: &RuntimeArgs, workers: usize) -> Result<Vec<Layout>> {
     let mut command = Command::new(std::env::current_exe().context("find this program")?);
     command.arg("bench").args(["--workers", &workers.to_string(), "--rounds", ROUNDS]);
-    let done = command.args(args.typed()).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    command.args(["--parent", &std::process::id().to_string()]).args(args.typed());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+    let done = command.spawn()?.wait_with_output().await?;
     ensure!(done.status.success(), "the measurement failed: {}", done.status);
     let lines = std::str::from_utf8(&done.stdout)?.lines();
     lines.map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()

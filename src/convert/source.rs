@@ -37,7 +37,7 @@ impl Source {
             }
             "pth" | "pt" => {
                 let mut file = TorchFile::open(&bytes).with_context(context)?;
-                let checkpoint = Checkpoint::from_torch(path, &mut file)?;
+                let checkpoint = Checkpoint::from_torch(path, &mut file, None)?;
                 let (model_type, claims) = (model_type(file.tree()), claims(file.tree()));
                 Ok(Self { checkpoint, sha256, model_type, claims })
             }

@@ -15,6 +15,14 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// More rows are asked for at once than ever are in the building.
+    #[error("{asked} rows at once: at most {limit} are ever served together")]
+    NeverFits {
+        /// Rows asked for.
+        asked: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The row's deadline passed before it was run.
     #[error("the deadline passed before the row was run")]
     DeadlineExceeded,

@@ -111,12 +111,29 @@ impl Engine {
         Ok(Self { shared: Arc::new(Shared { inbox, orders, threads, config, precision }) })
     }
 
+    /// Whether `rows` rows would be admitted now; cheap, and holds no place while a body is coming.
+    ///
+    /// # Errors
+    /// As [`Engine::admit`].
+    pub fn room(&self, rows: usize) -> Result<(), Error> {
+        self.shared.inbox.room(rows)
+    }
+
     /// Admits `rows` rows, all or none, before anything is spent on them.
     ///
     /// # Errors
-    /// [`Error::Overloaded`], [`Error::ShuttingDown`].
+    /// [`Error::Overloaded`], [`Error::NeverFits`], [`Error::ShuttingDown`].
     pub fn admit(&self, rows: usize) -> Result<Vec<Permit>, Error> {
         self.shared.inbox.admit(rows)
+    }
+
+    /// Admits one row beside those that the limit counts, for a check that admitted rows wait for; the caller bounds how
+    /// many.
+    ///
+    /// # Errors
+    /// [`Error::ShuttingDown`].
+    pub fn admit_beside(&self) -> Result<Permit, Error> {
+        self.shared.inbox.admit_beside()
     }
 
     /// Queues an admitted row. The receiver gets the answer, or is dropped with the worker that failed.

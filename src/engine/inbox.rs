@@ -91,16 +91,40 @@ impl Inbox {
     /// Admits `asked` rows, all or none.
     pub(super) fn admit(self: &Arc<Self>, asked: usize) -> Result<Vec<Permit>, Error> {
         let mut state = self.lock();
-        if state.closed {
-            return Err(Error::ShuttingDown);
-        }
-        let admitted = self.admitted.load(std::sync::atomic::Ordering::Relaxed);
-        if admitted + asked > self.limit {
-            return Err(Error::Overloaded { admitted, asked, limit: self.limit });
-        }
+        self.check(&state, asked)?;
         self.admitted.fetch_add(asked, std::sync::atomic::Ordering::Relaxed);
         state.expected += asked;
         Ok((0..asked).map(|_| Permit { inbox: Arc::clone(self), queued: false }).collect())
+    }
+
+    /// Admits one row more than the limit allows.
+    pub(super) fn admit_beside(self: &Arc<Self>) -> Result<Permit, Error> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Error::ShuttingDown);
+        }
+        self.admitted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        state.expected += 1;
+        Ok(Permit { inbox: Arc::clone(self), queued: false })
+    }
+
+    /// Whether so many rows would be admitted now.
+    pub(super) fn room(&self, asked: usize) -> Result<(), Error> {
+        self.check(&self.lock(), asked)
+    }
+
+    fn check(&self, state: &State, asked: usize) -> Result<(), Error> {
+        if state.closed {
+            return Err(Error::ShuttingDown);
+        }
+        let (admitted, limit) = (self.admitted.load(std::sync::atomic::Ordering::Relaxed), self.limit);
+        if asked > limit {
+            return Err(Error::NeverFits { asked, limit });
+        }
+        if admitted + asked > limit {
+            return Err(Error::Overloaded { admitted, asked, limit });
+        }
+        Ok(())
     }
 
     /// Puts an admitted row into the queue.

@@ -54,7 +54,7 @@ impl Parts for VitConfig {
     }
 
     fn pool(&self, layers: &mut Layers<'_>, x: Wire) -> Result<Wire, Error> {
-        let (first, n, d) = (self.prefix_tokens(), self.tokens(), self.width);
+        let (first, n, d) = (self.first_pooled_token(), self.tokens(), self.width);
         // The norm works token by token, so only the tokens that are read need it.
         let x = first_tokens(layers, ("pool.read", x), self.read_tokens())?;
         let patches = Slice { axis: 1, start: first, end: n };
@@ -77,18 +77,22 @@ impl Parts for VitConfig {
                 let both = norm(self, layers, ("norm", x))?;
                 layers.g.wire("pool", ReduceMean { axis: 1, keep: false }, &[both])
             }
+            Pool::Attention if first > 0 => {
+                let x = layers.g.wire("pool.patches", patches, &[x])?;
+                attention_pool(self, layers, x)
+            }
             Pool::Attention => attention_pool(self, layers, x),
         }
     }
 }
 
-/// One learned query attends to the tokens: `h = proj(softmax(x S) v(x))`, then `h + mlp(norm(h))`. The query is
+/// One learned query attends to the pooled tokens: `h = proj(softmax(x S) v(x))`, then `h + mlp(norm(h))`. The query is
 /// no input, so that its scores are linear in the tokens, `S [D, H]`.
 ///
 /// # Shapes
 /// `[B, N, D]` to `[B, D]`.
 fn attention_pool(vit: &VitConfig, layers: &mut Layers<'_>, x: Wire) -> Result<Wire, Error> {
-    let (n, d, heads) = (vit.tokens(), vit.width, vit.heads);
+    let (n, d, heads) = (tokens(layers, x), vit.width, vit.heads);
     let x = norm(vit, layers, ("norm", x))?;
     let scores = layers.g.weight("attn_pool.scores.weight", &[d, heads])?;
     let scores = layers.g.wire("attn_pool.scores", MatMul, &[x, scores])?; // [B, N, H]

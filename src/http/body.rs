@@ -1,14 +1,19 @@
 //! Images and fields out of a request's body: raw bytes, multipart, or JSON with base64.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
-use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::multipart::MultipartError;
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use futures::StreamExt;
 use serde::Deserialize;
 
+use super::encoded;
 use super::error::ApiError;
+use super::memory::{Held, Memory};
+use crate::files;
+use crate::metrics::Metrics;
 
 /// What a classify request brings.
 #[derive(Debug, Default)]
@@ -34,16 +39,32 @@ struct JsonBody {
     top_k: Option<usize>,
 }
 
-/// Reads the body in the form that its content type tells; anything but JSON and multipart is an image.
-pub(super) async fn read(request: Request, limit: usize) -> Result<Body, ApiError> {
+/// Reads the body in the form that its content type tells; anything but JSON and multipart is an image. What it takes is
+/// put on `held` as it comes: a body that was announced and does not come costs nothing.
+pub(super) async fn read(request: Request, limit: usize, held: &mut Held) -> Result<Body, ApiError> {
     match content_type(request.headers()) {
-        Kind::Json => read_json(&bytes(request, limit).await?),
-        Kind::Multipart => read_multipart(request, limit).await,
+        Kind::Json => read_json(&bytes(request, limit, held).await?, held),
+        Kind::Multipart => read_multipart(request, limit, held).await,
         Kind::Raw => {
-            let image = bytes(request, limit).await?;
+            let image = bytes(request, limit, held).await?;
             Ok(Body { images: vec![image], ..Body::default() })
         }
     }
+}
+
+/// Reads a body of any bytes as the classify routes do, and counts its images: for tests that try what clients may send.
+///
+/// # Errors
+/// What a client would be told.
+pub async fn examine(content_type: &str, body: Vec<u8>) -> Result<usize, String> {
+    let limit = body.len();
+    let request = Request::builder().method("POST").header(header::CONTENT_TYPE, content_type);
+    let request = request.body(body.into()).map_err(|error| error.to_string())?;
+    let metrics = Metrics::new().map_err(|error| error.to_string())?;
+    // No limit but the body's own: what is tried is what its bytes say.
+    let mut held = Memory::new(u64::MAX, Arc::new(metrics)).hold();
+    let body = read(request, limit, &mut held).await;
+    body.map(|body| body.images.len()).map_err(|error| error.to_string())
 }
 
 enum Kind {
@@ -62,38 +83,43 @@ fn content_type(headers: &HeaderMap) -> Kind {
     }
 }
 
-async fn bytes(request: Request, limit: usize) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge { limit },
-        _ => ApiError::InvalidRequest(format!("the body could not be read: {}", rejection.body_text())),
-    })
+async fn bytes(request: Request, limit: usize, held: &mut Held) -> Result<Bytes, ApiError> {
+    let too_large = || ApiError::BodyTooLarge { limit };
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if declared.and_then(|text| text.parse::<u64>().ok()).is_some_and(|bytes| bytes > limit as u64) {
+        return Err(too_large());
+    }
+    let mut chunks = request.into_body().into_data_stream();
+    let mut whole = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let broken = |e| ApiError::InvalidRequest(format!("the body could not be read: {e}"));
+        let chunk = chunk.map_err(broken)?;
+        if whole.len() + chunk.len() > limit {
+            return Err(too_large());
+        }
+        held.take(chunk.len())?;
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.into())
 }
 
-fn read_json(bytes: &[u8]) -> Result<Body, ApiError> {
-    let json: JsonBody = serde_json::from_slice(bytes)
+fn read_json(bytes: &[u8], held: &mut Held) -> Result<Body, ApiError> {
+    // The texts are held beside the body, and the images beside the texts.
+    held.take(bytes.len().saturating_mul(2))?;
+    let json: JsonBody = serde_json::from_slice(files::without_mark(bytes))
         .map_err(|e| ApiError::InvalidRequest(format!("the body is not the expected JSON: {e}")))?;
     let (encoded, is_batch) = match (json.image, json.images) {
         (Some(image), None) => (vec![image], false),
         (None, Some(images)) => (images, true),
         _ => return Err(ApiError::InvalidRequest("expected either \"image\" or \"images\"".into())),
     };
-    let images = encoded.iter().enumerate().map(|(index, text)| decode_base64(index, text));
+    let images = encoded.iter().enumerate().map(|(index, text)| {
+        encoded::decode(text).map_err(|reason| ApiError::InvalidRequest(format!("image {index} is {reason}")))
+    });
     Ok(Body { images: images.collect::<Result<_, _>>()?, tasks: json.tasks, top_k: json.top_k, is_batch })
 }
 
-/// Base64, with or without the head of a data URL.
-fn decode_base64(index: usize, text: &str) -> Result<Bytes, ApiError> {
-    let data = match text.split_once(";base64,") {
-        Some((head, data)) if head.starts_with("data:") => data,
-        _ => text,
-    };
-    let decoded = BASE64_STANDARD.decode(data.trim());
-    decoded
-        .map(Bytes::from)
-        .map_err(|e| ApiError::InvalidRequest(format!("image {index} is not base64: {e}")))
-}
-
-async fn read_multipart(request: Request, limit: usize) -> Result<Body, ApiError> {
+async fn read_multipart(request: Request, limit: usize, held: &mut Held) -> Result<Body, ApiError> {
     let refused = |e: MultipartError| match e.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge { limit },
         _ => ApiError::InvalidRequest(format!("the multipart body is malformed: {}", e.body_text())),
@@ -102,15 +128,19 @@ async fn read_multipart(request: Request, limit: usize) -> Result<Body, ApiError
         ApiError::InvalidRequest(format!("the multipart body is malformed: {}", e.body_text()))
     })?;
     let mut body = Body::default();
-    while let Some(field) = parts.next_field().await.map_err(refused)? {
+    while let Some(mut field) = parts.next_field().await.map_err(refused)? {
         let name = field.name().unwrap_or_default().to_owned();
+        let mut content = Vec::new();
+        while let Some(chunk) = field.chunk().await.map_err(refused)? {
+            held.take(chunk.len())?;
+            content.extend_from_slice(&chunk);
+        }
         match name.as_str() {
-            "image" | "images" | "file" => body.images.push(field.bytes().await.map_err(refused)?),
+            "image" | "images" | "file" => body.images.push(content.into()),
             "tasks" => {
-                let text = text(field).await.map_err(refused)?;
-                body.tasks.extend(text.split(',').map(|task| task.trim().to_owned()));
+                body.tasks.extend(text(&name, content)?.split(',').map(|task| task.trim().to_owned()));
             }
-            "top_k" => body.top_k = Some(parse_top_k(&text(field).await.map_err(refused)?)?),
+            "top_k" => body.top_k = Some(parse_top_k(text(&name, content)?.trim())?),
             other => {
                 let known = "image, images, file, tasks, top_k";
                 return Err(ApiError::InvalidRequest(format!("unknown field {other:?}; known are {known}")));
@@ -121,8 +151,8 @@ async fn read_multipart(request: Request, limit: usize) -> Result<Body, ApiError
     Ok(body)
 }
 
-async fn text(field: Field<'_>) -> Result<String, MultipartError> {
-    field.text().await
+fn text(name: &str, content: Vec<u8>) -> Result<String, ApiError> {
+    String::from_utf8(content).map_err(|e| ApiError::InvalidRequest(format!("field {name:?}: {e}")))
 }
 
 /// A number of predictions, at least 1.

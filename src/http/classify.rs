@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -15,6 +15,7 @@ use super::body::{self, Body};
 use super::error::{ApiError, Code};
 use super::pipeline::{self, Pinned, Spent};
 use super::predictions::{Prediction, top_k};
+use super::query;
 use super::state::AppState;
 use crate::metrics::NO_TASK;
 
@@ -31,6 +32,11 @@ pub(super) fn router() -> Router<AppState> {
 pub(super) struct TopK {
     /// Number of predictions, likeliest first (default 5).
     pub(super) top_k: Option<String>,
+}
+
+impl TopK {
+    /// The parameters.
+    pub(super) const KNOWN: &[&str] = &["top_k"];
 }
 
 /// Answer for one image.
@@ -76,13 +82,13 @@ pub(super) struct Predictions {
 pub(super) async fn classify(
     State(state): State<AppState>,
     task: Result<Path<String>, PathRejection>,
-    query: Result<Query<TopK>, QueryRejection>,
     request: Request,
 ) -> Response {
     let arrived = Instant::now();
     let name = task.as_ref().map_or(NO_TASK, |Path(task)| task).to_owned();
     let outcome = async {
-        let (Path(task), Query(query)) = (task?, query?);
+        let Path(task) = task?;
+        let query = query::read(request.uri(), TopK::KNOWN)?;
         answer(&state, &task, query, (request, arrived)).await
     };
     observe(&state, &name, arrived, outcome.await)
@@ -119,13 +125,14 @@ async fn answer(
 ) -> Result<(HeaderMap, Response), ApiError> {
     let deadline = pipeline::deadline(state, request.headers(), arrived)?;
     let keep = pipeline::keeps(state, request.headers())?;
-    let pinned = pipeline::pin(state, task).await?;
-    // One row is admitted before the body is read, so that overload is cheap to refuse.
-    let mut permits = state.engine.admit(1)?;
-    let body = pipeline::read(state, request, deadline).await?;
+    pipeline::check_headers(request.headers())?;
+    let pinned = pipeline::pin(state, task, deadline).await?;
+    // Overload is told before the body is read, which is cheap; rows are admitted after, so that no slow client holds one.
+    state.engine.room(1)?;
+    let (body, _held) = pipeline::read(state, request, deadline).await?;
     let k = wanted(&query, &body)?;
     check(state, &body)?;
-    permits.extend(state.engine.admit(body.images.len() - 1)?);
+    let permits = state.engine.admit(body.images.len())?;
     let is_batch = body.is_batch;
     let images = body.images.into_iter().zip(permits).enumerate().map(|(index, (bytes, permit))| {
         let pinned = pinned.clone();

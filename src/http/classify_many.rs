@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -17,6 +16,7 @@ use super::classify::{Classified, TopK, count, wanted};
 use super::error::{ApiError, Code, ErrorBody};
 use super::pipeline::{self, Pinned, Spent};
 use super::predictions::top_k;
+use super::query;
 use super::state::AppState;
 use crate::engine::Permit;
 use crate::metrics::NO_TASK;
@@ -59,13 +59,13 @@ pub(super) enum TaskResult {
     request_body(content = String, content_type = "application/json", description = "Tasks and an image"),
     responses((status = 200, description = "One result for each task", body = ClassifiedMany))
 )]
-pub(super) async fn classify_many(
-    State(state): State<AppState>,
-    query: Result<Query<TopK>, QueryRejection>,
-    request: Request,
-) -> Response {
+pub(super) async fn classify_many(State(state): State<AppState>, request: Request) -> Response {
     let arrived = Instant::now();
-    let outcome = async { answer(&state, query?.0, (request, arrived)).await }.await;
+    let outcome = async {
+        let query = query::read(request.uri(), TopK::KNOWN)?;
+        answer(&state, query, (request, arrived)).await
+    };
+    let outcome = outcome.await;
     state.metrics.request_seconds.observe(arrived.elapsed().as_secs_f64());
     match outcome {
         Ok((headers, many)) => (headers, Json(many)).into_response(),
@@ -84,15 +84,16 @@ async fn answer(
 ) -> Result<(HeaderMap, ClassifiedMany), ApiError> {
     let deadline = pipeline::deadline(state, request.headers(), arrived)?;
     let keep = pipeline::keeps(state, request.headers())?;
-    let mut permits = state.engine.admit(1)?;
-    let mut body = pipeline::read(state, request, deadline).await?;
+    pipeline::check_headers(request.headers())?;
+    state.engine.room(1)?;
+    let (mut body, _held) = pipeline::read(state, request, deadline).await?;
     let k = wanted(&query, &body)?;
     check(state, &body)?;
     let image = body.images.pop().unwrap_or_default();
-    let pins = body.tasks.iter().map(|task| pipeline::pin(state, task));
+    let pins = body.tasks.iter().map(|task| pipeline::pin(state, task, deadline));
     let pins = futures::future::join_all(pins).await;
     let found: Vec<Pinned> = pins.iter().flatten().cloned().collect();
-    permits.extend(state.engine.admit(found.len().saturating_sub(1))?);
+    let permits = state.engine.admit(found.len())?;
     let (pixels, decode) = pipeline::decode(state, (0, image, keep), &found).await?;
     let rows = found.iter().zip(pixels).zip(permits).map(|((pinned, pixels), permit): (_, Permit)| {
         let pending = pipeline::submit(state, pinned, pixels, (permit, deadline));

@@ -25,8 +25,12 @@ pub enum Code {
     TaskNotFound,
     /// The request is not understood.
     InvalidRequest,
+    /// The body did not come in time.
+    BodyTimeout,
     /// The image or body is too large.
     ImageTooLarge,
+    /// The request asks for more at once than is ever served.
+    RequestTooLarge,
     /// The bytes are no supported image format.
     UnsupportedMediaType,
     /// The image is broken.
@@ -35,12 +39,16 @@ pub enum Code {
     PackInvalid,
     /// Too many rows are being served.
     Overloaded,
+    /// Requests hold as much memory as they may.
+    MemoryFull,
     /// No answer in time.
     DeadlineExceeded,
     /// The server is ending.
     ShuttingDown,
     /// The server or the task is not ready.
     NotReady,
+    /// No version of the task works.
+    TaskBroken,
     /// A run failed.
     InferenceFailed,
     /// Something else failed here.
@@ -49,20 +57,24 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Ok,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::TaskNotFound,
         Self::InvalidRequest,
+        Self::BodyTimeout,
         Self::ImageTooLarge,
+        Self::RequestTooLarge,
         Self::UnsupportedMediaType,
         Self::InvalidImage,
         Self::PackInvalid,
         Self::Overloaded,
+        Self::MemoryFull,
         Self::DeadlineExceeded,
         Self::ShuttingDown,
         Self::NotReady,
+        Self::TaskBroken,
         Self::InferenceFailed,
         Self::Internal,
     ];
@@ -75,17 +87,26 @@ impl Code {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::TaskNotFound => (StatusCode::NOT_FOUND, "task_not_found"),
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            Self::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
             Self::ImageTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "image_too_large"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::InvalidImage => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_image"),
             Self::PackInvalid => (StatusCode::UNPROCESSABLE_ENTITY, "pack_invalid"),
             Self::Overloaded => (StatusCode::TOO_MANY_REQUESTS, "overloaded"),
+            Self::MemoryFull => (StatusCode::TOO_MANY_REQUESTS, "memory_full"),
             Self::DeadlineExceeded => (StatusCode::SERVICE_UNAVAILABLE, "deadline_exceeded"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
+            Self::TaskBroken => (StatusCode::INTERNAL_SERVER_ERROR, "task_broken"),
             Self::InferenceFailed => (StatusCode::INTERNAL_SERVER_ERROR, "inference_failed"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
+    }
+
+    /// Whether the same request may be answered if it is sent again; the answer then says when, by `Retry-After`.
+    pub fn retry(self) -> bool {
+        matches!(self.parts().0, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
     }
 
     /// The word in bodies and metrics.
@@ -114,18 +135,21 @@ pub(super) enum ApiError {
     InvalidRequest(String),
     #[error("the body is larger than the {limit} bytes allowed")]
     BodyTooLarge { limit: usize },
+    #[error("the body did not come within {seconds} s")]
+    BodyTimeout { seconds: u64 },
+    #[error("requests hold {held} bytes and {asked} more would exceed the limit of {limit}")]
+    MemoryFull { held: u64, asked: u64, limit: u64 },
     #[error("{0}")]
     TaskId(pack::Error),
     #[error("the server is not ready")]
     NotReady,
-    #[error(transparent)]
-    Catalog(#[from] catalog::Error),
-    #[error("image {index}: {source}")]
-    Image { index: usize, source: image::Error },
+    /// A failure of the server's own parts, without its paths; [`AppState`](super::AppState) makes it.
+    #[error("{told}")]
+    Part { code: Code, told: String },
+    #[error("image {index}: {reason}")]
+    Image { index: usize, reason: image::Error },
     #[error(transparent)]
     Engine(#[from] engine::Error),
-    #[error(transparent)]
-    Reload(#[from] reload::Error),
     #[error("{0}")]
     Internal(String),
 }
@@ -151,11 +175,12 @@ impl ApiError {
             Self::BodyTooLarge { .. } => Code::ImageTooLarge,
             // What is no id names no task.
             Self::TaskId(_) => Code::TaskNotFound,
+            Self::BodyTimeout { .. } => Code::BodyTimeout,
+            Self::MemoryFull { .. } => Code::MemoryFull,
             Self::NotReady => Code::NotReady,
-            Self::Catalog(error) => catalog_code(error),
-            Self::Image { source, .. } => image_code(source),
+            Self::Part { code, .. } => *code,
+            Self::Image { reason, .. } => image_code(reason),
             Self::Engine(error) => engine_code(error),
-            Self::Reload(error) => reload_code(error),
             Self::Internal(_) => Code::Internal,
         }
     }
@@ -174,18 +199,22 @@ impl ApiError {
     }
 }
 
-fn catalog_code(error: &catalog::Error) -> Code {
+pub(super) fn catalog_code(error: &catalog::Error) -> Code {
     match error {
         catalog::Error::UnknownTask(_) => Code::TaskNotFound,
-        catalog::Error::NoWorkingVersion { .. } | catalog::Error::Pack { .. } => Code::NotReady,
-        catalog::Error::Folder { .. } => Code::Internal,
+        // What could not be read now may be read later; what was read and is wrong stays so.
+        catalog::Error::NoWorkingVersion { is_passing: true, .. } => Code::NotReady,
+        catalog::Error::OutOfReach { .. } | catalog::Error::Folder { .. } => Code::NotReady,
+        catalog::Error::NoWorkingVersion { .. } | catalog::Error::Pack { .. } => Code::TaskBroken,
     }
 }
 
 fn image_code(error: &image::Error) -> Code {
     match error {
         image::Error::TooManyBytes { .. } | image::Error::TooLarge { .. } => Code::ImageTooLarge,
-        image::Error::UnsupportedFormat { .. } => Code::UnsupportedMediaType,
+        image::Error::KnownFormat { .. } | image::Error::UnsupportedFormat { .. } => {
+            Code::UnsupportedMediaType
+        }
         image::Error::Empty
         | image::Error::UnsupportedFeature { .. }
         | image::Error::Malformed { .. }
@@ -197,28 +226,33 @@ fn image_code(error: &image::Error) -> Code {
 fn engine_code(error: &engine::Error) -> Code {
     match error {
         engine::Error::Overloaded { .. } => Code::Overloaded,
+        engine::Error::NeverFits { .. } => Code::RequestTooLarge,
         engine::Error::DeadlineExceeded => Code::DeadlineExceeded,
         engine::Error::ShuttingDown => Code::ShuttingDown,
         engine::Error::Runtime(_) | engine::Error::WorkerLost => Code::InferenceFailed,
     }
 }
 
-fn reload_code(error: &reload::Error) -> Code {
-    match error {
+pub(super) fn reload_code(error: &reload::Error) -> Code {
+    match error.inner() {
         reload::Error::NoVersion(_) => Code::TaskNotFound,
+        reload::Error::Listing { .. } | reload::Error::Changed { .. } => Code::NotReady,
+        reload::Error::Folder(error) => catalog_code(error),
+        // What the system could not read says nothing of the pack.
+        reload::Error::Pack(error) if error.is_of_reading() => Code::NotReady,
         reload::Error::Pack(_) | reload::Error::SelfTestImage { .. } | reload::Error::SelfTest { .. } => {
             Code::PackInvalid
         }
         reload::Error::Engine(error) => engine_code(error),
-        reload::Error::Interrupted(_) => Code::Internal,
+        reload::Error::Shared(_) | reload::Error::Interrupted(_) => Code::Internal,
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, _) = self.code().parts();
-        let mut response = (status, Json(self.body())).into_response();
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        let code = self.code();
+        let mut response = (code.parts().0, Json(self.body())).into_response();
+        if code.retry() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         response

@@ -31,7 +31,8 @@ pub(super) async fn live() -> Json<Health> {
 /// Tells whether requests should be sent: the backbone is resident and the server is not ending.
 #[utoipa::path(get, path = "/readyz", responses((status = 200, description = "Ready", body = Health)))]
 pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Health>, ApiError> {
-    if state.is_ready() { Ok(Json(Health { status: "ok" })) } else { Err(ApiError::NotReady) }
+    let is_ready = state.is_ready() && state.reloader.is_folder_there();
+    if is_ready { Ok(Json(Health { status: "ok" })) } else { Err(ApiError::NotReady) }
 }
 
 /// Gives every series in Prometheus' text format.

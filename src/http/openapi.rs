@@ -10,7 +10,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::error::{Code, ErrorBody};
 use super::state::AppState;
-use super::{classify, classify_many, health, tasks};
+use super::{classify, classify_many, folder, health, tasks};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +21,8 @@ use super::{classify, classify_many, health, tasks};
         tasks::list,
         tasks::show,
         tasks::reload,
+        folder::show,
+        folder::confirm,
         health::live,
         health::ready,
         health::metrics
@@ -49,24 +51,34 @@ fn failures(path: &str) -> &'static [Code] {
     const INFER: &[Code] = &[
         Code::InvalidRequest,
         Code::TaskNotFound,
+        Code::BodyTimeout,
         Code::ImageTooLarge,
+        Code::RequestTooLarge,
         Code::UnsupportedMediaType,
         Code::InvalidImage,
         Code::Overloaded,
+        Code::MemoryFull,
         Code::DeadlineExceeded,
         Code::NotReady,
+        Code::TaskBroken,
         Code::ShuttingDown,
         Code::InferenceFailed,
         Code::Internal,
     ];
     match path {
         "/v1/classify" | "/v1/tasks/{task}/classify" => INFER,
-        "/v1/tasks/{task}/reload" => {
-            &[Code::TaskNotFound, Code::PackInvalid, Code::Overloaded, Code::ShuttingDown, Code::Internal]
-        }
-        "/v1/tasks/{task}" => &[Code::TaskNotFound, Code::Internal],
+        "/v1/tasks/{task}/reload" => &[
+            Code::InvalidRequest,
+            Code::TaskNotFound,
+            Code::PackInvalid,
+            Code::Overloaded,
+            Code::NotReady,
+            Code::ShuttingDown,
+            Code::Internal,
+        ],
+        "/v1/tasks/{task}" => &[Code::InvalidRequest, Code::TaskNotFound, Code::Internal],
         "/v1/tasks" => &[Code::InvalidRequest],
-        "/readyz" => &[Code::NotReady],
+        "/readyz" | "/v1/folder/confirm" => &[Code::NotReady],
         _ => &[],
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::body::{self, Body};
 use super::error::ApiError;
+use super::memory::Held;
 use super::state::AppState;
 use crate::catalog::Resolved;
 use crate::engine::{self, Answer, ImageKey, Permit, Row};
@@ -34,6 +35,18 @@ pub(super) struct Prepared {
     pub(super) pixels: Arc<[f32]>,
     /// By what it may be found again.
     pub(super) image: Option<ImageKey>,
+}
+
+/// Refuses headers that only look like ours: a misspelt one must not be ignored.
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), ApiError> {
+    let known = [TIMEOUT_HEADER, PREFIX_HEADER];
+    let ours = headers.keys().filter(|name| name.as_str().starts_with("x-mimi-"));
+    match ours.into_iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => {
+            Err(ApiError::InvalidRequest(format!("unknown header {name}: known are {}", known.join(", "))))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether a request lets its images be kept and looked up.
@@ -66,15 +79,16 @@ pub(super) struct Spent {
     batch_rows: usize,
 }
 
-/// The task's live pack.
-pub(super) async fn pin(state: &AppState, task: &str) -> Result<Pinned, ApiError> {
+/// The task's live pack. One that is read for the first time gives its stored answers before, within the deadline.
+pub(super) async fn pin(state: &AppState, task: &str, deadline: Instant) -> Result<Pinned, ApiError> {
     let task: TaskId = task.parse().map_err(ApiError::TaskId)?;
-    let Resolved { version, pack, is_fresh } = state.catalog.resolve(&task).await?;
+    let pinned = tokio::time::timeout_at(deadline.into(), state.reloader.pin(&task)).await;
+    let pinned = pinned.map_err(|_| engine::Error::DeadlineExceeded)?;
+    let Resolved { version, pack, is_fresh } = pinned.map_err(|error| state.reload_error(&error))?;
     if is_fresh {
         // This request runs on a covering program; later ones on one that skips what the pack leaves out.
         state.engine.suggest(pack.sites);
         warn_of_precision(&task, &pack, &state.engine);
-        state.reloader.verify_soon(&task, version);
     }
     Ok(Pinned { task, version, pack })
 }
@@ -91,10 +105,22 @@ pub(super) fn deadline(state: &AppState, headers: &HeaderMap, arrived: Instant) 
     }
 }
 
-/// Reads the body, which must have come by the deadline: whoever sends slowly holds an admitted row meanwhile.
-pub(super) async fn read(state: &AppState, request: Request, deadline: Instant) -> Result<Body, ApiError> {
-    let reading = body::read(request, state.options.payload_limit);
-    tokio::time::timeout_at(deadline.into(), reading).await.map_err(|_| engine::Error::DeadlineExceeded)?
+/// Reads the body, which must have come by the deadline and within the time for bodies. Whoever sends slowly holds what
+/// has come and no row's place.
+pub(super) async fn read(
+    state: &AppState,
+    request: Request,
+    deadline: Instant,
+) -> Result<(Body, Held), ApiError> {
+    let mut held = state.memory.hold();
+    let longest = state.options.body_timeout;
+    let end = deadline.min(Instant::now() + longest);
+    let reading = body::read(request, state.options.payload_limit, &mut held);
+    match tokio::time::timeout_at(end.into(), reading).await {
+        Ok(body) => Ok((body?, held)),
+        Err(_) if end == deadline => Err(engine::Error::DeadlineExceeded.into()),
+        Err(_) => Err(ApiError::BodyTimeout { seconds: longest.as_secs() }),
+    }
 }
 
 /// Decodes an image and prepares it as each pack wants; packs that want the same share the pixels.
@@ -111,15 +137,19 @@ pub(super) async fn decode(
     // Decoding is CPU work: a bounded number at once, off the threads that serve sockets.
     let slot = Arc::clone(&state.decoders).acquire_owned().await;
     let slot = slot.map_err(|e| ApiError::Internal(e.to_string()))?;
+    let memory = Arc::clone(&state.memory);
+    let waiting = tokio::runtime::Handle::current();
     let work = tokio::task::spawn_blocking(move || {
+        // Other images being decoded are all that is waited for.
+        let held = waiting.block_on(memory.decoding(image::footprint(&bytes, &limits)));
         let started = Instant::now();
         let pixels = decode_all((&bytes, keep), &limits, &wanted);
-        drop(slot);
+        drop((held, slot));
         (pixels, started.elapsed())
     });
     let (pixels, took) = work.await.map_err(|e| ApiError::Internal(e.to_string()))?;
     state.metrics.decode_seconds.observe(took.as_secs_f64());
-    Ok((pixels.map_err(|source| ApiError::Image { index, source })?, took))
+    Ok((pixels.map_err(|reason| ApiError::Image { index, reason })?, took))
 }
 
 fn decode_all(

@@ -17,7 +17,13 @@ pub enum Error {
         /// Bytes allowed.
         max_bytes: usize,
     },
-    /// The content is none of the formats that [`Format`] lists.
+    /// The content is of a format that is known and not decoded.
+    #[error("{name} is not supported: expected JPEG, PNG, WebP, BMP, GIF or TIFF")]
+    KnownFormat {
+        /// The format's name.
+        name: &'static str,
+    },
+    /// The content is none of the formats that [`Format`] lists, and none that is known otherwise.
     #[error(
         "unsupported image format: content begins with \"{beginning}\", which is none of JPEG, PNG, WebP, BMP, GIF, TIFF"
     )]
@@ -26,7 +32,7 @@ pub enum Error {
         beginning: String,
     },
     /// The format is known, this variant of it is not.
-    #[error("unsupported {format} image: {feature}")]
+    #[error("{format} with {feature} is not supported")]
     UnsupportedFeature {
         /// Format of the content.
         format: Format,

@@ -14,10 +14,26 @@ pub(super) fn to_rgb8(image: DynamicImage) -> RgbImage {
     let rgba = image.into_rgba8();
     let mut rgb = RgbImage::new(rgba.width(), rgba.height());
     for (to, from) in rgb.pixels_mut().zip(rgba.pixels()) {
-        let [red, green, blue, alpha] = from.0;
-        to.0 = [red, green, blue].map(|sample| over_background(sample, alpha));
+        to.0 = over_white(from.0);
     }
     rgb
+}
+
+/// Composites a pixel with alpha on white.
+pub(super) fn over_white([red, green, blue, alpha]: [u8; 4]) -> [u8; 3] {
+    [red, green, blue].map(|sample| over_background(sample, alpha))
+}
+
+/// A sample of RGB from an ink and the black over it, as Pillow computes it: `(1 - ink) * (1 - black)`.
+pub(super) fn ink_over_black(ink: u8, black: u8) -> u8 {
+    let light = 255 - black;
+    light.saturating_sub(times(ink, light))
+}
+
+/// A product of two shares of 255, rounded as Pillow rounds it.
+fn times(a: u8, b: u8) -> u8 {
+    let product = u32::from(a) * u32::from(b) + 128;
+    (((product >> 8) + product) >> 8) as u8 // at most 255: a product of shares
 }
 
 /// Composites one sample on the background, rounded to nearest.

@@ -18,9 +18,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 16 MiB and 40 million pixels: a photograph of today's telephones fits, and the peak is about 0.6 GB.
+    /// 32 MiB and 40 million pixels: a photograph of today's telephones fits, and the peak is about 0.6 GB.
     fn default() -> Self {
-        Self { max_bytes: 16 << 20, max_pixels: 40_000_000 }
+        Self { max_bytes: 32 << 20, max_pixels: 40_000_000 }
     }
 }
 

@@ -1,6 +1,8 @@
 //! WebP's container, checked before it is decoded: the decoder takes memory for whatever size a chunk claims, and
 //! relies on a frame's size being that of the bitstream inside it.
 
+use std::borrow::Cow;
+
 use super::{Error, Format, Limits};
 
 /// Longest side of a canvas, in pixels; a bitstream cannot be larger (RFC 9649, section 2.5).
@@ -8,6 +10,10 @@ const MAX_SIDE: u32 = 1 << 14;
 
 /// Bytes of a frame's chunk before its own chunks.
 const FRAME_HEADER: usize = 16;
+
+/// Where a frame's flags are in its chunk, and the one that forbids blending (RFC 9649, section 2.7.1.1).
+const FRAME_FLAGS: usize = 15;
+const NO_BLENDING: u8 = 2;
 
 /// Width and height, in pixels.
 type Size = (u32, u32);
@@ -17,23 +23,54 @@ struct Chunk<'a> {
     payload: &'a [u8],
 }
 
-/// Checks the sizes of all chunks and frames. Returns the bytes of the file that belong to it.
-pub(super) fn check<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a [u8], Error> {
+/// What a file holds besides pixels, and the bytes that belong to it.
+pub(super) struct Form<'a> {
+    pub bytes: Cow<'a, [u8]>,
+    pub exif: Option<&'a [u8]>,
+    pub xmp: Option<&'a [u8]>,
+}
+
+/// Flags of an extended file that say which chunks count (RFC 9649, section 2.7.1).
+const HAS_EXIF: u8 = 8;
+const HAS_XMP: u8 = 4;
+
+/// Checks the sizes of all chunks and frames, and finds EXIF and XMP.
+pub(super) fn check<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Form<'a>, Error> {
     let length = little_endian(bytes, 4..8)? as usize;
     let form =
         bytes.get(..length.saturating_add(8)).ok_or_else(|| malformed("ends before its RIFF form does"))?;
     let mut rest = form.get(12..).ok_or_else(|| malformed("has no chunks"))?;
-    let mut canvas = None;
+    let (mut canvas, mut flags) = (None, 0);
+    let (mut exif, mut xmp, mut first_flags) = (None, None, None);
     while let Some((chunk, after)) = next_chunk(rest)? {
         rest = after;
         match (&chunk.name, canvas) {
-            (b"VP8X", None) => canvas = Some(canvas_size(chunk.payload, limits)?),
-            (b"ANMF", Some(canvas)) => check_frame(chunk.payload, canvas)?,
+            (b"VP8X", None) => {
+                canvas = Some(canvas_size(chunk.payload, limits)?);
+                flags = chunk.payload.first().copied().unwrap_or(0);
+            }
+            (b"EXIF", Some(_)) if flags & HAS_EXIF != 0 => exif = exif.or(Some(chunk.payload)),
+            (b"XMP ", Some(_)) if flags & HAS_XMP != 0 => xmp = xmp.or(Some(chunk.payload)),
+            (b"ANMF", Some(canvas)) => {
+                check_frame(chunk.payload, canvas)?;
+                let place = chunk.payload.as_ptr() as usize - form.as_ptr() as usize + FRAME_FLAGS;
+                first_flags = first_flags.or(Some(place));
+            }
             (_, Some(canvas)) => check_bitstream(&chunk, canvas)?,
             (_, None) => break, // the simple form: one bitstream, whose size is the image's
         }
     }
-    Ok(form)
+    Ok(Form { bytes: unblended(form, first_flags), exif, xmp })
+}
+
+/// Makes the first frame replace its canvas, which is empty: the decoder would blend with it, and round.
+fn unblended(form: &[u8], flags: Option<usize>) -> Cow<'_, [u8]> {
+    let mut form = Cow::from(form);
+    if let Some(flags) = flags.filter(|&flags| form.get(flags).is_some_and(|flags| flags & NO_BLENDING == 0))
+    {
+        form.to_mut()[flags] |= NO_BLENDING;
+    }
+    form
 }
 
 /// Splits off the first chunk, whose size must not run past the end.

@@ -119,6 +119,26 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether looking failed, and not what was looked at: descriptors used up, no permission, a broken disk. It may
+    /// pass without a change of the files.
+    pub fn is_of_reading(&self) -> bool {
+        use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+        match self {
+            Self::Io { source, .. } => !matches!(source.kind(), NotFound | NotADirectory | IsADirectory),
+            _ => false,
+        }
+    }
+
+    /// Whether a version that is still being copied may look so: a file is missing, or ends too early.
+    pub fn may_be_incomplete(&self) -> bool {
+        match self {
+            Self::Io { .. } => !self.is_of_reading(),
+            Self::Manifest { source, .. } => source.is_eof() || source.is_syntax(),
+            Self::Digest { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Names the file an I/O error belongs to.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

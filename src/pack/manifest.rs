@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, FORMAT_VERSION, PEFT_TYPE};
 use crate::backbone::{Activation, BackboneConfig, Precision, Site, SiteSet};
-use crate::image::Preprocessing;
+use crate::image::{DECODER_VERSION, Preprocessing};
 
 /// Most classes a head may have.
 const MAX_LABELS: usize = 100_000;
@@ -35,6 +35,9 @@ pub struct Manifest {
     /// Precision that the backbone ran at when the pack was trained; a server may run at another, with a warning.
     #[serde(default)]
     pub precision: Precision,
+    /// Version of the image decoder that the pack was trained with ([`DECODER_VERSION`]); packs that do not say had 1.
+    #[serde(default = "first_decoder")]
+    pub image_decoder: u32,
     /// SHA-256 of `adapter_model.safetensors`, hexadecimal.
     pub weights_sha256: String,
     /// The stored inputs and answers.
@@ -79,7 +82,24 @@ pub struct Provenance {
     pub details: serde_json::Map<String, serde_json::Value>,
 }
 
+fn first_decoder() -> u32 {
+    1
+}
+
 impl Manifest {
+    /// Tells that images are decoded otherwise than when the pack was trained; nothing where they are not.
+    ///
+    /// It is no reason to refuse a pack: stored images of the self-test are PNG, whose pixels did not move.
+    pub fn decoder_warning(&self) -> Option<String> {
+        let trained = self.image_decoder;
+        (trained != DECODER_VERSION).then(|| {
+            format!(
+                "trained with image decoder {trained}, served with {DECODER_VERSION}: pixels of JPEG images differ by a few \
+                 levels; `server eval` measures what it does to the accuracy"
+            )
+        })
+    }
+
     /// Checks the manifest against the resident backbone and gives the adapters' widths by site.
     ///
     /// # Errors

@@ -20,14 +20,16 @@ mod id;
 mod manifest;
 mod read;
 mod resident;
+mod state;
 mod write;
 
 pub use error::Error;
 pub use id::{TaskId, parse_version, versions};
 pub use manifest::{Manifest, Provenance, SelfTestInfo};
 pub(crate) use read::transpose;
-pub use read::{read, read_manifest};
+pub use read::{read, read_digest, read_manifest, read_with};
 pub use resident::{Adapter, Head, Pack, SelfTest};
+pub use state::VersionState;
 pub use write::{Contents, write, write_with};
 
 /// Name of the manifest inside a pack.

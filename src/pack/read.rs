@@ -1,7 +1,5 @@
 //! Reading a pack, trusting nothing in it.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use ndarray::{Array1, Array2};
@@ -9,6 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::{Adapter, CONFIG_FILE, Error, Head, Manifest, Pack, SelfTest, WEIGHTS_FILE};
 use crate::backbone::{BackboneConfig, Site, sha256_hex};
+use crate::files::{Disk, System, without_mark};
 use crate::graph::{Plan, plan_flops};
 
 /// Largest manifest that is read, bytes; a hundred thousand labels fit.
@@ -24,10 +23,19 @@ const MAX_SELF_TEST_IMAGES: usize = 16;
 /// See [`Error`]: unreadable or oversized files, a manifest that does not fit `backbone`, another digest than
 /// the manifest's, tensors that are missing, unexpected, mis-shaped or not finite.
 pub fn read(dir: &Path, backbone: &BackboneConfig) -> Result<(Pack, SelfTest), Error> {
-    let manifest = read_manifest(dir)?;
+    read_with(&System, dir, backbone)
+}
+
+/// As [`read`], by way of `disk`.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with(disk: &dyn Disk, dir: &Path, backbone: &BackboneConfig) -> Result<(Pack, SelfTest), Error> {
+    let config = read_limited(disk, &dir.join(CONFIG_FILE), MAX_CONFIG_BYTES)?;
+    let manifest = parse_manifest(dir, &config)?;
     let widths = manifest.check(backbone)?;
     let path = dir.join(WEIGHTS_FILE);
-    let bytes = read_limited(&path, MAX_WEIGHTS_BYTES)?;
+    let bytes = read_limited(disk, &path, MAX_WEIGHTS_BYTES)?;
     let found = sha256_hex(&bytes);
     if found != manifest.weights_sha256 {
         return Err(Error::Digest { path, expected: manifest.weights_sha256, found });
@@ -46,7 +54,22 @@ pub fn read(dir: &Path, backbone: &BackboneConfig) -> Result<(Pack, SelfTest), E
     let cost =
         plan_flops(backbone, &Plan::whole(backbone, sites), |site| widths.get(&site).copied().unwrap_or(0));
     let flops = cost.map_err(|e| Error::field("adapter_widths", "", e.to_string()))?;
-    Ok((Pack { manifest, sites, adapters, head, flops }, self_test))
+    let digest = join_digests(&config, &found);
+    Ok((Pack { manifest, sites, adapters, head, flops, digest }, self_test))
+}
+
+/// The digest of what is in `dir` now, be it a pack or not: [`Pack::digest`] of what would be read.
+///
+/// # Errors
+/// When a file is missing, unreadable or oversized.
+pub fn read_digest(disk: &dyn Disk, dir: &Path) -> Result<String, Error> {
+    let config = read_limited(disk, &dir.join(CONFIG_FILE), MAX_CONFIG_BYTES)?;
+    let weights = read_limited(disk, &dir.join(WEIGHTS_FILE), MAX_WEIGHTS_BYTES)?;
+    Ok(join_digests(&config, &sha256_hex(&weights)))
+}
+
+fn join_digests(config: &[u8], weights_sha256: &str) -> String {
+    sha256_hex(&[config, weights_sha256.as_bytes()].concat())
 }
 
 /// Reads `adapter_config.json` without checking it against a backbone.
@@ -54,21 +77,21 @@ pub fn read(dir: &Path, backbone: &BackboneConfig) -> Result<(Pack, SelfTest), E
 /// # Errors
 /// When the file is missing, oversized or no manifest.
 pub fn read_manifest(dir: &Path) -> Result<Manifest, Error> {
-    let path = dir.join(CONFIG_FILE);
-    let bytes = read_limited(&path, MAX_CONFIG_BYTES)?;
-    serde_json::from_slice(&bytes).map_err(|source| Error::Manifest { path, source })
+    parse_manifest(dir, &read_limited(&System, &dir.join(CONFIG_FILE), MAX_CONFIG_BYTES)?)
 }
 
-fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    let bytes = file.metadata().map_err(Error::io(path))?.len();
+fn parse_manifest(dir: &Path, bytes: &[u8]) -> Result<Manifest, Error> {
+    serde_json::from_slice(without_mark(bytes))
+        .map_err(|source| Error::Manifest { path: dir.join(CONFIG_FILE), source })
+}
+
+fn read_limited(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let bytes = disk.state(path).map_err(Error::io(path))?.bytes;
     if bytes > limit {
         return Err(Error::TooLarge { path: path.into(), bytes, limit });
     }
-    let mut content = Vec::with_capacity(bytes as usize);
     // The file may grow between the two calls; the limit holds all the same.
-    file.take(limit).read_to_end(&mut content).map_err(Error::io(path))?;
-    Ok(content)
+    disk.read(path, limit).map_err(Error::io(path))
 }
 
 struct Tensors<'a> {

@@ -57,6 +57,8 @@ pub struct Pack {
     pub head: Head,
     /// FLOPs of one image through the backbone and this pack's adapters, a multiply-add counting as 2.
     pub flops: u64,
+    /// SHA-256 over manifest and weights: packs of the same digest give the same answers.
+    pub digest: String,
 }
 
 impl Pack {

@@ -36,7 +36,7 @@ pub struct Contents {
     pub provenance: Provenance,
 }
 
-/// Writes the next version of a task and returns its folder.
+/// Writes the next version of a task and returns its folder. Of several writers each gets a number of its own.
 ///
 /// # Errors
 /// When the folder cannot be written; then no version appears.
@@ -55,21 +55,36 @@ pub fn write_with(
     extras: &[(&str, &[u8])],
 ) -> Result<PathBuf, Error> {
     fs::create_dir_all(task).map_err(Error::io(task))?;
-    let version = versions(task)?.last().map_or(1, |last| last + 1);
-    let target = task.join(version.to_string());
-    let partial = files::beside(&target);
+    let partial = files::beside(&task.join("next"));
     let result = write_folder(&partial, contents, backbone).and_then(|()| {
         for (name, bytes) in extras {
             files::write_atomically(&partial.join(name), bytes).map_err(Error::io(&partial))?;
         }
-        // Renaming onto a folder that another trainer has just made fails, and so keeps versions immutable.
-        fs::rename(&partial, &target).map_err(Error::io(&target))
+        take_next_number(task, &partial)
     });
     if result.is_err() {
         // Best effort: the first error is the one to report.
         let _ = fs::remove_dir_all(&partial);
     }
-    result.map(|()| target)
+    result
+}
+
+/// Renames a whole version to the next free number: of two that end together one finds its number taken, and takes the
+/// next.
+fn take_next_number(task: &Path, partial: &Path) -> Result<PathBuf, Error> {
+    loop {
+        let version = versions(task)?.last().map_or(1, |last| last + 1);
+        let target = task.join(version.to_string());
+        match files::rename_to_free(partial, &target) {
+            Ok(()) => return Ok(target),
+            Err(error) if is_taken(&error) => {}
+            Err(error) => return Err(Error::Io { path: target, source: error }),
+        }
+    }
+}
+
+fn is_taken(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::DirectoryNotEmpty)
 }
 
 /// What is no number answers nothing: a training that diverged leaves no version.
@@ -114,6 +129,7 @@ fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_sha256: Stri
         labels: contents.labels.clone(),
         preprocessing: contents.preprocessing.clone(),
         precision: contents.precision,
+        image_decoder: crate::image::DECODER_VERSION,
         weights_sha256,
         self_test: SelfTestInfo { images: contents.self_test.images.len(), tolerance: contents.tolerance },
         provenance: contents.provenance.clone(),

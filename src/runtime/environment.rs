@@ -120,12 +120,18 @@ impl Runtime {
         match self.device {
             Device::Cpu => Ok(builder),
             Device::Cuda(number) => {
-                let provider = ort::ep::CUDA::default().with_device_id(number).build().error_on_failure();
-                builder
-                    .with_execution_providers([provider])
-                    .map_err(|e| Error::Device { device: self.device.to_string(), reason: e.to_string() })
+                let provider = ort::ep::CUDA::default().with_device_id(number);
+                // ONNX Runtime's own default rounds the factors of fp32 products to 10 bits of mantissa.
+                let provider = provider.with_tf32(false).build().error_on_failure();
+                builder.with_execution_providers([provider]).map_err(|e| self.absent(&e))
             }
         }
+    }
+
+    /// A session of the smallest program there is, to reach the device by.
+    pub(super) fn probe(&self) -> Result<Session, Error> {
+        let model = super::program::probe_model()?;
+        self.session()?.commit_from_memory(&model).map_err(Error::call("start the device"))
     }
 
     /// Forgets earlier refusals of shared weights; call before compiling.
@@ -140,10 +146,21 @@ impl Runtime {
         self.shared.refusals.lock().clone()
     }
 
+    /// Why the device cannot be used, on one line.
+    fn absent(&self, because: &dyn std::error::Error) -> Error {
+        let reason = because.to_string();
+        let reason = reason.trim().trim_end_matches('.').into();
+        Error::Device { device: self.device.to_string(), reason }
+    }
+
     fn check_device(&self) -> Result<(), Error> {
         match self.device {
             Device::Cpu => Ok(()),
-            Device::Cuda(_) => self.session().map(drop),
+            // A provider loads without a GPU where its libraries are there; only a session asks for the GPU.
+            Device::Cuda(_) => self.probe().map(drop).map_err(|error| match error {
+                Error::Device { .. } => error,
+                other => self.absent(&other),
+            }),
         }
     }
 }

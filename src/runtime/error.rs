@@ -24,7 +24,9 @@ pub enum Error {
         asked: String,
     },
     /// The asked device cannot be used.
-    #[error("device {device} cannot be used: {reason}")]
+    #[error(
+        "device {device} cannot be used: {reason}; it takes `make runtime DEVICE=cuda`, NVIDIA's driver, CUDA 13 and cuDNN 9 (docs/gpu.md)"
+    )]
     Device {
         /// The device.
         device: String,

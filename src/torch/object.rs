@@ -103,6 +103,8 @@ pub enum Object {
         callee: Option<Id>,
         /// The items.
         items: Vec<(Id, Id)>,
+        /// What it was given as its state.
+        state: Option<Id>,
     },
 }
 
@@ -124,10 +126,14 @@ impl Tree {
         self.objects.get(id.0 as usize).unwrap_or(&Object::None)
     }
 
-    /// The items of a dictionary, or of an unknown object that is one too.
-    pub fn items<'a>(&self, object: &'a Object) -> Option<&'a [(Id, Id)]> {
+    /// The items of a dictionary, or of an unknown object that is one too or whose state is one.
+    pub fn items<'a>(&'a self, object: &'a Object) -> Option<&'a [(Id, Id)]> {
         match object {
             Object::Dict(items) => Some(items),
+            Object::Opaque { items, state: Some(state), .. } if items.is_empty() => match self.get(*state) {
+                Object::Dict(state) => Some(state),
+                _ => Some(items),
+            },
             Object::Opaque { items, .. } => Some(items),
             _ => None,
         }

@@ -87,7 +87,7 @@ impl Machine<'_> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let bytes = self.take(length)?;
         let text = is_text.then(|| String::from_utf8_lossy(bytes).into_owned());
-        let bytes = Object::Opaque { callee: None, items: Vec::new() };
+        let bytes = Object::Opaque { callee: None, items: Vec::new(), state: None };
         self.push(text.map_or(bytes, Object::Text))?;
         Ok(true)
     }
@@ -189,8 +189,10 @@ impl Machine<'_> {
             }
             b'R' | 0x81 => self.call(2)?,
             0x92 => self.call(3)?,
-            // The state of objects (`_metadata` of state dictionaries) says nothing that is needed.
-            b'b' => drop(self.pop()?),
+            b'b' => {
+                let state = self.pop()?;
+                self.build(state)?;
+            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -213,6 +215,16 @@ impl Machine<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Gives an object its state. An `argparse.Namespace` keeps all it has in there; that of a dictionary
+    /// (`_metadata`) says nothing that is needed.
+    fn build(&mut self, of: Id) -> Result<(), Error> {
+        let top = self.top()?;
+        if let Some(Object::Opaque { state, .. }) = self.objects.get_mut(top.0 as usize) {
+            *state = Some(of);
+        }
+        Ok(())
     }
 
     fn extend(&mut self, parts: &[Id]) -> Result<(), Error> {

@@ -14,7 +14,7 @@ pub(super) enum Made {
 
 /// What calling or making `callee` with `arguments` stands for.
 pub(super) fn call(machine: &Machine<'_>, callee: Id, arguments: Id) -> Made {
-    let unknown = Made::New(Object::Opaque { callee: Some(callee), items: Vec::new() });
+    let unknown = Made::New(Object::Opaque { callee: Some(callee), items: Vec::new(), state: None });
     let (Object::Global(name), Object::Tuple(arguments)) = (machine.get(callee), machine.get(arguments))
     else {
         return unknown;

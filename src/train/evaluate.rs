@@ -1,17 +1,17 @@
 //! Measuring a pack on labelled images, through the engine that serves it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use super::dataset::Image;
+use super::dataset::{Image, LeftOut};
+use super::picture::picture;
 use super::predict::likeliest;
 use super::resident::Resident;
 use crate::engine::{Engine, EngineOptions, Parts, Row};
-use crate::image::{self, Limits};
+use crate::image::Limits;
 use crate::metrics::Metrics;
 use crate::pack::{Pack, TaskId};
 
@@ -28,7 +28,7 @@ pub struct Evaluation {
     /// `[true class][predicted class]`.
     pub confusion: Vec<Vec<usize>>,
     /// Files that could not be read, with the reason.
-    pub unreadable: Vec<(PathBuf, String)>,
+    pub unreadable: Vec<LeftOut>,
 }
 
 impl Evaluation {
@@ -38,16 +38,21 @@ impl Evaluation {
     }
 }
 
-/// Classifies `images` under `pack`.
+/// Classifies `images` under `pack`; those beyond `limits` are left out.
 ///
 /// # Errors
 /// When a run fails.
-pub fn evaluate(engine: &Engine, task: &TaskId, pack: &Arc<Pack>, images: &[Image]) -> Result<Evaluation> {
+pub fn evaluate(
+    engine: &Engine,
+    task: &TaskId,
+    pack: &Arc<Pack>,
+    (images, limits): (&[Image], &Limits),
+) -> Result<Evaluation> {
     let classes = pack.manifest.labels.len();
     let mut result =
         Evaluation { right: 0, total: 0, confusion: vec![vec![0; classes]; classes], unreadable: Vec::new() };
     for chunk in images.chunks(CHUNK) {
-        let decoded: Vec<_> = chunk.par_iter().map(|image| pixels(image, pack)).collect();
+        let decoded: Vec<_> = chunk.par_iter().map(|image| pixels(image, pack, limits)).collect();
         let permits = engine.admit(chunk.len())?;
         let mut waiting = Vec::new();
         for ((image, decoded), permit) in chunk.iter().zip(decoded).zip(permits) {
@@ -62,7 +67,7 @@ pub fn evaluate(engine: &Engine, task: &TaskId, pack: &Arc<Pack>, images: &[Imag
                     };
                     waiting.push((image, engine.submit(row, permit)));
                 }
-                Err(reason) => result.unreadable.push((image.path.clone(), format!("{reason:#}"))),
+                Err(reason) => result.unreadable.push(LeftOut::failed(&image.path, &reason)),
             }
         }
         for (image, answer) in waiting {
@@ -103,10 +108,9 @@ pub fn evaluate_alone(
     };
     let engine = Engine::start(parts, &options)?;
     engine.prepare(pack.sites).blocking_recv().context("the engine stopped")??;
-    evaluate(&engine, task, pack, images)
+    evaluate(&engine, task, pack, (images, &resident.limits))
 }
 
-fn pixels(image: &Image, pack: &Pack) -> Result<Arc<[f32]>> {
-    let bytes = std::fs::read(&image.path)?;
-    Ok(pack.manifest.preprocessing.apply(&image::decode(&bytes, &Limits::default())?)?.into())
+fn pixels(image: &Image, pack: &Pack, limits: &Limits) -> Result<Arc<[f32]>> {
+    Ok(pack.manifest.preprocessing.apply(&picture(&image.path, limits)?)?.into())
 }

@@ -59,14 +59,17 @@ impl Gate {
 /// The newest version that can be read.
 fn newest(resident: &Resident, candidate: &Candidate<'_>) -> Result<Option<(u64, Pack)>> {
     let folder = candidate.adapters.join(candidate.task.as_str());
-    if !folder.exists() {
+    if !folder.try_exists()? {
         return Ok(None);
     }
-    let versions = pack::versions(&folder)?;
-    let read = |version: &u64| {
-        let pack = pack::read(&folder.join(version.to_string()), &resident.config).ok()?.0;
-        Some((*version, pack))
-    };
-    // As the server does: a version that cannot be read is passed over for the one before.
-    Ok(versions.iter().rev().find_map(read))
+    for version in pack::versions(&folder)?.into_iter().rev() {
+        match pack::read(&folder.join(version.to_string()), &resident.config) {
+            Ok((pack, _)) => return Ok(Some((version, pack))),
+            // What the system could not read may well be the live version.
+            Err(error) if error.is_of_reading() => return Err(error.into()),
+            // As the server does: a version that is broken is passed over for the one before.
+            Err(_) => {}
+        }
+    }
+    Ok(None)
 }

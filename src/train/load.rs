@@ -1,9 +1,11 @@
 //! Images on their way to a training: within a bound of memory, decoded, run through frozen blocks.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, ensure};
 
 use super::augment::AugmentOptions;
-use super::dataset::Partition;
+use super::dataset::{LeftOut, Partition};
 use super::memory::{Fit, Images};
 use super::prefix::{Prefix, Rows};
 use super::progress::{Observer, Progress};
@@ -63,7 +65,10 @@ pub(super) fn load(
     };
     let train = match augment.keeps_images() {
         true => Source::Kept(keep("training images", &images.train, fit.train_in_memory)?),
-        false => Source::Changing(Changing::new(&images.train, &resident.config.preprocessing, augment)),
+        false => {
+            let how = (augment, resident.limits);
+            Source::Changing(Changing::new(&images.train, &resident.config.preprocessing, how))
+        }
     };
     Ok((train, keep("held-out images", &images.validation, fit.held_out_in_memory)?))
 }
@@ -72,11 +77,11 @@ pub(super) fn load(
 ///
 /// # Errors
 /// With the class that has none.
-pub(super) fn check(train: &Source, labels: &[String]) -> Result<()> {
+pub(super) fn check(classes: &[usize], unreadable: &[LeftOut], labels: &[String]) -> Result<()> {
+    let read: BTreeSet<usize> = classes.iter().copied().collect();
     for (class, label) in labels.iter().enumerate() {
-        let first = train.unreadable().first();
-        let hint = first.map(|(path, why)| format!(" ({}: {why})", path.display())).unwrap_or_default();
-        ensure!(train.classes().contains(&class), "no training image of class {label} could be read{hint}");
+        let hint = unreadable.first().map(|first| format!(" ({first})")).unwrap_or_default();
+        ensure!(read.contains(&class), "no training image of class {label} could be read{hint}");
     }
     Ok(())
 }
@@ -86,7 +91,7 @@ pub(super) fn describe(images: &Partition, (train, validation): (&Source, &Rows)
     let mut counts = vec![(0, 0); images.labels.len()];
     train.classes().iter().for_each(|&class| counts[class].0 += 1);
     validation.classes.iter().for_each(|&class| counts[class].1 += 1);
-    let unreadable = [train.unreadable(), &validation.unreadable].concat();
+    let left_out = [&images.left_out, train.unreadable(), &validation.unreadable].concat();
     let (held_out, warnings) = (images.held_out.clone(), images.warnings.clone());
-    DataStory { counts, held_out, test: None, unreadable, warnings }
+    DataStory { counts, held_out, test: None, left_out, warnings }
 }

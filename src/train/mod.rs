@@ -5,14 +5,14 @@
 //! ended with 1.19.2, so its training API cannot be used.)
 //!
 //! In reading order: `task` is the way from a folder to a pack; `dataset` finds, divides and checks images; `load` gets
-//! them, within the bound of `memory`; `prefix` runs frozen blocks over them once (`values` keeps the rows, `features`
+//! them, within the bound of `memory`; a file is read as a `picture`; `prefix` runs frozen blocks over them once (`values` keeps the rows, `features`
 //! keeps them for further tasks); `linear` fits a head alone. `cycle` is MiMi, told by `options`, going from `state` to
 //! `state`: an `epoch` takes batches from a `source` (kept rows, or images that `augment` changes) and makes a `step` of
 //! each (`clip`, `adamw`, `schedule`); then come `score` and `prune`. `model` and `init` hold what is trained,
 //! `checkpoint` keeps it on disk, `predict` measures it as the server will, `tested` on what was kept for the end;
 //! `progress` tells of it; `examine`, `record` and `report` make the page beside the pack; `evaluate` measures a pack
 //! through the server's own engine, `gate` decides by it what is published; `compare` sets ways of training against each
-//! other.
+//! other. An error is `told` with each cause once.
 
 mod adamw;
 mod augment;
@@ -34,6 +34,7 @@ mod memory;
 mod model;
 mod options;
 
+mod picture;
 mod predict;
 mod prefix;
 mod progress;
@@ -56,7 +57,10 @@ pub use adamw::{AdamW, AdamWOptions};
 pub use augment::AugmentOptions;
 pub use clip::clip;
 pub use cycle::Trainer;
-pub use dataset::{Dataset, Image, Origin, Partition, Split};
+pub use dataset::{
+    Dataset, Image, Layout, LeftOut, Origin, Partition, Reason, Split, Walk, by_reason, parse_list,
+    read_text, summary, write_list,
+};
 pub use evaluate::{Evaluation, evaluate, evaluate_alone};
 pub use examine::{Examination, Verdict, examine};
 pub use features::Features;

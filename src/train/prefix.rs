@@ -7,8 +7,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use super::dataset::Image;
+use super::dataset::{Image, LeftOut};
 use super::features::Key;
+use super::picture::bytes;
 use super::resident::Resident;
 use super::values::Values;
 use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
@@ -33,7 +34,7 @@ pub struct Rows {
     /// File of each row.
     pub paths: Vec<PathBuf>,
     /// Files that could not be read, with the reason.
-    pub unreadable: Vec<(PathBuf, String)>,
+    pub unreadable: Vec<LeftOut>,
 }
 
 impl Rows {
@@ -159,7 +160,7 @@ impl Prefix {
                         values.push(self.keep(key, fresh.next().unwrap_or_default()))?
                     }
                     Err(reason) => {
-                        unreadable.push((image.path.clone(), format!("{reason:#}")));
+                        unreadable.push(LeftOut::failed(&image.path, &reason));
                         continue;
                     }
                 }
@@ -185,13 +186,13 @@ impl Prefix {
 
     /// An image's row, if it is kept, or its pixels.
     fn find(&self, image: &Image) -> Result<Found> {
-        let bytes = std::fs::read(&image.path)?;
+        let bytes = bytes(&image.path, &self.resident.limits)?;
         let features = self.resident.features.as_ref().filter(|_| self.program.is_some());
         let key = features.map(|_| Key::new(&bytes, self.blocks.end));
         let kept = features.zip(key).and_then(|(features, key)| features.get(&key));
         match kept {
             Some(row) => Ok(Found::Kept(row)),
-            None => Ok(Found::Pixels(key, pixels(&bytes, &self.preprocessing)?)),
+            None => Ok(Found::Pixels(key, pixels(&bytes, &self.preprocessing, &self.resident.limits)?)),
         }
     }
 
@@ -235,6 +236,6 @@ impl Found {
 ///
 /// # Errors
 /// When the image cannot be decoded.
-pub fn pixels(bytes: &[u8], preprocessing: &Preprocessing) -> Result<Vec<f32>> {
-    Ok(preprocessing.apply(&image::decode(bytes, &Limits::default())?)?)
+pub fn pixels(bytes: &[u8], preprocessing: &Preprocessing, limits: &Limits) -> Result<Vec<f32>> {
+    Ok(preprocessing.apply(&image::decode(bytes, limits)?)?)
 }

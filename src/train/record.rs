@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::examine::{Examination, examine};
 use super::model::Model;
+use super::picture::picture;
 use super::predict::Predictor;
 use super::prefix::{Prefix, Rows};
 use super::progress::{Cycle, Epoch};
@@ -14,7 +15,7 @@ use super::report::{DataStory, Story, page};
 use super::resident::Resident;
 use super::tested::CHUNK;
 use crate::backbone::BlockRange;
-use crate::image::{self, Limits};
+use crate::image::Limits;
 use crate::pack::Provenance;
 
 /// Hardest images that a report shows.
@@ -44,7 +45,8 @@ impl Record<'_> {
     ) -> Result<String> {
         let examined = self.examine(model, validation)?;
         let paths = examined.hardest.iter().map(|verdict| verdict.path.as_path());
-        let thumbnails: Vec<Option<Vec<u8>>> = paths.map(|path| thumbnail(path).ok()).collect();
+        let thumbnails: Vec<Option<Vec<u8>>> =
+            paths.map(|path| thumbnail(path, &self.resident.limits).ok()).collect();
         page(&Story {
             task: self.task,
             config: &self.resident.config,
@@ -80,8 +82,8 @@ impl Record<'_> {
 }
 
 /// A small PNG of the image in `path`, its shape kept.
-fn thumbnail(path: &Path) -> Result<Vec<u8>> {
-    let decoded = image::decode(&std::fs::read(path)?, &Limits::default())?;
+fn thumbnail(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+    let decoded = picture(path, limits)?;
     let (width, height) = decoded.dimensions();
     let scale = f64::from(SIDE) / f64::from(width.max(height).max(1));
     let side = |length: u32| ((f64::from(length) * scale).round() as u32).clamp(1, SIDE);

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::features::Features;
 use crate::backbone::{BackboneConfig, Precision};
 use crate::graph::Graph;
+use crate::image::Limits;
 use crate::runtime::{Program, Runtime, WeightStore};
 
 /// The frozen backbone on its device. Cheap to clone.
@@ -20,6 +21,8 @@ pub struct Resident {
     pub config: Arc<BackboneConfig>,
     /// What frozen blocks gave for images of earlier trainings, where it is kept.
     pub features: Option<Arc<Features>>,
+    /// What an image may cost, as for the server.
+    pub limits: Limits,
 }
 
 impl Resident {

@@ -6,10 +6,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::model::Model;
+use super::picture::picture;
 use super::predict::Predictor;
 use super::prefix::{Rows, pixels};
 use super::resident::Resident;
-use crate::image::{self, Limits, Preprocessing};
+use crate::image::{Limits, Preprocessing};
 use crate::pack::SelfTest;
 
 /// Longest side of a stored image, pixels: a few kilobytes, and the whole way from bytes to logits is tested.
@@ -29,8 +30,8 @@ pub(super) fn self_test(resident: &Resident, model: &Model, validation: &Rows) -
     for (path, &class) in validation.paths.iter().zip(&validation.classes) {
         if chosen.len() < IMAGES && !chosen.contains(&class) {
             chosen.push(class);
-            let image = shrink(path)?;
-            let pixels = pixels(&image, &resident.config.preprocessing)?;
+            let image = shrink(path, &resident.limits)?;
+            let pixels = pixels(&image, &resident.config.preprocessing, &resident.limits)?;
             let shape = [vec![1], resident.config.input_shape(0)].concat();
             test.logits.push(predictor.logits(model, &shape, &pixels)?.into_raw_vec_and_offset().0);
             test.images.push(image);
@@ -40,9 +41,8 @@ pub(super) fn self_test(resident: &Resident, model: &Model, validation: &Rows) -
 }
 
 /// A small PNG of the image in `path`.
-fn shrink(path: &Path) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    let decoded = image::decode(&bytes, &Limits::default())?;
+fn shrink(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+    let decoded = picture(path, limits).with_context(|| path.display().to_string())?;
     let small = Preprocessing::clip(SIDE).resize_rgb(&decoded)?;
     let mut png = Cursor::new(Vec::new());
     small.write_to(&mut png, ::image::ImageFormat::Png)?;

@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::augment::{AugmentOptions, mix};
-use super::dataset::Image;
+use super::dataset::{Image, LeftOut};
+use super::picture::picture;
 use super::prefix::Rows;
-use crate::image::{self, Limits, Preprocessing, RgbImage};
+use crate::image::{Limits, Preprocessing};
 
 /// What one step is made on.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,27 +96,35 @@ pub struct Changing {
     preprocessing: Preprocessing,
     options: AugmentOptions,
     classes: Vec<usize>,
-    unreadable: Vec<(PathBuf, String)>,
+    unreadable: Vec<LeftOut>,
+    limits: Limits,
 }
 
 impl Changing {
     /// Decodes every image once, to know which can be read.
-    pub fn new(images: &[Image], preprocessing: &Preprocessing, options: AugmentOptions) -> Self {
-        let tried: Vec<_> = images.par_iter().map(|image| read(&image.path).map(|_| ())).collect();
+    pub fn new(
+        images: &[Image],
+        preprocessing: &Preprocessing,
+        (options, limits): (AugmentOptions, Limits),
+    ) -> Self {
+        let tried: Vec<_> =
+            images.par_iter().map(|image| picture(&image.path, &limits).map(|_| ())).collect();
         let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
         for (image, tried) in images.iter().zip(tried) {
             match tried {
                 Ok(()) => readable.push(image.clone()),
-                Err(reason) => unreadable.push((image.path.clone(), format!("{reason:#}"))),
+                Err(reason) => unreadable.push(LeftOut::failed(&image.path, &reason)),
             }
         }
         let classes = readable.iter().map(|image| image.class).collect();
-        Self { images: readable, preprocessing: preprocessing.clone(), options, classes, unreadable }
+        let preprocessing = preprocessing.clone();
+        Self { images: readable, preprocessing, options, classes, unreadable, limits }
     }
 
     fn values(&self, indices: &[usize], chance: Chance) -> Result<Vec<f32>> {
         let one = |&index: &usize| {
-            let image = read(&self.images[index].path)?;
+            let path = &self.images[index].path;
+            let image = picture(path, &self.limits).with_context(|| path.display().to_string())?;
             self.options.apply(&image, &self.preprocessing, &mut chance.image(index))
         };
         let images: Vec<Vec<f32>> = indices.par_iter().map(one).collect::<Result<_>>()?;
@@ -149,7 +158,7 @@ impl Source {
     }
 
     /// Files that could not be read, with the reason.
-    pub fn unreadable(&self) -> &[(PathBuf, String)] {
+    pub fn unreadable(&self) -> &[LeftOut] {
         match self {
             Self::Kept(rows) => &rows.unreadable,
             Self::Changing(images) => &images.unreadable,
@@ -181,10 +190,6 @@ impl Source {
         };
         Ok(Batch { shape, values, targets, classes })
     }
-}
-
-fn read(path: &Path) -> Result<RgbImage> {
-    Ok(image::decode(&std::fs::read(path)?, &Limits::default())?)
 }
 
 /// `(1 − s)` at the class and `s / C` everywhere.

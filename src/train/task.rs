@@ -1,16 +1,17 @@
 //! Training a task from a folder to a pack.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::checkpoint;
 use super::cycle::Trainer;
-use super::dataset::{Origin, Partition};
+use super::dataset::{LeftOut, Origin, Partition, by_reason, summary};
 use super::gate::{Candidate, Gate};
 use super::linear::{LinearOptions, fit_heard};
 use super::load::{bound, check, describe, load};
@@ -81,8 +82,8 @@ pub struct Report {
     pub images: (usize, usize),
     /// Where the held-out images came from.
     pub held_out: String,
-    /// Files that could not be read, with the reason.
-    pub unreadable: Vec<(PathBuf, String)>,
+    /// What of the data was left out, and why.
+    pub left_out: Vec<LeftOut>,
     /// Trainings between prunings, in order.
     pub cycles: Vec<Cycle>,
 }
@@ -97,12 +98,15 @@ pub fn train(resident: &Resident, options: &TaskOptions, observe: &mut Observer<
         Method::Mimi(mimi) => mimi.check(&resident.config)?,
     }
     let images = Partition::open(&options.images)?;
-    images.warnings.iter().for_each(|warning| observe(Progress::Note(warning)));
+    let left_out = summary(&images.left_out);
+    left_out.iter().chain(&images.warnings).for_each(|text| observe(Progress::Note(text)));
     let fit = bound(resident, &images, options, observe)?;
     let options = &options.with_micro_batch(fit.micro_batch);
     let (train, validation) = load(resident, (&images, &fit), options, observe)?;
-    check(&train, &images.labels)?;
     let data = describe(&images, (&train, &validation));
+    options.images.walk.write(&data.left_out)?;
+    check(train.classes(), train.unreadable(), &images.labels)?;
+    ensure!(!validation.is_empty(), "no held-out image could be read: {}", images.held_out);
     let job = Job { resident, options, images, counts: (train.classes().len(), validation.len()), data };
     match (&options.method, train) {
         (Method::Linear(linear), Source::Kept(train)) => job.linear(linear, (&train, &validation), observe),
@@ -204,8 +208,8 @@ impl Job<'_> {
     fn test(&mut self, model: &Model) -> Result<()> {
         let (measured, unreadable) = measure_images(self.resident, model, &self.images.test)?;
         self.data.test = measured;
-        self.data.unreadable.extend(unreadable);
-        Ok(())
+        self.data.left_out.extend(unreadable);
+        self.options.images.walk.write(&self.data.left_out)
     }
 
     /// What came of it, but for the pack.
@@ -218,7 +222,7 @@ impl Job<'_> {
             test: self.data.test,
             images: self.counts,
             held_out: self.data.held_out,
-            unreadable: self.data.unreadable,
+            left_out: self.data.left_out,
             cycles: Vec::new(),
         }
     }
@@ -268,6 +272,9 @@ impl Job<'_> {
             details.insert("test_accuracy".into(), json!(measure.accuracy));
             details.insert("test_images".into(), json!(count));
         }
+        let reasons = by_reason(&self.data.left_out).into_iter();
+        let reasons: BTreeMap<String, usize> = reasons.map(|(reason, n)| (reason.to_string(), n)).collect();
+        details.insert("left_out".into(), json!(reasons));
         let (train_images, validation_images) = self.counts;
         let contents = Contents {
             adapters: model.packed(),

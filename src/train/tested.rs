@@ -1,10 +1,8 @@
 //! A finished model on images that were kept for the end.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
-use super::dataset::Image;
+use super::dataset::{Image, LeftOut};
 use super::model::Model;
 use super::predict::{Measure, Predictor};
 use super::prefix::Prefix;
@@ -15,7 +13,7 @@ use crate::backbone::BlockRange;
 pub(super) const CHUNK: usize = 256;
 
 /// What a measurement gives: loss, accuracy and the number of images, none without images; and unreadable files.
-pub(super) type Tested = (Option<(Measure, usize)>, Vec<(PathBuf, String)>);
+pub(super) type Tested = (Option<(Measure, usize)>, Vec<LeftOut>);
 
 /// Measures a model on images, read a few at a time.
 ///

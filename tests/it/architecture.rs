@@ -7,7 +7,7 @@ use crate::support::repository;
 /// Modules from the bottom up; a module may name those in earlier rows and its own, and those in its own row
 /// only where the row says so.
 const LAYERS: &[(&[&str], bool)] = &[
-    (&["files", "metrics", "image", "torch", "backbone", "graph", "pack"], true),
+    (&["errors", "files", "metrics", "image", "torch", "backbone", "graph", "pack"], true),
     (&["inspect", "runtime"], false),
     (&["engine", "catalog"], false),
     (&["reload"], false),
@@ -91,7 +91,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("ort::", &["runtime"]),
     ("axum::", &["http", "serve"]),
     ("StatusCode", &["http"]),
-    ("env::var", &[]),
+    ("env::var", &["cli"]),
     ("unsafe ", &["runtime"]),
     ("panic!(", &[]),
     (".unwrap()", &[]),

@@ -11,9 +11,6 @@ use mimi_server::pack::Pack;
 
 use crate::support::{self, FAMILIES, TinyBackbone, assert_close};
 
-/// Relative to the largest logit; the bar for CPU fp32.
-const TOLERANCE: f32 = 1e-5;
-
 pub fn engine(tiny: &TinyBackbone, max_batch: usize) -> (Engine, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new().unwrap());
     let parts = Parts {
@@ -70,7 +67,7 @@ pub fn packs(tiny: &TinyBackbone) -> Vec<Arc<Pack>> {
 fn assert_same(what: &str, mixed: &Answer, alone: &Answer) {
     let scale = alone.logits.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
     let (mixed, alone) = (mixed.logits.to_vec(), alone.logits.to_vec());
-    assert_close(what, &mixed, &alone, TOLERANCE * scale);
+    assert_close(what, &mixed, &alone, support::rounding() * scale);
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn prepare(engine: &Engine, packs: &[Arc<Pack>]) {
 
 fn assert_same(what: &str, got: &Answer, expected: &Answer) {
     let scale = expected.logits.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
-    assert_close(what, &got.logits.to_vec(), &expected.logits.to_vec(), 1e-5 * scale);
+    assert_close(what, &got.logits.to_vec(), &expected.logits.to_vec(), support::rounding() * scale);
 }
 
 #[test]

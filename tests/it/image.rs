@@ -6,15 +6,6 @@ use serde_json::{Value, json};
 
 use crate::support::{Fixture, Tensor, fixtures};
 
-/// Levels of 255 that a file may differ by where colour is stored at half resolution: decoders upsample differently.
-const SUBSAMPLED: u8 = 5;
-
-/// Levels that any other JPEG may differ by: inverse transforms round differently.
-const INVERSE_TRANSFORM: u8 = 2;
-
-/// Levels that ink times black may differ by: one product is rounded, the other cut.
-const INKS: u8 = 1;
-
 fn picture(file: &str) -> RgbImage {
     let bytes = std::fs::read(fixtures().join("images").join(file)).unwrap();
     decode(&bytes, &Limits::default()).unwrap_or_else(|error| panic!("{file}: {error}"))
@@ -27,16 +18,6 @@ fn difference(found: &RgbImage, expected: &Tensor) -> u8 {
     found.iter().zip(levels).map(|(&found, expected)| found.abs_diff(expected)).max().unwrap()
 }
 
-fn tolerance(file: &str) -> u8 {
-    let subsampled = ["baseline_420", "baseline_422", "progressive", "restart_markers"];
-    match file {
-        "cmyk.tif" => INKS,
-        _ if !file.ends_with(".jpg") => 0,
-        _ if subsampled.iter().any(|name| file.starts_with(name)) => SUBSAMPLED,
-        _ => INVERSE_TRANSFORM,
-    }
-}
-
 #[test]
 fn every_kind_of_file_decodes_to_what_pillow_reads() {
     let fixture = Fixture::named("decode");
@@ -45,10 +26,8 @@ fn every_kind_of_file_decodes_to_what_pillow_reads() {
     assert!(cases.len() >= 50, "only {} cases", cases.len());
     for case in cases {
         let file = case["file"].as_str().unwrap();
-        let allowed = tolerance(file);
-        assert!(case["exact"] == false || allowed == 0, "{file}: the reference is exact");
         let found = difference(&picture(file), &fixture.tensors[&format!("expect/{file}")]);
-        assert!(found <= allowed, "{file}: differs by {found}, allowed {allowed}");
+        assert_eq!(found, 0, "{file} differs");
     }
 }
 

@@ -180,7 +180,7 @@ fn a_block_that_is_missing_is_noticed() {
     checkpoint.import(&checkpoint.request()).unwrap();
     fs::remove_dir_all(checkpoint.dir.path().join("models")).unwrap();
     checkpoint.tensors.retain(|name, _| !name.starts_with("encoder.layer.2."));
-    assert_names(&checkpoint.error(), &["config.json tells of 3 blocks, the file has 2"]);
+    assert_names(&checkpoint.error(), &["num_hidden_layers says 3", "says 2"]);
 }
 
 #[test]
@@ -233,10 +233,10 @@ fn files_that_are_no_checkpoint_are_refused() {
         assert!(matches!(error, Error::Weights { .. }), "{length} bytes: {error}");
     }
     let other = |name: &str| checkpoint.dir.path().join(name);
-    assert!(matches!(refused(&other("model.npz"), &whole), Error::UnknownLayout { .. }));
-    assert!(matches!(refused(&other("model.bin"), &whole), Error::Torch { .. }));
+    assert!(matches!(refused(&other("model.npz"), b"nothing known"), Error::UnknownLayout { .. }));
+    assert!(matches!(refused(&other("model.bin"), b"nothing known"), Error::Torch { .. }));
     assert!(matches!(refused(&other("empty.pth"), b""), Error::Torch { .. }));
-    assert!(matches!(refused(&other("model.onnx"), &whole), Error::UnknownLayout { .. }));
+    assert!(matches!(refused(&other("model.onnx"), b"nothing known"), Error::UnknownLayout { .. }));
     assert!(matches!(refused(&other("empty.onnx"), b""), Error::UnknownLayout { .. }));
     let absent = Request { weights: other("absent.safetensors"), ..request };
     assert!(matches!(import(&absent), Err(Error::Io { .. })));
@@ -246,7 +246,10 @@ fn files_that_are_no_checkpoint_are_refused() {
 fn unknown_namings_are_refused() {
     let mut resnet = Checkpoint::of("vit_timm").with("layer1.0.conv1.weight", &[4, 3, 3, 3]);
     resnet.tensors.retain(|name, _| name.starts_with("layer1"));
-    assert_names(&resnet.error(), &["unknown checkpoint layout", "patch_embed.proj.weight"]);
+    assert_names(&resnet.error(), &["ResNet", "not supported", "layer1.0.conv1.weight"]);
+    let mut own = Checkpoint::of("vit_timm").with("my.layer.weight", &[4, 4]);
+    own.tensors.retain(|name, _| name.starts_with("my."));
+    assert_names(&own.error(), &["unknown checkpoint layout", "patch_embed.proj.weight"]);
 }
 
 #[test]
@@ -363,7 +366,11 @@ fn activations_that_models_of_one_shape_disagree_on_are_never_guessed() {
         assert_names(&error, &["activation = unknown"]);
     }
     let told = |architecture: &str| {
-        let config = format!(r#"{{"architecture": "{architecture}", "pretrained_cfg": {{}}}}"#);
+        // The fixture is of another size than the architecture.
+        let args = r#""embed_dim": 48, "depth": 3, "patch_size": 8, "num_heads": 3"#;
+        let config = format!(
+            r#"{{"architecture": "{architecture}", "model_args": {{{args}}}, "pretrained_cfg": {{}}}}"#
+        );
         untold(&Checkpoint::of("vit_timm_clip").beside("config.json", &config)).map(|c| vit(&c).activation)
     };
     assert_eq!(told("vit_base_patch16_clip_quickgelu_224").unwrap(), Activation::QuickGelu);

@@ -9,6 +9,8 @@ mod support;
 
 /// Layers and invariants of the code map.
 mod architecture;
+/// What goes in wrongly, with the status that comes out.
+mod bad_inputs;
 /// Mixed batches equal rows alone; covering programs equal exact ones.
 mod batching;
 /// Requests and their answers, bad ones too.
@@ -21,26 +23,48 @@ mod compare;
 mod convert;
 /// What only a CvT has: convolutions to fold, settings that no tensor shows.
 mod cvt;
+/// What the device of `MIMI_TEST_DEVICE` gives, against PyTorch and the CPU.
+mod device;
+/// Variables that cannot be read are named; empty ones are unset.
+mod environment;
+/// The folder of packs: what goes wrong with it, and what is made of that.
+mod folder;
 /// One image under many packs, known or not.
 mod forking;
+/// What fuzzing runs, over its corpora.
+mod fuzz;
 /// Backward equals finite differences and PyTorch.
 mod gradients;
+/// What a client may hold, and that others are served meanwhile.
+mod hold;
 /// Decoding, resizing and normalising against Pillow's answers.
 mod image;
+/// Files of every form that the formats allow, against Pillow's pixels.
+mod image_corpus;
+/// Packs and the image decoder they were trained with.
+mod image_decoder;
 /// Images that are broken, hostile or no images.
 mod image_hostile;
 /// Checkpoints become backbones, or say what is wrong with them.
 mod import;
+/// Every combination of parts equals timm or Hugging Face, or is refused by name.
+mod import_grid;
+/// What a checkpoint and the files beside it tell is read, shown, and must agree.
+mod import_sources;
 /// 8-bit sums are the same integers on every processor.
 mod integers;
 /// Which cores, threads and heaps a server takes.
 mod layout;
+/// What `bench` prints as lines of JSON.
+mod lines;
 /// Series, their names and their bounds.
 mod metrics;
 /// Adapters: trained, scored, pruned, and served as they were measured.
 mod mimi;
 /// Any bytes as a pack: an error, never a panic.
 mod packs;
+/// No error tells where files are.
+mod paths;
 /// 8-bit and 16-bit products: what they compute, that rows stay independent, and that packs know their precision.
 mod precision;
 /// What a training may publish, and many trainings in one process.
@@ -59,3 +83,5 @@ mod swin;
 mod torch;
 /// Training a head, and what the data must be.
 mod train;
+/// `serve --tune` and its measuring processes.
+mod tuning;

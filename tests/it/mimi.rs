@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use mimi_server::backbone::{Place, Site};
 use mimi_server::engine::{Engine, Parts};
+use mimi_server::image::Limits;
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::{self, WEIGHTS_FILE};
 use mimi_server::train::AugmentOptions;
 use mimi_server::train::{
     Dataset, Method, MimiOptions, Normaliser, Progress, Score, Selection, State, Target,
 };
-use mimi_server::train::{Init, Report, StepOptions, TaskOptions, evaluate, train};
+use mimi_server::train::{Init, Report, StepOptions, TaskOptions, Walk, evaluate, train};
 
 use crate::server::World;
 use crate::support::{self, FAMILIES, TinyBackbone};
@@ -48,8 +49,13 @@ pub fn served_accuracy(world: &World, report: &Report, data: &Path) -> f64 {
     };
     let engine = Engine::start(parts, &world.config().engine).unwrap();
     let pack = Arc::new(pack::read(&report.folder, &world.tiny.config).unwrap().0);
-    let held_out = Dataset::open_as(data, &pack.manifest.labels).unwrap().0.split(0.3, 7).unwrap().validation;
-    evaluate(&engine, &"eval".parse().unwrap(), &pack, &held_out).unwrap().accuracy()
+    let held_out = Dataset::open_as(data, &pack.manifest.labels, &Walk::default())
+        .unwrap()
+        .0
+        .split(0.3, 7)
+        .unwrap()
+        .validation;
+    evaluate(&engine, &"eval".parse().unwrap(), &pack, (&held_out, &Limits::default())).unwrap().accuracy()
 }
 
 #[test]
@@ -144,7 +150,7 @@ fn changed_images_train_too_and_repeat_for_a_seed() {
     std::fs::write(data.path().join("red/broken.png"), b"no image").unwrap();
     let changed = |augment| MimiOptions { augment, target: Target::Sigma(8.0), epochs: 4, ..mimi() };
     let report = run(&world, &task(&world, data.path(), changed(AugmentOptions::full())));
-    assert_eq!(report.unreadable.len(), 1);
+    assert_eq!(report.left_out.len(), 1);
     let again = run(&world, &task(&world, data.path(), changed(AugmentOptions::full())));
     let weights = |report: &Report| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
     assert_eq!(weights(&report), weights(&again));

@@ -73,7 +73,7 @@ fn gelu(x: f64) -> f64 {
 /// The formulas of `graph::quantise` in double precision: a scale a column for `w [K, N]`, one a row for `x`.
 fn reference(x: &[f64], w: &[f32], (k, n): (usize, usize), one_sided: bool, range: WeightRange) -> Vec<f32> {
     let pair = |i: usize, j: usize| match range {
-        WeightRange::Reduced if i % 2 == 0 && i + 1 < k => (w[i * n + j] + w[(i + 1) * n + j]).abs(),
+        WeightRange::Reduced if i.is_multiple_of(2) && i + 1 < k => (w[i * n + j] + w[(i + 1) * n + j]).abs(),
         _ => 0.0,
     };
     let scale = |j: usize| (0..k).map(|i| w[i * n + j].abs().max(pair(i, j))).fold(0.0, f32::max) / 127.0;

@@ -81,17 +81,28 @@ fn features_kept_from_other_trainings_change_nothing() {
     }
 }
 
-fn server(world: &World, folder: &Path, more: &[&str]) -> std::process::Output {
+/// What `train-task` says in `folder`.
+pub fn server(world: &World, folder: &Path, more: &[&str]) -> std::process::Output {
+    command(
+        world,
+        folder,
+        "train-task",
+        &[&["--adapters", &world.adapters.path().display().to_string()], more].concat(),
+    )
+}
+
+/// What a command over the tiny backbone says in `folder`.
+pub fn command(world: &World, folder: &Path, name: &str, more: &[&str]) -> std::process::Output {
     let backbone = &world.tiny.folder;
     let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
-    command.current_dir(folder).arg("train-task");
+    command.current_dir(folder).arg(name);
     command.arg("--onnxruntime").arg(support::runtime_options().library);
     command
         .arg("--models")
         .arg(backbone.parent().unwrap())
         .arg("--backbone")
         .arg(backbone.file_name().unwrap());
-    command.arg("--threads").arg("2").arg("--adapters").arg(world.adapters.path());
+    command.arg("--threads").arg("2");
     command.args(more).output().unwrap()
 }
 

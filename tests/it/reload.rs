@@ -274,12 +274,12 @@ async fn a_broken_newest_version_does_not_hide_an_older_one_after_a_restart() {
     assert_eq!(label(&app, "t").await, (1, "class-1".into()));
     assert_eq!(get(&app, "/v1/tasks/t").await.json()["failure"]["version"], 2);
     let refused = classify(&app, "alone", image("rgb.png")).await;
-    assert_eq!((refused.status.as_u16(), refused.code()), (503, "not_ready".into()));
+    assert_eq!((refused.status.as_u16(), refused.code()), (500, "task_broken".into()));
     assert_eq!(reload(&app, "nobody").await.status.as_u16(), 404);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_version_that_fails_its_self_test_is_withdrawn_after_a_restart_too() {
+/// Two tasks whose newest version gives other answers than those stored with it: one has an older version.
+fn with_wrong_versions() -> World {
     let world = World::new();
     world.publish("t", &world.contents(1, 1));
     let mut contents = world.contents(2, 2);
@@ -287,17 +287,34 @@ async fn a_version_that_fails_its_self_test_is_withdrawn_after_a_restart_too() {
         SelfTest { images: vec![image("rgb.png")], logits: vec![vec![0.0, 0.0, 1000.0, 5.0]] };
     world.publish("t", &contents);
     world.publish("alone", &contents);
-    let server = world.server().await;
-    let app = server.app();
-    // The request that has it read does not wait; what follows is of the version before.
-    label(&app, "t").await;
-    label(&app, "alone").await;
-    within_two_seconds("the step back", || async { label(&app, "t").await == (1, "class-1".into()) }).await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_version_that_fails_its_self_test_never_answers() {
+    let world = with_wrong_versions();
+    let app = world.server().await.app();
+    // Everybody who asks meanwhile waits for one check.
+    let answers = futures::future::join_all((0..8).map(|_| label(&app, "t"))).await;
+    assert!(answers.iter().all(|answer| *answer == (1, "class-1".into())), "{answers:?}");
     let shown = get(&app, "/v1/tasks/t").await.json();
-    assert_eq!(shown["failure"]["version"], 2, "{shown}");
+    assert_eq!((&shown["failure"]["version"], &shown["failure"]["state"]), (&2.into(), &"broken".into()));
     assert!(shown["failure"]["reason"].as_str().unwrap().contains("self-test image 0"), "{shown}");
+    assert_eq!(classify(&app, "alone", image("rgb.png")).await.code(), "task_broken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_verify_late_a_version_answers_until_its_self_test_fails() {
+    let world = with_wrong_versions();
+    let mut config = world.config();
+    config.reload.verify_late = true;
+    let app = mimi_server::serve::Server::build(config).await.unwrap().app();
+    // The request that has it read does not wait; what follows is of the version before.
+    assert_eq!(label(&app, "t").await.0, 2);
+    assert_eq!(label(&app, "alone").await.0, 1);
+    within_two_seconds("the step back", || async { label(&app, "t").await == (1, "class-1".into()) }).await;
     within_two_seconds("the withdrawal", || async {
-        classify(&app, "alone", image("rgb.png")).await.code() == "not_ready"
+        classify(&app, "alone", image("rgb.png")).await.code() == "task_broken"
     })
     .await;
 }
@@ -309,7 +326,7 @@ async fn a_repaired_version_is_served_and_shown_without_its_failure() {
     let whole = std::fs::read(folder.join(WEIGHTS_FILE)).unwrap();
     std::fs::write(folder.join(WEIGHTS_FILE), b"broken").unwrap();
     let app = world.server().await.app();
-    assert_eq!(classify(&app, "t", image("rgb.png")).await.code(), "not_ready");
+    assert_eq!(classify(&app, "t", image("rgb.png")).await.code(), "task_broken");
     assert_eq!(get(&app, "/v1/tasks/t").await.json()["failure"]["version"], 1);
     std::fs::write(folder.join(WEIGHTS_FILE), whole).unwrap();
     assert_eq!(label(&app, "t").await, (1, "class-1".into()));

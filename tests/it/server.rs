@@ -12,6 +12,7 @@ use mimi_server::engine::EngineOptions;
 use mimi_server::http::HttpOptions;
 use mimi_server::image::Limits;
 use mimi_server::pack::{self, Contents};
+use mimi_server::reload::ReloadOptions;
 use mimi_server::serve::{self, Server};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -93,12 +94,16 @@ impl World {
                 max_images: 8,
                 max_tasks: 8,
                 timeout: Duration::from_secs(20),
+                body_timeout: Duration::from_secs(20),
+                bytes_in_flight: 256 << 20,
                 decoders: 2,
                 keeps_prefixes: false,
                 image: Limits { max_bytes: 1 << 20, max_pixels: 2_000_000 },
             },
+            connections: serve::ConnectionLimits::default(),
             pack_memory: 64 << 20,
             poll: Duration::from_millis(20),
+            reload: ReloadOptions::default(),
             exit_timeout: Duration::from_secs(20),
         }
     }
@@ -109,18 +114,23 @@ impl World {
 
     /// Starts a server on a free port of this machine.
     pub async fn start(&self) -> Running {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let config = self.config();
-        let task = tokio::spawn(async move {
-            serve::run(config, listener, async {
-                let _ = stopped.await;
-            })
-            .await
-        });
-        Running { address, stop, task }
+        start(self.config(), None).await
     }
+}
+
+/// Starts a server on a free port of this machine, and health and metrics on `admin`.
+pub async fn start(config: serve::Config, admin: Option<std::net::TcpListener>) -> Running {
+    let clients = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = clients.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let listeners = serve::Listeners { clients, admin };
+    let task = tokio::spawn(async move {
+        serve::run_with(config, listeners, async {
+            let _ = stopped.await;
+        })
+        .await
+    });
+    Running { address, stop, task }
 }
 
 /// A server on a socket.

@@ -27,16 +27,32 @@ pub fn runtime() -> Runtime {
     RUNTIME.get_or_init(|| Runtime::open(&runtime_options()).unwrap()).clone()
 }
 
+/// The device that tests run on, from `MIMI_TEST_DEVICE`: the CPU unless it names another.
+pub fn device() -> Device {
+    std::env::var("MIMI_TEST_DEVICE").map_or(Device::Cpu, |device| device.parse().unwrap())
+}
+
+/// What rows may differ by that ran beside other rows, or in other programs, relative to the largest value: a GPU
+/// chooses its products' algorithms by their sizes.
+pub fn rounding() -> f32 {
+    if device() == Device::Cpu { 1e-5 } else { 1e-4 }
+}
+
 pub fn runtime_options() -> RuntimeOptions {
     let library = std::env::var("MIMI_ONNXRUNTIME").map(PathBuf::from);
     let library =
         library.unwrap_or_else(|_| repository().join("vendor/onnxruntime/libonnxruntime.so.1.31.1"));
-    RuntimeOptions { library, device: Device::Cpu, threads: THREADS, spin: false }
+    RuntimeOptions { library, device: device(), threads: THREADS, spin: false }
 }
 
-/// The repository's root.
+/// The repository's root: where the tests were built or, on another machine, where `CARGO_MANIFEST_DIR` says.
 pub fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()).into()
+}
+
+/// The binary: as built beside the tests or, on another machine, where `CARGO_BIN_EXE_server` says.
+pub fn server() -> PathBuf {
+    std::env::var_os("CARGO_BIN_EXE_server").unwrap_or_else(|| env!("CARGO_BIN_EXE_server").into()).into()
 }
 
 pub fn fixtures() -> PathBuf {
@@ -117,6 +133,7 @@ impl Fixture {
             layer_norm_eps: None,
             preprocessing: Some(PreprocessingName::Clip),
             cvt: None,
+            key: None,
             overwrite: false,
         };
         let imported = import(&request).unwrap();

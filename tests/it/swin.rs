@@ -111,19 +111,21 @@ fn old_checkpoints_of_timm_and_the_reference_give_the_same_backbone() {
 
 #[test]
 fn files_beside_the_weights_and_the_request_tell_the_size() {
-    let size = |file: Option<&str>, asked: Option<usize>| {
-        let checkpoint = Checkpoint::of("swin_hf");
+    let size_of = |fixture: &str, file: Option<&str>, asked: Option<usize>| {
+        let checkpoint = Checkpoint::of(fixture);
         if let Some(json) = file {
             std::fs::write(checkpoint.dir.path().join("config.json"), json).unwrap();
         }
         let request = Request { image_size: asked, ..checkpoint.request() };
         checkpoint.import(&request).map(|config| swin(&config).image_size).map_err(|e| e.to_string())
     };
+    let size = |file, asked| size_of("swin_hf", file, asked);
     assert_eq!(size(None, None), Ok(64), "as small as the windows allow");
     assert_eq!(size(Some(r#"{"image_size": 128, "num_heads": [1, 2, 2, 4]}"#), None), Ok(128));
     assert_eq!(size(Some(r#"{"image_size": 128}"#), Some(192)), Ok(192));
     let timm = r#"{"architecture": "swin", "pretrained_cfg": {"input_size": [3, 128, 128]}}"#;
-    assert_eq!(size(Some(timm), None), Ok(128));
+    assert_eq!(size_of("swin_timm", Some(timm), None), Ok(128));
+    assert!(size(Some(timm), None).unwrap_err().contains("config.json says it is timm's"));
     assert!(size(None, Some(96)).unwrap_err().contains("window = 2"));
 }
 

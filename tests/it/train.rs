@@ -2,7 +2,11 @@
 
 /// Forms of labelled data, and what is wrong with them.
 mod data;
+/// Nothing of the data is lost in silence.
+mod kept;
 mod kill;
+/// One set of limits for an image, wherever it is read.
+mod limits;
 /// A bound of memory, and that it changes nothing that is learned.
 mod memory;
 /// The page beside a pack.
@@ -11,10 +15,11 @@ mod report;
 use std::path::Path;
 use std::sync::Arc;
 
+use mimi_server::image::Limits;
 use mimi_server::pack::{self, WEIGHTS_FILE};
 use mimi_server::train::{
-    AdamW, AdamWOptions, Dataset, Gate, LinearOptions, Method, Origin, Report, Resident, TaskOptions, clip,
-    evaluate, train,
+    AdamW, AdamWOptions, Dataset, Gate, LinearOptions, Method, Origin, Report, Resident, TaskOptions, Walk,
+    clip, evaluate, train,
 };
 
 use crate::server::{World, classify, post};
@@ -77,7 +82,15 @@ pub fn dataset(folder: &Path) {
 /// All images of a folder, three tenths of them held out.
 pub fn origin(data: &Path) -> Origin {
     let data = data.to_owned();
-    Origin { data, validation: None, holdout: 0.3, per_class: None, held_out_per_class: None, seed: 7 }
+    Origin {
+        data,
+        validation: None,
+        holdout: 0.3,
+        per_class: None,
+        held_out_per_class: None,
+        seed: 7,
+        walk: Walk::default(),
+    }
 }
 
 pub fn options(world: &World, data: &Path) -> TaskOptions {
@@ -97,7 +110,13 @@ pub fn options(world: &World, data: &Path) -> TaskOptions {
 
 pub fn resident(world: &World) -> Resident {
     let config = Arc::clone(&world.tiny.config);
-    Resident { runtime: support::runtime(), store: world.tiny.store(), config, features: None }
+    Resident {
+        runtime: support::runtime(),
+        store: world.tiny.store(),
+        config,
+        features: None,
+        limits: Limits::default(),
+    }
 }
 
 pub fn run(world: &World, options: &TaskOptions) -> anyhow::Result<Report> {
@@ -112,7 +131,7 @@ async fn the_server_serves_what_the_trainer_measured() {
     let options = options(&world, data.path());
     let report = run(&world, &options).unwrap();
     assert!(report.validation_accuracy > 0.8, "{report:?}");
-    assert_eq!(report.unreadable.len(), 1, "a broken image is listed, not fatal");
+    assert_eq!(report.left_out.len(), 1, "a broken image is listed, not fatal");
     assert_eq!(report.images.0 + report.images.1, 33);
     // The watcher's way to publish runs the self-test on the engine.
     let server = world.server().await;
@@ -124,7 +143,11 @@ async fn the_server_serves_what_the_trainer_measured() {
     let (read, self_test) = pack::read(&report.folder, &world.tiny.config).unwrap();
     assert_eq!(self_test.images.len(), 2);
     let pack = Arc::new(read);
-    let again = Dataset::open_as(data.path(), &pack.manifest.labels).unwrap().0.split(0.3, 7).unwrap();
+    let again = Dataset::open_as(data.path(), &pack.manifest.labels, &Walk::default())
+        .unwrap()
+        .0
+        .split(0.3, 7)
+        .unwrap();
     let engine = mimi_server::engine::Engine::start(
         mimi_server::engine::Parts {
             runtime: support::runtime(),
@@ -137,7 +160,10 @@ async fn the_server_serves_what_the_trainer_measured() {
     let engine = engine.unwrap();
     let measured = tokio::task::spawn_blocking({
         let pack = Arc::clone(&pack);
-        move || evaluate(&engine, &"eval".parse().unwrap(), &pack, &again.validation).unwrap()
+        move || {
+            evaluate(&engine, &"eval".parse().unwrap(), &pack, (&again.validation, &Limits::default()))
+                .unwrap()
+        }
     });
     assert_eq!(measured.await.unwrap().accuracy(), report.validation_accuracy);
 }

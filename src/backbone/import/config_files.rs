@@ -4,52 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::Request;
-use crate::backbone::{Activation, Error};
-
-/// The parts of timm's `config.json` that matter here.
-#[derive(Debug, Deserialize)]
-pub(super) struct TimmConfig {
-    pub(super) architecture: Option<String>,
-    global_pool: Option<String>,
-    pub(super) pretrained_cfg: Option<PretrainedConfig>,
-}
-
-impl TimmConfig {
-    /// Side of the input the weights were trained for, pixels.
-    pub(super) fn image_size(&self) -> Option<usize> {
-        self.pretrained_cfg.as_ref()?.input_size.map(|[_, height, _]| height)
-    }
-
-    /// What the feature is made of, if the file tells.
-    pub(super) fn pools(&self) -> Result<Option<Pools>, Error> {
-        match self.global_pool.as_deref() {
-            None | Some("") => Ok(None),
-            Some("token") => Ok(Some(Pools::Tokens)),
-            Some("avg") => Ok(Some(Pools::Patches)),
-            Some("map") => Ok(Some(Pools::Attention)),
-            Some(other) => {
-                let reason = "config.json's global_pool is none of token, avg and map".into();
-                Err(Error::Invalid { field: "pool", value: other.into(), reason })
-            }
-        }
-    }
-}
-
-/// timm's ways of pooling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pools {
-    /// The class token; with a distillation token, both.
-    Tokens,
-    /// The patches' mean.
-    Patches,
-    /// A learned query's attention.
-    Attention,
-}
+use crate::backbone::Error;
 
 /// How timm prepares images for the weights.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct PretrainedConfig {
     pub(super) mean: Option<[f32; 3]>,
     pub(super) std: Option<[f32; 3]>,
@@ -57,27 +18,8 @@ pub(super) struct PretrainedConfig {
     pub(super) crop_mode: Option<String>,
     pub(super) interpolation: Option<String>,
     pub(super) input_size: Option<[usize; 3]>,
-}
-
-/// The parts of Hugging Face's `config.json` that matter here.
-#[derive(Debug, Default)]
-pub(super) struct HuggingFaceConfig {
-    pub(super) depth: Option<usize>,
-    pub(super) heads: Option<usize>,
-    pub(super) activation: Option<Activation>,
-    pub(super) layer_norm_eps: Option<f32>,
-    /// Side of the input, pixels.
-    pub(super) image_size: Option<usize>,
-}
-
-#[derive(Debug, Deserialize)]
-struct HuggingFaceFile {
-    num_hidden_layers: Option<usize>,
-    num_attention_heads: Option<usize>,
-    hidden_act: Option<String>,
-    layer_norm_eps: Option<f32>,
-    image_size: Option<serde_json::Value>,
-    vision_config: Option<Box<HuggingFaceFile>>,
+    /// Whether the weights take images of one size only.
+    pub(super) fixed_input_size: Option<bool>,
 }
 
 /// `preprocessor_config.json`.
@@ -118,38 +60,15 @@ impl Size {
     }
 }
 
-/// timm's `config.json` beside the weights, if it is one.
-pub(super) fn timm_config(request: &Request) -> Result<Option<TimmConfig>, Error> {
-    Ok(read_beside::<TimmConfig>(request, "config.json")?.filter(|config| config.pretrained_cfg.is_some()))
+/// Whether a `config.json` is timm's.
+pub(super) fn is_timms(file: &Value) -> bool {
+    ["pretrained_cfg", "model_args", "architecture"].iter().any(|key| file.get(key).is_some())
 }
 
-/// Hugging Face's `config.json` beside the weights.
-pub(super) fn hugging_face_config(request: &Request) -> Result<HuggingFaceConfig, Error> {
-    let Some(file) = read_beside::<HuggingFaceFile>(request, "config.json")? else {
-        return Ok(HuggingFaceConfig::default());
-    };
-    // CLIP keeps its vision tower's numbers one level down.
-    let file = match file.vision_config {
-        Some(vision) => *vision,
-        None => file,
-    };
-    let activation = match file.hidden_act.as_deref() {
-        None => None,
-        Some("gelu") => Some(Activation::Gelu),
-        Some("quick_gelu") => Some(Activation::QuickGelu),
-        Some("gelu_pytorch_tanh") => Some(Activation::GeluTanh),
-        Some(other) => {
-            let reason = "expected gelu, gelu_pytorch_tanh or quick_gelu".into();
-            return Err(Error::Invalid { field: "hidden_act", value: other.into(), reason });
-        }
-    };
-    Ok(HuggingFaceConfig {
-        depth: file.num_hidden_layers,
-        heads: file.num_attention_heads,
-        activation,
-        layer_norm_eps: file.layer_norm_eps,
-        image_size: file.image_size.and_then(|size| usize::try_from(size.as_u64()?).ok()),
-    })
+/// Whether a `config.json` is Hugging Face's; one that wraps a model of timm is timm's.
+pub(super) fn is_hugging_faces(file: &Value) -> bool {
+    let signs = ["model_type", "architectures", "hidden_size", "num_attention_heads", "vision_config"];
+    !is_timms(file) && signs.iter().any(|key| file.get(key).is_some())
 }
 
 /// `preprocessor_config.json` beside the weights.
@@ -161,10 +80,16 @@ pub(super) fn preprocessor(request: &Request) -> Result<Option<Preprocessor>, Er
 pub(super) fn told_size(request: &Request) -> Result<Option<usize>, Error> {
     let file = preprocessor(request)?;
     let size = file.as_ref().and_then(|file| file.crop_size.as_ref().or(file.size.as_ref()));
-    Ok(size.map(|size| match *size {
-        Size::Side(side) | Size::ShortSide { shortest_edge: side } => side as usize,
-        Size::Exact { height, .. } => height as usize,
-    }))
+    match size {
+        None => Ok(None),
+        Some(Size::Side(side) | Size::ShortSide { shortest_edge: side }) => Ok(Some(*side as usize)),
+        Some(Size::Exact { height, width }) if height == width => Ok(Some(*height as usize)),
+        Some(Size::Exact { height, width }) => Err(Error::Unsupported {
+            path: beside(request, "preprocessor_config.json"),
+            family: format!("a rectangular input of {height}x{width} pixels"),
+            sign: "size or crop_size".into(),
+        }),
+    }
 }
 
 fn beside(request: &Request, name: &str) -> PathBuf {
@@ -180,7 +105,13 @@ pub(super) fn read_beside<T: DeserializeOwned>(request: &Request, name: &str) ->
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     match std::fs::read(path) {
         Ok(bytes) => {
-            let parsed = serde_json::from_slice(&bytes);
+            // Editors on Windows put a byte-order mark before UTF-8.
+            let text = crate::files::without_mark(&bytes);
+            if [&b"\xff\xfe"[..], b"\xfe\xff"].iter().any(|mark| text.starts_with(mark)) {
+                let reason = "it is UTF-16, by its byte-order mark; expected UTF-8".into();
+                return Err(Error::UnknownLayout { path: path.into(), reason });
+            }
+            let parsed = serde_json::from_slice(text);
             parsed.map(Some).map_err(|source| Error::Config { path: path.into(), source })
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),

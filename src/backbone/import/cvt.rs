@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::checkpoint::{Checkpoint, Tensor};
 use super::draft::{Drawer, Family, Recognised, heads};
-use super::{Request, config_files};
+use super::ledger::{Ledger, Told};
+use super::{Request, config_files, families};
 use crate::backbone::{Activation, Architecture, CvtConfig, CvtStage, Error, Pool, Shape};
 
 /// Tensors that belong to the classifier, not to the backbone.
@@ -25,6 +26,9 @@ struct File {
     stride_kv: Vec<usize>,
     padding_q: Option<Vec<usize>>,
     padding_kv: Option<Vec<usize>>,
+    model_type: Option<String>,
+    embed_dim: Option<Vec<usize>>,
+    patch_sizes: Option<Vec<usize>>,
 }
 
 impl Default for File {
@@ -38,6 +42,9 @@ impl Default for File {
             stride_kv: vec![2, 2, 2],
             padding_q: None,
             padding_kv: None,
+            model_type: None,
+            embed_dim: None,
+            patch_sizes: None,
         }
     }
 }
@@ -49,9 +56,9 @@ pub(super) fn recognises(checkpoint: &Checkpoint) -> bool {
 
 /// Takes the tensors of a `CvtModel` or `CvtForImageClassification`.
 pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised, Error> {
-    drawer.from.strip_prefix("cvt.");
     refuse_what_is_told(request)?;
-    let cvt = request.cvt.clone().map_or_else(|| describe(drawer, request), Ok)?;
+    let Drawer { from, ledger, .. } = drawer;
+    let cvt = request.cvt.clone().map_or_else(|| describe(from, ledger, request), Ok)?;
     let mut block = 0;
     for (s, stage) in cvt.stages.iter().enumerate() {
         draw_embedding(drawer, s, cvt.class_tokens(s) > 0);
@@ -64,7 +71,13 @@ pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised,
         drawer.norm("layernorm", "norm");
     }
     let architecture = Architecture::Cvt(cvt);
-    Ok(Recognised { family: Family::Plain, architecture, naming: "hugging_face", leave_out: LEAVE_OUT })
+    Ok(Recognised {
+        family: Family::Plain,
+        architecture,
+        naming: "hugging_face",
+        leave_out: LEAVE_OUT,
+        pretrained_cfg: None,
+    })
 }
 
 /// What no single number tells, or what no CvT does otherwise, may not be asked for.
@@ -80,31 +93,74 @@ fn refuse_what_is_told(request: &Request) -> Result<(), Error> {
     }
 }
 
-fn describe(drawer: &Drawer, request: &Request) -> Result<CvtConfig, Error> {
-    let file: File = config_files::read_beside(request, "config.json")?.unwrap_or_default();
-    let size = request.image_size.map_or_else(|| config_files::told_size(request), |size| Ok(Some(size)))?;
-    let image_size = size.ok_or_else(|| Error::Invalid {
+fn describe(from: &Checkpoint, ledger: &mut Ledger, request: &Request) -> Result<CvtConfig, Error> {
+    let told = config_files::read_beside::<File>(request, "config.json")?;
+    let is_there = told.is_some();
+    let file = told.unwrap_or_default();
+    if let Some(kind) = &file.model_type {
+        families::refuse_model_type(kind, &request.weights.with_file_name("config.json"))?;
+    }
+    let size = match request.image_size {
+        Some(size) => Told::flag(Some(size), "image-size"),
+        None => Told::config(config_files::told_size(request)?, "preprocessor_config.json"),
+    };
+    let image_size = ledger.settle("image_size", [size], None)?.ok_or_else(|| Error::Invalid {
         field: "image_size",
         value: "unknown".into(),
         reason: "a CvT takes any, and no preprocessor_config.json tells; give the number".into(),
     })?;
-    let count = drawer.from.count("encoder.stages.").min(usize::from(u8::MAX));
-    let stages = (0..count).map(|s| describe_stage(drawer, request, &file, s)).collect::<Result<_, _>>()?;
+    let count = from.count("encoder.stages.").min(usize::from(u8::MAX));
+    let stages: Vec<CvtStage> =
+        (0..count).map(|s| describe_stage((from, ledger), request, &file, s)).collect::<Result<_, _>>()?;
+    let strides = format!("{:?}, {:?}, {:?}", file.patch_stride, file.patch_padding, file.stride_kv);
+    let told = if is_there {
+        Told::config(Some(strides), "config.json, or CvtConfig")
+    } else {
+        Told::default(strides, "CvtConfig")
+    };
+    ledger.note("patch_stride, patch_padding, stride_kv", told);
+    let depths = format!("{:?}", stages.iter().map(|stage| stage.depth).collect::<Vec<_>>());
+    ledger.note("depths", Told::shape(depths, "numbers of layers"));
     let cvt = CvtConfig {
         image_size,
         stages,
-        activation: request.activation.unwrap_or(Activation::Gelu),
-        layer_norm_eps: request.layer_norm_eps.unwrap_or(NORM_EPS),
-        final_norm: drawer.from.has("layernorm.weight"),
+        activation: chosen(
+            ledger,
+            "activation",
+            Told::flag(request.activation, "activation"),
+            Activation::Gelu,
+        )?,
+        layer_norm_eps: chosen(
+            ledger,
+            "layer_norm_eps",
+            Told::flag(request.layer_norm_eps, "layer-norm-eps"),
+            NORM_EPS,
+        )?,
+        final_norm: from.has("layernorm.weight"),
     };
+    ledger.note("pool", Told::default(Pool::Cls, "every CvT's: its class token"));
     // Before its numbers are counted to and divided by.
     cvt.validate()?;
     Ok(cvt)
 }
 
-fn describe_stage(drawer: &Drawer, request: &Request, file: &File, s: usize) -> Result<CvtStage, Error> {
-    let from = &drawer.from;
-    let unknown = |reason: String| Error::UnknownLayout { path: drawer.path(), reason };
+/// What was asked for, else what the class computes with.
+fn chosen<T: Copy + PartialEq + std::fmt::Display>(
+    ledger: &mut Ledger,
+    what: &str,
+    asked: Option<Told<T>>,
+    class: T,
+) -> Result<T, Error> {
+    Ok(ledger.settle(what, [asked], Told::default(class, "CvtModel computes with it"))?.unwrap_or(class))
+}
+
+fn describe_stage(
+    (from, ledger): (&Checkpoint, &mut Ledger),
+    request: &Request,
+    file: &File,
+    s: usize,
+) -> Result<CvtStage, Error> {
+    let unknown = |reason: String| Error::UnknownLayout { path: from.path.clone(), reason };
     let stage = format!("encoder.stages.{s}");
     let side = |name: String| match from.shape(&name) {
         Some(&[width, _, kernel, _]) => Ok((width, kernel)),
@@ -117,11 +173,14 @@ fn describe_stage(drawer: &Drawer, request: &Request, file: &File, s: usize) -> 
     let mlp_width = from.shape(&fc1).and_then(|shape| shape.first().copied());
     let depth = from.count(&format!("{stage}.layers."));
     file.check(s, (depth, kernel)).map_err(unknown)?;
+    file.check_widths(s, (width, patch_size)).map_err(unknown)?;
     let own_heads = file.num_heads.as_ref().map(|heads| told("num_heads", heads, s));
+    let own_heads =
+        Told::config(own_heads.transpose().map_err(unknown)?, format!("config.json: num_heads[{s}]"));
     Ok(CvtStage {
         width,
         depth,
-        heads: heads(request, own_heads.transpose().map_err(unknown)?, width)?,
+        heads: heads(ledger, [Told::flag(request.heads, "heads"), own_heads], width)?,
         mlp_width: mlp_width.ok_or_else(|| unknown(format!("no {fc1}")))?,
         patch_size,
         patch_stride: told("patch_stride", &file.patch_stride, s).map_err(unknown)?,
@@ -145,6 +204,22 @@ impl File {
             if let Some(values) = values.filter(|values| values.get(s) != Some(&expected)) {
                 return Err(format!(
                     "config.json: {field} is {values:?}, but must be {expected} in stage {s}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl File {
+    /// That stage `s` is as wide, and its patches as large, as its tensors.
+    fn check_widths(&self, s: usize, (width, patch): (usize, usize)) -> Result<(), String> {
+        for (field, values, found) in
+            [("embed_dim", &self.embed_dim, width), ("patch_sizes", &self.patch_sizes, patch)]
+        {
+            if let Some(values) = values.as_ref().filter(|values| values.get(s) != Some(&found)) {
+                return Err(format!(
+                    "config.json: {field} is {values:?}, but the tensors of stage {s} have {found}"
                 ));
             }
         }

@@ -1,10 +1,11 @@
 //! A backbone as it comes out of a checkpoint: shape and tensors under our names.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::checkpoint::{Checkpoint, Tensor};
-use super::{Request, cvt, hugging_face, position, swin, timm};
+use super::config_files::PretrainedConfig;
+use super::ledger::{Ledger, Told};
+use super::{Request, cvt, families, finite, hugging_face, position, prefix, swin, timm};
 use crate::backbone::{Architecture, Error};
 
 /// Which training a checkpoint comes from, where its tensors tell.
@@ -29,33 +30,51 @@ pub(super) struct Draft {
     pub(super) naming: &'static str,
     pub(super) tensors: BTreeMap<String, Tensor>,
     pub(super) left_out: Vec<String>,
+    /// How timm's `config.json` prepares images.
+    pub(super) pretrained_cfg: Option<PretrainedConfig>,
+    /// What was taken so far, and from where.
+    pub(super) ledger: Ledger,
 }
 
 impl Draft {
     /// Recognises the naming, takes every tensor it knows, and names every one that does not fit.
-    pub(super) fn from(checkpoint: Checkpoint, request: &Request) -> Result<Self, Error> {
+    pub(super) fn from(mut checkpoint: Checkpoint, request: &Request) -> Result<Self, Error> {
         let path = checkpoint.path.clone();
+        prefix::strip(&mut checkpoint)?;
+        let names = |names: &mut dyn Iterator<Item = &'_ String>| names.cloned().collect::<Vec<_>>();
+        let (inside, outside) =
+            (names(&mut checkpoint.tensors.keys()), names(&mut checkpoint.outside.keys()));
+        families::refuse_names(&inside, &outside, &path)?;
+        let not_finite = finite::not_finite(&checkpoint.tensors);
         let mut drawer = Drawer::new(checkpoint);
-        let Recognised { family, mut architecture, naming, leave_out } = match &drawer.from {
+        let recognised = match &drawer.from {
             from if swin::recognises(from) => swin::draw(&mut drawer, request)?,
             from if cvt::recognises(from) => cvt::draw(&mut drawer, request)?,
             from if hugging_face::recognises(from) => hugging_face::draw(&mut drawer, request)?,
             _ => timm::draw(&mut drawer, request)?,
         };
+        let Recognised { family, mut architecture, naming, leave_out, pretrained_cfg } = recognised;
         let left_out = drawer.leave_out(leave_out);
         let problems = drawer.problems(&architecture.shape().tensors());
         if !problems.is_empty() {
             return Err(Error::Tensors { path, problems });
         }
+        finite::refuse(not_finite, &left_out.iter().map(String::as_str).collect::<BTreeSet<_>>(), &path)?;
         let mut tensors: BTreeMap<_, _> =
             drawer.tensors.into_iter().map(|(name, drawn)| (name, drawn.tensor)).collect();
         let size = request.image_size.filter(|&size| size != architecture.shape().image_size());
         match (&mut architecture, size) {
-            (Architecture::Vit(vit), Some(size)) => position::resample(vit, &mut tensors, size)?,
+            (Architecture::Vit(vit), Some(size)) => {
+                position::resample(vit, &mut tensors, size)?;
+                let how = if vit.registers > 0 { "bicubic, antialiased" } else { "bicubic, not antialiased" };
+                drawer
+                    .ledger
+                    .note("position table", Told::default(how, "as Hugging Face's models resample it"));
+            }
             // A Swin has no positions but those within windows, a CvT none.
             (Architecture::Swin(_) | Architecture::Cvt(_), _) | (_, None) => {}
         }
-        Ok(Self { family, architecture, naming, tensors, left_out })
+        Ok(Self { family, architecture, naming, tensors, left_out, pretrained_cfg, ledger: drawer.ledger })
     }
 }
 
@@ -67,11 +86,14 @@ pub(super) struct Recognised {
     pub(super) naming: &'static str,
     /// How the names begin of what belongs to classifiers and training, not to the backbone.
     pub(super) leave_out: &'static [&'static str],
+    /// How timm's `config.json` prepares images.
+    pub(super) pretrained_cfg: Option<PretrainedConfig>,
 }
 
 /// Takes tensors out of a checkpoint and puts them under our names, noting what is missing.
 pub(super) struct Drawer {
     pub(super) from: Checkpoint,
+    pub(super) ledger: Ledger,
     tensors: BTreeMap<String, Drawn>,
     /// By the checkpoint's name, so that each tensor is reported once.
     problems: BTreeMap<String, String>,
@@ -84,8 +106,9 @@ struct Drawn {
 }
 
 impl Drawer {
-    fn new(from: Checkpoint) -> Self {
-        Self { from, tensors: BTreeMap::new(), problems: BTreeMap::new() }
+    fn new(mut from: Checkpoint) -> Self {
+        let ledger = Ledger::new(std::mem::take(&mut from.notes));
+        Self { from, ledger, tensors: BTreeMap::new(), problems: BTreeMap::new() }
     }
 
     /// Takes a tensor out; notes it when it is missing.
@@ -159,30 +182,31 @@ impl Drawer {
         left_out.extend(names);
         left_out
     }
-
-    /// The checkpoint's file, for errors.
-    pub(super) fn path(&self) -> PathBuf {
-        self.from.path.clone()
-    }
 }
 
-/// Heads: asked for, else told by a file, else as the published models of that width have.
+/// Heads: as `sources` agree, else as the published models of that width have.
 ///
 /// Tiny to Large (192 to 1024) have one for each 64 of width; SO400M (1152), Huge (1280), Giant (1408) and
 /// Gigantic (1664) have 16. The rule holds for every ViT of timm 1.0.31 with these tensors but
 /// `vit_base_patch16_gap_224`, whose weights were never published. Other widths differ from model to model.
-pub(super) fn heads(request: &Request, told: Option<usize>, width: usize) -> Result<usize, Error> {
+pub(super) fn heads(
+    ledger: &mut Ledger,
+    sources: impl IntoIterator<Item = Option<Told<usize>>>,
+    width: usize,
+) -> Result<usize, Error> {
     const HEAD_WIDTH: usize = 64;
     const LARGE: usize = 1024;
-    match (request.heads.or(told), width) {
-        (Some(heads), _) => Ok(heads),
-        (None, 1152 | 1280 | 1408 | 1664) => Ok(16),
-        (None, 1..=LARGE) if width.is_multiple_of(HEAD_WIDTH) => Ok(width / HEAD_WIDTH),
-        _ => {
-            let reason = format!("no file tells, and models of width {width} do not agree; give the number");
-            Err(Error::Invalid { field: "heads", value: "unknown".into(), reason })
-        }
-    }
+    let usual = match width {
+        1152 | 1280 | 1408 | 1664 => Some(16),
+        1..=LARGE if width.is_multiple_of(HEAD_WIDTH) => Some(width / HEAD_WIDTH),
+        _ => None,
+    };
+    let guess =
+        usual.and_then(|heads| Told::guess(heads, format!("as published models of width {width} have")));
+    ledger.settle("heads", sources, guess)?.ok_or_else(|| {
+        let reason = format!("no file tells, and models of width {width} do not agree; give the number");
+        Error::Invalid { field: "heads", value: "unknown".into(), reason }
+    })
 }
 
 /// The side of a square of `patches`.
@@ -195,24 +219,29 @@ pub(super) fn square(patches: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
+    fn of(asked: Option<usize>, told: Option<usize>, width: usize) -> Result<usize, Error> {
+        heads(&mut Ledger::default(), [Told::flag(asked, "heads"), Told::config(told, "config.json")], width)
+    }
+
     #[test]
     fn heads_are_those_of_the_published_models() {
         // timm 1.0.31: vit_tiny, small, base, large; so400m, huge, giant, gigantic.
         let published =
             [(192, 3), (384, 6), (768, 12), (1024, 16), (1152, 16), (1280, 16), (1408, 16), (1664, 16)];
         for (width, expected) in published {
-            assert_eq!(heads(&Request::default(), None, width).unwrap(), expected, "width {width}");
+            assert_eq!(of(None, None, width).unwrap(), expected, "width {width}");
         }
     }
 
     #[test]
-    fn heads_are_never_guessed() {
+    fn heads_of_other_widths_must_be_told_and_told_alike() {
         // 1536: DINOv2's giant has 24, SigLIP 2's giant 16.
         for width in [0, 48, 1536, 2048] {
-            assert!(heads(&Request::default(), None, width).is_err(), "width {width}");
+            assert!(of(None, None, width).is_err(), "width {width}");
         }
-        assert_eq!(heads(&Request::default(), Some(24), 1536).unwrap(), 24);
-        let asked = Request { heads: Some(16), ..Request::default() };
-        assert_eq!(heads(&asked, Some(24), 1536).unwrap(), 16);
+        assert_eq!(of(None, Some(24), 1536).unwrap(), 24);
+        assert_eq!(of(Some(24), Some(24), 1536).unwrap(), 24);
+        let error = of(Some(16), Some(24), 1536).unwrap_err().to_string();
+        assert!(error.contains("--heads says 16") && error.contains("config.json says 24"), "{error}");
     }
 }

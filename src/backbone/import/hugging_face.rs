@@ -2,7 +2,9 @@
 
 use super::checkpoint::Checkpoint;
 use super::draft::{Drawer, Family, Recognised, heads, square};
-use super::{Request, attention_pool, config_files};
+use super::hugging_face_config::HuggingFaceConfig;
+use super::ledger::{Ledger, Told};
+use super::{Request, attention_pool, hugging_face_pool, spelling};
 use crate::backbone::{Activation, Architecture, Error, Pool, Shape, VitConfig};
 
 /// Tensors that belong to classifiers and training, not to the backbone.
@@ -82,9 +84,6 @@ const PLAIN: Names = Names {
     ..DINOV2
 };
 
-/// Prefixes under which models keep the vision tower.
-const PREFIXES: [&str; 5] = ["vision_model.", "vit.", "deit.", "dinov2.", "dinov2_with_registers."];
-
 /// Whether the file is named as Hugging Face does.
 pub(super) fn recognises(checkpoint: &Checkpoint) -> bool {
     let bears = |name: &str| {
@@ -97,7 +96,6 @@ pub(super) fn recognises(checkpoint: &Checkpoint) -> bool {
 
 /// Takes the tensors of a Hugging Face checkpoint.
 pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised, Error> {
-    PREFIXES.iter().for_each(|prefix| drawer.from.strip_prefix(prefix));
     let (family, names) = match &drawer.from {
         from if from.has(CLIP.class) => (Family::Clip, CLIP),
         // SigLIP's tower is named as CLIP's, and has no class token.
@@ -105,7 +103,13 @@ pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised,
         from if from.has("encoder.layer.0.norm1.weight") => (Family::Dinov2, DINOV2),
         _ => (Family::Plain, PLAIN),
     };
-    let vit = describe(drawer, request, (family, &names))?;
+    let Drawer { from, ledger, .. } = drawer;
+    let told = HuggingFaceConfig::read(request, ledger)?;
+    let vit = describe(from, ledger, (request, &told, family, &names))?;
+    for layer in [names.query, names.key, names.value] {
+        let all = (0..vit.depth).map(|block| format!("{}{block}.{layer}.bias", names.blocks)).collect();
+        spelling::fill(&mut drawer.from, all, vit.width);
+    }
     draw_embeddings(drawer, &vit, &names);
     if family == Family::Clip {
         // The reference's own spelling.
@@ -119,72 +123,123 @@ pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised,
         leave_out = &LEAVE_OUT[1..];
     }
     let architecture = Architecture::Vit(vit);
-    Ok(Recognised { family, architecture, naming: "hugging_face", leave_out })
+    Ok(Recognised { family, architecture, naming: "hugging_face", leave_out, pretrained_cfg: None })
 }
 
 fn describe(
-    drawer: &Drawer,
-    request: &Request,
-    (family, names): (Family, &Names),
+    from: &Checkpoint,
+    ledger: &mut Ledger,
+    (request, told, family, names): (&Request, &HuggingFaceConfig, Family, &Names),
 ) -> Result<VitConfig, Error> {
-    let from = &drawer.from;
-    let unknown = |what: String| Error::UnknownLayout { path: drawer.path(), reason: what };
+    let unknown = |what: String| Error::UnknownLayout { path: from.path.clone(), reason: what };
     let patch = format!("{}.weight", names.patch);
-    let Some(&[width, 3, patch_size, _]) = from.shape(&patch) else {
-        return Err(unknown(format!("no {patch} [D, 3, P, P]")));
+    let (width, patch_size) = match from.shape(&patch) {
+        Some(&[_, 3, height, across]) if height != across => {
+            return Err(unknown(format!("{patch} has rectangular patches of {height}x{across}")));
+        }
+        Some(&[width, 3, side, _]) => (width, side),
+        _ => return Err(unknown(format!("no {patch} [D, 3, P, P]"))),
     };
     let rows = from.shape(names.positions).and_then(|shape| shape.iter().rev().nth(1).copied());
     let distillation_token = from.has(DISTILLATION);
     let prefix = (family != Family::Siglip) as usize + distillation_token as usize;
     let grid = rows.and_then(|rows| square(rows.checked_sub(prefix)?));
-    let grid = grid.ok_or_else(|| unknown(format!("{} is missing or no square", names.positions)))?;
+    let grid = grid.ok_or_else(|| {
+        let rows = rows.map_or_else(|| "is missing".into(), |rows| format!("is no square: {rows} rows"));
+        unknown(format!("{} {rows}; rectangular inputs are not supported", names.positions))
+    })?;
     let fc1 = format!("{}0.{}.weight", names.blocks, names.fc1);
     let mlp_width = from.shape(&fc1).and_then(|shape| shape.first().copied());
-    let told = config_files::hugging_face_config(request)?;
-    let (activation, eps) = match family {
-        // Defaults of CLIPVisionConfig, SiglipVisionConfig, Dinov2Config and ViTConfig.
-        Family::Clip => (Activation::QuickGelu, 1e-5),
-        Family::Siglip => (Activation::GeluTanh, 1e-6),
-        Family::Dinov2 => (Activation::Gelu, 1e-6),
-        Family::Plain => (Activation::Gelu, 1e-12),
-    };
-    let depth = from.count(names.blocks);
-    if let Some(expected) = told.depth.filter(|&expected| expected != depth) {
-        return Err(unknown(format!("config.json tells of {expected} blocks, the file has {depth}")));
-    }
-    let vit = VitConfig {
+    let registers = from.shape("embeddings.register_tokens");
+    let mut vit = VitConfig {
         image_size: grid.saturating_mul(patch_size),
         patch_size,
         width,
-        depth,
-        heads: heads(request, told.heads, width)?,
+        depth: from.count(names.blocks),
+        heads: 1,
         mlp_width: mlp_width.ok_or_else(|| unknown(format!("no {fc1}")))?,
-        activation: request.activation.or(told.activation).unwrap_or(activation),
-        layer_norm_eps: request.layer_norm_eps.or(told.layer_norm_eps).unwrap_or(eps),
-        pool: request.pool.unwrap_or_else(|| pool(from, family)),
+        activation: Activation::Gelu,
+        layer_norm_eps: 0.0,
+        pool: Pool::Cls,
         class_token: family != Family::Siglip,
         distillation_token,
-        registers: from
-            .shape("embeddings.register_tokens")
-            .map_or(0, |shape| shape.iter().rev().nth(1).copied().unwrap_or(0)),
+        registers: registers.map_or(0, |shape| shape.iter().rev().nth(1).copied().unwrap_or(0)),
         norm_pre: family == Family::Clip,
         layer_scale: family == Family::Dinov2,
         patch_bias: from.has(&format!("{}.bias", names.patch)),
+        pool_prefix: false,
     };
+    agree(&vit, from, ledger, (request, told, names))?;
+    vit.pool = hugging_face_pool::pool(from, ledger, (request, told, &vit, family))?;
+    numbers(&mut vit, ledger, (request, told, family))?;
     // Before its numbers are counted to and divided by.
     vit.validate()?;
     Ok(vit)
 }
 
-/// The family's pooling. A DeiT without the teacher's classifier is read at its class token alone, as
-/// `DeiTForImageClassification` does.
-fn pool(from: &Checkpoint, family: Family) -> Pool {
-    match family {
-        Family::Siglip if from.has(attention_pool::HUGGING_FACE.latent()) => Pool::Attention,
-        Family::Siglip => Pool::Mean,
-        _ if from.has("distillation_classifier.weight") => Pool::ClassAndDistillation,
-        _ => Pool::Cls,
+/// What tensors show must be what `config.json` tells.
+fn agree(
+    vit: &VitConfig,
+    from: &Checkpoint,
+    ledger: &mut Ledger,
+    (request, told, names): (&Request, &HuggingFaceConfig, &Names),
+) -> Result<(), Error> {
+    let mut both = |what: &str, value: usize, tensor: &str, told: Option<Told<usize>>| {
+        ledger.settle(what, [Told::shape(value, tensor), told], None).map(drop)
+    };
+    both("patch_size", vit.patch_size, &format!("shape of {}", names.patch), told.patch_size()?)?;
+    both("width", vit.width, &format!("shape of {}", names.patch), told.width())?;
+    both("depth", vit.depth, &format!("{}*", names.blocks), told.depth())?;
+    both(
+        "mlp_width",
+        vit.mlp_width,
+        &format!("shape of {}0.{}", names.blocks, names.fc1),
+        told.mlp_width(vit.width),
+    )?;
+    let shown = if vit.registers > 0 { "shape of" } else { "there is no" };
+    both("registers", vit.registers, &format!("{shown} embeddings.register_tokens"), told.registers())?;
+    let size = told.image_size()?.filter(|_| request.image_size.is_none());
+    both("image_size", vit.image_size, &format!("shape of {}", names.positions), size)?;
+    if let Some(size) = request.image_size.filter(|&size| size != vit.image_size) {
+        ledger.note("image_size, resampled to", Told::flag(Some(size), "image-size"));
     }
+    let query = format!("{}0.{}.bias", names.blocks, names.query);
+    let there = |value: bool, name: &str| {
+        Told::shape(value, format!("{} {name}", if value { "there is" } else { "there is no" }))
+    };
+    ledger.settle("qkv_bias", [there(from.has(&query), &query), told.qkv_bias()], None)?;
+    ledger.note("class_token", there(vit.class_token, names.class));
+    ledger.note("distillation_token", there(vit.distillation_token, DISTILLATION));
+    Ok(())
+}
+
+/// Numbers that no tensor shows; what `config.json` leaves out has its class's default.
+fn numbers(
+    vit: &mut VitConfig,
+    ledger: &mut Ledger,
+    (request, told, family): (&Request, &HuggingFaceConfig, Family),
+) -> Result<(), Error> {
+    /// Of ViTConfig, DeiTConfig, CLIPVisionConfig, SiglipVisionConfig and Dinov2Config.
+    const HEADS: usize = 12;
+    // Defaults of CLIPVisionConfig, SiglipVisionConfig, Dinov2Config and ViTConfig.
+    let (activation, eps, class) = match family {
+        Family::Clip => (Activation::QuickGelu, 1e-5, "CLIPVisionConfig"),
+        Family::Siglip => (Activation::GeluTanh, 1e-6, "SiglipVisionConfig"),
+        Family::Dinov2 => (Activation::Gelu, 1e-6, "Dinov2Config"),
+        Family::Plain => (Activation::Gelu, 1e-12, "ViTConfig"),
+    };
+    let told_heads = told.heads();
+    // Without a file, heads follow from the width.
+    let default = told_heads.is_none() && told.is_there() && request.heads.is_none();
+    let heads_default = if default { Told::default(HEADS, class) } else { None };
+    let sources = [Told::flag(request.heads, "heads"), told_heads, heads_default];
+    vit.heads = heads(ledger, sources, vit.width)?;
+    let sources = [Told::flag(request.activation, "activation"), told.activation()?];
+    vit.activation =
+        ledger.settle("activation", sources, Told::default(activation, class))?.unwrap_or(activation);
+    let sources = [Told::flag(request.layer_norm_eps, "layer-norm-eps"), told.layer_norm_eps()];
+    vit.layer_norm_eps = ledger.settle("layer_norm_eps", sources, Told::default(eps, class))?.unwrap_or(eps);
+    Ok(())
 }
 
 fn draw_embeddings(drawer: &mut Drawer, vit: &VitConfig, names: &Names) {

@@ -1,21 +1,40 @@
 //! Other people's checkpoints into our folder.
 //!
-//! `checkpoint` holds named fp32 tensors, from safetensors or, by `onnx`, out of ONNX graphs. `timm` and
-//! `hugging_face` know the names of the ViT family, `swin` those of Swin, `cvt` those of CvT; each gives a
-//! [`Draft`]. `attention_pool` folds what SigLIP pools with, `position` resamples the position table to another
-//! image size, `config_files` reads what lies beside the weights, `preprocessing` finds how bytes become pixels.
+//! `open` finds out what a file is: safetensors, in one file or, by `shards`, in several, a file of `torch.save`, of
+//! which `dictionary` chooses a part, or, by `onnx`, a graph. `checkpoint` holds the named fp32 tensors, of which
+//! `prefix` finds the backbone's and `families` refuses those of other models. `timm` (with `spelling`, `positions`
+//! and `timm_pool`) and `hugging_face` (with `hugging_face_pool`) know the names of the ViT family, `swin` (with `swin_shape`) those of Swin, `cvt` those of CvT;
+//! each gives a [`Draft`]. `timm_config` (with `timm_models`), `hugging_face_config` and `config_files` read what lies
+//! beside the weights; in the `ledger` what tensors show and what files tell must agree. `attention_pool` folds what
+//! SigLIP pools with, `position` resamples the position table to another image size, `finite` refuses NaN,
+//! `preprocessing` finds how bytes become pixels.
 
 mod attention_pool;
 pub(crate) mod checkpoint;
 mod config_files;
 mod cvt;
+mod dictionary;
 mod draft;
+mod families;
+mod finite;
 mod hugging_face;
+mod hugging_face_config;
+mod hugging_face_pool;
+mod ledger;
 mod onnx;
+mod open;
 mod position;
+mod positions;
+mod prefix;
 mod preprocessing;
+mod shards;
+mod spelling;
 mod swin;
+mod swin_shape;
 mod timm;
+mod timm_config;
+mod timm_models;
+mod timm_pool;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,20 +44,22 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::{
-    Activation, Architecture, BackboneConfig, CvtConfig, Error, FORMAT_VERSION, ONNX_FILE, Pool, Provenance,
-    SiteSet, WEIGHTS_FILE, WeightLayout, sha256_hex,
+    Activation, Architecture, BackboneConfig, CvtConfig, Error, FORMAT_VERSION, ONNX_FILE, Origin, Pool,
+    Provenance, SiteSet, Taken, WEIGHTS_FILE, WeightLayout, sha256_hex,
 };
 use crate::files;
 use crate::graph::Plan;
-use crate::torch::TorchFile;
 use checkpoint::{Checkpoint, Tensor};
 use draft::Draft;
 
 /// What to import, and what the checkpoint does not tell.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// A `.safetensors`, `.onnx`, `.pth` or `.pt` file. `config.json` and `preprocessor_config.json` beside it are read too.
+    /// A file of safetensors, of `torch.save` or ONNX, whatever it is called, or the index of several.
+    /// `config.json` and `preprocessor_config.json` beside it are read too.
     pub weights: PathBuf,
+    /// Which dictionary of the file, and which part of the model in it, where timm's order is not meant.
+    pub key: Option<String>,
     /// Name of the backbone.
     pub name: String,
     /// Folder of backbones; the result is `<out>/<name>`.
@@ -85,11 +106,12 @@ pub fn import(request: &Request) -> Result<BackboneConfig, Error> {
         let reason = format!("{} exists; give another name or ask to overwrite", target.display());
         return Err(Error::Invalid { field: "name", value: request.name.clone(), reason });
     }
-    let (checkpoint, format) = open(&request.weights)?;
+    let (mut checkpoint, format) = open::open(&request.weights, request.key.as_deref())?;
+    checkpoint.notes.insert(0, weights_line(request, &checkpoint.sha256));
     let sha256 = checkpoint.sha256.clone();
-    let draft = Draft::from(checkpoint, request)?;
+    let mut draft = Draft::from(checkpoint, request)?;
     let naming = format.unwrap_or(draft.naming);
-    let config = configure(&draft, request, (naming, sha256))?;
+    let config = configure(&mut draft, request, (naming, sha256))?;
     let partial = files::beside(&target);
     let written = write_folder(&partial, config, &draft.tensors);
     let publish = if request.overwrite { replace } else { rename };
@@ -110,25 +132,10 @@ fn check_name(name: &str) -> Result<(), Error> {
     })
 }
 
-/// The tensors of the file, and its format where that comes before any naming.
-fn open(path: &Path) -> Result<(Checkpoint, Option<&'static str>), Error> {
-    let bytes = fs::read(path).map_err(Error::io(path))?;
-    let sha256 = sha256_hex(&bytes);
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    let (mut checkpoint, format) = match extension {
-        "safetensors" => (Checkpoint::from_safetensors(path, &bytes)?, None),
-        "onnx" => (onnx::read(path, &bytes)?, Some("onnx")),
-        "pth" | "pt" | "bin" => {
-            let file = TorchFile::open(&bytes).map_err(|source| Error::Torch { path: path.into(), source });
-            (Checkpoint::from_torch(path, &mut file?)?, None)
-        }
-        _ => {
-            let reason = "expected a file ending in .safetensors, .onnx, .pth, .pt or .bin".into();
-            return Err(Error::UnknownLayout { path: path.into(), reason });
-        }
-    };
-    checkpoint.sha256 = sha256;
-    Ok((checkpoint, format))
+/// The first line of the table.
+fn weights_line(request: &Request, sha256: &str) -> Taken {
+    let value = request.weights.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    Taken { what: "weights".into(), value, origin: Origin::File, from: format!("sha256 {sha256}") }
 }
 
 /// The tensors of a checkpoint of the backbone that `config` describes, under our names.
@@ -163,11 +170,12 @@ pub(crate) fn tensors(
 }
 
 fn configure(
-    draft: &Draft,
+    draft: &mut Draft,
     request: &Request,
     (naming, sha256): (&str, String),
 ) -> Result<BackboneConfig, Error> {
     let preprocessing = preprocessing::find(draft, request)?;
+    let (left_out, taken) = (draft.left_out.clone(), std::mem::take(&mut draft.ledger).into_lines());
     let file = request.weights.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let config = BackboneConfig {
         format_version: FORMAT_VERSION,
@@ -175,7 +183,7 @@ fn configure(
         fingerprint: String::new(),
         architecture: draft.architecture.clone(),
         preprocessing,
-        provenance: Provenance { file, sha256, naming: naming.into(), left_out: draft.left_out.clone() },
+        provenance: Provenance { file, sha256, naming: naming.into(), left_out, taken },
     };
     config.validate()?;
     Ok(config)

@@ -1,34 +1,63 @@
 //! How bytes become pixels, from the files beside the weights, the family, or the request; never a guess.
 
-use super::config_files::{Preprocessor, PretrainedConfig, Size, preprocessor, timm_config};
+use super::config_files::{Preprocessor, PretrainedConfig, Size, preprocessor};
 use super::draft::{Draft, Family};
+use super::ledger::{Told, contradiction};
 use super::{PreprocessingName, Request};
 use crate::backbone::Error;
 use crate::image::{Interpolation, Preprocessing, ResizeMode};
 
-/// Finds the preprocessing: the request's, else the files', else the family's.
-pub(super) fn find(draft: &Draft, request: &Request) -> Result<Preprocessing, Error> {
+/// Finds the preprocessing: the request's, else the files', which must agree, else the family's.
+pub(super) fn find(draft: &mut Draft, request: &Request) -> Result<Preprocessing, Error> {
     let size = draft.architecture.shape().image_size() as u32;
-    if let Some(name) = request.preprocessing {
-        return Ok(named(name, size));
+    let told = match request.preprocessing {
+        Some(name) => Told::flag(Some(named(name, size)), "preprocessing"),
+        None => of_files(draft, request, size)?.or_else(|| of_family(draft.family, size)),
+    };
+    // SigLIP resamples bicubic, SigLIP 2, whose tensors are the same, bilinear.
+    let told = told.ok_or_else(|| Error::Invalid {
+        field: "preprocessing",
+        value: "unknown".into(),
+        reason: "neither the weights nor the files beside them tell; give clip, imagenet, half or siglip"
+            .into(),
+    })?;
+    let found = told.value.clone();
+    draft.ledger.note("preprocessing", Some(told.with(words(&found))));
+    Ok(found)
+}
+
+fn of_family(family: Family, size: u32) -> Option<Told<Preprocessing>> {
+    match family {
+        Family::Clip => Told::guess(named(PreprocessingName::Clip, size), "as CLIP's models have"),
+        Family::Dinov2 => Told::guess(named(PreprocessingName::Imagenet, size), "as DINOv2's models have"),
+        Family::Siglip | Family::Plain => None,
     }
-    if let Some(file) = preprocessor(request)? {
-        return from_preprocessor(&file, size);
+}
+
+fn of_files(draft: &Draft, request: &Request, size: u32) -> Result<Option<Told<Preprocessing>>, Error> {
+    let hugging_faces = preprocessor(request)?.map(|file| from_preprocessor(&file, size)).transpose()?;
+    let timms = draft.pretrained_cfg.as_ref().map(|config| from_timm(config, size)).transpose()?;
+    let timms =
+        Told::config(timms, "config.json: pretrained_cfg, and timm's defaults for what it leaves out");
+    let hugging_faces = Told::config(hugging_faces, "preprocessor_config.json");
+    match (hugging_faces, timms) {
+        (Some(a), Some(b)) if a.value != b.value => {
+            let (of_a, of_b) = (words(&a.value), words(&b.value));
+            Err(contradiction("preprocessing", &a.with(of_a), &b.with(of_b)))
+        }
+        (a, b) => Ok(a.or(b)),
     }
-    if let Some(config) = timm_config(request)?.and_then(|config| config.pretrained_cfg) {
-        return from_timm(&config, size);
-    }
-    match draft.family {
-        Family::Clip => Ok(named(PreprocessingName::Clip, size)),
-        Family::Dinov2 => Ok(named(PreprocessingName::Imagenet, size)),
-        // SigLIP resamples bicubic, SigLIP 2, whose tensors are the same, bilinear.
-        Family::Siglip | Family::Plain => Err(Error::Invalid {
-            field: "preprocessing",
-            value: "unknown".into(),
-            reason: "neither the weights nor the files beside them tell; give clip, imagenet, half or siglip"
-                .into(),
-        }),
-    }
+}
+
+/// A preprocessing in one line.
+fn words(of: &Preprocessing) -> String {
+    let resize = match of.resize {
+        ResizeMode::ShortSideThenCrop { resize_to } => format!("short side to {resize_to}, centre crop"),
+        ResizeMode::Squash => "both sides squashed".into(),
+        ResizeMode::LongSidePad => "long side, padded".into(),
+    };
+    let filter = format!("{:?}", of.interpolation).to_lowercase();
+    format!("{resize} to {size}, {filter}, mean {:?}, std {:?}", of.mean, of.std, size = of.image_size)
 }
 
 fn named(name: PreprocessingName, size: u32) -> Preprocessing {

@@ -1,34 +1,33 @@
 //! timm's and Hugging Face's namings of Swin (v1).
 
 use super::checkpoint::{Checkpoint, Tensor};
-use super::draft::{Drawer, Family, Recognised, square};
-use super::{Request, config_files, timm};
-use crate::backbone::{Activation, Architecture, Error, Pool, Shape, SwinConfig};
+use super::draft::{Drawer, Family, Recognised};
+use super::timm_config::TimmConfig;
+use super::{Request, spelling, swin_shape, timm};
+use crate::backbone::{Architecture, Error, Shape, SwinConfig};
 
 /// Tensors that belong to classifiers and training, not to the backbone.
 const LEAVE_OUT: &[&str] = &["head.", "classifier.", "pooler.", "embeddings.mask_token"];
 
 /// One library's names, around the numbers of stage and block and inside a block.
-struct Names {
-    naming: &'static str,
-    prefixes: &'static [&'static str],
-    patch: &'static str,
-    patch_norm: &'static str,
-    stages: &'static str,
-    norm1: &'static str,
-    table: &'static str,
+pub(super) struct Names {
+    pub(super) naming: &'static str,
+    pub(super) patch: &'static str,
+    pub(super) patch_norm: &'static str,
+    pub(super) stages: &'static str,
+    pub(super) norm1: &'static str,
+    pub(super) table: &'static str,
     /// Query, key and value, where they are not fused.
-    qkv: Option<[&'static str; 3]>,
-    proj: &'static str,
-    norm2: &'static str,
-    fc1: &'static str,
-    fc2: &'static str,
-    norm: &'static str,
+    pub(super) qkv: Option<[&'static str; 3]>,
+    pub(super) proj: &'static str,
+    pub(super) norm2: &'static str,
+    pub(super) fc1: &'static str,
+    pub(super) fc2: &'static str,
+    pub(super) norm: &'static str,
 }
 
 const TIMM: Names = Names {
     naming: "timm",
-    prefixes: &["module.", "model."],
     patch: "patch_embed.proj",
     patch_norm: "patch_embed.norm",
     stages: "layers.",
@@ -44,7 +43,6 @@ const TIMM: Names = Names {
 
 const HUGGING_FACE: Names = Names {
     naming: "hugging_face",
-    prefixes: &["swin."],
     patch: "embeddings.patch_embeddings.projection",
     patch_norm: "embeddings.norm",
     stages: "encoder.layers.",
@@ -60,15 +58,7 @@ const HUGGING_FACE: Names = Names {
 
 /// The naming, if the checkpoint is a Swin's: windows have a table of relative positions in the first stage.
 fn names(checkpoint: &Checkpoint) -> Option<&'static Names> {
-    let bears = |names: &Names| {
-        let first = format!("{}0.blocks.0.{}", names.stages, names.table);
-        let is_it = |name: &&str| match name.strip_suffix(first.as_str()) {
-            Some("") => true,
-            Some(prefix) => names.prefixes.iter().any(|known| prefix.ends_with(known)),
-            None => false,
-        };
-        checkpoint.tensors.keys().map(String::as_str).any(|name| is_it(&name))
-    };
+    let bears = |names: &Names| checkpoint.has(&format!("{}0.blocks.0.{}", names.stages, names.table));
     [&TIMM, &HUGGING_FACE].into_iter().find(|names| bears(names))
 }
 
@@ -80,9 +70,16 @@ pub(super) fn recognises(checkpoint: &Checkpoint) -> bool {
 /// Takes the tensors of a Swin's checkpoint.
 pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised, Error> {
     let names = names(&drawer.from).unwrap_or(&TIMM);
-    names.prefixes.iter().for_each(|prefix| drawer.from.strip_prefix(prefix));
     leave_out_buffers(&mut drawer.from);
-    let swin = describe(drawer, request, names)?;
+    let Drawer { from, ledger, .. } = drawer;
+    let (swin, pretrained_cfg) = match names.naming {
+        "timm" => {
+            let told = TimmConfig::read(from, request, ledger)?;
+            (swin_shape::timms(from, ledger, (request, &told, names))?, told.pretrained_cfg)
+        }
+        _ => (swin_shape::hugging_faces(from, ledger, (request, names))?, None),
+    };
+    fill_biases(&mut drawer.from, &swin, names);
     drawer.copy(&format!("{}.weight", names.patch), "patch_embed.proj.weight");
     drawer.copy(&format!("{}.bias", names.patch), "patch_embed.proj.bias");
     drawer.norm(names.patch_norm, "patch_embed.norm");
@@ -99,7 +96,7 @@ pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised,
     }
     drawer.norm(names.norm, "norm");
     let (family, architecture) = (Family::Plain, Architecture::Swin(swin));
-    Ok(Recognised { family, architecture, naming: names.naming, leave_out: LEAVE_OUT })
+    Ok(Recognised { family, architecture, naming: names.naming, leave_out: LEAVE_OUT, pretrained_cfg })
 }
 
 /// Masks of shifted windows, which old checkpoints hold, follow from the shape.
@@ -110,62 +107,19 @@ fn leave_out_buffers(from: &mut Checkpoint) {
     from.left_out.extend(masks);
 }
 
-fn describe(drawer: &Drawer, request: &Request, names: &Names) -> Result<SwinConfig, Error> {
-    let from = &drawer.from;
-    let unknown = |what: &str| Error::UnknownLayout {
-        path: drawer.path(),
-        reason: format!("{}'s naming of a Swin: {what}", names.naming),
-    };
-    let patch = format!("{}.weight", names.patch);
-    let Some(&[width, 3, patch_size, _]) = from.shape(&patch) else {
-        return Err(unknown(&format!("no {patch} [D, 3, P, P]")));
-    };
-    let stages = from.count(names.stages).min(usize::BITS as usize / 2);
-    let at = |stage: usize| format!("{}{stage}.blocks.", names.stages);
-    let depths: Vec<usize> = (0..stages).map(|stage| from.count(&at(stage))).collect();
-    let table = |stage: usize| from.shape(&format!("{}0.{}", at(stage), names.table));
-    let heads = (0..stages).map(|stage| table(stage)?.get(1).copied()).collect::<Option<Vec<_>>>();
-    let heads = heads.ok_or_else(|| unknown(&format!("a stage without {} [offsets, H]", names.table)))?;
-    let offsets = table(0).and_then(|shape| square(shape[0])).filter(|side| side % 2 == 1);
-    let window =
-        offsets.map(|side| side.div_ceil(2)).ok_or_else(|| unknown("a table that is no odd square"))?;
-    let fc1 = format!("{}0.{}.weight", at(0), names.fc1);
-    let hidden = from.shape(&fc1).and_then(|shape| shape.first().copied());
-    let hidden = hidden.filter(|hidden| width > 0 && hidden.is_multiple_of(width));
-    let mlp_ratio = hidden.ok_or_else(|| unknown(&format!("no {fc1} of whole widths")))? / width;
-    refuse_what_is_told(request)?;
-    let told = config_files::hugging_face_config(request)?;
-    let told_size = told.image_size.or(config_files::timm_config(request)?.and_then(|c| c.image_size()));
-    // In every published model the last stage's map is one window.
-    let smallest = patch_size.saturating_mul(window) << stages.saturating_sub(1);
-    let swin = SwinConfig {
-        image_size: request.image_size.or(told_size).unwrap_or(smallest),
-        patch_size,
-        width,
-        depths,
-        heads,
-        window,
-        mlp_ratio,
-        activation: request.activation.or(told.activation).unwrap_or(Activation::Gelu),
-        layer_norm_eps: request.layer_norm_eps.or(told.layer_norm_eps).unwrap_or(1e-5),
-    };
-    // Before its numbers are counted to and divided by.
-    swin.validate()?;
-    Ok(swin)
-}
-
-/// What a Swin's tensors tell, or what no Swin does otherwise, may not be asked for differently.
-fn refuse_what_is_told(request: &Request) -> Result<(), Error> {
-    let refuse =
-        |field, value: String, reason: &str| Err(Error::Invalid { field, value, reason: reason.into() });
-    match (request.heads, request.pool) {
-        (Some(heads), _) => {
-            refuse("heads", heads.to_string(), "a Swin's own tensors tell each stage's heads")
+/// Zeros for the biases of queries, keys and values, if no block has them (`qkv_bias` false).
+fn fill_biases(from: &mut Checkpoint, swin: &SwinConfig, names: &Names) {
+    let fused = ["attn.qkv"];
+    for part in names.qkv.as_ref().map_or(&fused[..], |three| &three[..]) {
+        let blocks: Vec<_> = (0..swin.depth()).map(|number| swin.block(number)).collect();
+        let name = |stage: usize, index: usize| format!("{}{stage}.blocks.{index}.{part}.bias", names.stages);
+        if blocks.iter().any(|block| from.has(&name(block.stage, block.index))) {
+            continue;
         }
-        (_, Some(pool)) if pool != Pool::Mean => {
-            refuse("pool", format!("{pool:?}"), "a Swin's feature is the mean of its normed tokens")
+        for block in blocks {
+            let width = if names.qkv.is_some() { block.width } else { 3 * block.width };
+            spelling::fill(from, vec![name(block.stage, block.index)], width);
         }
-        _ => Ok(()),
     }
 }
 

@@ -1,35 +1,83 @@
 //! timm's naming of the ViT family: `blocks.0.attn.qkv.weight`.
 
+use serde_json::json;
+
 use super::checkpoint::{Checkpoint, Tensor};
-use super::config_files::{self, Pools, TimmConfig};
-use super::draft::{Drawer, Family, Recognised, heads, square};
-use super::{Request, attention_pool};
+use super::draft::{Drawer, Family, Recognised, heads};
+use super::ledger::{Ledger, Told};
+use super::positions::{self, Table};
+use super::timm_config::TimmConfig;
+use super::{Request, attention_pool, spelling, timm_models, timm_pool};
 use crate::backbone::{Activation, Architecture, Error, Pool, Shape, VitConfig};
 
 /// Tensors that belong to classifiers and training, not to the backbone.
 /// The first is one where the backbone does not pool by it.
-const LEAVE_OUT: &[&str] = &["attn_pool.", "head.", "head_dist.", "head_drop", "mask_token"];
+const LEAVE_OUT: &[&str] = &["attn_pool.", "head.", "head_dist.", "head_drop", "mask_token", "pre_logits."];
+
+/// Arguments of timm's `VisionTransformer` that are read.
+const USED: &[&str] = &[
+    "img_size",
+    "patch_size",
+    "in_chans",
+    "global_pool",
+    "embed_dim",
+    "depth",
+    "num_heads",
+    "mlp_ratio",
+    "qkv_bias",
+    "init_values",
+    "class_token",
+    "no_embed_class",
+    "reg_tokens",
+    "pre_norm",
+    "fc_norm",
+    "pool_include_prefix",
+    "norm_layer",
+    "act_layer",
+    "proj_bias",
+];
 
 /// Takes the tensors of a timm checkpoint.
 pub(super) fn draw(drawer: &mut Drawer, request: &Request) -> Result<Recognised, Error> {
-    for prefix in ["module.", "model.", "visual.", "trunk."] {
-        drawer.from.strip_prefix(prefix);
-    }
-    let vit = describe(drawer, request)?;
-    let family = family(&drawer.from, &vit);
-    draw_embeddings(drawer, &vit);
+    let hub_registers = spelling::as_timms(&mut drawer.from)?;
+    let Drawer { from, ledger, .. } = drawer;
+    let told = TimmConfig::read(from, request, ledger)?;
+    refuse_other_models(&told)?;
+    let (vit, table) = describe(from, ledger, (request, &told, hub_registers))?;
+    let family = family(from, &vit);
+    draw_embeddings(drawer, &vit, table);
+    spelling::fill_biases(&mut drawer.from, &vit);
     (0..vit.depth).for_each(|block| draw_block(drawer, &vit, block));
-    drawer.norm(if vit.pool == Pool::MeanThenNorm { "fc_norm" } else { "norm" }, "norm");
+    let norm = if drawer.from.has("fc_norm.weight") { "fc_norm" } else { "norm" };
+    drawer.norm(norm, "norm");
     let mut leave_out = LEAVE_OUT;
     if vit.pool == Pool::Attention {
         attention_pool::draw(drawer, &vit, &attention_pool::TIMM);
         leave_out = &LEAVE_OUT[1..];
     }
     let architecture = Architecture::Vit(vit);
-    Ok(Recognised { family, architecture, naming: "timm", leave_out })
+    let pretrained_cfg = told.pretrained_cfg;
+    Ok(Recognised { family, architecture, naming: "timm", leave_out, pretrained_cfg })
 }
 
-fn draw_embeddings(drawer: &mut Drawer, vit: &VitConfig) {
+/// Refuses what a plain ViT does not have; its tensors may look the same.
+fn refuse_other_models(told: &TimmConfig) -> Result<(), Error> {
+    if let Some((model, why)) = told.model.as_ref().and_then(|model| Some((model, model.unlike.as_ref()?))) {
+        return Err(told.refuse("config.json: architecture", &format!("{} ({why})", model.name)));
+    }
+    let neutral = [
+        ("qk_norm", json!(false)),
+        ("scale_attn_norm", json!(false)),
+        ("scale_mlp_norm", json!(false)),
+        ("final_norm", json!(true)),
+        ("pos_embed", json!("learn")),
+    ];
+    // Rectangles are refused for what they are, whatever else does not fit.
+    told.image_size()?;
+    told.understand(USED, &neutral)
+}
+
+fn draw_embeddings(drawer: &mut Drawer, vit: &VitConfig, table: Table) {
     let parts = [
         (true, "patch_embed.proj.weight"),
         (vit.patch_bias, "patch_embed.proj.bias"),
@@ -37,10 +85,11 @@ fn draw_embeddings(drawer: &mut Drawer, vit: &VitConfig) {
         (vit.distillation_token, "dist_token"),
         (vit.registers > 0, "reg_token"),
     ];
+    positions::place(&mut drawer.from, vit, table);
     for (_, name) in parts.into_iter().filter(|(there, _)| *there) {
         drawer.copy(name, name);
     }
-    positions(drawer, vit);
+    drawer.copy("pos_embed", "pos_embed");
     if vit.norm_pre {
         drawer.norm("norm_pre", "norm_pre");
     }
@@ -56,7 +105,7 @@ fn family(from: &Checkpoint, vit: &VitConfig) -> Family {
     let has_class_row = from.shape("pos_embed").is_some_and(|shape| shape[1] == vit.grid() * vit.grid() + 1);
     let like_dinov2 = match vit.registers {
         0 => has_class_row,
-        registers => registers == DINOV2_REGISTERS && !has_class_row,
+        registers => registers == DINOV2_REGISTERS,
     };
     match vit {
         vit if vit.norm_pre && vit.activation == Activation::QuickGelu => Family::Clip,
@@ -67,92 +116,155 @@ fn family(from: &Checkpoint, vit: &VitConfig) -> Family {
     }
 }
 
-fn describe(drawer: &Drawer, request: &Request) -> Result<VitConfig, Error> {
-    let from = &drawer.from;
+/// The shape, with where the tokens' positions are.
+fn describe(
+    from: &Checkpoint,
+    ledger: &mut Ledger,
+    (request, told, hub_registers): (&Request, &TimmConfig, bool),
+) -> Result<(VitConfig, Table), Error> {
     let unknown = |what: &str| Error::UnknownLayout {
-        path: drawer.path(),
+        path: from.path.clone(),
         reason: format!("neither timm's nor Hugging Face's naming of a ViT: {what}"),
     };
-    let Some(&[width, 3, patch_size, _]) = from.shape("patch_embed.proj.weight") else {
-        return Err(unknown("no patch_embed.proj.weight [D, 3, P, P]"));
+    let patch_size = match from.shape("patch_embed.proj.weight") {
+        Some(&[_, 3, height, width]) if height != width => {
+            return Err(unknown(&format!(
+                "patch_embed.proj.weight has rectangular patches of {height}x{width}"
+            )));
+        }
+        Some(&[_, 3, side, _]) => side,
+        _ => return Err(unknown("no patch_embed.proj.weight [D, 3, P, P]")),
     };
-    let Some(&[1, rows, _]) = from.shape("pos_embed") else { return Err(unknown("no pos_embed [1, n, D]")) };
+    let Some(&[1, rows, width]) = from.shape("pos_embed") else {
+        return Err(unknown("no pos_embed [1, n, D]"));
+    };
     let hidden = from.shape("blocks.0.mlp.fc1.weight").and_then(|shape| shape.first().copied());
     let mlp_width = hidden.ok_or_else(|| unknown("no blocks.0.mlp.fc1.weight"))?;
-    let (class_token, distillation_token) = (from.has("cls_token"), from.has("dist_token"));
-    // The table may hold rows for the tokens before the patches or not (`no_embed_class`).
-    let prefix = class_token as usize + distillation_token as usize;
-    let grid = square(rows).or_else(|| square(rows.checked_sub(prefix)?));
-    let grid = grid.ok_or_else(|| unknown("pos_embed is no square"))?;
-    let norm_pre = from.has("norm_pre.weight");
-    let told = config_files::timm_config(request)?;
-    let pools = told.as_ref().map_or(Ok(None), TimmConfig::pools)?;
-    let pool = request.pool.unwrap_or_else(|| pool(from, pools));
-    let ambiguous = norm_pre || matches!(pool, Pool::Mean | Pool::Attention);
-    let vit = VitConfig {
-        image_size: grid.saturating_mul(patch_size),
-        patch_size,
-        width,
-        depth: from.count("blocks."),
-        heads: heads(request, None, width)?,
-        mlp_width,
-        activation: activation(request, told.as_ref(), ambiguous)?,
-        // timm: 1e-6 for ViT, DeiT and DINOv2, torch's 1e-5 for CLIP.
-        layer_norm_eps: request.layer_norm_eps.unwrap_or(if norm_pre { 1e-5 } else { 1e-6 }),
-        pool,
-        class_token,
-        distillation_token,
-        registers: from.shape("reg_token").and_then(|shape| shape.get(1).copied()).unwrap_or(0),
-        norm_pre,
-        layer_scale: from.has("blocks.0.ls1.gamma"),
-        patch_bias: from.has("patch_embed.proj.bias"),
-    };
+    let mut vit = sizes(from, ledger, (told, [width, patch_size, mlp_width]))?;
+    tokens(&mut vit, from, ledger, told)?;
+    vit.pool = timm_pool::pool(from, ledger, (request, told, &vit))?;
+    vit.pool_prefix = timm_pool::prefix(ledger, told, &vit)?;
+    let sides =
+        (told.image_size()?, request.image_size, told.switch("no_embed_class", |m| m.no_embed_class)?);
+    let table = positions::timm_table(&vit, (rows, hub_registers), sides, (ledger, &from.path))?;
+    vit.image_size = table.grid.saturating_mul(patch_size);
+    numbers(&mut vit, ledger, (request, told))?;
     // Before its numbers are counted to and divided by.
     vit.validate()?;
-    Ok(vit)
+    Ok((vit, table))
 }
 
-/// What the feature is made of: told by a file, else by the tensors.
-fn pool(from: &Checkpoint, told: Option<Pools>) -> Pool {
-    let (class, both) = (from.has("cls_token"), from.has("dist_token"));
-    match told {
-        Some(Pools::Attention) => Pool::Attention,
-        None if from.has(attention_pool::TIMM.latent()) => Pool::Attention,
-        None | Some(Pools::Patches) if from.has("fc_norm.weight") => Pool::MeanThenNorm,
-        Some(Pools::Patches) => Pool::Mean,
-        None if !class => Pool::Mean,
-        None | Some(Pools::Tokens) if both => Pool::ClassAndDistillation,
-        None | Some(Pools::Tokens) => Pool::Cls,
-    }
+/// Sizes that tensors show and files may tell.
+fn sizes(
+    from: &Checkpoint,
+    ledger: &mut Ledger,
+    (told, [width, patch_size, mlp_width]): (&TimmConfig, [usize; 3]),
+) -> Result<VitConfig, Error> {
+    let depth = from.count("blocks.");
+    let patch = told.or_model(told.side("patch_size")?, |model| model.patch_size)?;
+    let embed = told.number("embed_dim", |model| model.width)?;
+    let mut agree = |what: &str, value: usize, tensor: &str, told: Vec<Option<Told<usize>>>| {
+        let shape = Told::shape(value, format!("shape of {tensor}"));
+        ledger.settle(what, [shape].into_iter().chain(told), None).map(drop)
+    };
+    agree("patch_size", patch_size, "patch_embed.proj.weight", patch)?;
+    agree("width", width, "pos_embed", embed.into_iter().chain(told.top_number("num_features")?).collect())?;
+    agree("depth", depth, "blocks", told.number("depth", |model| model.depth)?)?;
+    agree("mlp_width", mlp_width, "blocks.0.mlp.fc1.weight", told.mlp_width(width)?)?;
+    Ok(VitConfig {
+        image_size: 0,
+        patch_size,
+        width,
+        depth,
+        heads: 1,
+        mlp_width,
+        activation: Activation::Gelu,
+        layer_norm_eps: 0.0,
+        pool: Pool::Cls,
+        class_token: from.has("cls_token"),
+        distillation_token: from.has("dist_token"),
+        registers: from.shape("reg_token").and_then(|shape| shape.get(1).copied()).unwrap_or(0),
+        norm_pre: from.has("norm_pre.weight"),
+        layer_scale: from.has("blocks.0.ls1.gamma"),
+        patch_bias: from.has("patch_embed.proj.bias"),
+        pool_prefix: false,
+    })
 }
 
-/// The MLP's non-linearity: asked for, else told by the architecture's name, else GELU where all models of
-/// that shape have it. CLIP towers (`norm_pre`) have GELU or QuickGELU; SigLIP's, like other models that
+/// Parts that a tensor's presence shows and files may tell.
+fn tokens(
+    vit: &mut VitConfig,
+    from: &Checkpoint,
+    ledger: &mut Ledger,
+    told: &TimmConfig,
+) -> Result<(), Error> {
+    let shown = |there: bool, name: &str| {
+        let (value, word) = (there, if there { "there is" } else { "there is no" });
+        Told::shape(value, format!("{word} {name}"))
+    };
+    let mut agree = |what: &str, there: bool, name: &str, told: Vec<Option<Told<bool>>>| {
+        ledger.settle(what, [shown(there, name)].into_iter().chain(told), None).map(drop)
+    };
+    agree("class_token", vit.class_token, "cls_token", told.switch("class_token", |m| m.class_token)?)?;
+    agree("distillation_token", vit.distillation_token, "dist_token", Vec::new())?;
+    agree("norm_pre", vit.norm_pre, "norm_pre.weight", told.switch("pre_norm", |m| m.pre_norm)?)?;
+    let scaled = told.is_number("init_values")?;
+    agree("layer_scale", vit.layer_scale, "blocks.0.ls1.gamma", scaled)?;
+    let bias = from.has("blocks.0.attn.qkv.bias");
+    agree("qkv_bias", bias, "blocks.0.attn.qkv.bias", told.arg_switch("qkv_bias")?)?;
+    agree("patch_bias", vit.patch_bias, "patch_embed.proj.bias", Vec::new())?;
+    let registers = told.number("reg_tokens", |model| model.registers)?;
+    let shown = if vit.registers > 0 { "shape of reg_token" } else { "there is no reg_token" };
+    let shape = Told::shape(vit.registers, shown);
+    ledger.settle("registers", [shape].into_iter().chain(registers), None).map(drop)
+}
+
+/// Numbers that no tensor shows.
+fn numbers(
+    vit: &mut VitConfig,
+    ledger: &mut Ledger,
+    (request, told): (&Request, &TimmConfig),
+) -> Result<(), Error> {
+    let flag = Told::flag(request.heads, "heads");
+    let sources = [flag].into_iter().chain(told.number("num_heads", |model| model.heads)?);
+    vit.heads = heads(ledger, sources, vit.width)?;
+    vit.activation = activation(vit, ledger, (request, told))?;
+    // timm: 1e-6 for ViT, DeiT and DINOv2, torch's 1e-5 for CLIP.
+    let (usual, whose) = if vit.norm_pre { (1e-5, "timm's CLIP models") } else { (1e-6, "timm's ViTs") };
+    let flag = Told::flag(request.layer_norm_eps, "layer-norm-eps");
+    let sources = [flag].into_iter().chain(told.layer_norm_eps()?);
+    let eps = ledger.settle("layer_norm_eps", sources, Told::guess(usual, format!("as {whose} have")))?;
+    vit.layer_norm_eps = eps.unwrap_or(usual);
+    Ok(())
+}
+
+/// The MLP's non-linearity: asked for, told by `act_layer` or the architecture's name, else GELU where all models
+/// of that shape have it. CLIP towers (`norm_pre`) have GELU or QuickGELU; SigLIP's, like other models that
 /// average without `fc_norm`, GELU or its tanh approximation: timm's own differ by patch and size.
-fn activation(request: &Request, told: Option<&TimmConfig>, ambiguous: bool) -> Result<Activation, Error> {
-    let architecture = told.and_then(|config| config.architecture.as_deref());
-    match (request.activation, architecture) {
-        (Some(activation), _) => Ok(activation),
-        (None, Some(name)) if name.contains("quickgelu") => Ok(Activation::QuickGelu),
-        (None, Some(name)) if !name.contains("siglip") => Ok(Activation::Gelu),
-        (None, None) if !ambiguous => Ok(Activation::Gelu),
-        _ => Err(Error::Invalid {
-            field: "activation",
-            value: "unknown".into(),
-            reason: "models of this shape do not agree and no file tells; give gelu, gelu_tanh or quick_gelu"
-                .into(),
-        }),
+fn activation(
+    vit: &VitConfig,
+    ledger: &mut Ledger,
+    (request, told): (&Request, &TimmConfig),
+) -> Result<Activation, Error> {
+    let mut sources = vec![Told::flag(request.activation, "activation")];
+    for text in told.text("act_layer")?.into_iter().flatten() {
+        let known = timm_models::activation(&text.value);
+        let known = known
+            .ok_or_else(|| told.refuse("model_args.act_layer", &format!("activation {:?}", text.value)))?;
+        sources.push(Some(text.with(known)));
     }
-}
-
-/// The position table, with rows of zeros for tokens before the patches that have no position.
-fn positions(drawer: &mut Drawer, vit: &VitConfig) {
-    let Some(mut table) = drawer.take("pos_embed") else { return };
-    if square(table.shape[1]).is_some_and(|side| side == vit.grid()) {
-        table.data.splice(0..0, std::iter::repeat_n(0.0, vit.placed_tokens() * vit.width));
-        table.shape[1] += vit.placed_tokens();
+    if sources.iter().skip(1).all(Option::is_none) {
+        sources.push(told.model_activation());
     }
-    drawer.put("pos_embed", "pos_embed", Some(table));
+    let ambiguous = vit.norm_pre || matches!(vit.pool, Pool::Mean | Pool::Attention);
+    let usual =
+        if ambiguous { None } else { Told::guess(Activation::Gelu, "as timm's ViTs of this shape have") };
+    ledger.settle("activation", sources, usual)?.ok_or_else(|| Error::Invalid {
+        field: "activation",
+        value: "unknown".into(),
+        reason: "models of this shape do not agree and no file tells; give gelu, gelu_tanh or quick_gelu"
+            .into(),
+    })
 }
 
 fn draw_block(drawer: &mut Drawer, vit: &VitConfig, block: usize) {

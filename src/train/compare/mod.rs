@@ -20,8 +20,9 @@ pub use results::{Point, Results};
 pub use summary::{Line, Summary, summarise};
 
 use super::cycle::Trainer;
-use super::dataset::{Image, Origin, Partition};
+use super::dataset::{Image, Origin, Partition, Walk, summary};
 use super::linear::{LinearOptions, fit};
+use super::load::check;
 use super::model::Model;
 use super::options::MimiOptions;
 use super::predict::Predictor;
@@ -63,7 +64,10 @@ pub fn compare(
     options.mimi.check(&resident.config)?;
     options.linear.check()?;
     let CompareOptions { images, mimi, linear, .. } = options;
-    let settings = format!("{images:?} {mimi:?} {linear:?} on {}", resident.identity());
+    // Where the list of what is left out goes changes no result.
+    let images = Origin { walk: Walk { list: None, ..images.walk.clone() }, ..images.clone() };
+    let (limits, backbone) = (resident.limits, resident.identity());
+    let settings = format!("{images:?} {limits:?} {mimi:?} {linear:?} on {backbone}");
     let mut results = Results::open(&options.results, &settings)?;
     let missing: Vec<(Contender, u64)> = options
         .seeds
@@ -99,7 +103,8 @@ struct Field<'a> {
 impl<'a> Field<'a> {
     fn open(resident: &'a Resident, options: &'a CompareOptions, observe: &mut Observer<'_>) -> Result<Self> {
         let split = Partition::open(&options.images)?;
-        split.warnings.iter().for_each(|warning| observe(Progress::Note(warning)));
+        let left_out = summary(&split.left_out);
+        left_out.iter().chain(&split.warnings).for_each(|text| observe(Progress::Note(text)));
         let blocks = BlockRange { start: 0, end: options.mimi.first_block };
         let mut prefix = Prefix::new(resident, blocks)?;
         let mut load = |what, images: &[_]| {
@@ -108,6 +113,9 @@ impl<'a> Field<'a> {
         };
         let train = load("training images", &split.train)?;
         let validation = load("held-out images", &split.validation)?;
+        let left_out = [&split.left_out[..], &train.unreadable, &validation.unreadable].concat();
+        options.images.walk.write(&left_out)?;
+        check(&train.classes, &train.unreadable, &split.labels)?;
         let (classes, images) = (split.labels.len(), split.train);
         Ok(Self { resident, options, classes, images, train, validation, features: None })
     }
@@ -133,7 +141,10 @@ impl<'a> Field<'a> {
         let epochs = mimi.epochs;
         let source = match mimi.augment.keeps_images() {
             true => Source::Kept(self.train.clone()),
-            false => Source::Changing(Changing::new(&self.images, &config.preprocessing, mimi.augment)),
+            false => {
+                let how = (mimi.augment, self.resident.limits);
+                Source::Changing(Changing::new(&self.images, &config.preprocessing, how))
+            }
         };
         let mut trainer = Trainer::new(self.resident, mimi, source, none);
         let mut points = Vec::new();

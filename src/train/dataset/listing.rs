@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Image, csv, folders};
+use super::left_out::LeftOut;
+use super::{Image, Walk, csv, folders, names};
 
 /// What an image is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,12 +29,14 @@ impl Part {
         }
     }
 
-    /// The part that a folder or a column names.
+    /// The part that a folder or a column names, in any case, with or without "set" behind it.
     pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "train" => Some(Self::Train),
-            "val" | "validation" => Some(Self::Validation),
-            "test" => Some(Self::Test),
+        let plain = name.trim().to_lowercase();
+        let plain = plain.strip_suffix("set").unwrap_or(&plain).trim_end_matches(['_', '-', ' ']);
+        match plain {
+            "train" | "training" | "trn" => Some(Self::Train),
+            "val" | "valid" | "validation" | "dev" => Some(Self::Validation),
+            "test" | "testing" | "tst" => Some(Self::Test),
             _ => None,
         }
     }
@@ -57,16 +60,20 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Reads a folder or a CSV file.
+    /// Reads a folder or a CSV file; what is no image of it goes to `left_out`.
     ///
     /// # Errors
-    /// When it cannot be read, is in none of the forms, or names an image twice.
-    pub fn open(source: &Path) -> Result<Self> {
-        let mut entries = if source.is_file() { csv::read(source)? } else { folders::read(source)? };
+    /// When it cannot be read, is in none of the forms, or has an image in two classes or parts.
+    pub fn open(source: &Path, walk: &Walk, left_out: &mut Vec<LeftOut>) -> Result<Self> {
+        let mut entries = match source.is_file() {
+            true => csv::read(source, left_out)?,
+            false => folders::read(source, walk, left_out)?,
+        };
         // Stable: within a class the order stays.
         entries.sort_by(|a, b| a.label.cmp(&b.label));
-        let listing = Self { source: source.to_owned(), entries };
-        listing.check_unique()?;
+        let mut listing = Self { source: source.to_owned(), entries };
+        listing.make_unique(left_out)?;
+        names::check(&listing.source, listing.entries.iter().map(|entry| entry.label.as_str()))?;
         Ok(listing)
     }
 
@@ -91,7 +98,10 @@ impl Listing {
         let places: BTreeMap<&str, usize> = labels.iter().enumerate().map(|(i, l)| (l.as_str(), i)).collect();
         let image = |entry: &Entry| {
             let class = places.get(entry.label.as_str()).copied();
-            let unknown = || format!("{}: class {} is not known", self.place(entry), entry.label);
+            let unknown = || {
+                let (label, known) = (names::shown(&entry.label), names::few(labels));
+                format!("{}: class {label} is not known: expected {known}", self.place(entry))
+            };
             Ok(Image { path: entry.path.clone(), class: class.with_context(unknown)? })
         };
         let mut images = wanted.map(image).collect::<Result<Vec<_>>>()?;
@@ -113,15 +123,27 @@ impl Listing {
         }
     }
 
-    /// An image that stands twice would be counted twice, or be trained on and held out.
-    fn check_unique(&self) -> Result<()> {
-        let mut seen: BTreeMap<PathBuf, &Entry> = BTreeMap::new();
-        for entry in &self.entries {
-            if let Some(first) = seen.insert(canonical(&entry.path), entry) {
-                let (path, first, again) = (entry.path.display(), self.place(first), self.place(entry));
-                bail!("the image {path} stands twice: {first} and {again}");
+    /// An image that stands twice would be counted twice, or be trained on and held out: under one class and part it is
+    /// taken once.
+    fn make_unique(&mut self, left_out: &mut Vec<LeftOut>) -> Result<()> {
+        let mut seen: BTreeMap<PathBuf, Entry> = BTreeMap::new();
+        let mut once = Vec::with_capacity(self.entries.len());
+        for entry in std::mem::take(&mut self.entries) {
+            let real = canonical(&entry.path);
+            let Some(first) = seen.get(&real) else {
+                seen.insert(real, entry.clone());
+                once.push(entry);
+                continue;
+            };
+            let (path, place, again) = (entry.path.display(), self.place(first), self.place(&entry));
+            if (&first.label, first.part) != (&entry.label, entry.part) {
+                let told = |entry: &Entry| format!("{}, {}", entry.label, entry.part.adjective());
+                let (one, other) = (told(first), told(&entry));
+                bail!("the image {path} stands twice: {place} ({one}) and {again} ({other})");
             }
+            left_out.push(csv::repeated(&entry, &place));
         }
+        self.entries = once;
         Ok(())
     }
 }

@@ -1,13 +1,21 @@
 //! Labelled images: found, divided and checked.
 //!
-//! In reading order: `listing` is what a folder (`folders`) or a CSV file (`csv`) names; `partition` divides it into
-//! what is trained on and what is not; `leaks` looks for images on both sides.
+//! In reading order: `tree` walks a folder and tells images from everything else by content; `layout` says what its
+//! folders stand for, `folders` lists it so; `csv` reads a list in some `text`, by its `header`; `left_out` keeps what
+//! is no image of either, with the reason. `listing` is what both name, `names` looks at the classes' names; `partition`
+//! divides it into what is trained on and what is not; `leaks` looks for images on both sides.
 
 mod csv;
 mod folders;
+mod header;
+mod layout;
 mod leaks;
+mod left_out;
 mod listing;
+mod names;
 mod partition;
+mod text;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +25,10 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+pub use layout::Layout;
+pub use left_out::{LeftOut, Reason, by_reason, summary, write_list};
 pub use partition::{Origin, Partition};
+pub use text::read_text;
 
 use listing::{Listing, Part};
 
@@ -30,6 +41,17 @@ pub struct Image {
     pub class: usize,
 }
 
+/// How data are walked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// Whether images in folders within a class folder belong to the class.
+    pub nested: bool,
+    /// What folders stand for; none where that must be clear by itself.
+    pub layout: Option<Layout>,
+    /// File to list in what is left out, and why.
+    pub list: Option<PathBuf>,
+}
+
 /// Labelled images of named classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
@@ -37,6 +59,8 @@ pub struct Dataset {
     pub labels: Vec<String>,
     /// Images, class by class.
     pub images: Vec<Image>,
+    /// What was found and is none of these.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Images to train on and images held out.
@@ -48,15 +72,35 @@ pub struct Split {
     pub validation: Vec<Image>,
 }
 
+impl Walk {
+    /// Runs a listing, and writes the file of what it left out, of a listing that failed too.
+    fn listed<T>(&self, list: impl FnOnce(&mut Vec<LeftOut>) -> Result<T>) -> Result<(T, Vec<LeftOut>)> {
+        let mut left_out = Vec::new();
+        let listed = list(&mut left_out);
+        let written = self.write(&left_out);
+        let listed = listed?;
+        written?;
+        Ok((listed, left_out))
+    }
+
+    /// Writes the file of what is left out, if there is to be one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, left_out: &[LeftOut]) -> Result<()> {
+        self.list.as_deref().map_or(Ok(()), |file| write_list(file, left_out))
+    }
+}
+
 impl Dataset {
     /// Lists every image of a folder or a CSV file (see [`Origin::data`]), whatever it is for.
     ///
     /// # Errors
     /// When it cannot be listed, has fewer than two classes, a class without an image, or an image twice.
-    pub fn open(source: &Path) -> Result<Self> {
-        let listing = Listing::open(source)?;
+    pub fn open(source: &Path, walk: &Walk) -> Result<Self> {
+        let (listing, left_out) = walk.listed(|left_out| Listing::open(source, walk, left_out))?;
         let labels = listing.labels()?;
-        Ok(Self { images: listing.images(&labels, None)?, labels })
+        Ok(Self { images: listing.images(&labels, None)?, labels, left_out })
     }
 
     /// Lists the images to measure on, which must have no other classes than `labels`, and says which they are: the
@@ -64,11 +108,11 @@ impl Dataset {
     ///
     /// # Errors
     /// When it cannot be listed, a class has no image or is unknown, or an image stands twice.
-    pub fn open_as(source: &Path, labels: &[String]) -> Result<(Self, &'static str)> {
-        let listing = Listing::open(source)?;
+    pub fn open_as(source: &Path, labels: &[String], walk: &Walk) -> Result<(Self, &'static str)> {
+        let (listing, left_out) = walk.listed(|left_out| Listing::open(source, walk, left_out))?;
         let part = listing.measured();
         let images = listing.images(labels, part)?;
-        Ok((Self { images, labels: labels.to_vec() }, part.map_or("all", Part::adjective)))
+        Ok((Self { images, labels: labels.to_vec(), left_out }, part.map_or("all", Part::adjective)))
     }
 
     /// Images of each class.
@@ -95,6 +139,14 @@ impl Dataset {
         }
         Ok(split)
     }
+}
+
+/// Reads the lines of a CSV file from its bytes and counts them, whatever lies behind the paths.
+///
+/// # Errors
+/// See [`Origin::data`]: with the line that is wrong.
+pub fn parse_list(bytes: &[u8], file: &Path) -> Result<usize> {
+    Ok(csv::parse(&text::text(bytes)?, file)?.len())
 }
 
 /// Keeps at most `most` images of each class, drawn by `seed`.

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::leaks::{check_apart, identical};
+use super::left_out::LeftOut;
 use super::listing::{Listing, Part};
-use super::{Dataset, Image, limit};
+use super::{Dataset, Image, Walk, limit, names};
 
 /// Training images of the largest class over those of the smallest, beyond which it is said.
 const IMBALANCE: usize = 10;
@@ -14,7 +15,7 @@ const IMBALANCE: usize = 10;
 /// Where images come from, and which of them are used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
-    /// A folder a class, such folders under train/, val/ or validation/ and test/, or a CSV file.
+    /// A folder a class, such folders under a folder for each of train, validation and test, or a CSV file.
     pub data: PathBuf,
     /// Held-out images in the same forms, instead of those in `data`.
     pub validation: Option<PathBuf>,
@@ -26,6 +27,8 @@ pub struct Origin {
     pub held_out_per_class: Option<usize>,
     /// Seed of what is drawn: that share, and which images are used where there are more.
     pub seed: u64,
+    /// How both are walked.
+    pub walk: Walk,
 }
 
 /// Images by what they are for.
@@ -43,6 +46,8 @@ pub struct Partition {
     pub held_out: String,
     /// What is odd.
     pub warnings: Vec<String>,
+    /// What was found and is in none of the three.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Partition {
@@ -52,25 +57,8 @@ impl Partition {
     /// When images cannot be listed, there are fewer than two classes, a class is unknown or empty, or an image
     /// stands twice.
     pub fn open(origin: &Origin) -> Result<Self> {
-        let listing = Listing::open(&origin.data)?;
-        let labels = listing.labels()?;
-        let part = |part| listing.images(&labels, Some(part));
-        let (train, validation, test) = (part(Part::Train)?, part(Part::Validation)?, part(Part::Test)?);
-        let within = |name| format!("the {name} images of {}", origin.data.display());
-        let mut all = Self { labels, train, validation, test, held_out: String::new(), warnings: Vec::new() };
-        if let Some(path) = &origin.validation {
-            let given = Listing::open(path)?;
-            all.validation = given.images(&all.labels, given.measured())?;
-            all.held_out = format!("the images in {}", path.display());
-        } else if !all.validation.is_empty() {
-            all.held_out = within("validation");
-        } else if !all.test.is_empty() {
-            // With nothing else to look at, the test images are the held-out ones.
-            all.validation = std::mem::take(&mut all.test);
-            all.held_out = within("test");
-        } else {
-            all.draw(origin)?;
-        }
+        let (mut all, left_out) = origin.walk.listed(|left_out| Self::find(origin, left_out))?;
+        all.left_out = left_out;
         for (images, most) in
             [(&mut all.train, origin.per_class), (&mut all.validation, origin.held_out_per_class)]
         {
@@ -83,9 +71,35 @@ impl Partition {
         Ok(all)
     }
 
+    fn find(origin: &Origin, left_out: &mut Vec<LeftOut>) -> Result<Self> {
+        let listing = Listing::open(&origin.data, &origin.walk, left_out)?;
+        let labels = listing.labels()?;
+        let part = |part| listing.images(&labels, Some(part));
+        let (train, validation, test) = (part(Part::Train)?, part(Part::Validation)?, part(Part::Test)?);
+        let within = |name| format!("the {name} images of {}", origin.data.display());
+        let (held_out, (warnings, none)) = (String::new(), Default::default());
+        let mut all = Self { labels, train, validation, test, held_out, warnings, left_out: none };
+        if let Some(path) = &origin.validation {
+            let given = Listing::open(path, &origin.walk, left_out)?;
+            let part = given.measured();
+            all.validation = given.images(&all.labels, part)?;
+            let which = part.map(|part| format!("{} ", part.adjective())).unwrap_or_default();
+            all.held_out = format!("the {which}images in {}", path.display());
+        } else if !all.validation.is_empty() {
+            all.held_out = within("validation");
+        } else if !all.test.is_empty() {
+            // With nothing else to look at, the test images are the held-out ones.
+            all.validation = std::mem::take(&mut all.test);
+            all.held_out = within("test");
+        } else {
+            all.draw(origin)?;
+        }
+        Ok(all)
+    }
+
     fn draw(&mut self, origin: &Origin) -> Result<()> {
         let (labels, images) = (self.labels.clone(), std::mem::take(&mut self.train));
-        let split = Dataset { labels, images }.split(origin.holdout, origin.seed)?;
+        let split = Dataset { labels, images, left_out: Vec::new() }.split(origin.holdout, origin.seed)?;
         (self.train, self.validation) = (split.train, split.validation);
         let (share, seed) = (100.0 * origin.holdout, origin.seed);
         self.held_out = format!("{share:.0} % of each class, drawn with seed {seed}");
@@ -98,7 +112,7 @@ impl Partition {
     }
 
     fn oddities(&self) -> Vec<String> {
-        let mut odd = Vec::new();
+        let mut odd = names::oddities(&self.labels);
         let counts = self.counts();
         let place = |count: Option<&usize>| counts.iter().position(|c| Some(c) == count).unwrap_or(0);
         let (least, most) = (place(counts.iter().min()), place(counts.iter().max()));

@@ -1,12 +1,15 @@
-//! The images: how many of each class, and which could not be read.
+//! The images: how many of each class, and which are left out.
 
 use super::Story;
 use super::html::{details, escape, section as part, table};
+use crate::train::dataset::by_reason;
 
+/// Most files that are left out and listed.
+const LISTED: usize = 200;
 /// Most classes that are shown unasked.
 const OPEN: usize = 24;
 
-/// Counts and unreadable files.
+/// Counts, and files that are left out.
 pub(super) fn section(story: &Story<'_>) -> String {
     let counts = &story.data.counts;
     let rows =
@@ -18,7 +21,7 @@ pub(super) fn section(story: &Story<'_>) -> String {
         true => classes,
         false => details(&format!("All {} classes", counts.len()), &classes),
     };
-    body.push_str(&unreadable(story));
+    body.push_str(&left_out(story));
     let mut trained: Vec<usize> = counts.iter().map(|&(trained, _)| trained).collect();
     trained.sort_unstable();
     let at = |place: usize| trained.get(place).copied().unwrap_or(0);
@@ -34,12 +37,18 @@ pub(super) fn section(story: &Story<'_>) -> String {
     part("Data", &lead, &body)
 }
 
-fn unreadable(story: &Story<'_>) -> String {
-    let files = &story.data.unreadable;
+fn left_out(story: &Story<'_>) -> String {
+    let files = &story.data.left_out;
     if files.is_empty() {
-        return "<p>Every file could be read.</p>\n".into();
+        return "<p>Every file was an image that could be read.</p>\n".into();
     }
-    let rows = files.iter().map(|(path, reason)| vec![escape(path.display()), escape(reason)]);
-    let title = format!("{} files could not be read and were left out", files.len());
-    details(&title, &table(&["file", "reason"], &rows.collect::<Vec<_>>()))
+    let counts = by_reason(files).into_iter().map(|(reason, count)| format!("{count} {reason}"));
+    let counts: Vec<String> = counts.collect();
+    let shown = files.iter().take(LISTED);
+    let rows = shown.map(|one| vec![escape(one.path.display()), one.reason.to_string(), escape(&one.detail)]);
+    let mut title = format!("{} files were left out: {}", files.len(), counts.join(", "));
+    if files.len() > LISTED {
+        title.push_str(&format!("; the first {LISTED}"));
+    }
+    details(&title, &table(&["file", "reason", "detail"], &rows.collect::<Vec<_>>()))
 }

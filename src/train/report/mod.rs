@@ -13,10 +13,9 @@ mod origin;
 mod summary;
 mod survivors;
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
+use super::dataset::LeftOut;
 use super::examine::Examination;
 use super::predict::Measure;
 use super::progress::{Cycle, Epoch};
@@ -64,8 +63,8 @@ pub struct DataStory {
     pub held_out: String,
     /// What was measured at the very end on images that decided nothing, with how many they were.
     pub test: Option<(Measure, usize)>,
-    /// Files that could not be read, with the reason.
-    pub unreadable: Vec<(PathBuf, String)>,
+    /// What of the data is left out, and why.
+    pub left_out: Vec<LeftOut>,
     /// What is odd about the images.
     pub warnings: Vec<String>,
 }

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mimi_server::engine::{Engine, Parts};
+use mimi_server::image::Limits;
 use mimi_server::metrics::Metrics;
 use mimi_server::pack;
-use mimi_server::train::{Dataset, Image, Method, MimiOptions, Origin, Partition, Progress, evaluate, train};
+use mimi_server::train::{
+    Dataset, Image, Layout, Method, MimiOptions, Origin, Partition, Progress, Walk, evaluate, train,
+};
 use proptest::prelude::*;
 
 use super::{dataset, options, resident, run, write_images};
@@ -22,10 +25,10 @@ fn open(data: &Path) -> anyhow::Result<Partition> {
     Partition::open(&origin(data, None))
 }
 
-/// Files whose bytes tell them apart.
-fn put(path: &Path) {
+/// Files that begin like an image and whose bytes tell them apart.
+pub fn put(path: &Path) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, path.display().to_string()).unwrap();
+    std::fs::write(path, [b"\x89PNG\r\n\x1a\n", path.as_os_str().as_encoded_bytes()].concat()).unwrap();
 }
 
 /// Label and file of each image.
@@ -113,7 +116,7 @@ fn what_is_wrong_with_a_list_is_told_with_its_line() {
         ("path,label\n,x\n", &["line 2", "path is empty"]),
         ("path,label,split\na.png,x,trian\n", &["line 2", "\"trian\""]),
         ("path,label\na.png,x\nb.png,x\n", &["1 class(es)"]),
-        ("path,label\na.png,x\nb.png,y\n./a.png,x\n", &["stands twice", "line 2", "line 4"]),
+        ("path,label\na.png,x\nb.png,y\n./a.png,y\n", &["stands twice", "line 2", "line 4"]),
         ("path,label,split\na.png,x,train\nb.png,y,train\na.png,x,test\n", &["stands twice", "line 4"]),
         ("path,label,split\na.png,x,train\nb.png,y,train\nc.png,z,test\n", &["line 4", "class z"]),
     ];
@@ -136,7 +139,10 @@ fn a_folder_of_parts_is_told_from_classes_of_that_name() {
     for path in ["train/1.png", "train/2.png", "test/1.png", "test/2.png"] {
         put(&dir.path().join(path));
     }
-    assert_eq!(open(dir.path()).unwrap().labels, ["test", "train"]);
+    assert!(format!("{:#}", open(dir.path()).unwrap_err()).contains("--layout classes"));
+    let said = Walk { layout: Some(Layout::Classes), ..Walk::default() };
+    let said = Partition::open(&Origin { walk: said, ..origin(dir.path(), None) });
+    assert_eq!(said.unwrap().labels, ["test", "train"]);
     let dir = tempfile::tempdir().unwrap();
     for path in ["train/a/1.png", "train/b/1.png", "val/a/2.png"] {
         put(&dir.path().join(path));
@@ -147,13 +153,16 @@ fn a_folder_of_parts_is_told_from_classes_of_that_name() {
     put(&dir.path().join("validation/a/3.png"));
     assert!(format!("{:#}", open(dir.path()).unwrap_err()).contains("same part"));
     std::fs::rename(dir.path().join("validation"), dir.path().join("tset")).unwrap();
-    assert!(format!("{:#}", open(dir.path()).unwrap_err()).contains("tset stands beside train/"));
+    assert!(format!("{:#}", open(dir.path()).unwrap_err()).contains("beside them stand tset/"));
     std::fs::rename(dir.path().join("tset"), dir.path().join("test")).unwrap();
     // What is measured when a pack is: the test images.
-    let (measured, part) = Dataset::open_as(dir.path(), &["b".into(), "a".into()]).unwrap();
+    let (measured, part) = Dataset::open_as(dir.path(), &["b".into(), "a".into()], &Walk::default()).unwrap();
     assert_eq!(part, "test");
     assert_eq!(measured.images, [Image { path: dir.path().join("test/a/3.png"), class: 1 }]);
-    assert!(format!("{:#}", Dataset::open_as(dir.path(), &["b".into()]).unwrap_err()).contains("class a"));
+    assert!(
+        format!("{:#}", Dataset::open_as(dir.path(), &["b".into()], &Walk::default()).unwrap_err())
+            .contains("class a")
+    );
     // Images given to hold out come before those of the data; the test images stay.
     let own = tempfile::tempdir().unwrap();
     put(&own.path().join("a/9.png"));
@@ -203,7 +212,7 @@ fn test_images_are_measured_once_at_the_end_as_they_are_served() {
         });
         let report = report.unwrap();
         let (measure, count) = report.test.unwrap();
-        assert_eq!((count, report.images.1, report.unreadable.len()), (9, 6, 1));
+        assert_eq!((count, report.images.1, report.left_out.len()), (9, 6, 1));
         let pack = Arc::new(pack::read(&report.folder, &world.tiny.config).unwrap().0);
         let details = &pack.manifest.provenance.details;
         assert_eq!(
@@ -217,14 +226,18 @@ fn test_images_are_measured_once_at_the_end_as_they_are_served() {
             metrics: Arc::new(Metrics::new().unwrap()),
         };
         let engine = Engine::start(parts, &world.config().engine).unwrap();
-        let images = Dataset::open_as(dir.path(), &pack.manifest.labels).unwrap().0.images;
-        let served = evaluate(&engine, &"eval".parse().unwrap(), &pack, &images).unwrap();
+        let images = Dataset::open_as(dir.path(), &pack.manifest.labels, &Walk::default()).unwrap().0.images;
+        let served =
+            evaluate(&engine, &"eval".parse().unwrap(), &pack, (&images, &Limits::default())).unwrap();
         assert_eq!((served.accuracy(), served.total), (measure.accuracy, 9));
         let text = std::fs::read_to_string(report.folder.join("report.html")).unwrap();
         assert!(text.contains("test accuracy, ") && text.contains("Test images were run once"));
     }
     assert!(
-        notes.iter().all(|note| note.contains("no held-out image, green")) && notes.len() == 2,
+        notes.iter().filter(|note| note.contains("no held-out image, green")).count() == 2
+            && notes.iter().filter(|note| note.starts_with("left out: 1, of which 1 not an image")).count()
+                == 2
+            && notes.len() == 4,
         "{notes:?}"
     );
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use mimi_server::backbone::Precision;
 use mimi_server::pack::{self, Provenance};
 use mimi_server::train::{
-    Cycle, DataStory, Epoch, Examination, Measure, Method, MimiOptions, REPORT_FILE, Story, Target,
-    TaskOptions, Verdict, page,
+    Cycle, DataStory, Epoch, Examination, LeftOut, Measure, Method, MimiOptions, REPORT_FILE, Reason, Story,
+    Target, TaskOptions, Verdict, page,
 };
 use proptest::prelude::*;
 
@@ -97,7 +97,7 @@ fn told(labels: Vec<String>, (cycles, epochs): (usize, usize), seed: u64) -> Tol
         counts: vec![(5, 1); classes],
         held_out: name.clone(),
         test: Some((Measure { loss: 1.0, accuracy: 0.5 }, 10)),
-        unreadable: vec![(name.clone().into(), name.clone())],
+        left_out: vec![LeftOut::new(name.clone(), Reason::Malformed, name.clone())],
         warnings: vec![name.clone()],
     };
     let details = BTreeMap::from([(name.clone(), serde_json::json!(name))]).into_iter().collect();

@@ -1,0 +1,4 @@
+#![no_main]
+//! Coverage-guided runs of [`mimi_fuzz::targets::pack`].
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mimi_fuzz::targets::pack(bytes));

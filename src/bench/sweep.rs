@@ -1,0 +1,84 @@
+//! Batches of many sizes, under few packs and many.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::{Bench, median, seconds};
+use crate::backbone::SiteSet;
+use crate::graph::Plan;
+use crate::pack::Pack;
+
+/// Which batches.
+#[derive(Clone, Debug)]
+pub struct Grid {
+    /// Rows in a batch.
+    pub rows: Vec<usize>,
+    /// Distinct packs in a batch; a batch of fewer rows is passed over.
+    pub packs: Vec<usize>,
+    /// Where packs have adapters; the other sites were removed.
+    pub sites: SiteSet,
+}
+
+/// What one batch takes: medians of interleaved rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Swept {
+    /// Rows.
+    pub rows: usize,
+    /// Distinct packs.
+    pub packs: usize,
+    /// Adapters in each pack.
+    pub adapters: usize,
+    /// The bare program with these sites, all rows under one pack, its inputs ready, seconds.
+    pub bare_seconds: f64,
+    /// The engine, from the first row's submission to the last answer, seconds.
+    pub engine_seconds: f64,
+    /// The engine's slowest round, seconds.
+    pub slowest_seconds: f64,
+    /// Rows of the engine a second.
+    pub rows_per_second: f64,
+}
+
+impl Bench {
+    /// Times the batches of a grid and hands each to `each` as it comes.
+    ///
+    /// # Errors
+    /// When a program cannot be compiled or run, or `each` fails.
+    pub fn sweep(&self, grid: &Grid, mut each: impl FnMut(Swept) -> Result<()>) -> Result<()> {
+        let most = |numbers: &[usize]| numbers.iter().copied().max().unwrap_or(1).max(1);
+        let engine = self.engine(most(&grid.rows), (1, 0))?;
+        engine.prepare(grid.sites).blocking_recv().context("the engine stopped")??;
+        let mut program = self.program(&Plan::whole(&self.config, grid.sites))?;
+        let made = (0..most(&grid.packs)).map(|i| self.pack_at(i as u64, grid.sites));
+        let made = made.collect::<Result<Vec<_>>>()?;
+        let images = self.images(most(&grid.rows));
+        for &rows in grid.rows.iter().filter(|&&rows| rows > 0) {
+            let feed = self.feed(&made[..1], rows, grid.sites);
+            for &packs in grid.packs.iter().filter(|&&packs| (1..=rows).contains(&packs)) {
+                let under: Vec<Arc<Pack>> = (0..rows).map(|row| Arc::clone(&made[row % packs])).collect();
+                let (mut bare, mut ours) = (Vec::new(), Vec::new());
+                // The first round warms up and is not counted.
+                for round in 0..=self.options.rounds {
+                    let times = [
+                        seconds(|| feed.run(&mut program).map(drop))?,
+                        seconds(|| super::fork::ask(&engine, (&images[..rows], None), &under))?,
+                    ];
+                    if round > 0 {
+                        bare.push(times[0]);
+                        ours.push(times[1]);
+                    }
+                }
+                each(swept((rows, packs, grid.sites.len()), bare, ours))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn swept((rows, packs, adapters): (usize, usize, usize), bare: Vec<f64>, ours: Vec<f64>) -> Swept {
+    let slowest_seconds = ours.iter().copied().fold(0.0, f64::max);
+    let (bare_seconds, engine_seconds) = (median(bare), median(ours));
+    let rows_per_second = rows as f64 / engine_seconds;
+    Swept { rows, packs, adapters, bare_seconds, engine_seconds, slowest_seconds, rows_per_second }
+}

@@ -1,0 +1,83 @@
+//! `/v1/folder`: the folder of packs as the server sees it, and confirming that what stands there is right.
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::ApiError;
+use super::state::AppState;
+use crate::reload::FolderStatus;
+
+pub(super) fn router() -> Router<AppState> {
+    Router::new().route("/v1/folder", get(show)).route("/v1/folder/confirm", post(confirm))
+}
+
+/// The folder of packs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Folder {
+    /// Tasks in it at the last look.
+    tasks: usize,
+    /// Why it could not be listed at the last look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Why what stands in its place is taken for another folder. Nothing is unpublished meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other: Option<String>,
+    /// Whether the server is not ready because the folder is empty that had tasks before the start.
+    awaited: bool,
+    /// How many tasks are kept though the folder lacks them or their live version.
+    held: usize,
+    /// The first 20 of them.
+    held_tasks: Vec<String>,
+    /// How many folders are passed over because their name is no task id or version.
+    passed_over: usize,
+    /// The first 20 of them.
+    passed_over_names: Vec<String>,
+    /// How many tasks have no change notices; the times of their folders are looked at in turn.
+    unwatched: usize,
+    /// Why not all have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notices: Option<String>,
+}
+
+/// What a confirmation did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Confirmed {
+    /// How many tasks it unpublished.
+    unpublished: usize,
+}
+
+impl Folder {
+    fn new(state: &AppState, status: FolderStatus) -> Self {
+        let told = |text: Option<String>| text.map(|text| state.told(&text));
+        Self {
+            tasks: status.tasks,
+            error: told(status.error),
+            other: told(status.other),
+            awaited: status.is_awaited,
+            held: status.held,
+            held_tasks: status.held_tasks,
+            passed_over: status.passed_over,
+            passed_over_names: status.passed_over_names,
+            unwatched: status.unwatched,
+            notices: told(status.notices),
+        }
+    }
+}
+
+/// Shows the folder of packs: what is kept though it lacks it, what is passed over, how changes are seen.
+#[utoipa::path(get, path = "/v1/folder", responses((status = 200, description = "The folder", body = Folder)))]
+pub(super) async fn show(State(state): State<AppState>) -> Json<Folder> {
+    Json(Folder::new(&state, state.reloader.folder_status()))
+}
+
+/// Confirms that what stands in the place of the folder of packs is right: what it lacks is unpublished.
+#[utoipa::path(post, path = "/v1/folder/confirm",
+    responses((status = 200, description = "What that did", body = Confirmed)))]
+pub(super) async fn confirm(State(state): State<AppState>) -> Result<Json<Confirmed>, ApiError> {
+    Ok(Json(Confirmed {
+        unpublished: state.reloader.confirm().await.map_err(|error| state.reload_error(&error))?,
+    }))
+}

@@ -1,0 +1,39 @@
+//! TIFF (revision 6.0, and BigTIFF): the first page, in the layouts that Pillow reads as 8- or 16-bit samples.
+//!
+//! Reading order: this file is the way from bytes to RGB; `layout.rs` reads the tags and refuses by name what is not
+//! decoded; `strips.rs` finds strips and tiles; `unpack.rs` undoes their compression; `samples.rs` makes RGB of them.
+
+mod layout;
+mod samples;
+mod strips;
+mod unpack;
+
+use image::RgbImage;
+
+use super::directory::Directory;
+use super::{Error, Format, Limits, orientation};
+use layout::Layout;
+
+/// The tag that holds XMP.
+const XMP: u16 = 700;
+
+/// Decodes the first page.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Error> {
+    let directory = Directory::first(bytes).ok_or_else(|| malformed("has no first directory"))?;
+    if !directory.whole {
+        return Err(malformed("ends inside its first directory"));
+    }
+    let layout = Layout::read(&directory, limits)?;
+    let samples = strips::read(bytes, &directory, &layout, limits)?;
+    let image = samples::to_rgb(&samples, &layout)?;
+    let turn = orientation::of_directory(Some(&directory), directory.bytes(XMP));
+    Ok(orientation::upright(image, turn))
+}
+
+fn malformed(reason: &str) -> Error {
+    Error::Malformed { format: Format::Tiff, reason: reason.into() }
+}
+
+fn unsupported(feature: &str) -> Error {
+    Error::UnsupportedFeature { format: Format::Tiff, feature: feature.into() }
+}

@@ -1,0 +1,107 @@
+//! Which failed versions are tried again, and when. A failure belongs to a state of the files; an error of reading passes
+//! without one.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::catalog::FailureKind;
+use crate::pack::{TaskId, VersionState};
+
+/// Files that were looked at while they were younger than this are tried once more later: the coarsest times (FAT, some
+/// network file systems) count in steps of two seconds, in which a change does not show.
+const SETTLED: Duration = Duration::from_secs(3);
+/// Longest wait before a version that could not be read is tried again.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+
+/// One failed version.
+#[derive(Clone, Debug)]
+struct Attempt {
+    /// How its files looked; unknown where even that failed.
+    state: Option<VersionState>,
+    /// Since when they have looked so.
+    since: Instant,
+    kind: FailureKind,
+    /// Errors of reading, one after another.
+    errors: u32,
+    /// When it is tried again although nothing changes.
+    due: Option<Instant>,
+}
+
+/// The failed versions of every task.
+#[derive(Debug, Default)]
+pub(super) struct Attempts(BTreeMap<TaskId, BTreeMap<u64, Attempt>>);
+
+impl Attempts {
+    /// Whether a version whose files look as `state` is to be tried now. Files that have just changed may be changing
+    /// still: they are tried once they look the same twice, `quiet` apart.
+    pub(super) fn is_due(
+        &mut self,
+        (task, version): (&TaskId, u64),
+        state: Option<VersionState>,
+        (now, quiet): (Instant, Duration),
+    ) -> bool {
+        let Some(attempt) = self.0.get_mut(task).and_then(|versions| versions.get_mut(&version)) else {
+            return true;
+        };
+        if state.is_some() && state != attempt.state {
+            (attempt.state, attempt.since, attempt.errors) = (state, now, 0);
+            attempt.due = Some(now + quiet);
+        }
+        attempt.due.is_some_and(|due| due <= now)
+    }
+
+    /// Records a failure, of files that looked as `state`. Tells whether it is worth a line in the log: the first of its
+    /// kind.
+    pub(super) fn failed(
+        &mut self,
+        (task, version): (&TaskId, u64),
+        state: Option<VersionState>,
+        kind: FailureKind,
+        now: Instant,
+    ) -> bool {
+        let versions = self.0.entry(task.clone()).or_default();
+        let before = versions.get(&version).cloned();
+        let is_news = before.as_ref().is_none_or(|before| before.kind != kind);
+        let same = before.filter(|before| before.state == state);
+        let since = same.as_ref().map_or(now, |before| before.since);
+        let errors = same.map_or(0, |before| before.errors) + 1;
+        let due = match kind {
+            FailureKind::Unreadable => Some(now + wait(errors)),
+            _ => (now < since + SETTLED).then_some(since + SETTLED),
+        };
+        versions.insert(version, Attempt { state, since, kind, errors, due });
+        is_news
+    }
+
+    /// Forgets what was tried of a task, because something of it is live or it is gone.
+    pub(super) fn forget(&mut self, task: &TaskId) {
+        self.0.remove(task);
+    }
+
+    /// Forgets what was tried up to a version that is live now.
+    pub(super) fn passed(&mut self, task: &TaskId, version: u64) {
+        if let Some(tried) = self.0.get_mut(task) {
+            tried.retain(|tried, _| *tried > version);
+        }
+    }
+
+    /// Forgets the versions up to the live one and those that are no longer there.
+    pub(super) fn retain(&mut self, task: &TaskId, live: Option<u64>, versions: &[u64]) {
+        if let Some(tried) = self.0.get_mut(task) {
+            tried.retain(|version, _| Some(*version) > live && versions.binary_search(version).is_ok());
+            if tried.is_empty() {
+                self.0.remove(task);
+            }
+        }
+    }
+
+    /// Tasks with a failed version.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = &TaskId> {
+        self.0.keys()
+    }
+}
+
+/// 1, 2, 4, 4, … seconds.
+fn wait(errors: u32) -> Duration {
+    LONGEST_WAIT.min(Duration::from_secs(1 << (errors.clamp(1, 3) - 1)))
+}

@@ -1,0 +1,95 @@
+//! Why a version is not published.
+
+use std::sync::Arc;
+
+use crate::catalog::{self, FailureKind};
+use crate::pack::TaskId;
+use crate::{engine, image, pack};
+
+/// Why a version was not published, or the folder of packs not looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The task has no folder or no version in it.
+    #[error("task {0} has no version in the folder of packs")]
+    NoVersion(TaskId),
+    /// The task's folder cannot be listed; what is live stays live.
+    #[error("task {task}: its folder cannot be listed: {reason}")]
+    Listing {
+        /// The task.
+        task: TaskId,
+        /// The system's reason.
+        reason: String,
+    },
+    /// The folder of packs cannot be listed.
+    #[error(transparent)]
+    Folder(#[from] catalog::Error),
+    /// The pack cannot be read or does not fit.
+    #[error(transparent)]
+    Pack(#[from] pack::Error),
+    /// Its files changed while they were read, or since.
+    #[error("task {task} version {version}: its files changed while they were read")]
+    Changed {
+        /// The task.
+        task: TaskId,
+        /// The version.
+        version: u64,
+    },
+    /// The engine could not compile or run it.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// A stored image cannot be read.
+    #[error("self-test image {index}: {source}")]
+    SelfTestImage {
+        /// Which image.
+        index: usize,
+        /// What is wrong with it.
+        source: image::Error,
+    },
+    /// A stored input does not give its stored logits.
+    #[error(
+        "self-test image {index}: logit {class} is {found}, stored {expected} (allowed difference {allowed})"
+    )]
+    SelfTest {
+        /// Which image.
+        index: usize,
+        /// Which class.
+        class: usize,
+        /// What the engine gave.
+        found: f32,
+        /// What is stored.
+        expected: f32,
+        /// The largest allowed difference.
+        allowed: f32,
+    },
+    /// As told to everybody who waited for the same check.
+    #[error(transparent)]
+    Shared(Arc<Error>),
+    /// A task of the blocking pool was cancelled.
+    #[error("reading was interrupted: {0}")]
+    Interrupted(String),
+}
+
+impl Error {
+    /// The error itself, where it was shared.
+    pub fn inner(&self) -> &Self {
+        match self {
+            Self::Shared(error) => error.inner(),
+            error => error,
+        }
+    }
+
+    /// Whether the version's answers are wrong.
+    pub(super) fn is_of_self_test(&self) -> bool {
+        matches!(self.inner(), Self::SelfTest { .. } | Self::SelfTestImage { .. })
+    }
+
+    /// Whether and when it may pass.
+    pub(super) fn kind(&self) -> FailureKind {
+        match self.inner() {
+            Self::Pack(error) => FailureKind::of(error),
+            Self::Changed { .. } => FailureKind::Incomplete,
+            Self::SelfTest { .. } | Self::SelfTestImage { .. } => FailureKind::Broken,
+            _ => FailureKind::Unreadable,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Which losses of a listing are believed: those that are seen twice, the later the more there are of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::pack::TaskId;
+
+/// Losses of no more tasks than this are few, however few tasks there are in all.
+const FEW: usize = 3;
+
+/// When a loss is believed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    /// Largest share of all tasks that are few, 0 to 1.
+    pub(super) share: f64,
+    /// How long few must stay lost: long enough that what is being moved away is not taken for all that goes.
+    pub(super) soon: Duration,
+    /// How long more than that must stay lost.
+    pub(super) again: Duration,
+}
+
+/// How a look bears on the losses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The folder is the one that was listed before.
+    Same,
+    /// Another folder stands in its place, or an empty one: nothing is believed without a confirmation.
+    Other,
+    /// Somebody who knows has confirmed what stands there.
+    Confirmed,
+}
+
+/// Tasks, or their live versions, that are published and not in the folder.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    since: BTreeMap<TaskId, Instant>,
+    /// Whether what is lost is more than comes about every day.
+    is_doubtful: bool,
+}
+
+impl Losses {
+    /// Takes in one look: what it lacks, and what it has. Gives the losses to be believed; those are forgotten here.
+    pub(super) fn judge(
+        &mut self,
+        (lost, found): (&BTreeSet<TaskId>, &BTreeSet<TaskId>),
+        tasks: usize,
+        (trust, policy): (Trust, Policy),
+        now: Instant,
+    ) -> BTreeSet<TaskId> {
+        self.since.retain(|task, _| !found.contains(task));
+        for task in lost {
+            self.since.entry(task.clone()).or_insert(now);
+        }
+        let count = self.since.len();
+        let are_few = count <= FEW || count as f64 <= policy.share * tasks as f64;
+        let wait = if are_few { policy.soon } else { policy.again };
+        let is_believed = |since: Instant| match trust {
+            Trust::Confirmed => true,
+            Trust::Other => false,
+            Trust::Same => now >= since + wait,
+        };
+        // Only what this look lacks too.
+        let believed =
+            lost.iter().filter(|task| self.since.get(*task).is_some_and(|since| is_believed(*since)));
+        let believed: BTreeSet<TaskId> = believed.cloned().collect();
+        self.since.retain(|task, _| !believed.contains(task));
+        self.is_doubtful = !self.since.is_empty() && (trust == Trust::Other || !are_few);
+        believed
+    }
+
+    /// When to look at what is lost a second time.
+    pub(super) fn due(&self, policy: Policy) -> Option<Instant> {
+        let wait = if self.is_doubtful { policy.again } else { policy.soon };
+        self.since.values().max().map(|since| *since + wait)
+    }
+
+    /// Whether more is lost than comes about every day.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.is_doubtful
+    }
+
+    /// Tasks kept though they are lost.
+    pub(super) fn held(&self) -> impl Iterator<Item = &TaskId> {
+        self.since.keys()
+    }
+
+    /// Whether a task is.
+    pub(super) fn is_held(&self, task: &TaskId) -> bool {
+        self.since.contains_key(task)
+    }
+
+    /// How many.
+    pub(super) fn count(&self) -> usize {
+        self.since.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(1);
+    const AGAIN: Duration = Duration::from_secs(5);
+    const POLICY: Policy = Policy { share: 0.2, soon: SOON, again: AGAIN };
+
+    fn tasks(numbers: std::ops::Range<usize>) -> BTreeSet<TaskId> {
+        numbers.map(|i| format!("t{i}").parse().unwrap()).collect()
+    }
+
+    fn judge(losses: &mut Losses, lost: std::ops::Range<usize>, trust: Trust, now: Instant) -> usize {
+        let found = tasks(lost.end..100);
+        losses.judge((&tasks(lost), &found), 100, (trust, POLICY), now).len()
+    }
+
+    #[test]
+    fn few_are_believed_soon_and_many_later() {
+        let (mut losses, start) = (Losses::default(), Instant::now());
+        assert_eq!(judge(&mut losses, 0..20, Trust::Same, start), 0);
+        assert_eq!((losses.is_doubtful(), losses.due(POLICY)), (false, Some(start + SOON)));
+        assert_eq!(judge(&mut losses, 0..20, Trust::Same, start + SOON), 20);
+        assert_eq!(judge(&mut losses, 0..80, Trust::Same, start), 0);
+        assert_eq!((losses.count(), losses.due(POLICY)), (80, Some(start + AGAIN)));
+        assert_eq!(judge(&mut losses, 0..80, Trust::Same, start + AGAIN / 2), 0);
+        // Those that came back are out of the question; what is still lost is believed.
+        assert_eq!(judge(&mut losses, 0..70, Trust::Same, start + AGAIN), 70);
+        assert_eq!((losses.count(), losses.is_doubtful()), (0, false));
+    }
+
+    #[test]
+    fn what_is_being_moved_away_is_not_believed_by_halves() {
+        let (mut losses, start) = (Losses::default(), Instant::now());
+        assert_eq!(judge(&mut losses, 0..2, Trust::Same, start), 0);
+        assert_eq!(judge(&mut losses, 0..60, Trust::Same, start + SOON), 0);
+        assert!(losses.is_doubtful());
+    }
+
+    #[test]
+    fn another_folder_is_believed_nothing_until_it_is_confirmed() {
+        let (mut losses, mut now) = (Losses::default(), Instant::now());
+        for _ in 0..1000 {
+            now += AGAIN;
+            assert_eq!(judge(&mut losses, 0..1, Trust::Other, now), 0);
+            assert!(losses.is_doubtful());
+        }
+        assert_eq!(judge(&mut losses, 0..1, Trust::Confirmed, now), 1);
+    }
+
+    #[test]
+    fn what_a_look_does_not_look_at_is_not_believed_by_it() {
+        let (mut losses, start) = (Losses::default(), Instant::now());
+        assert_eq!(judge(&mut losses, 0..2, Trust::Same, start), 0);
+        let none = BTreeSet::new();
+        assert!(losses.judge((&none, &none), 100, (Trust::Same, POLICY), start + AGAIN).is_empty());
+        assert_eq!(losses.count(), 2);
+    }
+}

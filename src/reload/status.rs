@@ -1,0 +1,49 @@
+//! What is known of the folder of packs as a whole.
+
+use std::sync::PoisonError;
+
+use super::Reloader;
+
+/// Most names that are shown of any kind.
+pub(super) const SHOWN: usize = 20;
+
+/// The folder of packs as the watcher sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FolderStatus {
+    /// Tasks in it at the last look.
+    pub tasks: usize,
+    /// Why it could not be listed at the last look.
+    pub error: Option<String>,
+    /// Why what stands in its place is taken for another folder: nothing is unpublished until somebody confirms it.
+    pub other: Option<String>,
+    /// Whether the server waits for it since its start: an empty folder stands where there were tasks before.
+    pub is_awaited: bool,
+    /// How many tasks are kept though it lacks them or their live version.
+    pub held: usize,
+    /// The first of them.
+    pub held_tasks: Vec<String>,
+    /// How many folders are passed over because their name is no task id or version.
+    pub passed_over: usize,
+    /// The first of them.
+    pub passed_over_names: Vec<String>,
+    /// How many tasks have no change notices.
+    pub unwatched: usize,
+    /// Why not all have.
+    pub notices: Option<String>,
+}
+
+impl Reloader {
+    /// What is known of the folder of packs.
+    pub fn folder_status(&self) -> FolderStatus {
+        self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the folder of packs is there: false after a start over an empty folder where there were tasks before.
+    pub fn is_folder_there(&self) -> bool {
+        !self.status.read().unwrap_or_else(PoisonError::into_inner).is_awaited
+    }
+
+    pub(super) fn change_status(&self, change: impl FnOnce(&mut FolderStatus)) {
+        change(&mut self.status.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,264 @@
+//! Looking at the folder of packs: what has changed since the last look, by notices where there are any, by the times of
+//! folders where there are none, and by a slow look at everything in either case.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::home::read_marker;
+use super::watched::Watched;
+use crate::catalog::list_versions;
+use crate::files::{Disk, FileState};
+use crate::pack::{TaskId, parse_version};
+
+/// A folder's times may count in steps of two seconds: what was listed sooner after a change is listed once more.
+const SETTLED: Duration = Duration::from_secs(3);
+/// How many times longer than a look at all unwatched folders takes it rests until the next: it costs 1 % of a core.
+const REST: u32 = 100;
+/// Folders that are in many folders of packs and mean nothing.
+const IGNORED: [&str; 1] = ["lost+found"];
+
+/// What one look found.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// The folder itself.
+    pub(super) root: Option<FileState>,
+    /// Whether everything was looked at.
+    pub(super) is_whole: bool,
+    /// Whether the folder of packs was listed, and holds no folder of a task.
+    pub(super) is_empty: bool,
+    /// What the marker in the folder of packs says, or why it cannot be read; none unless the folder was listed.
+    pub(super) marker: Option<Result<Option<String>, String>>,
+    /// Tasks known from earlier looks that are not in the folder any more.
+    pub(super) gone: BTreeSet<TaskId>,
+    /// Tasks that were listed, with their versions, or why they could not be.
+    pub(super) seen: BTreeMap<TaskId, Result<Vec<u64>, String>>,
+    /// Folders whose name is no task id or version, for the first time.
+    pub(super) passed_over: Vec<String>,
+}
+
+/// A task's folder as it was at the last look.
+#[derive(Debug, Default)]
+struct Known {
+    versions: Vec<u64>,
+    /// How the folder looked, since when, and whether it was listed long enough after that.
+    mark: Option<(FileState, Instant, bool)>,
+    /// Whether notices tell of changes.
+    watched: bool,
+    /// Names in it that are passed over.
+    odd: BTreeSet<String>,
+}
+
+/// The folder of packs as it was at the last look.
+pub(super) struct Survey {
+    disk: Arc<dyn Disk>,
+    root: PathBuf,
+    tasks: BTreeMap<TaskId, Known>,
+    mark: Option<(FileState, Instant, bool)>,
+    odd: BTreeSet<String>,
+    watched: Watched,
+    /// Tasks to be looked at again, and whether they are in the folder.
+    doubted: BTreeSet<TaskId>,
+    /// The last look failed half-way, so that notices are lost.
+    is_behind: bool,
+    /// When folders without notices are looked at next.
+    next_unwatched: Option<Instant>,
+}
+
+impl Survey {
+    pub(super) fn new(disk: Arc<dyn Disk>, root: &Path, uses_notices: bool) -> Self {
+        let watched = Watched::new(root, uses_notices);
+        let (tasks, odd) = Default::default();
+        Self {
+            disk,
+            root: root.to_owned(),
+            tasks,
+            mark: None,
+            odd,
+            watched,
+            doubted: BTreeSet::new(),
+            is_behind: true,
+            next_unwatched: None,
+        }
+    }
+
+    /// Looks at what may have changed, or at everything.
+    ///
+    /// # Errors
+    /// When the folder of packs cannot be listed; what cannot be listed inside it is told in [`Look::seen`].
+    pub(super) fn look(&mut self, now: Instant, whole: bool) -> io::Result<Look> {
+        let looked = self.look_once(now, whole || self.is_behind);
+        self.is_behind = looked.is_err();
+        looked
+    }
+
+    fn look_once(&mut self, now: Instant, whole: bool) -> io::Result<Look> {
+        let changes = self.watched.take();
+        let root = self.disk.state(&self.root)?;
+        let is_moved =
+            self.mark.is_none_or(|(mark, ..)| (mark.device, mark.inode) != (root.device, root.inode));
+        let whole = whole || changes.all || is_moved;
+        let mut look = Look { root: Some(root), is_whole: whole, ..Look::default() };
+        let mut dirty = changes.tasks;
+        let doubted = std::mem::take(&mut self.doubted);
+        if whole || changes.root || !doubted.is_empty() || is_stale(&mut self.mark, root, now) {
+            if whole {
+                self.watched.watch_root(&self.root);
+            }
+            let names = self.list_root(&mut look)?;
+            let after = self.disk.state(&self.root)?;
+            if (after.device, after.inode) != (root.device, root.inode) {
+                return Err(io::Error::other("another folder took its place while it was listed"));
+            }
+            look.gone = self.tasks.keys().filter(|task| !names.contains(*task)).cloned().collect();
+            dirty.extend(names.iter().filter(|task| whole || !self.tasks.contains_key(*task)).cloned());
+            settle(&mut self.mark, root, now);
+        }
+        dirty.extend(self.stale_tasks(now));
+        dirty.extend(doubted);
+        for task in dirty {
+            if !look.gone.contains(&task) {
+                self.look_at(task, now, &mut look);
+            }
+        }
+        Ok(look)
+    }
+
+    /// Has tasks looked at the next time, and whether they are in the folder.
+    pub(super) fn doubt(&mut self, tasks: impl IntoIterator<Item = TaskId>) {
+        self.doubted.extend(tasks);
+    }
+
+    /// Forgets tasks that are believed to be gone.
+    pub(super) fn forget(&mut self, tasks: &BTreeSet<TaskId>) {
+        for task in tasks {
+            self.tasks.remove(task);
+            self.watched.forget(task);
+        }
+    }
+
+    /// A task's versions at the last look.
+    pub(super) fn versions(&self, task: &TaskId) -> Option<Vec<u64>> {
+        self.tasks.get(task).map(|known| known.versions.clone())
+    }
+
+    /// Tasks of the last look.
+    pub(super) fn count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Tasks whose changes no notice tells.
+    pub(super) fn unwatched(&self) -> usize {
+        self.tasks.values().filter(|known| !known.watched).count()
+    }
+
+    /// Why notices cannot be relied upon, if so.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.watched.trouble()
+    }
+
+    /// Everything that is passed over.
+    pub(super) fn passed_over(&self) -> Vec<String> {
+        let inside =
+            self.tasks.iter().flat_map(|(task, known)| known.odd.iter().map(move |n| format!("{task}/{n}")));
+        self.odd.iter().cloned().chain(inside).collect()
+    }
+
+    fn list_root(&mut self, look: &mut Look) -> io::Result<BTreeSet<TaskId>> {
+        let mut names = BTreeSet::new();
+        let mut odd = BTreeSet::new();
+        for entry in self.disk.list(&self.root)?.into_iter().filter(|entry| entry.may_be_folder) {
+            match entry.name.parse::<TaskId>() {
+                Ok(task) => drop(names.insert(task)),
+                Err(_) if entry.name.starts_with('.') || IGNORED.contains(&&*entry.name) => {}
+                // A link may lead to a file, which nobody takes for a task.
+                Err(_) => drop(odd.insert(entry.name)),
+            }
+        }
+        look.passed_over.extend(odd.difference(&self.odd).cloned());
+        self.odd = odd;
+        look.is_empty = names.is_empty();
+        look.marker = Some(read_marker(&*self.disk, &self.root).map_err(|error| error.to_string()));
+        Ok(names)
+    }
+
+    fn look_at(&mut self, task: TaskId, now: Instant, look: &mut Look) {
+        let folder = self.root.join(task.as_str());
+        // Watched before it is listed: what comes in between is told.
+        let watched = self.watched.watch(&task, &folder);
+        let looked = self.disk.state(&folder).and_then(|state| Ok((state, self.disk.list(&folder)?)));
+        let is_new = !self.tasks.contains_key(&task);
+        let (state, entries) = match looked {
+            Ok(looked) => looked,
+            // Gone since the folder of packs was listed, or a file that has the name of a task.
+            Err(error) if is_new && is_no_folder(&error) => return,
+            Err(error) => {
+                self.tasks.entry(task.clone()).or_default().mark = None;
+                look.seen.insert(task, Err(error.to_string()));
+                return;
+            }
+        };
+        let known = self.tasks.entry(task.clone()).or_default();
+        known.watched = watched;
+        settle(&mut known.mark, state, now);
+        let folders = entries.into_iter().filter(|entry| entry.may_be_folder).map(|entry| entry.name);
+        let (versions, odd): (Vec<_>, Vec<_>) =
+            folders.filter(|name| !name.starts_with('.')).partition(|name| parse_version(name).is_some());
+        let odd: BTreeSet<String> = odd.into_iter().collect();
+        look.passed_over.extend(odd.difference(&known.odd).map(|name| format!("{task}/{name}")));
+        known.odd = odd;
+        known.versions = versions.iter().filter_map(|name| parse_version(name)).collect();
+        known.versions.sort_unstable();
+        look.seen.insert(task, Ok(known.versions.clone()));
+    }
+
+    /// Tasks without notices whose folders look otherwise than at the last look, and those that could not be looked at.
+    fn stale_tasks(&mut self, now: Instant) -> Vec<TaskId> {
+        if self.next_unwatched.is_some_and(|next| now < next) {
+            return Vec::new();
+        }
+        let started = Instant::now();
+        let (disk, root) = (&self.disk, &self.root);
+        let relied = self.watched.is_relied_upon();
+        let unwatched =
+            self.tasks.iter_mut().filter(|(_, known)| !(relied && known.watched) || known.mark.is_none());
+        let stale = unwatched.filter_map(|(task, known)| {
+            let is_stale = match disk.state(&root.join(task.as_str())) {
+                Ok(state) => is_stale(&mut known.mark, state, now),
+                Err(_) => true,
+            };
+            is_stale.then(|| task.clone())
+        });
+        let stale = stale.collect();
+        self.next_unwatched = Some(now + REST * started.elapsed());
+        stale
+    }
+}
+
+fn is_no_folder(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Whether a folder must be listed: it looks otherwise than it did, or was listed too soon after its last change.
+fn is_stale(mark: &mut Option<(FileState, Instant, bool)>, state: FileState, now: Instant) -> bool {
+    match mark {
+        Some((known, since, settled)) if *known == state => !*settled && now >= *since + SETTLED,
+        _ => true,
+    }
+}
+
+/// Records that a folder that looks as `state` is listed now.
+fn settle(mark: &mut Option<(FileState, Instant, bool)>, state: FileState, now: Instant) {
+    let since = mark.filter(|(known, ..)| *known == state).map_or(now, |(_, since, _)| since);
+    *mark = Some((state, since, now >= since + SETTLED));
+}
+
+/// A task's versions, listed now.
+///
+/// # Errors
+/// When its folder cannot be listed.
+pub(super) fn versions_now(disk: &dyn Disk, root: &Path, task: &TaskId) -> io::Result<Vec<u64>> {
+    list_versions(disk, &root.join(task.as_str()))
+}

@@ -1,0 +1,289 @@
+//! Brings the catalog to what the folder of packs holds, and believes the folder only what can be believed.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::home::Home;
+use super::losses::{Losses, Policy};
+use super::memory::{self, Remembered};
+use super::status::SHOWN;
+use super::survey::{Look, Survey};
+use super::{Error, ReloadOptions, Reloader, blocking};
+use crate::catalog;
+use crate::pack::TaskId;
+
+/// Shortest time that files of a version must look the same before it is tried again.
+const QUIET: Duration = Duration::from_millis(500);
+/// How long a loss must last before it is believed, until the watcher's interval is known.
+const SOON: Duration = Duration::from_secs(1);
+/// Most tasks that get a line of their own in the log for one look.
+const LOGGED: usize = 5;
+
+/// What the watcher keeps between looks.
+pub(super) struct Watcher {
+    pub(super) home: Home,
+    pub(super) losses: Losses,
+    policy: Policy,
+    last_whole: Option<Instant>,
+    /// When what is lost was last looked at for that reason.
+    last_doubt: Option<Instant>,
+    /// Tasks there were before the start, when the folder was another one.
+    pub(super) before: Option<Remembered>,
+    /// Where the search for rewritten versions goes on.
+    pub(super) cursor: Option<TaskId>,
+}
+
+impl Watcher {
+    pub(super) fn new(root: &Path, options: &ReloadOptions) -> Self {
+        let before = options.state.as_deref().and_then(|state| {
+            memory::recall(state, root).unwrap_or_else(|error| {
+                tracing::warn!(state = %state.display(), %error, "what was served before the start is not known");
+                None
+            })
+        });
+        let before = before.filter(|_| !options.confirm_folder);
+        let home = Home::new(before.as_ref().map(|before| before.marker.clone()));
+        let policy = Policy { share: options.max_loss, soon: SOON, again: options.loss_again };
+        let losses = Losses::default();
+        Self { home, losses, policy, last_whole: None, last_doubt: None, before, cursor: None }
+    }
+
+    fn is_whole_due(&self, now: Instant, interval: Duration) -> bool {
+        self.last_whole.is_none_or(|last| now >= last + interval)
+    }
+
+    /// What is lost, when it is time to look at it again.
+    fn doubted(&mut self, now: Instant) -> Vec<TaskId> {
+        let rest = if self.losses.is_doubtful() { self.policy.again } else { self.policy.soon };
+        let rested = self.last_doubt.is_none_or(|last| now >= last + rest);
+        if !rested || self.losses.due(self.policy).is_none_or(|due| now < due) {
+            return Vec::new();
+        }
+        self.last_doubt = Some(now);
+        self.losses.held().cloned().collect()
+    }
+}
+
+impl Reloader {
+    /// Lists every task at its newest version, reading none.
+    ///
+    /// # Errors
+    /// When the folder of packs cannot be listed.
+    pub async fn list(&self) -> Result<usize, catalog::Error> {
+        let mut watcher = self.watcher.lock().await;
+        let look = self.survey(true).await?;
+        let newest = look.seen.iter().filter_map(|(task, seen)| {
+            let newest = seen.as_ref().ok()?.last()?;
+            Some((task.clone(), *newest))
+        });
+        self.catalog.list(newest);
+        self.apply(&mut watcher, look, false).await;
+        Ok(self.catalog.published())
+    }
+
+    /// Looks at what may have changed every `interval`, until the future is dropped: at what notices tell of, at the
+    /// times of folders without notices, and now and then at everything.
+    pub async fn watch(&self, interval: Duration) {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let mut watcher = self.watcher.lock().await;
+            watcher.policy.soon = interval * 2;
+            let whole = watcher.is_whole_due(Instant::now(), self.options.full_scan);
+            let doubted = watcher.doubted(Instant::now());
+            lock(&self.survey).doubt(doubted);
+            match self.survey(whole).await {
+                Ok(look) => self.apply(&mut watcher, look, false).await,
+                // The catalog stays as it is: an error while looking must not unpublish anything.
+                Err(error) => self.tell_error(&error),
+            }
+            self.try_again(interval).await;
+            self.find_rewritten(&mut watcher).await;
+        }
+    }
+
+    /// Takes what stands in the place of the folder of packs as right, whatever it lacks, and gives how many tasks that
+    /// unpublished.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub async fn confirm(&self) -> Result<usize, Error> {
+        let mut watcher = self.watcher.lock().await;
+        let before = self.catalog.published();
+        let look = self.survey(true).await?;
+        tracing::warn!("the folder of packs was confirmed as it is");
+        self.apply(&mut watcher, look, true).await;
+        Ok(before.saturating_sub(self.catalog.published()))
+    }
+
+    async fn survey(&self, whole: bool) -> Result<Look, catalog::Error> {
+        let survey = Arc::clone(&self.survey);
+        let failed = |reason: String| catalog::Error::Folder { path: self.catalog.root().to_owned(), reason };
+        let looked = blocking(move || lock(&survey).look(Instant::now(), whole)).await;
+        looked.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))
+    }
+
+    /// Tells once that the folder of packs cannot be listed; counts every time.
+    fn tell_error(&self, error: &catalog::Error) {
+        self.metrics.folder_errors.with_label_values(&["root"]).inc();
+        let text = error.to_string();
+        if self.folder_status().error.as_ref() != Some(&text) {
+            tracing::error!(%error, "the folder of packs cannot be listed: everything stays as it is");
+            self.change_status(|status| status.error = Some(text));
+        }
+    }
+
+    /// Brings the catalog to what one look found.
+    async fn apply(&self, watcher: &mut Watcher, look: Look, confirmed: bool) {
+        let now = Instant::now();
+        if look.is_whole {
+            watcher.last_whole = Some(now);
+        }
+        for name in &look.passed_over {
+            tracing::warn!(name, "a folder was passed over: its name is no task id or version");
+        }
+        let trust = self.trust(watcher, &look, confirmed);
+        let (lost, found) = self.lost_and_found(&look);
+        let tasks = self.catalog.published();
+        let believed = watcher.losses.judge((&lost, &found), tasks, (trust, watcher.policy), now);
+        self.unpublish(&look, &believed).await;
+        self.tell_held(watcher);
+        self.keep_unlisted(watcher, &look);
+        for (task, seen) in &look.seen {
+            let Ok(versions) = seen else { continue };
+            if !watcher.losses.is_held(task) {
+                self.catalog.keep_no_more(task);
+                self.catalog.has_versions(task, versions);
+            }
+            self.advance(task, versions, (believed.contains(task), QUIET)).await;
+        }
+        self.settle(watcher, &look, trust).await;
+        self.show(watcher, &look);
+    }
+
+    /// Published tasks whose live version a look lacks, and those whose live version it has.
+    fn lost_and_found(&self, look: &Look) -> (BTreeSet<TaskId>, BTreeSet<TaskId>) {
+        let gone = look.gone.iter().filter(|task| self.catalog.live(task).is_some());
+        let (mut lost, mut found) = (gone.cloned().collect::<BTreeSet<_>>(), BTreeSet::new());
+        for (task, seen) in &look.seen {
+            let (Ok(versions), Some(live)) = (seen, self.catalog.live(task)) else { continue };
+            let side = if versions.binary_search(&live).is_ok() { &mut found } else { &mut lost };
+            side.insert(task.clone());
+        }
+        (lost, found)
+    }
+
+    /// Unpublishes tasks whose loss is believed, and forgets those that never had a live version.
+    async fn unpublish(&self, look: &Look, believed: &BTreeSet<TaskId>) {
+        let is_empty =
+            |task: &&TaskId| matches!(look.seen.get(*task), Some(Ok(versions)) if versions.is_empty());
+        let gone =
+            look.gone.iter().filter(|task| believed.contains(*task) || self.catalog.live(task).is_none());
+        let gone: BTreeSet<TaskId> = gone.cloned().collect();
+        let emptied = believed.iter().filter(is_empty).cloned();
+        for task in gone.iter().cloned().chain(emptied) {
+            if self.catalog.contains(&task) {
+                tracing::info!(%task, "unpublished: its folder is gone");
+                self.catalog.remove(&task, &self.codes).await;
+            }
+            self.attempts.lock().await.forget(&task);
+        }
+        lock(&self.survey).forget(&gone);
+    }
+
+    /// Tells once that tasks are kept though the folder lacks them.
+    fn tell_held(&self, watcher: &Watcher) {
+        let held = if watcher.losses.is_doubtful() { watcher.losses.count() } else { 0 };
+        self.metrics.folder_held.set(held as i64);
+        if held == 0 {
+            return;
+        }
+        let reason = "the folder of packs lacks it or its live version, which is not believed yet";
+        let news = watcher.losses.held().filter(|task| self.catalog.keep(task, reason)).count();
+        if news > 0 {
+            tracing::error!(held, "tasks that the folder of packs suddenly lacks are kept as they were");
+        }
+    }
+
+    /// Keeps tasks whose folder cannot be listed as they are; logs the first few of them and how many there are.
+    fn keep_unlisted(&self, watcher: &Watcher, look: &Look) {
+        let mut news = 0;
+        for (task, seen) in &look.seen {
+            let Some(reason) = seen.as_ref().err().filter(|_| !watcher.losses.is_held(task)) else {
+                continue;
+            };
+            if self.catalog.keep(task, &format!("its folder cannot be listed: {reason}")) {
+                news += 1;
+                self.metrics.folder_errors.with_label_values(&["task"]).inc();
+                if news <= LOGGED {
+                    tracing::error!(%task, %reason, "kept as it was: its folder cannot be listed");
+                }
+            }
+        }
+        if news > LOGGED {
+            tracing::error!(tasks = news, "kept as they were: their folders cannot be listed");
+        }
+    }
+
+    /// Publishes the newest version that is newer than the live one and may work; when the live one's folder is gone, the
+    /// newest that works.
+    async fn advance(&self, task: &TaskId, versions: &[u64], (is_lost, quiet): (bool, Duration)) {
+        let live = self.catalog.live(task).filter(|live| !is_lost || versions.binary_search(live).is_ok());
+        if versions.last().copied() <= live {
+            return;
+        }
+        let mut attempts = self.attempts.lock().await;
+        for version in versions.iter().rev().copied().take_while(|&version| Some(version) > live) {
+            let state = self.state_of(task, version).await;
+            if attempts.is_due((task, version), state, (Instant::now(), quiet))
+                && self.publish((task, version), state, &mut attempts).await.is_ok()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Tries failed versions again whose files have changed or whose time has come.
+    async fn try_again(&self, interval: Duration) {
+        let mut tasks = self.catalog.take_doubtful();
+        tasks.extend(self.attempts.lock().await.tasks().cloned());
+        for task in tasks {
+            let versions = lock(&self.survey).versions(&task);
+            if let Some(versions) = versions {
+                self.attempts.lock().await.retain(&task, self.catalog.live(&task), &versions);
+                self.advance(&task, &versions, (false, interval.min(QUIET))).await;
+            }
+        }
+    }
+
+    fn show(&self, watcher: &Watcher, look: &Look) {
+        if self.folder_status().error.is_some() {
+            tracing::info!("the folder of packs can be listed again");
+        }
+        let count = if watcher.losses.is_doubtful() { watcher.losses.count() } else { 0 };
+        let held = watcher.losses.held().take(count.min(SHOWN)).map(TaskId::to_string).collect();
+        let survey = lock(&self.survey);
+        let counts = (look.is_whole || !look.passed_over.is_empty())
+            .then(|| (survey.passed_over(), survey.unwatched()));
+        let (tasks, notices) = (survey.count(), survey.trouble().map(str::to_owned));
+        drop(survey);
+        self.change_status(|status| {
+            (status.error, status.tasks, status.notices) = (None, tasks, notices);
+            (status.held, status.held_tasks) = (count, held);
+            if let Some((mut names, unwatched)) = counts {
+                (status.passed_over, status.unwatched) = (names.len(), unwatched);
+                names.truncate(SHOWN);
+                status.passed_over_names = names;
+                self.metrics.folder_passed_over.set(status.passed_over as i64);
+                self.metrics.folder_unwatched.set(unwatched as i64);
+            }
+        });
+    }
+}
+
+pub(super) fn lock(survey: &std::sync::Mutex<Survey>) -> MutexGuard<'_, Survey> {
+    survey.lock().unwrap_or_else(PoisonError::into_inner)
+}

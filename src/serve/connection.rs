@@ -1,0 +1,165 @@
+//! One connection from its acceptance to its end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep_until};
+
+use super::limits::ConnectionLimits;
+use super::peer::{Phase, Reason};
+use super::register::{Place, Register};
+use super::stream::Watched;
+use super::visit::Door;
+
+/// Longest time between two looks at a connection's deadlines.
+const LOOK: Duration = Duration::from_secs(5);
+/// Longest wait, once the server ends, for a header that may be on its way.
+const LAST_HEADER: Duration = Duration::from_secs(1);
+/// Longest wait, once the server ends, for a body that is still coming and an answer that is still being taken.
+const LAST_BYTES: Duration = Duration::from_secs(5);
+/// Largest header of a request, bytes, both protocols.
+const HEADER_BYTES: u32 = 64 << 10;
+/// HTTP/2: how often a silent client is asked whether it is there, and how long its answer may take.
+const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+/// HTTP/2: requests that a client may have opened and cancelled before they were looked at. More end the connection
+/// (CVE-2023-44487).
+const RESETS: usize = 20;
+/// HTTP/2: most bytes that wait for one slow client on one request.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// What connections are served with.
+pub(super) struct Host {
+    pub(super) app: Router,
+    pub(super) limits: ConnectionLimits,
+    pub(super) protocol: Builder<TokioExecutor>,
+    pub(super) register: Arc<Register>,
+    pub(super) ending: Ending,
+}
+
+/// Whether the server ends, and since when.
+#[derive(Default)]
+pub(super) struct Ending {
+    begun: AtomicBool,
+    at: Mutex<Option<Instant>>,
+}
+
+impl Ending {
+    pub(super) fn begin(&self) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.begun.store(true, Ordering::Release);
+    }
+
+    fn since(&self) -> Option<Instant> {
+        if !self.begun.load(Ordering::Acquire) {
+            return None;
+        }
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// HTTP/1.1 and HTTP/2 (by prior knowledge), bounded.
+pub(super) fn protocol(limits: &ConnectionLimits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().max_buf_size(HEADER_BYTES as usize);
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(PING.0).keep_alive_timeout(PING.1);
+    http2.max_concurrent_streams(limits.streams).max_header_list_size(HEADER_BYTES);
+    http2.max_pending_accept_reset_streams(RESETS).max_local_error_reset_streams(RESETS);
+    http2.max_send_buf_size(SEND_BUFFER);
+    builder
+}
+
+impl Host {
+    /// Serves one connection to its end.
+    pub(super) async fn serve(self: Arc<Self>, socket: TcpStream, place: Place) {
+        // A request's answer is written at once: nothing is gained by waiting for more.
+        let _ = socket.set_nodelay(true);
+        let door = Door { app: self.app.clone(), peer: Arc::clone(&place.peer) };
+        let watched = TokioIo::new(Watched { socket, peer: Arc::clone(&place.peer) });
+        let connection = self.protocol.serve_connection(watched, door);
+        let mut connection = std::pin::pin!(connection);
+        let mut asked_to_end = false;
+        let mut watch = Watch::new(&self, &place);
+        let closed = std::future::poll_fn(|cx| {
+            if let Some(reason) = watch.place.peer.verdict(cx.waker()) {
+                return Poll::Ready(Some(reason));
+            }
+            if !asked_to_end && watch.may_be_asked_to_end() {
+                connection.as_mut().graceful_shutdown();
+                asked_to_end = true;
+            }
+            match connection.as_mut().poll(cx) {
+                // How a client's connection broke is the client's business.
+                Poll::Ready(Ok(()) | Err(_)) => Poll::Ready(None),
+                Poll::Pending => {
+                    if !asked_to_end && watch.may_be_asked_to_end() {
+                        cx.waker().wake_by_ref();
+                    }
+                    watch.poll_late(cx).map(Some)
+                }
+            }
+        });
+        if let Some(reason) = closed.await {
+            self.register.count(reason);
+            tracing::debug!(?reason, "a connection is closed");
+        }
+    }
+}
+
+/// The deadlines of one connection.
+struct Watch<'a> {
+    host: &'a Host,
+    place: &'a Place,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(host: &'a Host, place: &'a Place) -> Self {
+        let timer = Box::pin(sleep_until((Instant::now() + host.limits.header.min(LOOK)).into()));
+        Self { host, place, timer }
+    }
+
+    /// Whether the server ends and no header is on its way, which hyper would cut off or wait for without end.
+    fn may_be_asked_to_end(&self) -> bool {
+        self.host.ending.since().is_some() && self.place.peer.phase().0 != Phase::Header
+    }
+
+    /// When the connection is to be closed, and why.
+    fn deadline(&self) -> Option<(Instant, Reason)> {
+        let own = self.place.peer.deadline(&self.host.limits);
+        let ending = self.host.ending.since().and_then(|at| match self.place.peer.phase().0 {
+            Phase::Header => Some(at + LAST_HEADER),
+            Phase::Body | Phase::Answer | Phase::Idle => Some(at + LAST_BYTES),
+            Phase::Working => None,
+        });
+        own.into_iter().chain(ending.map(|at| (at, Reason::Drain))).min_by_key(|(at, _)| *at)
+    }
+
+    /// Ready when a deadline has passed. The timer is set anew only when a deadline comes before it: of requests that are
+    /// answered in time, nothing is set.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        loop {
+            let now = Instant::now();
+            let deadline = self.deadline();
+            if let Some((_, reason)) = deadline.filter(|(at, _)| *at <= now) {
+                return Poll::Ready(reason);
+            }
+            let next = deadline.map_or(now + LOOK, |(at, _)| at.min(now + LOOK));
+            if next < self.timer.deadline().into_std() {
+                self.timer.as_mut().reset(next.into());
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.timer.as_mut().reset(next.into());
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What one connection is doing, and since when.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use futures::task::AtomicWaker;
+
+use super::limits::ConnectionLimits;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A request's header has not come whole.
+    Header,
+    /// Between requests.
+    Idle,
+    /// A request's body is coming.
+    Body,
+    /// The server works on a request.
+    Working,
+    /// An answer is being taken.
+    Answer,
+}
+
+/// Why the server closed a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The header took too long.
+    HeaderTimeout,
+    /// No request came for too long.
+    IdleTimeout,
+    /// The client took nothing of its answer for too long.
+    WriteTimeout,
+    /// A new client needed the place, and this one had no whole header.
+    CrowdedHeader,
+    /// A new client needed the place, and this one was idle.
+    CrowdedIdle,
+    /// A new client needed the place, and this one's body was coming the longest.
+    CrowdedBody,
+    /// A new client needed the place, and this one was taking its answer the longest.
+    CrowdedAnswer,
+    /// Every place was held by a request being worked on.
+    Full,
+    /// The server ended.
+    Drain,
+}
+
+impl Reason {
+    /// The word in metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::HeaderTimeout => "header_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::CrowdedHeader => "crowded_header",
+            Self::CrowdedIdle => "crowded_idle",
+            Self::CrowdedBody => "crowded_body",
+            Self::CrowdedAnswer => "crowded_answer",
+            Self::Full => "full",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// One connection as everybody sees it.
+pub(super) struct Peer {
+    state: Mutex<State>,
+    waker: AtomicWaker,
+}
+
+struct State {
+    phase: Phase,
+    since: Instant,
+    /// Requests by stage: body coming, being worked on, answer being taken.
+    bodies: usize,
+    working: usize,
+    answers: usize,
+    /// Whether it has been given an answer.
+    served: bool,
+    /// Whether bytes between requests are not a header's beginning: HTTP/2 has frames of its own.
+    multiplexed: bool,
+    /// Since when the client takes nothing of what is to be written.
+    stalled: Option<Instant>,
+    verdict: Option<Reason>,
+}
+
+/// Where a request is, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Body,
+    Working,
+    Answer,
+}
+
+impl Peer {
+    pub(super) fn new(now: Instant) -> Self {
+        let state = State {
+            phase: Phase::Header,
+            since: now,
+            bodies: 0,
+            working: 0,
+            answers: 0,
+            served: false,
+            multiplexed: false,
+            stalled: None,
+            verdict: None,
+        };
+        Self { state: Mutex::new(state), waker: AtomicWaker::new() }
+    }
+
+    /// What it is doing, and since when.
+    pub(super) fn phase(&self) -> (Phase, Instant) {
+        let state = self.lock();
+        (state.phase, state.since)
+    }
+
+    /// Whether it has been given an answer.
+    pub(super) fn is_known(&self) -> bool {
+        self.lock().served
+    }
+
+    /// Bytes came: between requests of HTTP/1 a header begins.
+    pub(super) fn received(&self, now: Instant) {
+        let mut state = self.lock();
+        if state.phase == Phase::Idle && !state.multiplexed {
+            (state.phase, state.since) = (Phase::Header, now);
+        }
+    }
+
+    /// The client takes what is written, or does not.
+    pub(super) fn wrote(&self, taken: bool, now: Instant) {
+        let mut state = self.lock();
+        state.stalled = if taken { None } else { state.stalled.or(Some(now)) };
+    }
+
+    /// A request's header came.
+    pub(super) fn entered(&self, multiplexed: bool, stage: Stage, now: Instant) {
+        let mut state = self.lock();
+        state.multiplexed |= multiplexed;
+        *state.count(stage) += 1;
+        state.settle(now);
+    }
+
+    /// A request went on.
+    pub(super) fn moved(&self, from: Stage, to: Option<Stage>, now: Instant) {
+        let mut state = self.lock();
+        *state.count(from) -= 1;
+        state.served |= from == Stage::Answer && to.is_none();
+        if let Some(to) = to {
+            *state.count(to) += 1;
+        }
+        state.settle(now);
+    }
+
+    /// When, as things stand, the connection is to be closed, and why.
+    pub(super) fn deadline(&self, limits: &ConnectionLimits) -> Option<(Instant, Reason)> {
+        let state = self.lock();
+        let quiet = match state.phase {
+            Phase::Header => Some((state.since + limits.header, Reason::HeaderTimeout)),
+            Phase::Idle => Some((state.since + limits.idle, Reason::IdleTimeout)),
+            // The request's deadline covers these, and the limit on writing an answer.
+            Phase::Body | Phase::Working | Phase::Answer => None,
+        };
+        let stalled = state.stalled.map(|since| (since + limits.write, Reason::WriteTimeout));
+        quiet.into_iter().chain(stalled).min_by_key(|(at, _)| *at)
+    }
+
+    /// Has the connection closed.
+    pub(super) fn close(&self, reason: Reason) {
+        self.lock().verdict.get_or_insert(reason);
+        self.waker.wake();
+    }
+
+    /// Has the connection look at its deadlines again.
+    pub(super) fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Why it is to be closed, if it is; `waker` is woken when that or a deadline changes.
+    pub(super) fn verdict(&self, waker: &Waker) -> Option<Reason> {
+        self.waker.register(waker);
+        self.condemned()
+    }
+
+    /// Why it is to be closed, if it is.
+    pub(super) fn condemned(&self) -> Option<Reason> {
+        self.lock().verdict
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn count(&mut self, stage: Stage) -> &mut usize {
+        match stage {
+            Stage::Body => &mut self.bodies,
+            Stage::Working => &mut self.working,
+            Stage::Answer => &mut self.answers,
+        }
+    }
+
+    fn settle(&mut self, now: Instant) {
+        let phase = match (self.working, self.bodies, self.answers) {
+            (1.., _, _) => Phase::Working,
+            (0, 1.., _) => Phase::Body,
+            (0, 0, 1..) => Phase::Answer,
+            (0, 0, 0) => Phase::Idle,
+        };
+        if phase != self.phase {
+            (self.phase, self.since) = (phase, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_is_what_its_busiest_request_is() {
+        let start = Instant::now();
+        let later = |s| start + Duration::from_secs(s);
+        let peer = Peer::new(start);
+        assert_eq!(peer.phase(), (Phase::Header, start));
+        peer.entered(true, Stage::Body, later(1));
+        assert_eq!(peer.phase(), (Phase::Body, later(1)));
+        peer.entered(true, Stage::Working, later(2));
+        assert_eq!(peer.phase(), (Phase::Working, later(2)));
+        peer.moved(Stage::Working, Some(Stage::Answer), later(3));
+        assert_eq!(peer.phase(), (Phase::Body, later(3)));
+        peer.moved(Stage::Body, None, later(4));
+        peer.moved(Stage::Answer, None, later(5));
+        assert_eq!(peer.phase(), (Phase::Idle, later(5)));
+        // A ping is no header.
+        peer.received(later(6));
+        assert_eq!(peer.phase(), (Phase::Idle, later(5)));
+    }
+
+    #[test]
+    fn what_is_late_is_told_by_phase() {
+        let start = Instant::now();
+        let limits = ConnectionLimits::default();
+        let peer = Peer::new(start);
+        assert_eq!(peer.deadline(&limits), Some((start + limits.header, Reason::HeaderTimeout)));
+        peer.entered(false, Stage::Working, start);
+        assert_eq!(peer.deadline(&limits), None);
+        peer.moved(Stage::Working, None, start);
+        assert_eq!(peer.deadline(&limits), Some((start + limits.idle, Reason::IdleTimeout)));
+        peer.wrote(false, start);
+        assert_eq!(peer.deadline(&limits), Some((start + limits.write, Reason::WriteTimeout)));
+        peer.wrote(true, start);
+        peer.received(start);
+        assert_eq!(peer.deadline(&limits), Some((start + limits.header, Reason::HeaderTimeout)));
+    }
+}

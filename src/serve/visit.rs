@@ -1,0 +1,129 @@
+//! One request on a connection: its stages are told to the peer's record.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use futures::future::BoxFuture;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::{Request, Response, Version};
+use tower::Service;
+
+use super::peer::{Peer, Stage};
+
+/// The service as one connection's peer sees it.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) app: Router,
+    pub(super) peer: Arc<Peer>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Door {
+    type Response = Response<Counted<Body>>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let is_multiplexed = request.version() == Version::HTTP_2;
+        let stage = if request.body().is_end_stream() { Stage::Working } else { Stage::Body };
+        let visit = Visit::enter(&self.peer, is_multiplexed, stage);
+        let come = Arc::clone(&visit);
+        let request = request.map(|body| Body::new(Counted { body, visit: Some(come), after: After::Work }));
+        let answering = self.app.clone().call(request);
+        Box::pin(async move {
+            let response = answering.await?;
+            visit.go(Stage::Answer);
+            Ok(response.map(|body| Counted { body, visit: Some(visit), after: After::Leave }))
+        })
+    }
+}
+
+/// A request between its header and the end of its answer.
+struct Visit {
+    peer: Arc<Peer>,
+    stage: Mutex<Stage>,
+}
+
+impl Visit {
+    fn enter(peer: &Arc<Peer>, is_multiplexed: bool, stage: Stage) -> Arc<Self> {
+        peer.entered(is_multiplexed, stage, Instant::now());
+        Arc::new(Self { peer: Arc::clone(peer), stage: Mutex::new(stage) })
+    }
+
+    /// Goes on to a later stage; stages are never gone back to.
+    fn go(&self, to: Stage) {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stage < to {
+            self.peer.moved(*stage, Some(to), Instant::now());
+            *stage = to;
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let stage = *self.stage.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.peer.moved(stage, None, Instant::now());
+    }
+}
+
+/// What a body's end means.
+#[derive(Clone, Copy)]
+enum After {
+    /// The request has come whole.
+    Work,
+    /// The answer has been handed over.
+    Leave,
+}
+
+/// A body whose end is told.
+pub(super) struct Counted<B> {
+    body: B,
+    visit: Option<Arc<Visit>>,
+    after: After,
+}
+
+impl<B> Counted<B> {
+    fn end(&mut self) {
+        if let Some(visit) = self.visit.take()
+            && let After::Work = self.after
+        {
+            visit.go(Stage::Working);
+        }
+    }
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Counted<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream() {
+            self.end();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for Counted<B> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
