@@ -211,7 +211,7 @@ class Trouble:
         while not self.ending.is_set():
             self.check(chooser.choice(self.tasks))
 
-    def check(self, task: Task) -> None:
+    def check(self, task: Task) -> int:
         was_away = task.is_away
         status, answer = self.server.ask("POST", f"/v1/tasks/{task.name}/classify", IMAGE)
         with self.lock:
@@ -222,6 +222,7 @@ class Trouble:
                     self.wrong.append((task.name, answer))
             elif status == 404 and not was_away and not task.is_away:
                 self.lost.append((task.name, answer))
+        return status
 
     # What people and tools do.
 
@@ -349,10 +350,15 @@ class Trouble:
                 task = self.random.choice([task for task in self.tasks if task.name not in self.busy])
                 operation = self.random.choice(self.operations())
                 self.busy.add(task.name)
-            operation(task)
-            with self.lock:
-                self.busy.remove(task.name)
-                self.counts[f"operation {operation.__name__}"] += 1
+            try:
+                operation(task)
+            except Exception as error:  # An operation that breaks off is no operation that was survived.
+                with self.lock:
+                    self.never.append((operation.__name__, task.name, repr(error)))
+            finally:
+                with self.lock:
+                    self.busy.remove(task.name)
+                    self.counts[f"operation {operation.__name__}"] += 1
 
     # What goes wrong.
 
@@ -419,8 +425,8 @@ class Trouble:
         self.ending.set()
         [thread.join() for thread in asking]
         for task in self.tasks:
-            self.check(task)
-            if self.server.live(task.name) != task.versions[-1]:
+            status = self.check(task)
+            if status != 200 or self.server.live(task.name) != task.versions[-1]:
                 self.lost.append((task.name, task.versions, self.server.ask("GET", f"/v1/tasks/{task.name}")[1]))
 
 

@@ -1,6 +1,6 @@
 //! Images and fields out of a request's body: raw bytes, multipart, or JSON with base64.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
 use axum::extract::multipart::MultipartError;
@@ -27,6 +27,10 @@ pub(super) struct Body {
     /// Whether the request asked for a list of results, even of one image.
     pub(super) is_batch: bool,
 }
+
+/// Memory that an item of a list may take, bytes: its text, its image, and as much again while the list grows. An empty one
+/// comes in three bytes.
+const ITEM_BYTES: usize = 128;
 
 /// The JSON form. Unknown fields are refused: a misspelt `top_k` must not be ignored.
 #[derive(Deserialize)]
@@ -105,7 +109,7 @@ async fn bytes(request: Request, limit: usize, held: &mut Held) -> Result<Bytes,
 
 fn read_json(bytes: &[u8], held: &mut Held) -> Result<Body, ApiError> {
     // The texts are held beside the body, and the images beside the texts.
-    held.take(bytes.len().saturating_mul(2))?;
+    held.take(bytes.len().saturating_mul(2).saturating_add(items(bytes)))?;
     let json: JsonBody = serde_json::from_slice(files::without_mark(bytes))
         .map_err(|e| ApiError::InvalidRequest(format!("the body is not the expected JSON: {e}")))?;
     let (encoded, is_batch) = match (json.image, json.images) {
@@ -119,11 +123,40 @@ fn read_json(bytes: &[u8], held: &mut Held) -> Result<Body, ApiError> {
     Ok(Body { images: images.collect::<Result<_, _>>()?, tasks: json.tasks, top_k: json.top_k, is_batch })
 }
 
+/// What the items of lists in a text may take, bytes.
+fn items(text: &[u8]) -> usize {
+    text.iter().filter(|byte| **byte == b',').count().saturating_mul(ITEM_BYTES)
+}
+
+/// Why a body was broken off, told beside the parser, which knows only that it was.
+type Full = Arc<Mutex<Option<ApiError>>>;
+
+/// The request with a body that is held as it comes, with what a parser keeps of it to itself.
+fn counted(request: Request, mut coming: Held) -> (Request, Full) {
+    let full = Full::default();
+    let why = Arc::clone(&full);
+    let request = request.map(|body| {
+        axum::body::Body::from_stream(body.into_data_stream().map(move |chunk| {
+            let chunk = chunk?;
+            coming.take(chunk.len()).map_err(|error| {
+                let told = axum::Error::new(error.to_string());
+                *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                told
+            })?;
+            Ok::<_, axum::Error>(chunk)
+        }))
+    });
+    (request, full)
+}
+
 async fn read_multipart(request: Request, limit: usize, held: &mut Held) -> Result<Body, ApiError> {
-    let refused = |e: MultipartError| match e.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge { limit },
-        _ => ApiError::InvalidRequest(format!("the multipart body is malformed: {}", e.body_text())),
-    };
+    let (request, full) = counted(request, held.beside());
+    let refused =
+        |e: MultipartError| match (full.lock().unwrap_or_else(PoisonError::into_inner).take(), e.status()) {
+            (Some(error), _) => error,
+            (None, StatusCode::PAYLOAD_TOO_LARGE) => ApiError::BodyTooLarge { limit },
+            _ => ApiError::InvalidRequest(format!("the multipart body is malformed: {}", e.body_text())),
+        };
     let mut parts = Multipart::from_request(request, &()).await.map_err(|e| {
         ApiError::InvalidRequest(format!("the multipart body is malformed: {}", e.body_text()))
     })?;
@@ -138,6 +171,7 @@ async fn read_multipart(request: Request, limit: usize, held: &mut Held) -> Resu
         match name.as_str() {
             "image" | "images" | "file" => body.images.push(content.into()),
             "tasks" => {
+                held.take(items(&content))?;
                 body.tasks.extend(text(&name, content)?.split(',').map(|task| task.trim().to_owned()));
             }
             "top_k" => body.top_k = Some(parse_top_k(text(&name, content)?.trim())?),
@@ -160,5 +194,39 @@ pub(super) fn parse_top_k(text: &str) -> Result<usize, ApiError> {
     match text.parse::<usize>() {
         Ok(k) if k > 0 => Ok(k),
         _ => Err(ApiError::InvalidRequest(format!("top_k = {text:?}: expected a number from 1"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn held_at_most(limit: u64, content_type: &str, body: String) -> Result<Body, ApiError> {
+        let request = Request::builder().method("POST").header(header::CONTENT_TYPE, content_type);
+        let request = request.body(axum::body::Body::from(body)).unwrap();
+        let mut held = Memory::new(limit, Arc::new(Metrics::new().unwrap())).hold();
+        read(request, 32 << 20, &mut held).await
+    }
+
+    #[tokio::test]
+    async fn f6_many_small_items_are_held_for_what_they_take() {
+        let items = vec!["\"\""; 100_000].join(",");
+        for name in ["tasks", "images"] {
+            let body = format!("{{\"image\":\"\",\"{name}\":[{items}]}}");
+            let refused = held_at_most(4 << 20, "application/json", body).await.unwrap_err();
+            assert!(matches!(refused, ApiError::MemoryFull { .. }), "{refused}");
+        }
+        let commas = ",".repeat(100_000);
+        let body =
+            format!("--x\r\ncontent-disposition: form-data; name=\"tasks\"\r\n\r\n{commas}\r\n--x--\r\n");
+        let refused = held_at_most(4 << 20, "multipart/form-data; boundary=x", body).await.unwrap_err();
+        assert!(matches!(refused, ApiError::MemoryFull { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn f6_what_a_parser_keeps_to_itself_is_held() {
+        let body = "a".repeat(2 << 20);
+        let refused = held_at_most(1 << 20, "multipart/form-data; boundary=x", body).await.unwrap_err();
+        assert!(matches!(refused, ApiError::MemoryFull { .. }), "{refused}");
     }
 }

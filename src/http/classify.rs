@@ -138,7 +138,8 @@ async fn answer(
         let pinned = pinned.clone();
         async move {
             let (mut pixels, decode) =
-                pipeline::decode(state, (index, bytes, keep), std::slice::from_ref(&pinned)).await?;
+                pipeline::decode(state, (index, bytes, keep), (std::slice::from_ref(&pinned), deadline))
+                    .await?;
             let pixels = pixels.pop().ok_or_else(|| ApiError::Internal("no pixels".into()))?;
             let pending = pipeline::submit(state, &pinned, pixels, (permit, deadline));
             let (logits, spent) = pipeline::finish(state, &pinned, pending, deadline).await?;

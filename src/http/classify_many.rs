@@ -93,8 +93,9 @@ async fn answer(
     let pins = body.tasks.iter().map(|task| pipeline::pin(state, task, deadline));
     let pins = futures::future::join_all(pins).await;
     let found: Vec<Pinned> = pins.iter().flatten().cloned().collect();
-    let permits = state.engine.admit(found.len())?;
-    let (pixels, decode) = pipeline::decode(state, (0, image, keep), &found).await?;
+    // An image under unknown tasks is decoded too, so it takes a place as any other.
+    let permits = state.engine.admit(found.len().max(1))?;
+    let (pixels, decode) = pipeline::decode(state, (0, image, keep), (&found, deadline)).await?;
     let rows = found.iter().zip(pixels).zip(permits).map(|((pinned, pixels), permit): (_, Permit)| {
         let pending = pipeline::submit(state, pinned, pixels, (permit, deadline));
         pipeline::finish(state, pinned, pending, deadline)

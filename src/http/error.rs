@@ -204,8 +204,18 @@ pub(super) fn catalog_code(error: &catalog::Error) -> Code {
         catalog::Error::UnknownTask(_) => Code::TaskNotFound,
         // What could not be read now may be read later; what was read and is wrong stays so.
         catalog::Error::NoWorkingVersion { is_passing: true, .. } => Code::NotReady,
+        catalog::Error::Pack { reason, .. } if may_be_copied(reason) => Code::NotReady,
         catalog::Error::OutOfReach { .. } | catalog::Error::Folder { .. } => Code::NotReady,
         catalog::Error::NoWorkingVersion { .. } | catalog::Error::Pack { .. } => Code::TaskBroken,
+    }
+}
+
+/// Whether a file is missing or ends too early, as while it is copied. Whole files of other content stay wrong.
+fn may_be_copied(error: &pack::Error) -> bool {
+    match error {
+        pack::Error::Manifest { source, .. } => source.is_eof(),
+        pack::Error::Digest { .. } => false,
+        error => error.may_be_incomplete(),
     }
 }
 

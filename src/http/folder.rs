@@ -1,12 +1,14 @@
 //! `/v1/folder`: the folder of packs as the server sees it, and confirming that what stands there is right.
 
 use axum::extract::State;
+use axum::http::Uri;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
+use super::query;
 use super::state::AppState;
 use crate::reload::FolderStatus;
 
@@ -69,14 +71,16 @@ impl Folder {
 
 /// Shows the folder of packs: what is kept though it lacks it, what is passed over, how changes are seen.
 #[utoipa::path(get, path = "/v1/folder", responses((status = 200, description = "The folder", body = Folder)))]
-pub(super) async fn show(State(state): State<AppState>) -> Json<Folder> {
-    Json(Folder::new(&state, state.reloader.folder_status()))
+pub(super) async fn show(State(state): State<AppState>, uri: Uri) -> Result<Json<Folder>, ApiError> {
+    query::none(&uri)?;
+    Ok(Json(Folder::new(&state, state.reloader.folder_status())))
 }
 
 /// Confirms that what stands in the place of the folder of packs is right: what it lacks is unpublished.
 #[utoipa::path(post, path = "/v1/folder/confirm",
     responses((status = 200, description = "What that did", body = Confirmed)))]
-pub(super) async fn confirm(State(state): State<AppState>) -> Result<Json<Confirmed>, ApiError> {
+pub(super) async fn confirm(State(state): State<AppState>, uri: Uri) -> Result<Json<Confirmed>, ApiError> {
+    query::none(&uri)?;
     Ok(Json(Confirmed {
         unpublished: state.reloader.confirm().await.map_err(|error| state.reload_error(&error))?,
     }))

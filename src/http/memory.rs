@@ -53,6 +53,8 @@ impl Memory {
     }
 
     fn try_decoding(self: &Arc<Self>, bytes: u64) -> Option<Held> {
+        // One image that may need more than all there is leaves half of it to bodies.
+        let bytes = bytes.min(self.limit / 2);
         let mut state = self.lock();
         if state.decoding > 0 && state.held.saturating_add(bytes) > self.limit {
             return None;
@@ -73,6 +75,11 @@ impl Memory {
 }
 
 impl Held {
+    /// Another account of nothing yet, of the same memory.
+    pub(super) fn beside(&self) -> Self {
+        self.memory.hold()
+    }
+
     /// Takes more.
     ///
     /// # Errors

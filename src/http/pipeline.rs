@@ -130,18 +130,19 @@ pub(super) async fn read(
 pub(super) async fn decode(
     state: &AppState,
     (index, bytes, keep): (usize, Bytes, bool),
-    tasks: &[Pinned],
+    (tasks, deadline): (&[Pinned], Instant),
 ) -> Result<(Vec<Prepared>, Duration), ApiError> {
+    let late = |_| ApiError::from(engine::Error::DeadlineExceeded);
     let wanted: Vec<Preprocessing> = tasks.iter().map(|t| t.pack.manifest.preprocessing.clone()).collect();
     let limits = state.options.image;
     // Decoding is CPU work: a bounded number at once, off the threads that serve sockets.
-    let slot = Arc::clone(&state.decoders).acquire_owned().await;
+    let slot = Arc::clone(&state.decoders).acquire_owned();
+    let slot = tokio::time::timeout_at(deadline.into(), slot).await.map_err(late)?;
     let slot = slot.map_err(|e| ApiError::Internal(e.to_string()))?;
-    let memory = Arc::clone(&state.memory);
-    let waiting = tokio::runtime::Handle::current();
+    // Other images being decoded are all that is waited for.
+    let held = state.memory.decoding(image::footprint(&bytes, &limits));
+    let held = tokio::time::timeout_at(deadline.into(), held).await.map_err(late)?;
     let work = tokio::task::spawn_blocking(move || {
-        // Other images being decoded are all that is waited for.
-        let held = waiting.block_on(memory.decoding(image::footprint(&bytes, &limits)));
         let started = Instant::now();
         let pixels = decode_all((&bytes, keep), &limits, &wanted);
         drop((held, slot));

@@ -108,8 +108,13 @@ impl<'a> Directory<'a> {
 
     /// A field's whole numbers; `None` where it is missing or of another type.
     pub fn numbers(&self, tag: u16) -> Option<Vec<u64>> {
+        self.first_numbers(tag, usize::MAX)
+    }
+
+    /// As [`Self::numbers`], the first `most` of them.
+    pub fn first_numbers(&self, tag: u16, most: usize) -> Option<Vec<u64>> {
         let entry = self.entry(tag)?;
-        let numbers = entry.data.chunks_exact(entry.kind.size());
+        let numbers = entry.data.chunks_exact(entry.kind.size()).take(most);
         match entry.kind {
             Kind::Unsigned(_) => Some(numbers.map(|bytes| unsigned(bytes, self.little)).collect()),
             Kind::Signed(_) => numbers.map(|bytes| u64::try_from(signed(bytes, self.little)).ok()).collect(),
@@ -119,7 +124,7 @@ impl<'a> Directory<'a> {
 
     /// The first of a field's whole numbers.
     pub fn number(&self, tag: u16) -> Option<u64> {
-        self.numbers(tag)?.first().copied()
+        self.first_numbers(tag, 1)?.first().copied()
     }
 }
 

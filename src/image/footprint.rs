@@ -8,6 +8,9 @@ const NARROW: u64 = 3 + 3 + 3;
 /// The same of the widest samples, RGBA of 16 bits.
 const WIDE: u64 = 8 + 8 + 3;
 
+/// The same of a progressive JPEG of four components: 16-bit coefficients, samples, and RGB.
+const COEFFICIENTS: u64 = 8 + 4 + 3;
+
 /// About how much memory decoding takes at its peak, bytes. 0 where the header cannot be read or declares more than the
 /// limits allow, since then [`decode`](super::decode) takes nothing; as much as the largest image takes where the header
 /// is not looked for (TIFF, whose tags may lie anywhere).
@@ -15,10 +18,10 @@ pub fn footprint(bytes: &[u8], limits: &Limits) -> u64 {
     let Ok(format) = Format::sniff(bytes) else { return 0 };
     let (size, each) = match format {
         Format::Png => (png(bytes), if bytes.get(24) == Some(&16) { WIDE } else { NARROW }),
-        Format::Jpeg => (jpeg(bytes), NARROW),
+        Format::Jpeg => (jpeg(bytes), COEFFICIENTS),
         Format::WebP => (webp(bytes), NARROW),
         Format::Bmp => (bmp(bytes), NARROW),
-        Format::Gif => (pair(bytes, 6, u16_le), NARROW),
+        Format::Gif => (gif(bytes), NARROW),
         _ => return limits.max_pixels.saturating_mul(WIDE),
     };
     let pixels = size.map_or(0, |(width, height)| width.saturating_mul(height));
@@ -42,6 +45,29 @@ fn u16_be(bytes: &[u8], at: usize) -> Option<u64> {
 /// Two numbers of 16 bits that follow each other.
 fn pair(bytes: &[u8], at: usize, read: fn(&[u8], usize) -> Option<u64>) -> Size {
     Some((read(bytes, at)?, read(bytes, at + 2)?))
+}
+
+/// GIF89a, 18 to 23: the screen, made larger where the first frame reaches beyond it.
+fn gif(bytes: &[u8]) -> Size {
+    let screen = pair(bytes, 6, u16_le)?;
+    let frame = gif_frame(bytes).unwrap_or(screen);
+    Some((screen.0.max(frame.0), screen.1.max(frame.1)))
+}
+
+/// How far the first frame reaches, behind the global palette and any extensions.
+fn gif_frame(bytes: &[u8]) -> Size {
+    let palette = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3usize << ((flags & 7) + 1) };
+    let mut at = 13 + palette(*bytes.get(10)?);
+    while *bytes.get(at)? == 0x21 {
+        at += 2;
+        while *bytes.get(at)? != 0 {
+            at += 1 + usize::from(bytes[at]);
+        }
+        at += 1;
+    }
+    let (left, top) = pair(bytes, at + 1, u16_le)?;
+    let (width, height) = pair(bytes, at + 5, u16_le)?;
+    (bytes[at] == 0x2c).then_some((left + width, top + height))
 }
 
 /// PNG specification, 11.2.1: IHDR is the first chunk.
@@ -110,6 +136,8 @@ mod tests {
         };
         assert_eq!(footprint(&gif(10, 10), &limits), 100 * NARROW);
         assert_eq!(footprint(&gif(101, 1), &limits), 0);
+        let frame = [b"\0\0\0\x21\xfe\x01x\0\x2c".as_slice(), &[0, 0, 0, 0, 10, 0, 5, 0, 0]].concat();
+        assert_eq!(footprint(&[gif(1, 1), frame].concat(), &limits), 50 * NARROW);
         assert_eq!(footprint(b"GIF89a\x01", &limits), 0);
         assert_eq!(footprint(b"hello", &limits), 0);
         assert_eq!(footprint(b"", &limits), 0);

@@ -85,14 +85,18 @@ impl Attempts {
         }
     }
 
-    /// Forgets the versions up to the live one and those that are no longer there.
-    pub(super) fn retain(&mut self, task: &TaskId, live: Option<u64>, versions: &[u64]) {
-        if let Some(tried) = self.0.get_mut(task) {
-            tried.retain(|version, _| Some(*version) > live && versions.binary_search(version).is_ok());
-            if tried.is_empty() {
-                self.0.remove(task);
-            }
+    /// Forgets the versions up to the live one and those that are no longer there. Tells whether one before the live one is
+    /// among those left: it was tried because the live one's folder is gone for good, and is to be tried again.
+    pub(super) fn retain(&mut self, task: &TaskId, live: Option<u64>, versions: &[u64]) -> bool {
+        let Some(tried) = self.0.get_mut(task) else { return false };
+        let has = |version: &u64| versions.binary_search(version).is_ok();
+        let is_gone = live.is_some_and(|live| !has(&live));
+        tried.retain(|version, _| (is_gone || Some(*version) > live) && has(version));
+        let is_lost = tried.keys().any(|version| Some(*version) < live);
+        if tried.is_empty() {
+            self.0.remove(task);
         }
+        is_lost
     }
 
     /// Tasks with a failed version.
@@ -104,4 +108,22 @@ impl Attempts {
 /// 1, 2, 4, 4, … seconds.
 fn wait(errors: u32) -> Duration {
     LONGEST_WAIT.min(Duration::from_secs(1 << (errors.clamp(1, 3) - 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_tried_in_place_of_a_lost_version_is_tried_again() {
+        let task: TaskId = "t".parse().unwrap();
+        let mut attempts = Attempts::default();
+        attempts.failed((&task, 1), None, FailureKind::Unreadable, Instant::now());
+        // Version 2 is live and its folder is gone: version 1 was tried in its place.
+        assert!(attempts.retain(&task, Some(2), &[1]));
+        assert_eq!(attempts.tasks().count(), 1);
+        // It is back.
+        assert!(!attempts.retain(&task, Some(2), &[1, 2]));
+        assert_eq!(attempts.tasks().count(), 0);
+    }
 }

@@ -49,7 +49,10 @@ impl Reloader {
             match self.check(task, version, pack).await {
                 Ok(()) => return Ok(resolved),
                 Err(error) if error.is_of_self_test() => self.withdraw(task, version, &error).await,
-                Err(error) if matches!(*error, Error::Changed { .. }) && readings < READINGS => {
+                // Its files are others by now, or gone: whatever is live then is read.
+                Err(error)
+                    if matches!(*error, Error::Changed { .. } | Error::Pack(_)) && readings < READINGS =>
+                {
                     readings += 1;
                     self.catalog.forget(task, version).await;
                 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::home::Home;
-use super::losses::{Losses, Policy};
+use super::losses::{Losses, Policy, Trust};
 use super::memory::{self, Remembered};
 use super::status::SHOWN;
 use super::survey::{Look, Survey};
@@ -149,7 +149,9 @@ impl Reloader {
         let (lost, found) = self.lost_and_found(&look);
         let tasks = self.catalog.published();
         let believed = watcher.losses.judge((&lost, &found), tasks, (trust, watcher.policy), now);
-        self.unpublish(&look, &believed).await;
+        self.unpublish(&look, &believed, trust).await;
+        // A strange folder may bring tasks, and nothing of those that are live, until it is confirmed.
+        let is_strange = trust == Trust::Other && watcher.losses.count() > 0;
         self.tell_held(watcher);
         self.keep_unlisted(watcher, &look);
         for (task, seen) in &look.seen {
@@ -158,7 +160,9 @@ impl Reloader {
                 self.catalog.keep_no_more(task);
                 self.catalog.has_versions(task, versions);
             }
-            self.advance(task, versions, (believed.contains(task), QUIET)).await;
+            if !is_strange || self.catalog.live(task).is_none() {
+                self.advance(task, versions, (believed.contains(task), QUIET)).await;
+            }
         }
         self.settle(watcher, &look, trust).await;
         self.show(watcher, &look);
@@ -177,11 +181,11 @@ impl Reloader {
     }
 
     /// Unpublishes tasks whose loss is believed, and forgets those that never had a live version.
-    async fn unpublish(&self, look: &Look, believed: &BTreeSet<TaskId>) {
+    async fn unpublish(&self, look: &Look, believed: &BTreeSet<TaskId>, trust: Trust) {
+        let never_lived = |task: &TaskId| trust != Trust::Other && self.catalog.live(task).is_none();
         let is_empty =
             |task: &&TaskId| matches!(look.seen.get(*task), Some(Ok(versions)) if versions.is_empty());
-        let gone =
-            look.gone.iter().filter(|task| believed.contains(*task) || self.catalog.live(task).is_none());
+        let gone = look.gone.iter().filter(|task| believed.contains(*task) || never_lived(task));
         let gone: BTreeSet<TaskId> = gone.cloned().collect();
         let emptied = believed.iter().filter(is_empty).cloned();
         for task in gone.iter().cloned().chain(emptied) {
@@ -253,8 +257,9 @@ impl Reloader {
         for task in tasks {
             let versions = lock(&self.survey).versions(&task);
             if let Some(versions) = versions {
-                self.attempts.lock().await.retain(&task, self.catalog.live(&task), &versions);
-                self.advance(&task, &versions, (false, interval.min(QUIET))).await;
+                let live = self.catalog.live(&task);
+                let is_lost = self.attempts.lock().await.retain(&task, live, &versions);
+                self.advance(&task, &versions, (is_lost, interval.min(QUIET))).await;
             }
         }
     }

@@ -32,7 +32,7 @@ const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs
 /// HTTP/2: requests that a client may have opened and cancelled before they were looked at. More end the connection
 /// (CVE-2023-44487).
 const RESETS: usize = 20;
-/// HTTP/2: most bytes that wait for one slow client on one request.
+/// HTTP/2: most bytes of one answer that are framed before the client takes them.
 const SEND_BUFFER: usize = 64 << 10;
 
 /// What connections are served with.
@@ -135,10 +135,11 @@ impl<'a> Watch<'a> {
     /// When the connection is to be closed, and why.
     fn deadline(&self) -> Option<(Instant, Reason)> {
         let own = self.place.peer.deadline(&self.host.limits);
-        let ending = self.host.ending.since().and_then(|at| match self.place.peer.phase().0 {
-            Phase::Header => Some(at + LAST_HEADER),
-            Phase::Body | Phase::Answer | Phase::Idle => Some(at + LAST_BYTES),
-            Phase::Working => None,
+        let ending = self.host.ending.since().and_then(|at| match self.place.peer.phase() {
+            (Phase::Header, _) => Some(at + LAST_HEADER),
+            // Since it began: what was worked on until now has yet to be taken.
+            (Phase::Body | Phase::Answer | Phase::Idle, since) => Some(at.max(since) + LAST_BYTES),
+            (Phase::Working, _) => None,
         });
         own.into_iter().chain(ending.map(|at| (at, Reason::Drain))).min_by_key(|(at, _)| *at)
     }

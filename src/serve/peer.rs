@@ -8,6 +8,9 @@ use futures::task::AtomicWaker;
 
 use super::limits::ConnectionLimits;
 
+/// Most bytes that HTTP/2 writes at once of its own accord: pings, settings, windows.
+const CONTROL_BYTES: usize = 64;
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -82,6 +85,8 @@ struct State {
     multiplexed: bool,
     /// Since when the client takes nothing of what is to be written.
     stalled: Option<Instant>,
+    /// When the client last took something of an answer, or an answer was first there to be taken.
+    taken: Instant,
     verdict: Option<Reason>,
 }
 
@@ -104,6 +109,7 @@ impl Peer {
             served: false,
             multiplexed: false,
             stalled: None,
+            taken: now,
             verdict: None,
         };
         Self { state: Mutex::new(state), waker: AtomicWaker::new() }
@@ -128,17 +134,20 @@ impl Peer {
         }
     }
 
-    /// The client takes what is written, or does not.
-    pub(super) fn wrote(&self, taken: bool, now: Instant) {
+    /// The client takes so many bytes of what is written, or none.
+    pub(super) fn wrote(&self, taken: Option<usize>, now: Instant) {
         let mut state = self.lock();
-        state.stalled = if taken { None } else { state.stalled.or(Some(now)) };
+        state.stalled = if taken.is_some() { None } else { state.stalled.or(Some(now)) };
+        if taken.is_some_and(|bytes| bytes > CONTROL_BYTES) {
+            state.taken = now;
+        }
     }
 
     /// A request's header came.
     pub(super) fn entered(&self, multiplexed: bool, stage: Stage, now: Instant) {
         let mut state = self.lock();
         state.multiplexed |= multiplexed;
-        *state.count(stage) += 1;
+        state.add(stage, now);
         state.settle(now);
     }
 
@@ -148,7 +157,7 @@ impl Peer {
         *state.count(from) -= 1;
         state.served |= from == Stage::Answer && to.is_none();
         if let Some(to) = to {
-            *state.count(to) += 1;
+            state.add(to, now);
         }
         state.settle(now);
     }
@@ -163,7 +172,10 @@ impl Peer {
             Phase::Body | Phase::Working | Phase::Answer => None,
         };
         let stalled = state.stalled.map(|since| (since + limits.write, Reason::WriteTimeout));
-        quiet.into_iter().chain(stalled).min_by_key(|(at, _)| *at)
+        // HTTP/2 writes frames of its own while a client that opens no window takes nothing of its answers.
+        let unread = state.multiplexed && state.answers > 0;
+        let unread = unread.then(|| (state.taken + limits.write, Reason::WriteTimeout));
+        quiet.into_iter().chain(stalled).chain(unread).min_by_key(|(at, _)| *at)
     }
 
     /// Has the connection closed.
@@ -200,6 +212,13 @@ impl State {
             Stage::Working => &mut self.working,
             Stage::Answer => &mut self.answers,
         }
+    }
+
+    fn add(&mut self, stage: Stage, now: Instant) {
+        if stage == Stage::Answer && self.answers == 0 {
+            self.taken = now;
+        }
+        *self.count(stage) += 1;
     }
 
     fn settle(&mut self, now: Instant) {
@@ -242,6 +261,22 @@ mod tests {
     }
 
     #[test]
+    fn f6_answers_that_nobody_takes_are_late_though_pings_are_written() {
+        let start = Instant::now();
+        let later = |s| start + Duration::from_secs(s);
+        let limits = ConnectionLimits::default();
+        let peer = Peer::new(start);
+        peer.entered(true, Stage::Working, start);
+        peer.moved(Stage::Working, Some(Stage::Answer), later(1));
+        peer.wrote(Some(17), later(9));
+        assert_eq!(peer.deadline(&limits), Some((later(1) + limits.write, Reason::WriteTimeout)));
+        peer.wrote(Some(16_384), later(10));
+        assert_eq!(peer.deadline(&limits), Some((later(10) + limits.write, Reason::WriteTimeout)));
+        peer.moved(Stage::Answer, None, later(11));
+        assert_eq!(peer.deadline(&limits), Some((later(11) + limits.idle, Reason::IdleTimeout)));
+    }
+
+    #[test]
     fn what_is_late_is_told_by_phase() {
         let start = Instant::now();
         let limits = ConnectionLimits::default();
@@ -251,9 +286,9 @@ mod tests {
         assert_eq!(peer.deadline(&limits), None);
         peer.moved(Stage::Working, None, start);
         assert_eq!(peer.deadline(&limits), Some((start + limits.idle, Reason::IdleTimeout)));
-        peer.wrote(false, start);
+        peer.wrote(None, start);
         assert_eq!(peer.deadline(&limits), Some((start + limits.write, Reason::WriteTimeout)));
-        peer.wrote(true, start);
+        peer.wrote(Some(1), start);
         peer.received(start);
         assert_eq!(peer.deadline(&limits), Some((start + limits.header, Reason::HeaderTimeout)));
     }

@@ -18,8 +18,12 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    fn wrote<T>(&self, polled: Poll<T>) -> Poll<T> {
-        self.peer.wrote(polled.is_ready(), Instant::now());
+    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let taken = match &polled {
+            Poll::Ready(taken) => Some(*taken.as_ref().unwrap_or(&0)),
+            Poll::Pending => None,
+        };
+        self.peer.wrote(taken, Instant::now());
         polled
     }
 }

@@ -72,12 +72,24 @@ impl Drop for Visit {
     }
 }
 
+/// Bytes of an answer that wait to be written.
+struct Waiting {
+    bytes: Bytes,
+    _visit: Arc<Visit>,
+}
+
+impl AsRef<[u8]> for Waiting {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// What a body's end means.
 #[derive(Clone, Copy)]
 enum After {
     /// The request has come whole.
     Work,
-    /// The answer has been handed over.
+    /// The answer has been handed over; it ends when its last byte is written.
     Leave,
 }
 
@@ -107,6 +119,12 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Counted<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        // An answer's bytes keep its visit until they are written, wherever they wait.
+        let kept = self.visit.clone().filter(|_| matches!(self.after, After::Leave));
+        let polled = polled.map_ok(|frame| match kept {
+            Some(visit) => frame.map_data(|bytes| Bytes::from_owner(Waiting { bytes, _visit: visit })),
+            None => frame,
+        });
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream() {
             self.end();
         }

@@ -45,6 +45,8 @@ mod image_corpus;
 mod image_decoder;
 /// Images that are broken, hostile or no images.
 mod image_hostile;
+/// Images that ask for much work: it grows with their size alone.
+mod image_work;
 /// Checkpoints become backbones, or say what is wrong with them.
 mod import;
 /// Every combination of parts equals timm or Hugging Face, or is refused by name.

@@ -110,7 +110,7 @@ async fn f19_a_task_that_fails_for_good_does_not_say_try_again() {
     std::os::unix::fs::symlink(&reading, &reading).unwrap();
     let app = world.server().await.app();
     for (task, status, code) in
-        [("content", 500, "task_broken"), ("gone", 500, "task_broken"), ("reading", 503, "not_ready")]
+        [("content", 500, "task_broken"), ("gone", 503, "not_ready"), ("reading", 503, "not_ready")]
     {
         for _ in 0..2 {
             let answer = classify(&app, task, image("rgb.png")).await;

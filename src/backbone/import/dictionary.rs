@@ -167,8 +167,8 @@ fn text(tree: &Tree, id: Id) -> Option<&str> {
 /// `args` the pooling, the image size and the model's arguments.
 pub(super) fn own_config(tree: &Tree) -> Option<Value> {
     let mut config = Map::new();
-    let Object::Text(arch) = tree.find(&["arch"])? else { return None };
-    config.insert("architecture".into(), Value::String(arch.clone()));
+    let Value::String(arch) = json(tree, tree.find(&["arch"])?, DEPTH)? else { return None };
+    config.insert("architecture".into(), Value::String(arch));
     let arg = |name: &str| tree.find(&["args", name]).and_then(|object| json(tree, object, DEPTH));
     let mut args = match arg("model_kwargs") {
         Some(Value::Object(args)) => args,
@@ -184,6 +184,9 @@ pub(super) fn own_config(tree: &Tree) -> Option<Value> {
     Some(Value::Object(config))
 }
 
+/// Longest text of an argument that is read, bytes; a longer one tells nothing of a model.
+const LONGEST_TEXT: usize = 256;
+
 /// An object as JSON; `None` is left out, as nothing is told by it.
 fn json(tree: &Tree, object: &Object, depth: usize) -> Option<Value> {
     let depth = depth.checked_sub(1)?;
@@ -192,12 +195,13 @@ fn json(tree: &Tree, object: &Object, depth: usize) -> Option<Value> {
         Object::Bool(value) => Some(Value::Bool(*value)),
         Object::Int(value) => i64::try_from(*value).ok().map(|value| Value::Number(value.into())),
         Object::Float(value) => Number::from_f64(*value).map(Value::Number),
-        Object::Text(value) => Some(Value::String(value.clone())),
+        Object::Text(value) => (value.len() <= LONGEST_TEXT).then(|| Value::String(value.clone())),
         Object::List(parts) | Object::Tuple(parts) => {
             parts.iter().take(LOOKED_AT).map(part).collect::<Option<Vec<_>>>().map(Value::Array)
         }
         Object::Dict(items) => {
-            let entry = |(key, value): &(Id, Id)| Some((text(tree, *key)?.to_owned(), part(value)?));
+            let key = |id: &Id| text(tree, *id).filter(|key| key.len() <= LONGEST_TEXT);
+            let entry = |(id, value): &(Id, Id)| Some((key(id)?.to_owned(), part(value)?));
             Some(Value::Object(items.iter().take(LOOKED_AT).filter_map(entry).collect()))
         }
         _ => None,

@@ -212,6 +212,9 @@ fn tokens(
     agree("layer_scale", vit.layer_scale, "blocks.0.ls1.gamma", scaled)?;
     let bias = from.has("blocks.0.attn.qkv.bias");
     agree("qkv_bias", bias, "blocks.0.attn.qkv.bias", told.arg_switch("qkv_bias")?)?;
+    let bias = from.has("blocks.0.attn.proj.bias");
+    agree("proj_bias", bias, "blocks.0.attn.proj.bias", told.arg_switch("proj_bias")?)?;
+    agree("fc_norm", from.has("fc_norm.weight"), "fc_norm.weight", told.arg_switch("fc_norm")?)?;
     agree("patch_bias", vit.patch_bias, "patch_embed.proj.bias", Vec::new())?;
     let registers = told.number("reg_tokens", |model| model.registers)?;
     let shown = if vit.registers > 0 { "shape of reg_token" } else { "there is no reg_token" };

@@ -51,6 +51,13 @@ impl TimmConfig {
             config.sources.push(Source::new(from.path.clone(), "checkpoint", own.clone()));
         }
         let names = config.texts(|source| &source.top, "", "architecture")?;
+        // A tag behind a dot says how the model was trained; timm's saver writes the class where it knows no name.
+        let names = names.into_iter().map(|told| {
+            let told = told?;
+            let name = told.value.split('.').next().unwrap_or_default().to_owned();
+            (name != "visiontransformer").then(|| told.with(name))
+        });
+        let names: Vec<_> = names.collect();
         let name = ledger.settle("architecture", names, None)?;
         config.model = name.as_deref().and_then(KnownModel::named);
         Ok(config)

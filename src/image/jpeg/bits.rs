@@ -57,6 +57,8 @@ impl<'a> Bits<'a> {
         }
         let fill = self.bytes[self.at..].iter().position(|&byte| byte != 0xFF)?;
         if self.bytes[self.at + fill] != 0 {
+            // The marker's own 0xFF, so that a long fill is passed over once.
+            self.at += fill - 1;
             return None;
         }
         self.at += fill + 1;
@@ -120,17 +122,27 @@ impl<'a> Bits<'a> {
         let mut at = self.position();
         self.forget();
         loop {
-            let Some(marker) = marker_from(self.bytes, at) else { return false };
+            // What lies before a marker is passed over for good, as libjpeg does: once for each scan, not at each restart.
+            let Some(marker) = marker_from(self.bytes, at) else {
+                self.at = self.bytes.len();
+                return false;
+            };
             let kind = self.bytes[marker];
             let ahead = kind.wrapping_sub(0xD0).wrapping_sub(expected) & 7;
             match kind {
-                0xD0..=0xD7 if ahead == 1 || ahead == 2 => return false,
+                0xD0..=0xD7 if ahead == 1 || ahead == 2 => {
+                    self.at = marker - 1;
+                    return false;
+                }
                 0xD0..=0xD7 if ahead < 6 => {
                     self.at = marker + 1;
                     return true;
                 }
                 0xD0..=0xD7 | 0x01..0xC0 => at = marker + 1,
-                _ => return false,
+                _ => {
+                    self.at = marker - 1;
+                    return false;
+                }
             }
         }
     }

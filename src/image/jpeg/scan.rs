@@ -94,7 +94,7 @@ pub(super) fn decode(
         false => Coding::Sequential,
     };
     for part in &parts {
-        let has_mean = selection.first == 0 && !(frame.progressive && selection.high > 0);
+        let has_mean = !frame.progressive || selection.first == 0 && selection.high == 0;
         if has_mean && part.dc.is_none() || (selection.first > 0 || !frame.progressive) && part.ac.is_none() {
             return Err(unsupported("no Huffman table for a scan, as frames of Motion JPEG are stored"));
         }

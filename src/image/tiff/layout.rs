@@ -155,6 +155,9 @@ impl Layout {
     }
 }
 
+/// Most numbers of a list that an error shows.
+const SHOWN: usize = 8;
+
 /// Bits a sample, samples a pixel, and what those behind the colours are.
 fn samples(directory: &Directory) -> Result<(usize, usize, Vec<u64>), Error> {
     let bits = directory.numbers(tag::BITS).unwrap_or_else(|| vec![1]);
@@ -163,7 +166,7 @@ fn samples(directory: &Directory) -> Result<(usize, usize, Vec<u64>), Error> {
     let count = count.ok_or_else(|| unsupported(&format!("more than {MAX_SAMPLES} samples a pixel")))?;
     let Some(&first) = bits.first() else { return Err(malformed("declares no bits a sample")) };
     if bits.len() > 1 && bits.len() < count || bits.iter().take(count).any(|&bits| bits != first) {
-        return Err(unsupported(&format!("samples of {bits:?} bits")));
+        return Err(unsupported(&format!("samples of {:?} bits", &bits[..bits.len().min(SHOWN)])));
     }
     if !matches!(first, 1 | 2 | 4 | 8 | 16) {
         return Err(unsupported(&format!("{first}-bit samples")));
@@ -217,7 +220,12 @@ fn alpha(colours: &Colours, extra: &[u64], behind: usize) -> Result<Alpha, Error
         // A fourth sample that is not explained is alpha, as in Pillow.
         (1, []) if matches!(colours, Colours::Rgb) => 2,
         (_, extra) if extra.len() == behind && extra[1..].iter().all(|&kind| kind == 0) => extra[0],
-        _ => return Err(unsupported(&format!("{behind} extra samples that are described as {extra:?}"))),
+        _ => {
+            return Err(unsupported(&format!(
+                "{behind} extra samples that are described as {:?}",
+                &extra[..extra.len().min(SHOWN)]
+            )));
+        }
     };
     match (kind, colours) {
         (0, _) => Ok(Alpha::None),

@@ -17,6 +17,12 @@ mod tag {
 /// How often the parts of a file may overlap, on average: each part may cost a pass over its bytes.
 const MAX_OVERLAP: u64 = 4;
 
+/// Most strips and tiles of an image: each costs a decoder of its own.
+const MAX_PARTS: usize = 1 << 17;
+
+/// How many times the pixels an image may have its tiles may hold together, those that reach beyond it included.
+const MAX_PADDING: u64 = 4;
+
 /// Where the parts of an image are, all of one size but the last in each direction.
 struct Parts {
     width: usize,
@@ -40,9 +46,12 @@ pub(super) fn read(
         return Err(malformed("has strips or tiles that are longer than the file"));
     }
     let size = layout.bits.div_ceil(8);
+    let (across, down, planes) = (parts.across(layout), parts.down(layout), planes(layout));
+    let padded = (across as u64 * parts.width as u64).saturating_mul(down as u64 * parts.height as u64);
+    if padded > limits.max_pixels.saturating_mul(MAX_PADDING) {
+        return Err(malformed("has tiles far larger than the image"));
+    }
     let mut samples = vec![0; layout.width * layout.height * layout.samples * size];
-    let planes = if layout.separate { layout.samples } else { 1 };
-    let (across, down) = (layout.width.div_ceil(parts.width), layout.height.div_ceil(parts.height));
     if parts.places.len() < across * down * planes {
         return Err(malformed(&format!(
             "has {} strips or tiles where its size needs {}",
@@ -90,10 +99,6 @@ impl Parts {
             true => (tag::TILE_OFFSETS, tag::TILE_LENGTHS),
             false => (tag::STRIP_OFFSETS, tag::STRIP_LENGTHS),
         };
-        let offsets = directory.numbers(offsets).ok_or_else(|| malformed("has no strips or tiles"))?;
-        let lengths = directory.numbers(lengths).unwrap_or_default();
-        let places =
-            offsets.iter().enumerate().map(|(nth, &from)| (from, lengths.get(nth).copied())).collect();
         let (width, height) = match tiles {
             true => tile(directory, limits)?,
             false => {
@@ -105,8 +110,30 @@ impl Parts {
         if height == 0 {
             return Err(malformed("has strips of 0 rows"));
         }
-        Ok(Self { width, height, tiles, places })
+        let mut parts = Self { width, height, tiles, places: Vec::new() };
+        let needed = parts.across(layout).saturating_mul(parts.down(layout)).saturating_mul(planes(layout));
+        if needed > MAX_PARTS {
+            return Err(malformed(&format!("has {needed} strips or tiles, more than {MAX_PARTS}")));
+        }
+        let offsets = directory.first_numbers(offsets, needed);
+        let offsets = offsets.ok_or_else(|| malformed("has no strips or tiles"))?;
+        let lengths = directory.first_numbers(lengths, needed).unwrap_or_default();
+        let place = |(nth, &from): (usize, &u64)| (from, lengths.get(nth).copied());
+        parts.places = offsets.iter().enumerate().map(place).collect();
+        Ok(parts)
     }
+
+    fn across(&self, layout: &Layout) -> usize {
+        layout.width.div_ceil(self.width)
+    }
+
+    fn down(&self, layout: &Layout) -> usize {
+        layout.height.div_ceil(self.height)
+    }
+}
+
+fn planes(layout: &Layout) -> usize {
+    if layout.separate { layout.samples } else { 1 }
 }
 
 /// The size of a tile, which must not need more memory than an image may.
@@ -138,6 +165,11 @@ impl Part {
         let samples = if layout.separate { 1 } else { layout.samples };
         let row = (width * samples * layout.bits).div_ceil(8);
         buffer.resize(row * height, 0);
+        // Without compression a part may have been given all that follows it.
+        let packed = match layout.compression {
+            Compression::None => packed.get(..buffer.len()).unwrap_or(packed),
+            _ => packed,
+        };
         if layout.reversed {
             let packed: Vec<u8> = packed.iter().map(|byte| byte.reverse_bits()).collect();
             unpack(layout.compression, &packed, width, buffer)?;

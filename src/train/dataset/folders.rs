@@ -75,7 +75,7 @@ fn check_no_split_within(class: &Folder) -> Result<()> {
             "{split} is named like a split and lies in the class {class}: expected <split>/<class>/<image>"
         );
     }
-    Ok(())
+    class.folders.iter().try_for_each(check_no_split_within)
 }
 
 /// Why a class has no image.

@@ -68,6 +68,12 @@ pub(super) fn find(root: &Folder) -> Result<Layout> {
     }
     if !any(&splits, &[Holds::Classes, Holds::Both]) {
         // Among others that are called otherwise a class may be called train; test is rather what nobody labelled.
+        let full: Vec<&Folder> =
+            splits.iter().copied().filter(|folder| holds(folder) != Holds::Nothing).collect();
+        if full.is_empty() && !others.is_empty() {
+            return Ok(Layout::Classes);
+        }
+        let splits = if full.is_empty() { splits } else { full };
         let only_train = splits.iter().all(|folder| split(folder) == Some(Part::Train));
         if splits.len() == 1 && (only_train || others.is_empty()) {
             return Ok(Layout::Classes);
