@@ -5,11 +5,10 @@ use std::fmt::Write;
 
 use axum::body::Body;
 use axum::http::Request;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use mimi_server::http::Code;
 use serde_json::{Value, json};
 
+use crate::classify::{base64, form, part};
 use crate::server::{World, classify, image, send};
 use crate::support::repository;
 
@@ -58,20 +57,6 @@ impl Case {
             self.headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
         headers.body(Body::from(self.body.clone())).unwrap()
     }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    BASE64_STANDARD.encode(bytes)
-}
-
-fn part(name: &str, content: &[u8]) -> Vec<u8> {
-    let head = format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f\"\r\n\r\n");
-    [head.as_bytes(), content, b"\r\n"].concat()
-}
-
-fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
-    let parts: Vec<u8> = parts.iter().flat_map(|(name, content)| part(name, content)).collect();
-    [parts, b"--cut--\r\n".to_vec()].concat()
 }
 
 /// A PNG header that declares a size, with its checksum, and the beginning of its data.

@@ -10,17 +10,17 @@ use crate::server::{World, classify, get, image, post, send};
 
 const BOUNDARY: &str = "multipart/form-data; boundary=cut";
 
-fn part(name: &str, content: &[u8]) -> Vec<u8> {
+pub fn part(name: &str, content: &[u8]) -> Vec<u8> {
     let head = format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f\"\r\n\r\n");
     [head.as_bytes(), content, b"\r\n"].concat()
 }
 
-fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
+pub fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let parts: Vec<u8> = parts.iter().flat_map(|(name, content)| part(name, content)).collect();
     [parts, b"--cut--\r\n".to_vec()].concat()
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub fn base64(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
