@@ -15,7 +15,6 @@
 mod config;
 mod cvt;
 mod error;
-pub mod import;
 mod layout;
 mod precision;
 mod shape;

@@ -79,15 +79,15 @@ impl Bench {
 
     /// FLOPs below the cut and of all blocks, without adapters.
     fn flops(&self, cut: usize) -> Result<(f64, f64)> {
-        let of = |plan: &Plan| plan_flops(&self.config, plan, |_| 0);
-        let whole = of(&Plan::whole(&self.config, SiteSet::EMPTY))?;
+        let of = |plan: &Plan| plan_flops(self.config(), plan, |_| 0);
+        let whole = of(&Plan::whole(self.config(), SiteSet::EMPTY))?;
         Ok((of(&Plan::below(cut))? as f64, whole as f64))
     }
 
     /// An engine with the cut's programs, and packs that begin there.
     fn late(&self, tasks: usize, cut: usize) -> Result<(Engine, Vec<Arc<Pack>>)> {
         let engine = self.engine(tasks, (4, 64 << 20))?;
-        let sites = SiteSet::all(BlockRange { start: cut, end: self.config.depth() });
+        let sites = SiteSet::all(BlockRange { start: cut, end: self.config().depth() });
         engine.prepare(sites).blocking_recv().context("the engine stopped")??;
         // Orders are filled one after another: when this one is, the cut's programs are there.
         engine.prepare(SiteSet::EMPTY).blocking_recv().context("the engine stopped")??;

@@ -49,7 +49,7 @@ impl Bench {
         let most = |numbers: &[usize]| numbers.iter().copied().max().unwrap_or(1).max(1);
         let engine = self.engine(most(&grid.rows), (1, 0))?;
         engine.prepare(grid.sites).blocking_recv().context("the engine stopped")??;
-        let mut program = self.program(&Plan::whole(&self.config, grid.sites))?;
+        let mut program = self.program(&Plan::whole(self.config(), grid.sites))?;
         let made = (0..most(&grid.packs)).map(|i| self.pack_at(i as u64, grid.sites));
         let made = made.collect::<Result<Vec<_>>>()?;
         let images = self.images(most(&grid.rows));
