@@ -32,7 +32,8 @@ pub(super) fn wire(
     let name = if start == 0 { PIXELS } else { HIDDEN };
     let row = config.input_shape(start).into_iter().map(Dim::Fixed);
     let mut x = g.input(name, Fact::f32([Dim::Batch].into_iter().chain(row).collect::<Vec<_>>()))?;
-    let mut layers = Layers { g, sites: plan.sites, adapter: config.activation(), feed };
+    let mut layers =
+        Layers { g, sites: plan.sites, adapter: config.activation(), feed, scope: String::new() };
     if start == 0 {
         x = parts.embed(&mut layers, x)?;
     }

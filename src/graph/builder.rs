@@ -1,5 +1,6 @@
 //! The graph, its builder, and what an operator is: each is told by the others.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::{Constant, Dim, Error, Fact};
 pub struct Wire(pub(super) usize);
 
 /// One operation of a graph.
-pub trait Operator: Debug + Send + Sync {
+pub trait Operator: Any + Debug + Send + Sync {
     /// The operator's name in ONNX.
     fn name(&self) -> &'static str;
 
@@ -62,6 +63,13 @@ pub trait Operator: Debug + Send + Sync {
     /// The dimensions whose product is the number of multiply-adds, where the operator has any.
     fn multiply_adds(&self, _inputs: &[&Fact], _output: &Fact) -> Option<Vec<Dim>> {
         None
+    }
+}
+
+impl dyn Operator {
+    /// Whether it is a `T`.
+    pub fn is<T: Operator>(&self) -> bool {
+        (self as &dyn Any).is::<T>()
     }
 }
 

@@ -14,6 +14,7 @@ mod bad_inputs;
 /// Mixed batches equal rows alone; covering programs equal exact ones.
 mod batching;
 /// Requests and their answers, bad ones too.
+mod circles;
 mod classify;
 /// What commands print, and to whom.
 mod commands;
