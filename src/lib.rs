@@ -8,12 +8,12 @@
 //! | `errors` | an error and its causes in one line | nothing of ours |
 //! | `metrics` | every Prometheus series | nothing of ours |
 //! | `image` | bytes to pixels | nothing of ours |
-//! | `torch` | PyTorch's checkpoints, read without executing anything | nothing of ours |
-//! | `backbone` | the frozen transformer as data; sites; import of checkpoints | the pure modules |
-//! | `pack` | what a task ships: manifest, checked reading, atomic writing | the pure modules |
-//! | `graph` | graphs as values: operators, ViT, plans, cost, ONNX bytes | the pure modules |
-//! | `inspect` | tables of backbones and packs | the pure modules |
+//! | `backbone` | the frozen transformer as data: config, names of weights, sites, shapes | `image`, `files` |
+//! | `graph` | graphs as values: operators, ViT, plans, cost, ONNX bytes | `backbone` and below |
+//! | `pack` | what a task ships: manifest, checked reading, atomic writing | `graph` and below |
+//! | `inspect` | tables of backbones and packs | `pack` and below |
 //! | `runtime` | ONNX Runtime: environment, shared weights, programs | the pure modules |
+//! | `import` | other people's checkpoints as backbones and packs; PyTorch's files, read without executing anything | `runtime` and below |
 //! | `engine` | queue, batches, workers: rows in, logits out | `runtime` and below |
 //! | `catalog` | which version of which task is live; resident packs | the pure modules |
 //! | `reload` | new versions: read, check, compile, warm, publish | `engine`, `catalog` and below |
@@ -21,7 +21,6 @@
 //! | `http` | the HTTP door: routes, bodies, the one table of statuses | `service` and below |
 //! | `serve` | composition root of serving | `http` and below |
 //! | `train` | the offline trainer: dataset, features, heads, evaluation | `engine` and below |
-//! | `convert` | checkpoints of the reference implementation as packs | `runtime` and below |
 //! | `bench` | what this machine does: programs, batches, memory | `engine` and below |
 //!
 //! The binary adds `cli` (what was typed, the only reader of the environment) and `commands` (one file a
@@ -53,8 +52,8 @@ pub mod graph;
 pub mod image;
 pub mod inspect;
 pub mod pack;
-pub mod torch;
 
+pub mod import;
 pub mod runtime;
 
 pub mod catalog;
@@ -64,7 +63,6 @@ pub mod reload;
 pub mod service;
 
 pub mod bench;
-pub mod convert;
 pub mod http;
 pub mod serve;
 pub mod train;

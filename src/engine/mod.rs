@@ -31,7 +31,7 @@ mod run;
 mod worker;
 
 pub use error::Error;
-pub use handle::{Engine, EngineOptions, Parts};
+pub use handle::{Engine, EngineOptions};
 pub use image_key::ImageKey;
 pub use inbox::Permit;
 pub use row::{Answer, Flow, Row};
