@@ -17,7 +17,7 @@ pub(super) fn ask(
     let mut waiting = Vec::new();
     for (i, ((pack, pixels), permit)) in packs.iter().zip(pixels).zip(permits).enumerate() {
         let (task, pixels, pack) = (format!("bench-{i}").parse()?, Arc::clone(pixels), Arc::clone(pack));
-        waiting.push(engine.submit(Row { task, pixels, image, pack, deadline: None }, permit));
+        waiting.push(engine.submit(Row { image, ..Row::new(task, pixels, pack) }, permit));
     }
     for answer in waiting {
         answer.blocking_recv().context("the engine stopped")??;

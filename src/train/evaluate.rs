@@ -58,13 +58,7 @@ pub fn evaluate(
         for ((image, decoded), permit) in chunk.iter().zip(decoded).zip(permits) {
             match decoded {
                 Ok(pixels) => {
-                    let row = Row {
-                        task: task.clone(),
-                        pixels,
-                        image: None,
-                        pack: Arc::clone(pack),
-                        deadline: None,
-                    };
+                    let row = Row::new(task.clone(), pixels, Arc::clone(pack));
                     waiting.push((image, engine.submit(row, permit)));
                 }
                 Err(reason) => result.unreadable.push(LeftOut::failed(&image.path, &reason)),

@@ -80,6 +80,8 @@ mod reference;
 mod reload;
 /// What of the weights stays in memory.
 mod resident;
+/// The service without a door.
+mod service;
 /// Swin: what its checkpoints tell, what its published sizes count and cost.
 mod swin;
 /// Any bytes as a file of `torch.save`.

@@ -1,4 +1,4 @@
-//! What a client is told of an error inside: never where the server keeps its files.
+//! What a caller is told of an error inside: never where the server keeps its files.
 
 use std::path::{Path, PathBuf};
 
@@ -16,18 +16,18 @@ impl Folders {
         let named = folders.into_iter().flat_map(both).flatten();
         let named = named.filter(|folder: &PathBuf| folder.file_name().is_some());
         let mut named: Vec<String> = named.map(|folder| folder.display().to_string()).collect();
-        // The longest first: one may stand in another.
+        // The longest first: one folder may lie in another.
         named.sort_by_key(|folder| std::cmp::Reverse(folder.len()));
         named.dedup();
         Self(named)
     }
 
-    /// The text with no path in it but the last name of each: `adapters/t/1/adapter_config.json: not found` becomes
+    /// The text with each path cut to its last name: `adapters/t/1/adapter_config.json: not found` becomes
     /// `adapter_config.json: not found`.
     pub(super) fn strip(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for folder in &self.0 {
-            // Marked as absolute, what follows is cut off below; folders may have spaces in their names.
+            // Marked as absolute, the path is cut below; names of folders may have spaces.
             let inside = format!("{}/", folder.trim_end_matches('/'));
             text = replace_whole(&text, &inside, "/");
             let name = Path::new(folder).file_name().unwrap_or_default().to_string_lossy();
@@ -54,7 +54,7 @@ fn replace_whole(text: &str, from: &str, to: &str) -> String {
     out
 }
 
-/// Leaves of every absolute path its last name.
+/// Cuts every absolute path to its last name.
 fn last_names(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,18 +1,16 @@
-//! From logits to answers.
+//! From logits to predictions.
 
 use ndarray::Array1;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 /// One class with its probability.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
-pub(super) struct Prediction {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
     /// The class's name.
-    pub(super) label: String,
+    pub label: String,
     /// The class's number: its place among the task's labels.
-    pub(super) index: usize,
+    pub index: usize,
     /// Softmax probability, 0 to 1.
-    pub(super) score: f32,
+    pub score: f32,
 }
 
 /// The `k` likeliest classes, likeliest first; of equals, the lower index first.

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::error::ApiError;
+use super::error::Error;
 use crate::metrics::Metrics;
 
-/// The one account.
-pub(super) struct Memory {
+/// The account of all requests.
+pub struct Memory {
     state: Mutex<State>,
     freed: Notify,
     limit: u64,
@@ -22,23 +22,24 @@ struct State {
 }
 
 /// Memory held by one request; given back when dropped.
-pub(super) struct Held {
+pub struct Held {
     memory: Arc<Memory>,
     bytes: u64,
     is_decoding: bool,
 }
 
 impl Memory {
-    pub(super) fn new(limit: u64, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// An account that refuses to hold more than `limit` bytes.
+    pub fn new(limit: u64, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self { state: Mutex::default(), freed: Notify::new(), limit, metrics })
     }
 
-    /// An account of nothing yet.
-    pub(super) fn hold(self: &Arc<Self>) -> Held {
+    /// Memory of one request, none yet.
+    pub fn hold(self: &Arc<Self>) -> Held {
         Held { memory: Arc::clone(self), bytes: 0, is_decoding: false }
     }
 
-    /// Waits until an image of so many bytes may be decoded. One may be whatever the bodies hold, since they wait for it.
+    /// Waits until an image that takes `bytes` may be decoded. Only other images are waited for: bodies wait for images.
     pub(super) async fn decoding(self: &Arc<Self>, bytes: u64) -> Held {
         loop {
             let freed = self.freed.notified();
@@ -75,21 +76,21 @@ impl Memory {
 }
 
 impl Held {
-    /// Another account of nothing yet, of the same memory.
-    pub(super) fn beside(&self) -> Self {
+    /// More memory of the same account, none yet.
+    pub fn beside(&self) -> Self {
         self.memory.hold()
     }
 
     /// Takes more.
     ///
     /// # Errors
-    /// [`ApiError::MemoryFull`] when all requests together would hold more than allowed.
-    pub(super) fn take(&mut self, bytes: usize) -> Result<(), ApiError> {
+    /// [`Error::MemoryFull`] when all requests together would hold more than allowed.
+    pub fn take(&mut self, bytes: usize) -> Result<(), Error> {
         let (memory, bytes) = (Arc::clone(&self.memory), bytes as u64);
         let mut state = memory.lock();
         let (held, limit) = (state.held, memory.limit);
         if held.saturating_add(bytes) > limit {
-            return Err(ApiError::MemoryFull { held, asked: bytes, limit });
+            return Err(Error::MemoryFull { held, asked: bytes, limit });
         }
         self.bytes += bytes;
         memory.add(&mut state, bytes);
