@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::Story;
 use super::html::{details, escape, percent, section as part, table};
+use super::story::Story;
 
 /// Most classes whose matrix is drawn; beyond it only the pairs are told.
 const DRAWN: usize = 250;
