@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use mimi_server::backbone::Precision;
-use mimi_server::bench::{Bare, Bench, Known, Nearness, Options, Shared, interleaved, nearness, recording};
+use mimi_server::bench::{
+    Bare, Bench, Known, Nearness, Options, Shared, interleaved, metrics_cost, nearness,
+};
 use mimi_server::runtime::{Device, Resident, Runtime, WeightOptions, share_heaps};
 use mimi_server::train::study::step_seconds;
 use serde_json::json;
@@ -83,7 +85,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         memory(&bench, PROGRAMS.min(config.sites().len()), runtime.device())?;
     }
     let bare = speeds(&bench, options.batch)?;
-    let seconds = recording(TASKS, options.rounds)?;
+    let seconds = metrics_cost(TASKS, options.rounds)?;
     let (share, us) = (bare / (bare + seconds), seconds * 1e6);
     println!("recording a request         {us:>9.2} us, {TASKS} tasks; metrics on / off {share:.6}");
     Ok(())

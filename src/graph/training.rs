@@ -11,8 +11,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use super::layers::Feed;
 use super::ops::{Add, LogSoftmax, MatMul, Mul, Neg, ReduceSum, Softmax, Sub};
-use super::{Dim, Error, Fact, Feed, Graph, ParameterName, Plan, Wire, architecture, gradients};
+use super::{Dim, Error, Fact, Graph, ParameterName, Plan, Wire, architecture, gradients};
 use crate::backbone::BackboneConfig;
 
 pub use super::parameter::{HEAD_BIAS, HEAD_WEIGHT};

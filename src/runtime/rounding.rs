@@ -8,8 +8,8 @@ use ort::value::TensorRef;
 
 use super::{Error, Runtime};
 use crate::backbone::{WeightLayout, sha256_hex};
-use crate::graph::ops::{Constant, Conv, Gelu, LayerNorm, MatMul, Reshape, Softmax};
-use crate::graph::{Dim, Fact, Graph, onnx};
+use crate::graph::ops::{Conv, Gelu, LayerNorm, MatMul, Reshape, Softmax};
+use crate::graph::{Constant, Dim, Fact, Graph, onnx};
 
 /// Rows of the probe: enough that several are computed together, and some are left over.
 const ROWS: usize = 7;

@@ -1,7 +1,7 @@
-//! What a record on disk belongs to.
+//! Identity of records on disk: checkpoints, results.
 //!
-//! A fingerprint is data: settings by name, each as JSON text, in the order of names. Two records belong together when
-//! their fingerprints are equal; else the differences are told by name.
+//! A fingerprint is data: settings by name, each as JSON text, in the order of names. A record can be continued
+//! if the fingerprints are equal; else the error names the differences.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ const VERSION: u32 = 1;
 /// Name of the field that holds [`rounding`](crate::runtime::rounding).
 pub const ROUNDING: &str = "rounding";
 
-/// Most differences that are told.
+/// Maximum number of differences in a message.
 const TOLD: usize = 4;
 
-/// What a record belongs to.
+/// Identity of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     version: u32,
@@ -50,7 +50,7 @@ impl Fingerprint {
         }
     }
 
-    /// Why a record of the fingerprint `there` does not belong here; none if it does.
+    /// Why a record with the fingerprint `there` cannot be continued here; none if it can.
     pub fn refuses(&self, there: &Value) -> Option<String> {
         let Ok(there) = serde_json::from_value::<Self>(there.clone()) else { return Some(other_release()) };
         if there.version != VERSION {

@@ -37,7 +37,7 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Puts together what was measured while an epoch ran and after it.
+    /// Combines what was measured during an epoch and after it.
     pub fn new(place: Place, seen: Measure, held_out: Measure, rate: f64) -> Self {
         Self {
             cycle: place.cycle,

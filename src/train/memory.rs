@@ -1,6 +1,6 @@
 //! How a training fits into a bound of memory.
 //!
-//! What it takes beside the backbone's weights and the runtime itself:
+//! A training takes, beside the backbone's weights and the runtime:
 //!
 //! ```text
 //! activations(m) + batches + trained + rows
@@ -32,9 +32,9 @@ use crate::graph::{Dim, Plan, build};
 const FLOAT: u64 = 4;
 /// Copies of every parameter: its value, two moments, and gradients of a part, a step and an epoch.
 const COPIES: u64 = 6;
-/// What the arena may take over what is alive, as a fraction.
+/// Memory of the arena over memory of live values, as a fraction.
 const ARENA: (u64, u64) = (3, 2);
-/// Bytes of what a bound is given and told in.
+/// Bytes of a MiB, the unit of bounds.
 const MIB: u64 = 1 << 20;
 
 /// How a training keeps within a bound.
@@ -59,7 +59,7 @@ impl Fit {
     /// Fits `images` and their training into `bound` bytes.
     ///
     /// # Errors
-    /// When not even one image at a time fits, with what it takes.
+    /// When one image at a time does not fit, with the memory it needs.
     pub fn within(bound: u64, config: &BackboneConfig, method: &Method, images: Images) -> Result<Self> {
         let need = Need::of(config, method, images.classes)?;
         let fixed = need.batches + need.trained;

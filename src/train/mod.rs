@@ -8,15 +8,15 @@
 //!
 //! | part | holds |
 //! |---|---|
-//! | `task`, `options`, `outcome` | the way from images to a pack, what it is told, what comes of it |
+//! | `task`, `options`, `outcome` | from images to a pack: the steps, the options, the result |
 //! | `data` | images: found, divided, decoded, changed, run through frozen blocks |
 //! | `memory` | how a training keeps within a bound |
 //! | `method` | ways to train, a file or folder each |
 //! | `model`, `parameters` | what is trained, by name |
 //! | `optim` | steps, gradients, updates |
 //! | `measure` | accuracy as the server will have it, the gate, the self-test |
-//! | `history`, `progress` | what is measured on the way, and told |
-//! | `fingerprint` | what a record on disk belongs to |
+//! | `history`, `progress` | measurements and events of a running training |
+//! | `fingerprint` | identity of checkpoints and results |
 //! | `publish`, `report` | the pack in its folder, and the page beside it |
 //! | `study` | methods compared, steps timed |
 

@@ -63,7 +63,7 @@ impl Model {
         })
     }
 
-    /// Classes that the head tells apart.
+    /// Number of classes.
     ///
     /// # Errors
     /// When the model has no head.

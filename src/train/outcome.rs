@@ -1,4 +1,4 @@
-//! What came of a training.
+//! The result of a training.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub struct Counts {
     pub held_out: usize,
 }
 
-/// What came of a training.
+/// The result of a training.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Folder of the new version.
@@ -31,7 +31,7 @@ pub struct Outcome {
     pub images: Counts,
     /// Where the held-out images came from.
     pub held_out: String,
-    /// What of the data was left out, and why.
+    /// Skipped files, with the reason.
     pub left_out: Vec<LeftOut>,
     /// Trainings between prunings, in order.
     pub cycles: Vec<Cycle>,

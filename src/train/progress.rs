@@ -1,11 +1,11 @@
-//! What a training tells whoever watches it.
+//! Events of a running training.
 
 use super::history::{Cycle, Epoch};
 
 /// News of a training.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress<'a> {
-    /// Something odd, worth a line.
+    /// A warning or a note for the user.
     Note(&'a str),
     /// Images are read and run through frozen blocks.
     Images {

@@ -29,7 +29,7 @@ pub struct Publisher<'a> {
     pub images: &'a Partition,
     /// How many could be read.
     pub counts: Counts,
-    /// What reports tell of the images.
+    /// The images, as reports describe them.
     pub data: DataStory,
 }
 
@@ -53,7 +53,7 @@ impl Publisher<'_> {
         }
     }
 
-    /// Writes the final pack where the server looks, or where it does not if the gate says so, with its reason.
+    /// Writes the final pack to the folder that the server watches or, if the gate refuses it, to the other.
     ///
     /// # Errors
     /// When a run fails or the pack cannot be written.

@@ -61,13 +61,13 @@ pub fn train(setup: &Setup, options: &TaskOptions, observe: &mut Observer<'_>) -
     Ok(Outcome { folder, refused, accuracies, test, images: counts, held_out, left_out, cycles })
 }
 
-/// Tells what is odd about the images.
+/// Reports warnings about the images.
 pub(super) fn tell(images: &Partition, observe: &mut Observer<'_>) {
     let left_out = summary(&images.left_out);
     left_out.iter().chain(&images.warnings).for_each(|text| observe(Progress::Note(text)));
 }
 
-/// How the training keeps within its bound, and says so; everything in memory where there is none.
+/// Fits the training into its memory bound and reports how; without a bound, keeps everything in memory.
 fn fit(setup: &Setup, images: &Partition, options: &TaskOptions, observe: &mut Observer<'_>) -> Result<Fit> {
     let method = options.method.get();
     let Some(bound) = options.memory else { return Ok(Fit::unbounded(method.micro_batch())) };

@@ -249,3 +249,38 @@ fn a_checkpoint_of_another_training_or_a_damaged_one_is_refused() {
     std::fs::write(&options.checkpoint, &bytes[..bytes.len() / 2]).unwrap();
     assert!(refusal(MimiOptions { epochs: 1, ..mimi() }).contains("checkpoint"));
 }
+
+/// Replaces a byte of what stands behind `word` in a file.
+fn alter(path: &Path, word: &str, change: impl Fn(u8) -> Option<u8>) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = bytes.windows(word.len()).position(|window| window == word.as_bytes()).unwrap() + word.len();
+    let (place, byte) = (at..).find_map(|place| Some((place, change(bytes[place])?))).unwrap();
+    bytes[place] = byte;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_checkpoint_of_another_release_or_of_another_kind_of_processor_is_refused() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let options = task(&world, data.path(), MimiOptions { epochs: 1, ..mimi() });
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        train(&setup(&world), &options, &mut |progress| {
+            assert!(!matches!(progress, Progress::Step(step) if step.cycle == 1), "stopped by the test");
+        })
+    }));
+    let resume = TaskOptions { resume: true, ..options.clone() };
+    let refusal = || format!("{:#}", train(&setup(&world), &resume, &mut |_| {}).unwrap_err());
+    let whole = std::fs::read(&options.checkpoint).unwrap();
+    alter(&options.checkpoint, "rounding", |byte| match byte {
+        b'0'..=b'8' | b'a'..=b'e' => Some(byte + 1),
+        b'9' | b'f' => Some(b'0'),
+        _ => None,
+    });
+    assert!(refusal().contains("a processor that rounds differently"), "{}", refusal());
+    std::fs::write(&options.checkpoint, &whole).unwrap();
+    alter(&options.checkpoint, "version", |byte| (byte == b'1').then_some(b'0'));
+    assert!(refusal().contains("another release"), "{}", refusal());
+    std::fs::write(&options.checkpoint, &whole).unwrap();
+    train(&setup(&world), &resume, &mut |_| {}).unwrap();
+}

@@ -1,9 +1,9 @@
-//! Chance, drawn so that a seed determines everything.
+//! Random numbers of a training, all determined by its seed.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// Chance of one epoch, a generator for each image and each batch: what is drawn for one does not depend on the
+/// Random numbers of one epoch: a generator for each image and each batch. Draws for one do not depend on the
 /// others, on the order, or on threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Chance {
@@ -13,13 +13,13 @@ pub struct Chance {
     pub epoch: u64,
 }
 
-/// Words apart that generators begin; none draws as many.
+/// Distance between the starts of generators, in words. None draws as many.
 const APART: u128 = 1 << 28;
 /// A place that no image or batch has.
 const LAST: u128 = 1 << 39;
 
 impl Chance {
-    /// For what concerns the whole epoch.
+    /// For the whole epoch.
     pub fn whole(self) -> ChaCha8Rng {
         self.at(0)
     }
@@ -34,7 +34,7 @@ impl Chance {
         self.at(2 * number as u128 + 2)
     }
 
-    /// For what follows the epoch.
+    /// For a pruning after the epoch.
     pub fn pruning(self) -> ChaCha8Rng {
         self.at(LAST)
     }

@@ -1,11 +1,11 @@
-//! What frozen blocks gave, kept between the trainings of one process: tasks that share images share the work.
+//! Outputs of frozen blocks, cached between the trainings of a process. Tasks that share images share the work.
 
 use std::sync::Arc;
 
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
-/// An encoded image and the block that what is kept of it stands before.
+/// An encoded image, and the block whose input is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     digest: [u8; 32],
@@ -19,7 +19,7 @@ impl Key {
     }
 }
 
-/// Rows of one backbone by image and block, within a budget; the least used go first.
+/// A cache of rows of one backbone, by image and block. Evicts the least used.
 pub struct Features {
     rows: Cache<Key, Arc<[f32]>>,
 }

@@ -1,4 +1,4 @@
-//! Images on their way to a training: decoded, and run through frozen blocks.
+//! Prepares images for a training: decodes them and runs the frozen blocks.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::files::beside;
 use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
 
-/// What a training makes of images before its first step.
+/// How images are prepared before the first step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Intake {
     /// The first block that is trained; the depth for a head alone. What comes before is frozen.
@@ -33,16 +33,16 @@ pub struct Overflow<'a> {
     pub train: bool,
     /// Those of held-out images.
     pub held_out: bool,
-    /// Beside which path the files are made.
+    /// Path beside which the files are created.
     pub beside: &'a Path,
 }
 
-/// Images as a training takes them.
+/// Prepared images.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// To train on.
     pub train: Source,
-    /// Held out, as they are before the first block that is trained.
+    /// Held out, as inputs of the first trained block.
     pub held_out: Rows,
 }
 
@@ -57,7 +57,7 @@ impl Loaded {
             digest.update(path);
         };
         self.train.classes().iter().zip(self.train.paths()).for_each(|(&class, path)| add(class, path));
-        // A class that no image has parts the two.
+        // A class that no image has separates the two lists.
         add(usize::MAX, Path::new(""));
         self.held_out.classes.iter().zip(&self.held_out.paths).for_each(|(&class, path)| add(class, path));
         digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -19,7 +19,7 @@ use crate::image::{self, Limits, Preprocessing};
 use crate::runtime::{Input, Program};
 use crate::train::setup::Setup;
 
-/// Rows in one run: enough to keep the cores busy, few enough to keep memory small.
+/// Rows per run: enough to keep the cores busy, few enough to save memory.
 pub const BATCH: usize = 8;
 
 /// Runs frozen blocks.
@@ -45,8 +45,8 @@ impl Prefix {
         Ok(Self { blocks, program, preprocessing, setup: setup.clone() })
     }
 
-    /// Decodes images and runs them; unreadable ones are listed, not fatal. `progress` is told after each batch
-    /// how many are done and the images a second.
+    /// Decodes images and runs them. Unreadable files are listed and not fatal. Calls `progress` after each batch
+    /// with the number of images done and the images per second.
     ///
     /// # Errors
     /// When a run fails.
@@ -55,7 +55,7 @@ impl Prefix {
         self.load_into(values, images, progress)
     }
 
-    /// As [`Prefix::load`], but what is kept goes to a file made at `path`.
+    /// As [`Prefix::load`], but keeps the rows in a new file at `path`.
     ///
     /// # Errors
     /// When a run fails or the file cannot be written.
@@ -114,7 +114,7 @@ impl Prefix {
         Ok(Rows { block: self.blocks.end, shape, values, classes, paths, unreadable })
     }
 
-    /// Takes rows that stand before this prefix's first block to where it ends.
+    /// Runs rows that are inputs of this prefix's first block.
     ///
     /// # Errors
     /// When a run fails.
@@ -156,7 +156,7 @@ impl Prefix {
     }
 }
 
-/// What is had of an image before it is run.
+/// An image before the frozen blocks run.
 enum Found {
     /// Its row, from an earlier training.
     Kept(Arc<[f32]>),

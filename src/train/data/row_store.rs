@@ -1,4 +1,4 @@
-//! Rows of numbers, all of one length, in memory or in a file that nobody else sees.
+//! Rows of numbers of equal length, in memory or in an unnamed file.
 
 use std::fs::{self, File, OpenOptions};
 use std::ops::Range;
@@ -104,7 +104,7 @@ impl RowStore {
     /// Happens in place: at no time are there both the old and the new rows.
     ///
     /// # Errors
-    /// Those of `change`; when rows are shared; when the disk is full. The rows are then worth nothing.
+    /// Those of `change`; when rows are shared; when the disk is full. The rows are then unusable.
     pub fn replace(
         &mut self,
         size: usize,

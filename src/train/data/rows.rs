@@ -1,4 +1,4 @@
-//! Images as they are before some block.
+//! Images as inputs of some block.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use super::row_store::RowStore;
 use crate::backbone::BackboneConfig;
 use crate::graph::{HIDDEN, PIXELS};
 
-/// What images are before some block, with their classes.
+/// Images as inputs of some block, with their classes.
 #[derive(Clone, Debug)]
 pub struct Rows {
-    /// The block they stand before; the depth for pooled features.
+    /// The block; the depth for pooled features.
     pub block: usize,
     /// Shape of one: `[3, S, S]` before the first block, `[N, D]` before a later one, `[D]` after the last.
     pub shape: Vec<usize>,

@@ -19,7 +19,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The block that batches stand before.
+    /// The block whose input a batch is.
     pub fn block(&self) -> usize {
         match self {
             Self::Kept(rows) => rows.block,

@@ -39,7 +39,7 @@ impl Evaluation {
     }
 }
 
-/// Classifies `images` under `pack`; those beyond `limits` are left out.
+/// Classifies `images` under `pack`; skips those beyond `limits`.
 ///
 /// # Errors
 /// When a run fails.

@@ -1,4 +1,4 @@
-//! A finished model on images that were kept for the end.
+//! The final test of a finished model.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ use crate::train::setup::Setup;
 /// Images in memory at once.
 pub const CHUNK: usize = 256;
 
-/// What a model scored on the images kept for the end.
+/// Scores of a model on the test images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tested {
     /// Loss and accuracy.
@@ -22,7 +22,7 @@ pub struct Tested {
     pub images: usize,
 }
 
-/// A test, and what it left out.
+/// A test, with the files it skipped.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FinalTest {
     /// The scores; none without images.

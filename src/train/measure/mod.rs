@@ -1,4 +1,4 @@
-//! What a model is worth.
+//! Measures models and packs.
 //!
 //! [`predict`] gives logits as the server will, [`examine`] sums them up image by image, and [`final_test`] measures
 //! images that were kept for the end. [`evaluate`] measures a pack through the engine that serves it; by that a [`gate`]

@@ -41,7 +41,7 @@ impl Predictor {
         Ok(Self { block, program })
     }
 
-    /// Logits of rows that stand before the predictor's block.
+    /// Logits of rows that are inputs of the predictor's block.
     ///
     /// # Shapes
     /// `values` is `count` rows of `shape`; the answer `[count, C]`.

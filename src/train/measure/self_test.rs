@@ -20,7 +20,7 @@ const SIDE: u32 = 48;
 /// Images stored in a pack.
 const IMAGES: usize = 2;
 
-/// Held-out images of different classes, made small, with the logits the model gives them.
+/// Shrinks held-out images of different classes and stores their logits.
 ///
 /// # Errors
 /// When an image cannot be read or a run fails.

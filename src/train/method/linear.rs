@@ -109,7 +109,7 @@ impl LinearOptions {
         check_rates(self.rate, self.decay)
     }
 
-    /// Where the training stands after an epoch, which passes for a step.
+    /// Progress after an epoch, reported as one step.
     fn step(&self, epoch: usize, train: &Rows, seen: Measure, rate: f64) -> Step {
         let (done, count) = (train.len(), train.len());
         let Measure { loss, accuracy } = seen;
@@ -129,7 +129,7 @@ pub fn fit(train: &Rows, classes: usize, options: &LinearOptions) -> Result<Head
     fit_heard(train, classes, options, |_, _, _| Ok(()))
 }
 
-/// As [`fit`]; `hear` is told after each epoch its number, loss and accuracy while it ran, and the head it left.
+/// As [`fit`]; calls `hear` after each epoch with its number, its loss and accuracy, and the head.
 ///
 /// # Errors
 /// As [`fit`], and those of `hear`.

@@ -1,7 +1,7 @@
-//! Ways to train a task, one file or folder each.
+//! Training methods, one file or folder each.
 //!
-//! A new way implements [`TrainingMethod`] in a file of its own and gets a variant of [`Method`]. Nothing else tells
-//! methods apart: [`task`](super::task) drives them all.
+//! A new method implements [`TrainingMethod`] in its own file and adds a variant to [`Method`]. No other code
+//! distinguishes methods: [`task`](super::task) drives them all.
 
 pub(in crate::train) mod linear;
 pub(in crate::train) mod mimi;

@@ -1,4 +1,4 @@
-//! What a way to train must say and do.
+//! The interface of a training method.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::train::model::Model;
 use crate::train::progress::Observer;
 use crate::train::setup::Setup;
 
-/// A way to train a task.
+/// A method of training a task.
 pub trait TrainingMethod {
     /// Its name, for a pack's provenance.
     fn name(&self) -> &'static str;
@@ -29,7 +29,7 @@ pub trait TrainingMethod {
     /// With the setting that does not make sense.
     fn check(&self, config: &BackboneConfig) -> Result<()>;
 
-    /// What is made of images before the first step.
+    /// How images are prepared before the first step.
     fn intake(&self, config: &BackboneConfig) -> Intake;
 
     /// Most images that are run together in a step, where memory has no bound.
@@ -37,7 +37,7 @@ pub trait TrainingMethod {
         1
     }
 
-    /// What the training takes beside the images, for `classes` classes.
+    /// Memory demand beside the images, for `classes` classes.
     ///
     /// # Errors
     /// When the backbone's configuration contradicts itself.
@@ -55,7 +55,7 @@ pub trait TrainingMethod {
     fn train(&self, course: Course<'_>, observe: &mut Observer<'_>) -> Result<Trained>;
 }
 
-/// What a training takes beside the images.
+/// Memory demand of a training beside its images.
 pub struct Demand {
     /// Parameters that are trained.
     pub parameters: usize,
@@ -63,7 +63,7 @@ pub struct Demand {
     pub steps: Option<StepDemand>,
 }
 
-/// What a step takes.
+/// Memory demand of a step.
 pub struct StepDemand {
     /// The graph of a step on the images as they are given.
     pub graph: Graph,
@@ -73,7 +73,7 @@ pub struct StepDemand {
     pub widths: BTreeMap<Site, usize>,
 }
 
-/// What a training is made of.
+/// Everything a training needs.
 pub struct Course<'a> {
     /// Backbone and limits.
     pub setup: &'a Setup,
@@ -107,12 +107,12 @@ pub struct Accuracies {
     pub held_out: f64,
 }
 
-/// A model with all that its pack and report tell of it.
+/// A model with everything its pack and report need.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
     /// The model.
     pub model: &'a Model,
-    /// Held-out images, before a block at or below the lowest adapter or, after pruning, beyond it.
+    /// Held-out images, as inputs of some block. An accuracy target may return a model that needs an earlier block.
     pub held_out: &'a Rows,
     /// How the training went.
     pub history: &'a History,
@@ -120,7 +120,7 @@ pub struct Snapshot<'a> {
     pub accuracies: Accuracies,
 }
 
-/// What a training left.
+/// The result of a training.
 pub struct Trained {
     /// The model.
     pub model: Model,
@@ -135,7 +135,7 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// The model with all that is told of it.
+    /// Everything its pack and report need.
     pub fn snapshot(&self) -> Snapshot<'_> {
         let Self { model, held_out, history, accuracies, .. } = self;
         Snapshot { model, held_out, history, accuracies: *accuracies }

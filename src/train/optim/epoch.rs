@@ -46,7 +46,7 @@ impl Pass<'_> {
         self.source.classes().len().div_ceil(self.recipe.batch)
     }
 
-    /// The schedule of one training; each begins it anew (METHOD section 4).
+    /// The schedule of one training; every training restarts it (METHOD section 4).
     fn schedule(&self) -> Schedule {
         let total = self.steps() * self.recipe.epochs;
         let (base, warmup) = (self.recipe.rate, (total as f64 * WARMUP) as usize);

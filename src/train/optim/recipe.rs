@@ -1,4 +1,4 @@
-//! What every training by gradients of a graph is told.
+//! Settings shared by all methods that train through a graph.
 
 use anyhow::{Result, ensure};
 

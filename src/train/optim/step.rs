@@ -53,7 +53,7 @@ pub struct Stepper {
 }
 
 impl Stepper {
-    /// Compiles the step for adapters at the model's sites, fed with what stands before `block`.
+    /// Compiles the step for adapters at the model's sites; its input is the input of `block`.
     ///
     /// # Errors
     /// When the program cannot be compiled.
@@ -64,7 +64,7 @@ impl Stepper {
         Ok(Self { plan, program, options })
     }
 
-    /// One step. Returns the gradients clipped, for whoever scores by them.
+    /// Makes one step. Returns the clipped gradients, which some scores need.
     ///
     /// # Errors
     /// When a run fails or the loss is no longer finite.

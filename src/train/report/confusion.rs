@@ -5,11 +5,11 @@ use std::fmt::Write;
 use super::html::{details, escape, percent, section as part, table};
 use super::story::Story;
 
-/// Most classes whose matrix is drawn; beyond it only the pairs are told.
+/// Maximum number of classes with a matrix; beyond it, the page lists only pairs.
 const DRAWN: usize = 250;
-/// Most classes whose names stand at the matrix.
+/// Maximum number of classes with names at the matrix.
 const NAMED: usize = 60;
-/// Most classes whose counts stand in the matrix.
+/// Maximum number of classes with counts in the matrix.
 const COUNTED: usize = 24;
 /// Most pairs that are listed.
 const PAIRS: usize = 12;

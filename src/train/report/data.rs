@@ -1,15 +1,15 @@
-//! The images: how many of each class, and which are left out.
+//! The images: counts by class, and skipped files.
 
 use super::html::{details, escape, section as part, table};
 use super::story::Story;
 use crate::train::data::dataset::left_out::by_reason;
 
-/// Most files that are left out and listed.
+/// Maximum number of skipped files listed.
 const LISTED: usize = 200;
-/// Most classes that are shown unasked.
+/// Maximum number of classes shown without unfolding.
 const OPEN: usize = 24;
 
-/// Counts, and files that are left out.
+/// Counts by class, and skipped files.
 pub(super) fn section(story: &Story<'_>) -> String {
     let counts = &story.data.counts;
     let rows = story

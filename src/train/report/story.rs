@@ -1,4 +1,4 @@
-//! What a report tells.
+//! The content of a report.
 
 use crate::backbone::{BackboneConfig, Precision};
 use crate::pack::Provenance;
@@ -10,7 +10,7 @@ use crate::train::measure::examine::Examination;
 use crate::train::measure::final_test::Tested;
 use crate::train::outcome::Counts;
 
-/// What a report tells.
+/// The content of a report.
 #[derive(Clone, Copy, Debug)]
 pub struct Story<'a> {
     /// The task's name.
@@ -19,7 +19,7 @@ pub struct Story<'a> {
     pub config: &'a BackboneConfig,
     /// What the backbone multiplied in.
     pub precision: Precision,
-    /// What the pack says of itself.
+    /// The pack's provenance.
     pub provenance: &'a Provenance,
     /// Class names.
     pub labels: &'a [String],
@@ -37,7 +37,7 @@ pub struct Story<'a> {
     pub thumbnails: &'a [Option<Vec<u8>>],
 }
 
-/// What a report tells of the images.
+/// The images, as a report describes them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DataStory {
     /// Images of each class that could be read.
@@ -46,14 +46,14 @@ pub struct DataStory {
     pub held_out: String,
     /// What was measured at the very end on images that decided nothing.
     pub test: Option<Tested>,
-    /// What of the data is left out, and why.
+    /// Skipped files, with the reason.
     pub left_out: Vec<LeftOut>,
-    /// What is odd about the images.
+    /// Warnings about the images.
     pub warnings: Vec<String>,
 }
 
 impl DataStory {
-    /// What is known of images before they are trained on.
+    /// Describes loaded images.
     pub(in crate::train) fn of(images: &Partition, loaded: &Loaded) -> Self {
         let Loaded { train, held_out } = loaded;
         let mut counts = vec![Counts::default(); images.labels.len()];

@@ -53,7 +53,7 @@ fn description(story: &Story<'_>) -> String {
     if text.is_empty() { String::new() } else { format!(" · {}", escape(text)) }
 }
 
-/// What the held-out images were used for, and so what their accuracy is worth.
+/// How held-out images were used, which decides how much their accuracy means.
 fn use_of_images(story: &Story<'_>) -> String {
     let chose = if story.held_out_chose {
         "Held-out images were never trained on, but their accuracy chose how far pruning went, so it is somewhat \

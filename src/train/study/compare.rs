@@ -82,7 +82,7 @@ pub fn compare(
 }
 
 impl CompareOptions {
-    /// What results belong to. Where the list of what is left out goes changes none.
+    /// Identity of the results.
     fn fingerprint(&self, setup: &Setup) -> Result<Fingerprint> {
         Fingerprint::default()
             .with("images", &self.images)?
@@ -99,7 +99,7 @@ struct Field<'a> {
     setup: &'a Setup,
     options: &'a CompareOptions,
     classes: usize,
-    /// Where augmented images are read anew each time.
+    /// Training images, for runs that change them at every epoch.
     images: Vec<Image>,
     train: Rows,
     validation: Rows,

@@ -42,7 +42,7 @@ pub struct Point {
 }
 
 impl Point {
-    /// Of a training that ended a run's first epochs; `epochs` is for the caller to say.
+    /// Of one training; the caller sets `epochs`.
     pub(super) fn new(contender: Contender, seed: u64, cycle: &Cycle, held_out: &Measure) -> Self {
         Self {
             contender,
@@ -74,7 +74,7 @@ struct Kept {
 }
 
 impl Results {
-    /// Reads what an earlier run of the same comparison left, or begins anew where there is no file.
+    /// Reads the results of an earlier run of the same comparison; empty if there is no file.
     ///
     /// # Errors
     /// When the file cannot be read or was made with other settings.

@@ -21,8 +21,7 @@ pub struct SpeedOptions {
     pub sigma: f64,
     /// Sites without an adapter.
     pub leave_out: SiteSet,
-    /// Whether images are kept as they stand before the lowest adapter, as a training without augmentation
-    /// keeps them.
+    /// Whether steps begin at the lowest adapter, as in a training without augmentation.
     pub kept: bool,
     /// Images in one step.
     pub batch: usize,

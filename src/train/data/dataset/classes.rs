@@ -20,7 +20,7 @@ pub struct Dataset {
     pub labels: Vec<String>,
     /// Images, class by class.
     pub images: Vec<Image>,
-    /// What was found and is none of these.
+    /// Skipped files.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -53,11 +53,11 @@ impl Dataset {
         Ok(Self { images: listing.images(&labels, None)?, labels, left_out })
     }
 
-    /// Lists the images to measure on, which must have no other classes than `labels`, and says which they are: the
-    /// test images of divided data, else the validation images, else all.
+    /// Lists the images to measure on, whose classes must be among `labels`. These are the test images of divided
+    /// data, else the validation images, else all.
     ///
     /// # Errors
-    /// When it cannot be listed, a class has no image or is unknown, or an image stands twice.
+    /// When it cannot be listed, a class has no image or is unknown, or an image is listed twice.
     pub fn open_as(source: &Path, labels: &[String], walk: &Walk) -> Result<Measured> {
         let (listing, left_out) = walk.listed(|left_out| Listing::open(source, walk, left_out))?;
         let part = listing.measured();

@@ -1,4 +1,4 @@
-//! A list of images: a header that names path, label and, if it likes, split; paths are relative to the list's folder.
+//! A list of images as CSV. The header names path, label and optionally split. Paths are relative to the list's folder.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::left_out::{LeftOut, Reason};
 use super::text::{read_text, text};
 use super::tree::look;
 
-/// Lists a file; what is not there or is no image is left out.
+/// Lists a file; skips files that are missing or are not images.
 ///
 /// # Errors
 /// With the line: when it cannot be read, a column is missing or there twice, a cell is empty, or a split is none; with
@@ -34,7 +34,7 @@ pub(super) fn read(file: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<Entry
     Ok(there)
 }
 
-/// Reads the lines of a CSV file from its bytes and counts them, whatever lies behind the paths.
+/// Parses a CSV file from its bytes and counts the lines; the files themselves are not checked.
 ///
 /// # Errors
 /// With the line that is wrong.
@@ -42,7 +42,7 @@ pub fn parse_list(bytes: &[u8], file: &Path) -> Result<usize> {
     Ok(parse(&text(bytes)?, file)?.len())
 }
 
-/// The lines of a list, whatever lies behind the paths.
+/// The lines of a list; the files themselves are not checked.
 ///
 /// # Errors
 /// As [`read`], but for what lies behind the paths.
@@ -104,7 +104,7 @@ fn check_classes(file: &Path, there: &[Entry], (gone, left_out): (&[Entry], &[Le
     anyhow::bail!("{file}: class {label} has no {part} image left: {count} are left out, the first {why}")
 }
 
-/// Why an entry that stands again is left out.
+/// Why a repeated entry is skipped.
 pub(super) fn repeated(entry: &Entry, first: &str) -> LeftOut {
     LeftOut::new(entry.path.clone(), Reason::Duplicate, line(entry, &format!("it stands at {first} already")))
 }

@@ -13,7 +13,7 @@ use super::walk::Walk;
 /// Lists a folder in either form.
 ///
 /// # Errors
-/// When it cannot be listed, can be read in two ways, a class has no image, or a split stands twice.
+/// When it cannot be listed, is ambiguous, a class has no image, or a split occurs twice.
 pub(super) fn read(dir: &Path, walk: &Walk, left_out: &mut Vec<LeftOut>) -> Result<Vec<Entry>> {
     let root = Folder::walk(dir, left_out)?;
     let splits: Vec<(Part, &Folder)> =

@@ -1,9 +1,9 @@
-//! The first line of a list: what its columns are called, and what stands between them.
+//! The first line of a list: names of the columns, and the delimiter.
 
 use anyhow::{Result, bail, ensure};
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-/// What stands between cells.
+/// Delimiters that are tried.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// The columns that are read, each with the names it goes by.
@@ -33,10 +33,10 @@ pub(super) struct Header {
     pub split: Option<usize>,
 }
 
-/// Understands the header of `text`.
+/// Parses the header of `text`.
 ///
 /// # Errors
-/// When no path or no label is there, or one of the three stands twice.
+/// When the path or the label is missing, or a column occurs twice.
 pub(super) fn read(text: &str) -> Result<Header> {
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let count = |d: &u8| line.bytes().filter(|byte| byte == d).count();

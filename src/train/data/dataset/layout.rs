@@ -1,4 +1,4 @@
-//! Which of two things a folder's folders are: classes, or splits that hold classes.
+//! Whether the folders of a data set are classes, or splits that hold classes.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::entry::Part;
 use super::tree::Folder;
 
-/// What the folders of a data set stand for.
+/// What the folders of a data set mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FolderLayout {

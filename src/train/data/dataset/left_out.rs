@@ -1,4 +1,4 @@
-//! What of the data is left out: which file, and why.
+//! Skipped files, with the reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,11 +10,11 @@ use crate::errors::once;
 use crate::files::write_atomically;
 use crate::image;
 
-/// Why a file is left out.
+/// Why a file is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Its content is no format that is decoded, whatever its name says.
+    /// Its content is in no supported format, whatever its name is.
     NotAnImage,
     /// It lies deeper than its class folder, and nested folders were not asked for.
     Nested,
@@ -46,7 +46,7 @@ pub enum Reason {
     Malformed,
 }
 
-/// A file, or a folder with all in it, that is left out.
+/// A skipped file or folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     /// The file, or the folder.
@@ -80,12 +80,12 @@ impl fmt::Display for Reason {
 }
 
 impl LeftOut {
-    /// Leaves `path` out.
+    /// Skips `path`.
     pub fn new(path: impl Into<PathBuf>, reason: Reason, detail: impl Into<String>) -> Self {
         Self { path: path.into(), reason, detail: detail.into() }
     }
 
-    /// Leaves `path` out for what reading or decoding it said.
+    /// Skips `path` because reading or decoding failed.
     pub fn failed(path: &Path, error: &anyhow::Error) -> Self {
         use image::Error as E;
         let reason = match error.downcast_ref::<E>() {
@@ -107,14 +107,14 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// How many are left out for each reason.
+/// Counts skipped files by reason.
 pub fn by_reason(left_out: &[LeftOut]) -> BTreeMap<Reason, usize> {
     let mut counts = BTreeMap::new();
     left_out.iter().for_each(|one| *counts.entry(one.reason).or_insert(0) += 1);
     counts
 }
 
-/// One line that counts them by reason with the first of each; none where nothing is left out.
+/// One line with counts by reason and the first file of each; none if nothing was skipped.
 pub fn summary(left_out: &[LeftOut]) -> Option<String> {
     let reasons = by_reason(left_out).into_iter().map(|(reason, count)| {
         let first = left_out.iter().find(|one| one.reason == reason);

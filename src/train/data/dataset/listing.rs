@@ -19,7 +19,7 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Reads a folder or a CSV file; what is no image of it goes to `left_out`.
+    /// Reads a folder or a CSV file; adds skipped files to `left_out`.
     ///
     /// # Errors
     /// When it cannot be read, is in none of the forms, or has an image in two classes or parts.
@@ -82,8 +82,7 @@ impl Listing {
         }
     }
 
-    /// An image that stands twice would be counted twice, or be trained on and held out: under one class and part it is
-    /// taken once.
+    /// Keeps one entry of an image that is listed twice under the same class and part; else it would count twice.
     fn make_unique(&mut self, left_out: &mut Vec<LeftOut>) -> Result<()> {
         let mut seen: BTreeMap<PathBuf, Entry> = BTreeMap::new();
         let mut once = Vec::with_capacity(self.entries.len());

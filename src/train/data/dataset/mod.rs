@@ -1,9 +1,9 @@
 //! Labelled images: found, divided and checked.
 //!
-//! In reading order: [`tree`] walks a folder and tells images from everything else by content. [`layout`] says what its
-//! folders stand for, and [`folders`] lists it so. [`csv`] reads a list in some [`text`], by its [`header`]. [`left_out`]
-//! keeps what is no image of either, with the reason. A [`listing`] holds the entries of both, [`names`] looks at the
-//! classes' names. A [`partition`] divides it into what is trained on and what is not, as its [`origin`] says; [`leaks`]
+//! In reading order: [`tree`] walks a folder and detects images by content. [`layout`] finds out what its
+//! folders mean, and [`folders`] lists them. [`csv`] reads a list in some [`text`], by its [`header`]. [`left_out`]
+//! records skipped files, with the reason. A [`listing`] holds the entries of both, [`names`] looks at the
+//! classes' names. A [`partition`] divides it into training, held-out and test images, as its [`origin`] says. [`leaks`]
 //! looks for images on both sides.
 
 pub(in crate::train) mod classes;

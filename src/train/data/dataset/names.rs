@@ -1,4 +1,4 @@
-//! What classes are called, and whether two of them are meant to be one.
+//! Names of classes, and whether two of them may be the same class.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,7 +27,7 @@ pub(super) fn check<'a>(source: &Path, labels: impl Iterator<Item = &'a str>) ->
     Ok(())
 }
 
-/// What is odd about names: blanks around them, a split's name, and two that differ only in case.
+/// Warnings about names: blanks around them, a split's name, and two that differ only in case.
 pub(super) fn oddities(labels: &[String]) -> Vec<String> {
     let blanks = labels.iter().filter(|label| label.trim() != label.as_str());
     let mut odd: Vec<String> =
@@ -43,12 +43,12 @@ pub(super) fn oddities(labels: &[String]) -> Vec<String> {
     odd
 }
 
-/// A name for messages, its code points told where two spellings may look the same.
+/// A name for messages, with its code points if two spellings could look the same.
 pub(super) fn shown(label: &str) -> String {
     if label.is_ascii() { label.to_owned() } else { format!("{label} ({})", label.escape_default()) }
 }
 
-/// Some of the names, for messages.
+/// The first names, for messages.
 pub(super) fn few(labels: &[String]) -> String {
     let shown = labels.iter().take(LISTED).map(|label| shown(label)).collect::<Vec<_>>().join(", ");
     match labels.len().saturating_sub(LISTED) {

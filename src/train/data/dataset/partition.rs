@@ -1,4 +1,4 @@
-//! What is trained on, what is held out, what is kept for the very end; and what is odd about it.
+//! Divides images into training, held-out and test images, and warns about oddities.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use super::listing::Listing;
 use super::names;
 use super::origin::Origin;
 
-/// Training images of the largest class over those of the smallest, beyond which it is said.
+/// Ratio of the largest class to the smallest beyond which a warning is given.
 const IMBALANCE: usize = 10;
 
 /// Images by what they are for.
@@ -29,7 +29,7 @@ pub struct Partition {
     pub test: Vec<Image>,
     /// Where the held-out images came from.
     pub held_out: String,
-    /// What is odd.
+    /// Warnings about the images.
     pub warnings: Vec<String>,
     /// What was found and is in none of the three.
     pub left_out: Vec<LeftOut>,

@@ -1,4 +1,4 @@
-//! A folder and all below it: which files are images, by their content, and what everything else is.
+//! Walks a folder: detects images by content and records why other files are skipped.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -23,7 +23,7 @@ const SYSTEM: [&str; 8] = [
     "Icon\r",
 ];
 
-/// Bytes that tell what a file is.
+/// Bytes from which a format is detected.
 const BEGINNING: u64 = 64;
 
 /// A folder with its images and folders, sorted by name.
@@ -38,7 +38,7 @@ impl Folder {
     /// Walks `dir` to its bottom. Links are followed, and a folder is entered once, where it is highest: so loops end.
     ///
     /// # Errors
-    /// When `dir` itself cannot be listed. What fails below is left out, and said so.
+    /// When `dir` itself cannot be listed. Failures below it are recorded as skipped.
     pub fn walk(dir: &Path, left_out: &mut Vec<LeftOut>) -> Result<Self> {
         let names = list(dir).with_context(|| dir.display().to_string())?;
         let mut walked = Walked { found: vec![Found::new(dir)], entered: BTreeSet::new() };
@@ -79,7 +79,7 @@ impl Folder {
     }
 }
 
-/// What `path` is, if it is not an image; of a file only the first bytes are read.
+/// Why `path` is not an image; reads only the first bytes.
 pub(super) fn look(path: &Path) -> Result<(), LeftOut> {
     let left_out = |reason, detail: String| Err(LeftOut::new(path, reason, detail));
     let data = match fs::metadata(path) {
@@ -129,7 +129,7 @@ struct Walked {
 }
 
 impl Walked {
-    /// Sorts the entries of folder number `index` into files, folders to enter, and what is left out.
+    /// Sorts the entries of folder number `index` into files, folders to enter and skipped entries.
     fn sort_in(&mut self, index: usize, paths: Vec<PathBuf>, left_out: &mut Vec<LeftOut>) {
         for path in paths {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! How data are walked.
+//! How data sets are walked.
 
 use std::path::PathBuf;
 
@@ -8,20 +8,20 @@ use serde::Serialize;
 use super::layout::FolderLayout;
 use super::left_out::{LeftOut, write_list};
 
-/// How data are walked.
+/// How data sets are walked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Walk {
     /// Whether images in folders within a class folder belong to the class.
     pub nested: bool,
-    /// What folders stand for; none where that must be clear by itself.
+    /// What folders mean; detected if none.
     pub layout: Option<FolderLayout>,
-    /// File to list in what is left out, and why. Part of no identity: it changes no result.
+    /// File for the list of skipped files. Not part of any identity, as it changes no result.
     #[serde(skip)]
     pub list: Option<PathBuf>,
 }
 
 impl Walk {
-    /// Runs a listing, and writes the file of what it left out, of a listing that failed too.
+    /// Runs a listing and writes the list of skipped files, even if the listing fails.
     pub(super) fn listed<T>(
         &self,
         list: impl FnOnce(&mut Vec<LeftOut>) -> Result<T>,
@@ -34,7 +34,7 @@ impl Walk {
         Ok((listed, left_out))
     }
 
-    /// Writes the file of what is left out, if there is to be one.
+    /// Writes the list of skipped files, if one is wanted.
     ///
     /// # Errors
     /// When it cannot be written.

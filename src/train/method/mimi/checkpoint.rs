@@ -1,8 +1,8 @@
 //! A training's state on disk: one safetensors file, written after every epoch by a rename.
 //!
 //! Tensors are `<model>.<parameter>.<part>`. The model is `model` or `held` (the last one that held the accuracy, where
-//! that is the target), the part is `values`, `mean` or `square`. Everything else is JSON in the file's metadata. Chance
-//! is drawn anew for each epoch from the seed, so that none need be kept.
+//! that is the target), the part is `values`, `mean` or `square`. Everything else is JSON in the file's metadata. Each
+//! epoch seeds its own random numbers, so no generator state is stored.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -88,7 +88,7 @@ pub fn save(path: &Path, state: &State, fingerprint: &Fingerprint) -> Result<()>
     write_atomically(path, &file).with_context(context)
 }
 
-/// Adds a model's tensors, and tells the steps that each parameter made.
+/// Adds a model's tensors. Returns the number of steps of each parameter.
 fn add(tensors: &mut Vec<Tensor>, model: &str, of: &Model) -> BTreeMap<String, i32> {
     let mut steps = BTreeMap::new();
     for (name, parameter) in of.parameters.iter() {
@@ -120,7 +120,7 @@ fn parse(file: &[u8], fingerprint: &Fingerprint) -> Result<State> {
     let (_, metadata) = SafeTensors::read_metadata(file)?;
     let header = metadata.metadata().as_ref().and_then(|all| all.get(HEADER));
     let header: Value = serde_json::from_str(header.context("it does not describe a training")?)?;
-    // First: what another release wrote may look different altogether.
+    // Checked first, because another release may have used another header.
     if let Some(reason) = fingerprint.refuses(header.get("fingerprint").unwrap_or(&Value::Null)) {
         bail!("it belongs to another training: {reason}");
     }

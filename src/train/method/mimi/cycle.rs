@@ -41,8 +41,7 @@ struct Programs {
 }
 
 impl<'a> Trainer<'a> {
-    /// Takes the images as they stand before some block at or below the lowest adapter, and runs at most `micro_batch`
-    /// of them together.
+    /// Takes images as inputs of a block at or below the lowest adapter. Runs at most `micro_batch` of them together.
     ///
     /// # Errors
     /// When the backbone's configuration contradicts itself.
@@ -170,8 +169,8 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Trainings until the target is reached, if they prune as they are told to; none where the accuracy decides. Where
-/// blocks differ in width, a target of parameters is taken to remove them evenly.
+/// Expected number of trainings until the target is reached; none if the accuracy decides. With blocks of different
+/// widths, a target of parameters assumes that pruning removes them evenly.
 fn expected(options: &MimiOptions, state: &State, config: &BackboneConfig) -> Option<usize> {
     let neurons: usize = state.original.values().sum();
     let sum = |value: fn(usize, usize) -> usize| -> f64 {
@@ -189,7 +188,7 @@ fn expected(options: &MimiOptions, state: &State, config: &BackboneConfig) -> Op
     Some(rounds + 1)
 }
 
-/// Takes rows to `block`, if they stand before an earlier one.
+/// Runs rows forward to the input of `block`, unless they are there already.
 fn advance(setup: &Setup, rows: &mut Rows, block: usize) -> Result<()> {
     if rows.block < block {
         let blocks = BlockRange { start: rows.block, end: block };

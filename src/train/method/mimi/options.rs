@@ -1,4 +1,4 @@
-//! What a training of adapters is told.
+//! Options of a training of adapters.
 
 use anyhow::{Result, ensure};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! MiMi as a way to train.
+//! MiMi as a training method.
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};
@@ -82,7 +82,7 @@ impl TrainingMethod for MimiOptions {
         let mut state = earlier.unwrap_or_else(|| State::new(setup.resident.config(), classes, self));
         let mut trainer = Trainer::new(setup, self, images, micro_batch)?;
         while !state.finished {
-            // The pack first: interrupted between the two, a training writes it once more rather than never.
+            // The pack comes first: if interrupted here, a resumed training writes it a second time instead of never.
             if let Some(model) = trainer.epoch(&mut state, observe)? {
                 let (held_out, history) = (trainer.held_out(), &state.history);
                 let accuracies = accuracies(history, &model);
@@ -101,7 +101,7 @@ impl TrainingMethod for MimiOptions {
 }
 
 impl MimiOptions {
-    /// What a checkpoint belongs to: another setting, image, backbone or rounding gives other bits.
+    /// Identity of a checkpoint: another setting, image, backbone or rounding would give other bits.
     fn fingerprint(&self, course: &Course<'_>) -> Result<Fingerprint> {
         let resident = &course.setup.resident;
         Fingerprint::default()

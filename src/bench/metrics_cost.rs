@@ -16,7 +16,7 @@ const TOGETHER: usize = 10_000;
 ///
 /// # Errors
 /// When the series cannot be made.
-pub fn recording(tasks: usize, rounds: usize) -> Result<f64> {
+pub fn metrics_cost(tasks: usize, rounds: usize) -> Result<f64> {
     let metrics = Metrics::new()?;
     let names: Vec<String> = (0..tasks.max(1)).map(|i| format!("task-{i:04}")).collect();
     names.iter().for_each(|name| record(&metrics, name));
@@ -65,7 +65,7 @@ mod tests {
         let observed =
             [&metrics.decode_seconds, &metrics.queue_seconds, &metrics.batch_rows, &metrics.run_seconds];
         assert!(observed.iter().all(|histogram| histogram.get_sample_count() == 3));
-        let seconds = recording(3, 1).unwrap();
+        let seconds = metrics_cost(3, 1).unwrap();
         assert!(seconds > 0.0 && seconds.is_finite(), "{seconds}");
     }
 }
