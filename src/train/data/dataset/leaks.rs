@@ -29,9 +29,16 @@ pub(super) fn check_apart(parts: [&[Image]; 3]) -> Result<()> {
     Ok(())
 }
 
+/// Two files of the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Twins {
+    pub held_out: PathBuf,
+    pub trained: PathBuf,
+}
+
 /// Held-out images that are byte for byte some training image, each with one such. What cannot be read is passed
 /// over: it will be listed as unreadable.
-pub(super) fn identical(train: &[Image], held_out: &[Image]) -> Vec<(PathBuf, PathBuf)> {
+pub(super) fn identical(train: &[Image], held_out: &[Image]) -> Vec<Twins> {
     // Only files of equal length can be equal, so most are never read.
     let mut by_length: BTreeMap<u64, Vec<&Image>> = BTreeMap::new();
     for image in train {
@@ -46,7 +53,7 @@ pub(super) fn identical(train: &[Image], held_out: &[Image]) -> Vec<(PathBuf, Pa
     let pairs = held_out.par_iter().zip(lengths).filter(|(_, n)| by_length.contains_key(n));
     let same = pairs.filter_map(|(image, _)| {
         let twin = *trained.get(&digest(image)?)?;
-        Some((image.path.clone(), twin.clone()))
+        Some(Twins { held_out: image.path.clone(), trained: twin.clone() })
     });
     same.collect()
 }

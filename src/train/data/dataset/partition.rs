@@ -1,13 +1,11 @@
 //! Divides images into training, held-out and test images, and warns about oddities.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
 use super::classes::Dataset;
 use super::entry::Part;
 use super::image::{Image, counts, limit};
-use super::leaks::{check_apart, identical};
+use super::leaks::{Twins, check_apart, identical};
 use super::left_out::LeftOut;
 use super::listing::Listing;
 use super::names;
@@ -115,14 +113,14 @@ impl Partition {
             odd.push(format!("{} class(es) have no held-out image, {first} for one", bare.len()));
         }
         for (what, images) in [("held-out", &self.validation), ("test", &self.test)] {
-            odd.extend(leak(what, identical(&self.train, images)));
+            odd.extend(leak(what, &identical(&self.train, images)));
         }
         odd
     }
 }
 
-fn leak(what: &str, pairs: Vec<(PathBuf, PathBuf)>) -> Option<String> {
-    let (held_out, trained) = pairs.first()?;
+fn leak(what: &str, pairs: &[Twins]) -> Option<String> {
+    let Twins { held_out, trained } = pairs.first()?;
     Some(format!(
         "{} {what} image(s) are byte for byte the same as training images, so the {what} accuracy flatters: {} is {}",
         pairs.len(),
