@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mimi_server::train::compare::{CompareOptions, Contender};
+use mimi_server::train::study::{CompareOptions, Contender};
 use mimi_server::train::{LinearOptions, MimiOptions};
 
 use super::RuntimeArgs;

@@ -73,6 +73,14 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
+    /// A program was asked for an output that it does not have.
+    #[error("program {program} has no output {output}")]
+    Output {
+        /// The program.
+        program: String,
+        /// The output.
+        output: String,
+    },
     /// A call into ONNX Runtime failed.
     #[error("{action}: {reason}")]
     Call {
