@@ -1,5 +1,5 @@
 # Everything a machine needs beside a Rust toolchain, python3 with pip, and make.
-# `make run` serves; `make test` checks. Both may be repeated, and are quick the second time.
+# `make run` serves; `make test` checks. Both are safe to re-run; later runs are fast.
 
 PYTHON  ?= python3
 CARGO   ?= cargo
@@ -38,7 +38,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test prove gpu-check gpu-bundle docker clean
+.PHONY: help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test race gpu-check gpu-bundle docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,9 +79,10 @@ image-corpus: runtime ## Decode the image corpus; print how many files equal Pil
 smoke: tools runtime backbone ## Do what a newcomer does: make run, then ask every shipped task
 	@$(PYTHON) .ci/smoke.py
 
-lint: ## Check format and lints
+lint: ## Check format, lints, spelling, phrases, licences and sources of dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@PYTHON="$(PYTHON)" sh .ci/prose.sh
 
 # How long each fuzz target runs, and which.
 FUZZ_SECONDS ?= 600
@@ -129,12 +130,12 @@ load-test: runtime backbone ## Measure batching, overload, swapping and memory; 
 hold-test: runtime backbone ## Stall 3,000 connections, bodies and readers beside a well-behaved client; prints a table
 	@$(PYTHON) load-tests/hold.py
 
-# A Python with load-tests/compare/requirements.txt, made where none is named; PROVE_OPTIONS are run.py's.
-PROVE_PYTHON ?= .venv/bin/python
-prove: runtime build weights ## Race this server with PyTorch and with a session a task; writes table, plots, README
+# A Python with load-tests/race/requirements.txt, made where none is named; RACE_OPTIONS are run.py's.
+RACE_PYTHON ?= .venv/bin/python
+race: runtime build weights ## Race this server with PyTorch and with a session a task; writes docs/benchmarks.md
 	@$(PYTHON) adapters/datasets.py openclipart
-	@[ -x "$(PROVE_PYTHON)" ] || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q -r load-tests/compare/requirements.txt; }
-	@$(PROVE_PYTHON) load-tests/compare/run.py --server $(SERVER) $(PROVE_OPTIONS)
+	@[ -x "$(RACE_PYTHON)" ] || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q -r load-tests/race/requirements.txt; }
+	@$(RACE_PYTHON) load-tests/race/run.py --server $(SERVER) $(RACE_OPTIONS)
 
 # GPU_PYTHON is a Python that holds PyTorch, if there is one; GPU_OPTIONS are check.py's.
 GPU_PYTHON ?= $(PYTHON)

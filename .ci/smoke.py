@@ -1,7 +1,8 @@
 """Does what a newcomer does: `make run`, then asks every shipped task about the sample picture.
 
-Checks besides: the metrics' names (promtool), the API description, `server health`, and that SIGTERM ends
-the server cleanly. Standard library only; Linux, since it looks for make's child in /proc.
+Then it runs every command block of README and docs that is tagged `sh run`, and compares what a block prints with the
+`output` block behind it. It also checks the metrics' names (promtool), the API description, `server health`, and that
+SIGTERM ends the server cleanly. Standard library only; Linux, since it looks for make's child in /proc.
 """
 
 import json
@@ -11,10 +12,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
 from typing import Optional
+
+import blocks
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "tests" / "images" / "sample.png"
@@ -31,9 +35,9 @@ def free_port() -> int:
 class Server:
     """A running `make run`."""
 
-    def __init__(self) -> None:
+    def __init__(self, adapters: Path) -> None:
         self.port = free_port()
-        self.env = dict(os.environ, MIMI_PORT=str(self.port), MIMI_HOST="127.0.0.1")
+        self.env = dict(os.environ, MIMI_PORT=str(self.port), MIMI_HOST="127.0.0.1", MIMI_ADAPTERS=str(adapters))
         self.make = subprocess.Popen(["make", "run"], cwd=ROOT, env=self.env)
 
     def ask(self, path: str, body: Optional[bytes] = None) -> bytes:
@@ -97,7 +101,13 @@ def check_metrics(text: bytes) -> None:
 
 def main() -> None:
     """Runs the checks in the order a newcomer would meet them."""
-    server = Server()
+    with tempfile.TemporaryDirectory() as folder:
+        check(blocks.Workplace(ROOT, Path(folder)))
+
+
+def check(place: blocks.Workplace) -> None:
+    """Starts the server over a copy of the packs, asks, runs the docs' blocks, and ends it."""
+    server = Server(place.adapters)
     try:
         server.wait_until_ready()
         tasks = classify(server)
@@ -105,13 +115,14 @@ def main() -> None:
         json.loads(server.ask("/api-doc/openapi.json"))
         binary = os.environ.get("SERVER", ROOT / "target/release/server")
         subprocess.run([binary, "health"], env=server.env, check=True)
+        ran = place.run_all(server.port, Path(binary))
         status = server.stop()
     finally:
         if server.make.poll() is None:
             server.stop()
     if status != 0:
         sys.exit(f"make run ended with {status} after SIGTERM")
-    print(f"smoke: {tasks} tasks answered; metrics, API description, health and SIGTERM are right")
+    print(f"smoke: {tasks} tasks answered, {ran} blocks of the docs run; metrics, API, health and SIGTERM are right")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 
 Two servers: one with the descriptors of this shell, one with 200. Of each, in rounds: a well-behaved client alone, then the
 same client while a process of its own holds 3,000 connections with half a header, 200 slow bodies and 50 slow readers,
-and connects anew whenever it is cut off. The client asks half of its requests on a connection kept open and half on a
+and reconnects whenever it is cut off. The client asks half of its requests on a connection kept open and half on a
 new one. Bars: 0 failed requests; its p99 under attack at most 1.5 times its p99 alone; SIGTERM, with everything still
 held, ends the server within 10 s. Needs the standard library only.
 """
@@ -36,7 +36,7 @@ SLOW_BODY = f"POST /v1/tasks/{TASK}/classify HTTP/1.1\r\nHost: x\r\nContent-Leng
 # Some 40 MB of answers, more than sockets buffer.
 SLOW_READER = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 30
 KINDS = {"header": HALF, "body": SLOW_BODY, "reader": SLOW_READER}
-# Connections made anew a second: who attacks can always do more, and this machine serves as well.
+# Reconnections per second: an attacker can always do more, and this machine also serves.
 RECONNECTS = 300
 ROWS = []
 

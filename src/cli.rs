@@ -46,10 +46,10 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Log filter, e.g. `info`, `mimi_server=debug,onnxruntime=info`.
+    /// Log filter, such as `info` or `mimi_server=debug,onnxruntime=info`.
     #[arg(long, env = "MIMI_LOG", default_value = "info,ort=warn", global = true)]
     pub log: String,
-    /// Write the log as one JSON object a line.
+    /// Write the log as JSON, one object per line.
     #[arg(long, env = "MIMI_LOG_JSON", global = true)]
     pub log_json: bool,
 }
@@ -59,7 +59,7 @@ pub struct Cli {
 pub enum Command {
     /// Serve every task of a folder of packs on one resident backbone.
     Serve(Box<ServeArgs>),
-    /// Import a checkpoint (timm or Hugging Face safetensors or .pth, or ONNX) as a backbone.
+    /// Import a checkpoint (timm or Hugging Face; safetensors, .pth or ONNX) as a backbone.
     ImportBackbone(ImportArgs),
     /// Convert a checkpoint of the reference MiMi implementation into a pack.
     ImportPack(Box<ImportPackArgs>),
@@ -67,13 +67,13 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Train a task from labelled images and write its pack.
     TrainTask(Box<TrainArgs>),
-    /// Compare MiMi with a head alone and with plain adapters, over seeds; write a table and a plot.
+    /// Compare MiMi with a head alone and with plain adapters over several seeds. Writes a table and a plot.
     Compare(Box<CompareArgs>),
     /// Measure a pack on labelled images.
     Eval(Box<EvalArgs>),
-    /// Measure this machine: the bare program, batches through the engine, memory, or training steps.
+    /// Measure this machine: bare program, batches through the engine, memory, or training steps.
     Bench(BenchArgs),
-    /// Ask a running server for its health; exits with 0 when it is ready.
+    /// Ask a running server for its health. Exits with 0 when it is ready.
     Health(HealthArgs),
 }
 
@@ -82,7 +82,7 @@ pub enum Command {
 pub struct InspectArgs {
     /// Folder of a backbone (`models/NAME`) or of a pack (`adapters/TASK/VERSION`).
     pub path: PathBuf,
-    /// Folder of backbones, where a pack's backbone is looked for.
+    /// Folder of backbones, to find the pack's backbone.
     #[arg(long, env = "MIMI_MODELS", default_value = "models", value_name = "DIR")]
     pub models: PathBuf,
 }
@@ -95,8 +95,8 @@ pub struct EvalArgs {
     /// The pack's folder (`adapters/TASK/VERSION`).
     #[arg(long, value_name = "DIR")]
     pub pack: PathBuf,
-    /// Labelled images in any form that train-task takes, with the pack's labels. Of divided data the test images
-    /// are measured, or else the validation images.
+    /// Labelled images in any form that train-task reads, with the pack's labels. If the data have splits, the test
+    /// images are measured, else the validation images.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     #[command(flatten)]
@@ -114,7 +114,7 @@ pub struct HealthArgs {
     /// Port of the server.
     #[arg(long, short, env = "MIMI_PORT", default_value_t = 8080)]
     pub port: u16,
-    /// The server's port for health and metrics, asked instead where it has one.
+    /// The server's port for health and metrics. If given, it is asked instead.
     #[arg(long, env = "MIMI_ADMIN_PORT", value_name = "PORT")]
     pub admin_port: Option<u16>,
 }

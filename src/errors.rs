@@ -2,9 +2,9 @@
 
 use std::error::Error;
 
-/// The error, its cause, the cause's cause and so on, joined by colons; what one says already is not said again by the
-/// next. Some libraries' errors (and some of ours, so that they stand alone) hold their cause's text, and a context often
-/// names the file that the error names.
+/// The error, its cause, the cause's cause and so on, joined by colons. Text that one level already holds is
+/// not repeated by the next: some errors include their cause's text, and a context often names the file that
+/// the error names.
 pub fn once(error: &(dyn Error + 'static)) -> String {
     let mut said = error.to_string();
     let mut next = error.source();

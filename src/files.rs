@@ -1,4 +1,4 @@
-//! Writing files so that a reader sees the old or the new one, never half of it; and looking at them.
+//! Atomic writes, and looking at folders.
 
 mod disk;
 mod notices;
@@ -13,8 +13,8 @@ pub use notices::{Notice, Notices, is_remote};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-/// A neighbour of `path` to write to before renaming; hidden, so that scans of the folder pass it over. Another at each
-/// call: the process's number alone is the same in every container.
+/// A hidden neighbour of `path` to write to before renaming; scans of the folder ignore it. Each call gives another name:
+/// the process's number alone is the same in every container.
 pub fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_nanos());
@@ -55,7 +55,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// A text without the byte-order mark of UTF-8 that some editors put before it.
+/// A text without the byte-order mark that some editors put before it.
 pub fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }

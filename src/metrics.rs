@@ -15,14 +15,22 @@ const SECONDS: [f64; 16] =
 /// Upper bounds for rows or packs in a batch.
 const COUNTS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 
-/// The series. One instance a server, registered in that server's own registry.
+/// The series. Each server has one instance with a registry of its own.
+///
+/// ```
+/// let metrics = mimi_server::metrics::Metrics::new()?;
+/// metrics.tasks.set(3);
+/// let text = String::from_utf8(metrics.render()?).unwrap();
+/// assert!(text.contains("mimi_tasks 3"));
+/// # Ok::<(), prometheus::Error>(())
+/// ```
 pub struct Metrics {
     registry: Registry,
     /// Answered requests, by task and code (`ok` or the error's code).
     pub requests: IntCounterVec,
     /// Floating-point operations spent on answered rows, by task.
     pub flops: IntCounterVec,
-    /// From the request's head to its answer.
+    /// Time from a request's header to its answer.
     pub request_seconds: Histogram,
     /// Decoding and resizing one image.
     pub decode_seconds: Histogram,
@@ -50,7 +58,7 @@ pub struct Metrics {
     pub programs_resident: IntGauge,
     /// Open connections.
     pub connections: IntGauge,
-    /// Connections taken in.
+    /// Connections accepted.
     pub connections_accepted: IntCounter,
     /// Connections that the server closed or refused, by reason.
     pub connections_closed: IntCounterVec,
@@ -76,11 +84,11 @@ pub struct Metrics {
     pub packs_rewritten: IntCounter,
     /// Self-tests, by outcome (`passed`, `failed`, or `remembered` from an earlier pass).
     pub self_tests: IntCounterVec,
-    /// Looks at the folder of packs that failed, by what was looked at (`root`, `task`, `version`).
+    /// Failed looks at the folder of packs, by what was looked at (`root`, `task`, `version`).
     pub folder_errors: IntCounterVec,
     /// Tasks kept though the folder of packs no longer has them.
     pub folder_held: IntGauge,
-    /// Folders passed over because their name is no task id or version.
+    /// Folders ignored because their name is neither a task id nor a version.
     pub folder_passed_over: IntGauge,
     /// Tasks without change notices, whose folders are looked at in turn.
     pub folder_unwatched: IntGauge,
@@ -94,67 +102,115 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let r = Registry::new();
         Ok(Self {
-            requests: counters(&r, "mimi_requests_total", "Answered requests", &["task", "code"])?,
-            flops: counters(&r, "mimi_flops_total", "Floating-point operations of answered rows", &["task"])?,
-            request_seconds: seconds(&r, "mimi_request_duration_seconds", "Request, head to answer")?,
-            decode_seconds: seconds(&r, "mimi_decode_duration_seconds", "Decoding and resizing one image")?,
-            queue_seconds: seconds(&r, "mimi_queue_wait_seconds", "A row's wait for its batch")?,
-            run_seconds: seconds(&r, "mimi_run_duration_seconds", "One batch's run")?,
+            requests: counters(
+                &r,
+                "mimi_requests_total",
+                "Answered requests, by task and code (ok or an error code)",
+                &["task", "code"],
+            )?,
+            flops: counters(
+                &r,
+                "mimi_flops_total",
+                "Floating-point operations spent on answered rows, by task",
+                &["task"],
+            )?,
+            request_seconds: seconds(
+                &r,
+                "mimi_request_duration_seconds",
+                "Time from a request's header to its answer",
+            )?,
+            decode_seconds: seconds(
+                &r,
+                "mimi_decode_duration_seconds",
+                "Time to decode and resize one image",
+            )?,
+            queue_seconds: seconds(&r, "mimi_queue_wait_seconds", "Time a row waits for its batch")?,
+            run_seconds: seconds(&r, "mimi_run_duration_seconds", "Time of a batch's run")?,
             batch_rows: counts(&r, "mimi_batch_rows", "Rows in a batch")?,
             batch_packs: counts(&r, "mimi_batch_packs", "Distinct packs in a batch")?,
-            queue_rows: gauge(&r, "mimi_queue_rows", "Rows waiting")?,
+            queue_rows: gauge(&r, "mimi_queue_rows", "Rows waiting for a batch")?,
             rows_dropped: counters(
                 &r,
                 "mimi_rows_dropped_total",
-                "Rows dropped before compute",
+                "Rows dropped before compute, by reason: abandoned, expired",
                 &["reason"],
             )?,
-            rows_forked: counter(&r, "mimi_rows_forked_total", "Rows that shared their first blocks")?,
+            rows_forked: counter(
+                &r,
+                "mimi_rows_forked_total",
+                "Rows that shared their first blocks with other rows or an earlier request",
+            )?,
             prefix_lookups: counters(
                 &r,
                 "mimi_prefix_lookups_total",
-                "Images looked up among kept prefixes",
+                "Images looked up in the prefix cache, by outcome: hit, miss",
                 &["outcome"],
             )?,
-            prefix_bytes: gauge(&r, "mimi_prefix_resident_bytes", "Memory of kept prefixes")?,
+            prefix_bytes: gauge(&r, "mimi_prefix_resident_bytes", "Memory of the prefix cache")?,
             programs_compiled: counter(&r, "mimi_programs_compiled_total", "Programs compiled")?,
-            programs_resident: gauge(&r, "mimi_programs_resident", "Programs held")?,
+            programs_resident: gauge(&r, "mimi_programs_resident", "Programs in memory")?,
             connections: gauge(&r, "mimi_connections", "Open connections")?,
-            connections_accepted: counter(&r, "mimi_connections_accepted_total", "Connections taken in")?,
+            connections_accepted: counter(&r, "mimi_connections_accepted_total", "Connections accepted")?,
             connections_closed: counters(
                 &r,
                 "mimi_connections_closed_total",
-                "Connections that the server closed or refused",
+                "Connections the server closed or refused, by reason: header_timeout, idle_timeout, write_timeout, crowded_header, crowded_idle, crowded_body, crowded_answer, full, drain",
                 &["reason"],
             )?,
             accept_failures: counter(&r, "mimi_accept_failures_total", "Failures to accept a connection")?,
-            request_bytes: gauge(&r, "mimi_request_bytes", "Memory that requests hold")?,
+            request_bytes: gauge(
+                &r,
+                "mimi_request_bytes",
+                "Memory that requests hold: bodies, and images being decoded",
+            )?,
             tasks: gauge(&r, "mimi_tasks", "Published tasks")?,
             packs_resident: gauge(&r, "mimi_packs_resident", "Packs in memory")?,
-            packs_resident_bytes: gauge(&r, "mimi_packs_resident_bytes", "Memory of the packs held")?,
-            packs_budget_bytes: gauge(&r, "mimi_packs_budget_bytes", "Memory packs may take")?,
+            packs_resident_bytes: gauge(&r, "mimi_packs_resident_bytes", "Memory of packs in memory")?,
+            packs_budget_bytes: gauge(&r, "mimi_packs_budget_bytes", "Memory that packs may take")?,
             pack_loads: counter(&r, "mimi_pack_loads_total", "Packs read into memory")?,
-            pack_evictions: counter(&r, "mimi_pack_evictions_total", "Packs dropped to keep the budget")?,
-            pack_reloads: counters(&r, "mimi_pack_reloads_total", "New versions tried", &["outcome"])?,
+            pack_evictions: counter(
+                &r,
+                "mimi_pack_evictions_total",
+                "Packs dropped to stay within the budget",
+            )?,
+            pack_reloads: counters(
+                &r,
+                "mimi_pack_reloads_total",
+                "New versions tried, by outcome: published, failed",
+                &["outcome"],
+            )?,
             packs_rewritten: counter(
                 &r,
                 "mimi_packs_rewritten_total",
-                "Live versions whose files were rewritten",
+                "Live versions whose files were rewritten in place",
             )?,
-            self_tests: counters(&r, "mimi_self_tests_total", "Self-tests", &["outcome"])?,
+            self_tests: counters(
+                &r,
+                "mimi_self_tests_total",
+                "Self-tests, by outcome: passed, failed, remembered",
+                &["outcome"],
+            )?,
             folder_errors: counters(
                 &r,
                 "mimi_folder_errors_total",
-                "Looks at the packs that failed",
+                "Failed looks at the folder of packs, by what was looked at: root, task, version",
                 &["at"],
             )?,
-            folder_held: gauge(&r, "mimi_folder_held_tasks", "Tasks kept though the folder lacks them")?,
+            folder_held: gauge(
+                &r,
+                "mimi_folder_held_tasks",
+                "Tasks served although the folder lacks them; alert above 0",
+            )?,
             folder_passed_over: gauge(
                 &r,
                 "mimi_folder_passed_over",
-                "Folders whose name is no task id or version",
+                "Folders ignored because their name is neither a task id nor a version",
             )?,
-            folder_unwatched: gauge(&r, "mimi_folder_unwatched_tasks", "Tasks without change notices")?,
+            folder_unwatched: gauge(
+                &r,
+                "mimi_folder_unwatched_tasks",
+                "Tasks without change notices, compared by time",
+            )?,
             registry: r,
         })
     }
@@ -162,7 +218,7 @@ impl Metrics {
     /// Forgets the series of a task that is no longer published.
     pub fn forget_task(&self, task: &str, codes: &[&str]) {
         for code in codes {
-            // A series that never existed is no error here.
+            // A series that never existed is not an error here.
             let _ = self.requests.remove_label_values(&[task, code]);
         }
         let _ = self.flops.remove_label_values(&[task]);

@@ -6,7 +6,7 @@
     python3 load-tests/gpu/check.py --device cuda --server bin/server --tests bin/it
 
 The backbone has random weights, made here. Each part's result is kept as soon as it is there, and a second run does what
-is left; results of another build or another machine are set aside. --again measures parts anew.
+is left; results of another build or another machine are set aside. --again repeats parts.
 
 Ends with 0 when every part was done and none failed, with 1 when one failed, with 2 when time ran out before the end.
 Standard library only; a Python that holds PyTorch gives CUDA's libraries and is compared with.
@@ -111,7 +111,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", choices=weights.SIZES, help="the backbone: vit-b16 on a GPU, small on a CPU")
     parser.add_argument("--rounds", type=int, help="figures are medians over these: 20 on a GPU, 3 on a CPU")
     parser.add_argument("--seconds", type=float, default=480.0, help="time for all of it")
-    parser.add_argument("--again", nargs="*", metavar="PART", help="measure these parts anew, or all of them")
+    parser.add_argument("--again", nargs="*", metavar="PART", help="measure these parts again, or all of them")
     parser.add_argument("--out", type=Path, help="gpu-check/DEVICE where it is not named")
     args = parser.parse_args()
     gpu = args.device.startswith("cuda")

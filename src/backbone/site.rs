@@ -52,7 +52,15 @@ impl Place {
     }
 }
 
-/// A place an adapter may sit: one sub-layer of one block.
+/// A place for an adapter: after one sub-layer of one block.
+///
+/// ```
+/// use mimi_server::backbone::{Place, Site};
+///
+/// let site = Site::new(3, Place::Attn);
+/// assert_eq!(site.to_string(), "blocks.3.attn");
+/// assert_eq!(Site::parse("blocks.3.attn"), Some(site));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Site {
     /// The block's number.
@@ -107,6 +115,16 @@ impl fmt::Display for Site {
 }
 
 /// A set of sites as bits; small, `Copy`, and cheap to compare, so that a plan is a plain key.
+///
+/// ```
+/// use mimi_server::backbone::{BlockRange, SiteSet};
+///
+/// let all = SiteSet::all(BlockRange { start: 0, end: 12 });
+/// let late = all.within(BlockRange { start: 8, end: 12 });
+/// assert_eq!((all.len(), late.len()), (24, 8));
+/// assert!(late.is_subset(all));
+/// assert_eq!(late.lowest_block(), Some(8));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SiteSet(u128);
 

@@ -7,22 +7,22 @@ use mimi_server::train::AugmentOptions;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Augmentation")]
 pub struct AugmentArgs {
-    /// Where to begin; the options below change single amounts.
+    /// Preset. The options below change single amounts.
     #[arg(long, default_value = "none")]
     pub augment: AugmentArg,
-    /// Smallest share of the area that a random crop takes; 1 switches crops off.
+    /// Smallest share of the area that a random crop takes. 1 switches crops off.
     #[arg(long, value_name = "SHARE")]
     pub crop: Option<f64>,
     /// Chance of a left-right flip.
     #[arg(long, value_name = "CHANCE")]
     pub flip: Option<f64>,
-    /// Largest change of brightness, contrast and saturation; unused with RandAugment.
+    /// Largest change of brightness, contrast and saturation. Unused with RandAugment.
     #[arg(long, value_name = "AMOUNT")]
     pub jitter: Option<f64>,
     /// Magnitude of RandAugment, 0 (off) to 10.
     #[arg(long, value_name = "MAGNITUDE")]
     pub rand_augment: Option<f64>,
-    /// Chance that a rectangle is replaced by noise.
+    /// Chance that noise replaces a rectangle.
     #[arg(long, value_name = "CHANCE")]
     pub erase: Option<f64>,
     /// Concentration of mixup; 0 switches it off.
@@ -36,7 +36,7 @@ pub struct AugmentArgs {
 /// Where augmentation begins.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum AugmentArg {
-    /// Images as they are: each runs through frozen blocks once.
+    /// Images as they are. Each runs through frozen blocks once.
     None,
     /// Mild crops and flips.
     Light,

@@ -24,29 +24,29 @@ pub struct BenchArgs {
     /// Adapter width at every site.
     #[arg(long, default_value_t = 8)]
     pub width: usize,
-    /// Rounds; figures are medians over these.
+    /// Rounds. Figures are medians over them.
     #[arg(long, default_value_t = 9)]
     pub rounds: usize,
-    /// Measure the memory of programs and packs too.
+    /// Also measure the memory of programs and packs.
     #[arg(long)]
     pub memory: bool,
-    /// Measure what one image under several tasks costs instead, adapters being in the last third of the blocks.
+    /// Instead measure one image under several tasks, with adapters in the last third of the blocks.
     #[arg(long, conflicts_with = "train")]
     pub fork: bool,
-    /// Run so many workers at once instead, over batches of 1, 2, 4 … rows as long as that pays, and print each as a line
-    /// of JSON; `serve --tune` does so.
+    /// Instead run this many workers at once, over batches of 1, 2, 4 … rows while that pays, and print a
+    /// line of JSON for each. `serve --tune` does this.
     #[arg(long, conflicts_with_all = ["train", "fork", "memory"])]
     pub workers: Option<usize>,
     /// End with this process, whose number it is, even if it is killed; `serve --tune` asks for it.
     #[arg(long, hide = true, value_name = "PROCESS")]
     pub parent: Option<u32>,
-    /// Time the bare program in every precision instead, in turns.
+    /// Instead time the bare program in every precision, in turns.
     #[arg(long, conflicts_with_all = ["train", "fork", "memory", "workers"])]
     pub precisions: bool,
-    /// Compare features of these images with fp32's too, by their cosine.
+    /// Also compare these images' features with those of fp32, by their cosine.
     #[arg(long, requires = "precisions", num_args = 1.., value_name = "FILE")]
     pub images: Vec<PathBuf>,
-    /// Time training steps instead, and print each as a line of JSON.
+    /// Instead time training steps, and print a line of JSON for each.
     #[arg(long)]
     pub train: bool,
     #[command(flatten)]
@@ -62,13 +62,13 @@ pub struct StepArgs {
     /// Width of the blocks over width of the adapters (σ).
     #[arg(long, default_value_t = 8.0, value_name = "RATE", requires = "train")]
     pub sigma: f64,
-    /// Sites without an adapter, e.g. blocks.0.attn,blocks.0.mlp.
+    /// Sites without an adapter, such as blocks.0.attn,blocks.0.mlp.
     #[arg(long, value_delimiter = ',', value_name = "SITES", requires = "train")]
     pub leave_out: Vec<String>,
-    /// Begin before the lowest adapter, as a training without augmentation does.
+    /// Start before the lowest adapter, as a training without augmentation does.
     #[arg(long, requires = "train")]
     pub kept: bool,
-    /// Images run together.
+    /// Images that run together.
     #[arg(long, default_value_t = 8, requires = "train")]
     pub micro_batch: usize,
 }
@@ -77,9 +77,12 @@ impl BenchArgs {
     /// Which training steps to time.
     ///
     /// # Errors
-    /// When a site is none.
+    /// When a site is unknown.
     pub fn speed(&self) -> Result<SpeedOptions> {
-        let site = |name: &String| Site::parse(name).with_context(|| format!("{name} is no site"));
+        let site = |name: &String| {
+            Site::parse(name)
+                .with_context(|| format!("unknown site {name}: expected for instance blocks.0.attn"))
+        };
         ensure!(self.steps.sigma > 0.0 && self.steps.sigma.is_finite(), "sigma is {}", self.steps.sigma);
         Ok(SpeedOptions {
             sigma: self.steps.sigma,

@@ -17,18 +17,19 @@ use super::recipe::RecipeArgs;
 pub struct CompareArgs {
     #[command(flatten)]
     pub runtime: RuntimeArgs,
-    /// Images, in any form that train-task takes.
+    /// Images, in any form that train-task reads.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     #[command(flatten)]
     pub images: ImagesArgs,
-    /// Who takes part: probe, adapters, uniform, wide, mimi, local, unscaled, widths, down-only, gradient, random.
+    /// Methods to compare: probe, adapters, uniform, wide, mimi, local, unscaled, widths, down-only,
+    /// gradient, random.
     #[arg(long, value_delimiter = ',', default_value = "probe,adapters,mimi", value_name = "NAMES")]
     pub contenders: Vec<Contender>,
-    /// Runs of each, with the seeds 0, 1, ...
+    /// Runs of each method, with the seeds 0, 1, ...
     #[arg(long, default_value_t = 3)]
     pub seeds: u64,
-    /// Folder for results.json, table.md and plot.svg. Runs that results.json holds are not made again.
+    /// Folder for results.json, table.md and plot.svg. Runs that results.json already holds are not repeated.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Heading of the plot.

@@ -12,11 +12,12 @@ const MAX_SECONDS: u64 = 600;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What a client may hold")]
 pub struct ConnectionArgs {
-    /// Port for health and metrics alone, at --host, served by a thread of its own; the other port serves them too.
+    /// Port for health and metrics alone, at --host, on a thread of its own. The other port serves them too.
     #[arg(long, env = "MIMI_ADMIN_PORT", value_name = "PORT")]
     pub admin_port: Option<u16>,
-    /// Most connections. When they run out, the oldest without a whole header is closed for a new one; then the longest
-    /// idle. 0 chooses: as many descriptors as the process may open less 64 for files, at most 4096.
+    /// Most connections. When they run out, the oldest without a complete header is closed for a new one;
+    /// then the longest idle. 0 chooses: the descriptors that the process may open minus 64 for files, at
+    /// most 4096.
     #[arg(long, env = "MIMI_MAX_CONNECTIONS", default_value_t = 0)]
     max_connections: usize,
     /// Longest time for a request's header, seconds.
@@ -28,19 +29,19 @@ pub struct ConnectionArgs {
     /// Longest time a connection stays open without a request, seconds.
     #[arg(long, env = "MIMI_IDLE_TIMEOUT_SECS", default_value_t = 75, value_parser = value_parser!(u64).range(1..=MAX_SECONDS))]
     idle_timeout_secs: u64,
-    /// Longest time in which a client takes nothing of its answer, seconds.
+    /// Longest time in which a client reads nothing of its answer, seconds.
     #[arg(long, env = "MIMI_WRITE_TIMEOUT_SECS", default_value_t = 20, value_parser = value_parser!(u64).range(1..=MAX_SECONDS))]
     write_timeout_secs: u64,
     /// Most requests at once on one HTTP/2 connection.
     #[arg(long, env = "MIMI_MAX_STREAMS", default_value_t = 128, value_parser = value_parser!(u32).range(1..=10_000))]
     max_streams: u32,
-    /// Most memory that all requests hold together, bodies and images being decoded, MiB; more is answered 429.
+    /// Most memory of all requests together, bodies and images being decoded, MiB. More is answered 429.
     #[arg(long, env = "MIMI_BYTES_IN_FLIGHT", default_value_t = 1024, value_name = "MIB", value_parser = value_parser!(u64).range(1..=1 << 20))]
     bytes_in_flight: u64,
-    /// Deadline of a request that sets none by `x-mimi-timeout-ms`, milliseconds.
+    /// Deadline of a request without `x-mimi-timeout-ms`, milliseconds.
     #[arg(long, env = "MIMI_TIMEOUT_MS", default_value_t = 30_000, value_parser = value_parser!(u64).range(1..=MAX_SECONDS * 1000))]
     timeout_ms: u64,
-    /// Longest wait for open requests at the end, seconds. Kubernetes kills 30 s after it asks.
+    /// Longest wait for open requests after SIGTERM, seconds. Kubernetes kills 30 s after SIGTERM.
     #[arg(long, env = "MIMI_EXIT_TIMEOUT_SECS", default_value_t = 20, value_parser = value_parser!(u64).range(0..=MAX_SECONDS))]
     exit_timeout_secs: u64,
 }

@@ -50,7 +50,7 @@ pub fn parse(typed: &[OsString]) -> Result<Cli, Refusal> {
     })
 }
 
-/// The command whose empty variables are as if unset, and whose switches take 1, yes and on as well as true.
+/// The command in which empty variables count as unset and switches take 1, yes and on as well as true.
 fn prepared(command: Command) -> Command {
     command.mut_args(of_environment).mut_subcommands(prepared)
 }
@@ -94,7 +94,7 @@ fn is_typed(arg: &Arg, typed: &[OsString]) -> bool {
     typed.iter().filter_map(|word| word.to_str()).any(is_this)
 }
 
-/// What the environment has to do with an error.
+/// Which of the environment's settings an error is about.
 fn notes(error: &clap::Error, set: &[Set]) -> String {
     let mut notes = String::new();
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {

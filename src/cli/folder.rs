@@ -13,31 +13,32 @@ const STATE_NAME: &str = "mimi-server";
 /// Options about the folder of packs.
 #[derive(Debug, Args)]
 pub struct FolderArgs {
-    /// How often all of the folder of packs is looked at, whatever change notices tell, seconds.
+    /// How often the whole folder of packs is checked, in addition to change notices, seconds.
     #[arg(long, env = "MIMI_SCAN_SECS", default_value_t = 60)]
     scan_secs: u64,
-    /// Ask for no change notices: the times of folders are looked at in turn, as on network file systems.
+    /// Use no change notices. Compare the times of folders in turn, as on network file systems.
     #[arg(long, env = "MIMI_NO_NOTICES")]
     no_notices: bool,
-    /// Largest share of the tasks, percent, that may vanish from the folder at once and be unpublished at once; more must
-    /// stay away for five seconds.
+    /// Largest share of the tasks, percent, that is unpublished at once when it vanishes at once. A larger
+    /// share must stay away for five seconds.
     #[arg(long, env = "MIMI_MAX_LOSS", default_value_t = 20, value_name = "PERCENT",
         value_parser = clap::value_parser!(u8).range(0..=100))]
     max_loss: u8,
-    /// Folder to keep in, from one start to the next, which packs passed their self-test and which folder of packs was
-    /// served; "none" keeps nothing. Default: mimi-server in $XDG_CACHE_HOME or $HOME/.cache, where there is one.
+    /// Folder that remembers, from one start to the next, which packs passed their self-test and which folder
+    /// of packs was served. "none" remembers nothing. Default: mimi-server in $XDG_CACHE_HOME or
+    /// $HOME/.cache, if there is one.
     #[arg(long, env = "MIMI_STATE", value_name = "DIR")]
     state: Option<OsString>,
     #[arg(long, env = "XDG_CACHE_HOME", hide = true)]
     xdg_cache_home: Option<OsString>,
     #[arg(long, env = "HOME", hide = true)]
     home: Option<OsString>,
-    /// Take what stands in the place of the folder of packs at the start as right, though it is empty and had tasks
-    /// before. While the server runs, `POST /v1/folder/confirm` does the same.
+    /// Accept the folder of packs as it is at the start, even if it is empty and had tasks before. While the
+    /// server runs, `POST /v1/folder/confirm` does the same.
     #[arg(long, env = "MIMI_CONFIRM_FOLDER")]
     confirm_folder: bool,
-    /// Let a version that is read for a request answer before it has passed its self-test; one that fails is then
-    /// withdrawn late.
+    /// Let a version answer its first request before it has passed its self-test. A version that then fails
+    /// is withdrawn.
     #[arg(long, env = "MIMI_VERIFY_LATE")]
     verify_late: bool,
 }
@@ -57,7 +58,7 @@ impl FolderArgs {
     }
 
     fn state(&self) -> Option<PathBuf> {
-        // An empty variable is as if unset.
+        // An empty variable counts as unset.
         match self.state.as_ref().filter(|state| !state.is_empty()) {
             Some(state) if state == "none" => None,
             Some(state) => Some(state.into()),
@@ -70,7 +71,7 @@ impl FolderArgs {
     }
 }
 
-/// The XDG specification: what is no absolute path is passed over.
+/// The XDG specification: a path that is not absolute is ignored.
 fn absolute(path: Option<&OsString>) -> Option<PathBuf> {
     path.map(PathBuf::from).filter(|path| path.is_absolute())
 }

@@ -10,17 +10,17 @@ use super::{LimitArgs, WalkArgs};
 /// How images are divided.
 #[derive(Debug, Args)]
 pub struct ImagesArgs {
-    /// Held-out images, in the same forms. Without it, the validation images of --data; without those, its test
-    /// images; without any, a share of the training images.
+    /// Held-out images, in the same forms. Default: the validation images of --data, else its test images,
+    /// else a share of the training images.
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
-    /// Share of each class held out where there are no held-out images, 0 to 1.
+    /// Share of each class to hold out if there are no held-out images, 0 to 1.
     #[arg(long, default_value_t = 0.2, value_parser = part)]
     pub holdout: f64,
-    /// Most training images of a class, drawn by the seed.
+    /// Most training images per class, drawn by the seed.
     #[arg(long, value_name = "COUNT")]
     pub per_class: Option<usize>,
-    /// Most held-out images of a class, drawn by the seed.
+    /// Most held-out images per class, drawn by the seed.
     #[arg(long, value_name = "COUNT")]
     pub held_out_per_class: Option<usize>,
     #[command(flatten)]

@@ -9,34 +9,36 @@ use mimi_server::import::backbone::PreprocessingName;
 /// Options of `import-backbone`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// The checkpoint: safetensors or their index, torch.save's (nothing in it is executed) or ONNX; its content decides, not its name. config.json and preprocessor_config.json beside it are read too.
+    /// The checkpoint: safetensors or their index, a torch.save file (nothing in it is executed), or ONNX.
+    /// The format is detected from the content, not the file name. config.json and preprocessor_config.json
+    /// beside it are read too.
     #[arg(long, env = "MIMI_WEIGHTS", value_name = "FILE")]
     pub weights: PathBuf,
-    /// Which dictionary of the file, and which part of the model in it, dotted: state_dict, teacher, model.student.
+    /// Dictionary of the file, and part of the model in it, dotted: state_dict, teacher, model.student.
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// Name of the backbone: packs refer to it.
+    /// Name of the backbone. Packs refer to it.
     #[arg(long)]
     pub name: String,
     /// Folder of backbones.
     #[arg(long, env = "MIMI_MODELS", default_value = "models", value_name = "DIR")]
     pub models: PathBuf,
-    /// Side of the input, pixels; another than the checkpoint's resamples the positions.
+    /// Side of the input, pixels. If it differs from the checkpoint's, the positions are resampled.
     #[arg(long)]
     pub image_size: Option<usize>,
-    /// Attention heads, where no file tells.
+    /// Attention heads, if no file states them.
     #[arg(long)]
     pub heads: Option<usize>,
-    /// Non-linearity, where no file tells and the family leaves it open.
+    /// Non-linearity, if no file states it and the family leaves it open.
     #[arg(long)]
     pub activation: Option<ActivationArg>,
-    /// Pooling, where it is not the family's own.
+    /// Pooling, if it is not the family's own.
     #[arg(long)]
     pub pool: Option<PoolArg>,
-    /// Epsilon of the layer norms, where no file tells and it is not the family's own.
+    /// Epsilon of the layer norms, if no file states it and it is not the family's own.
     #[arg(long)]
     pub layer_norm_eps: Option<f32>,
-    /// Preprocessing, where neither the files nor the family tell.
+    /// Preprocessing, if neither the files nor the family state it.
     #[arg(long)]
     pub preprocessing: Option<PreprocessingArg>,
     /// Replace an existing backbone of that name.

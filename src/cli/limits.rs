@@ -6,10 +6,10 @@ use mimi_server::image::Limits;
 /// Limits of an image, the same for serving, training and measuring.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct LimitArgs {
-    /// Largest image, megapixels; larger ones are refused by their header, before any memory is taken.
+    /// Largest image, megapixels. Larger ones are refused by their header, before any memory is taken.
     #[arg(long, env = "MIMI_MAX_MEGAPIXELS", default_value_t = 40)]
     max_megapixels: u64,
-    /// Largest image as a file, MiB; a request's body is bounded besides.
+    /// Largest image as a file, MiB. A server also bounds the request's body.
     #[arg(long, env = "MIMI_MAX_IMAGE_MIB", default_value_t = 32, value_name = "MIB")]
     max_image_mib: u64,
 }

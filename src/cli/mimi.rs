@@ -11,37 +11,37 @@ use super::recipe::RecipeArgs;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Adapters")]
 pub struct MimiArgs {
-    /// Width of the blocks over width of the adapters at first (σ₀).
+    /// First rate σ₀: width of a block over width of its adapters.
     #[arg(long, default_value_t = 8.0, value_name = "RATE")]
     pub sigma_0: f64,
-    /// How wide each adapter is at first.
+    /// How first widths are chosen.
     #[arg(long, default_value = "proportional")]
     pub widths: WidthsArg,
     /// Prune until the mean rate is at least this.
     #[arg(long, default_value_t = 64.0, value_name = "RATE")]
     pub sigma: f64,
-    /// Prune until the adapters have at most this many parameters, instead of --sigma.
+    /// Prune until the adapters have at most this many parameters. Replaces --sigma.
     #[arg(long, value_name = "COUNT", conflicts_with = "accuracy")]
     pub parameters: Option<usize>,
-    /// Prune as long as the held-out accuracy stays at least this, 0 to 1, instead of --sigma.
+    /// Prune while the held-out accuracy stays at least this, 0 to 1. Replaces --sigma.
     #[arg(long, value_name = "SHARE")]
     pub accuracy: Option<f64>,
-    /// Share of the neurons that a pruning removes (ρ), 0 to 1.
+    /// Share ρ of the neurons that each pruning removes, 0 to 1.
     #[arg(long, default_value_t = 0.5)]
     pub rho: f64,
-    /// What neurons are kept by.
+    /// Score by which neurons are kept.
     #[arg(long, default_value = "magnitude")]
     pub score: ScoreArg,
-    /// What scores are divided by (Z).
+    /// Divisor Z of the scores.
     #[arg(long, default_value = "weights")]
     pub normaliser: NormaliserArg,
-    /// Among which neurons the weakest are sought.
+    /// Among which neurons the weakest are removed.
     #[arg(long, default_value = "global")]
     pub selection: SelectionArg,
-    /// How adapters begin.
+    /// First values of the adapters.
     #[arg(long, default_value = "normal")]
     pub init: InitArg,
-    /// First block with adapters; what comes before runs once an image.
+    /// First block with adapters. The blocks before run once per image.
     #[arg(long, default_value_t = 0, value_name = "BLOCK")]
     pub first_block: usize,
     /// Share of each target spread evenly over the classes, 0 to 1.
@@ -50,7 +50,7 @@ pub struct MimiArgs {
     /// Largest global norm of the gradients.
     #[arg(long, default_value_t = 5.0)]
     pub clip: f64,
-    /// Images run together; fewer take less memory. Does not change what is learned.
+    /// Images that run together. Fewer take less memory; the result is the same.
     #[arg(long, default_value_t = 8)]
     pub micro_batch: usize,
 }
@@ -73,7 +73,7 @@ pub enum ScoreArg {
     DownOnly,
     /// Magnitude of its gradients in the last epoch.
     Gradient,
-    /// Chance.
+    /// By chance.
     Random,
 }
 
@@ -104,7 +104,7 @@ pub enum InitArg {
     Normal,
     /// Uniform within 1/√fan-in.
     Kaiming,
-    /// The first matrix normal, the second zero: training starts at the backbone itself.
+    /// The first matrix normal, the second zero: training starts from the backbone itself.
     Identity,
 }
 

@@ -6,7 +6,7 @@ use mimi_server::train::LinearOptions;
 /// What linear heads and adapters have in common.
 #[derive(Debug, Args)]
 pub struct RecipeArgs {
-    /// Passes over the training images; with mimi, of each training between two prunings [default: 100 for
+    /// Passes over the training images; with mimi, in each training between two prunings [default: 100 for
     /// linear, else 10].
     #[arg(long)]
     pub epochs: Option<usize>,

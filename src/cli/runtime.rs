@@ -18,25 +18,26 @@ pub struct RuntimeArgs {
         value_name = "FILE"
     )]
     pub onnxruntime: PathBuf,
-    /// Where programs run: cpu, cuda or cuda:N. There is no fallback: an absent device is an error.
+    /// Where programs run: cpu, cuda or cuda:N. An absent device is an error; there is no fallback.
     #[arg(long, env = "MIMI_DEVICE", default_value = "cpu")]
     pub device: Device,
-    /// Threads inside one operator: the worker itself and others that all workers share. 0 means that workers and
-    /// shared threads together are as many as the cores this process may use, by its affinity and its cgroup's CPU quota
-    /// (rounded down).
+    /// Threads inside one operator: the worker itself and others that all workers share. With 0, workers and
+    /// shared threads together use every core that the process may use, by its affinity and its cgroup's CPU
+    /// quota (rounded down).
     #[arg(long, env = "MIMI_THREADS", default_value_t = 0)]
     pub threads: usize,
     /// Folder of backbones.
     #[arg(long, env = "MIMI_MODELS", default_value = "models", value_name = "DIR")]
     pub models: PathBuf,
-    /// Which backbone, by its folder's name.
+    /// Name of the backbone's folder.
     #[arg(long, env = "MIMI_BACKBONE", default_value = "clip-vit-b16", value_name = "NAME")]
     pub backbone: String,
-    /// Keep no second copy of the weights in the kernels' own layout: less memory, 6-13 % slower at one row.
+    /// Keep no second copy of the weights in the kernels' own layout. Takes less memory; 6 to 13 % slower at
+    /// one row.
     #[arg(long, env = "MIMI_NO_PREPACK")]
     pub no_prepack: bool,
-    /// Numbers in which the backbone multiplies. Adapters and heads are fp32 in each, and a pack trained at one
-    /// precision is served at the other with a warning.
+    /// Number format of the backbone's matrix products. Adapters and heads are always fp32. A pack trained at
+    /// another precision is served with a warning.
     #[arg(long, env = "MIMI_PRECISION", value_enum, default_value_t = PrecisionArg::Fp32)]
     pub precision: PrecisionArg,
 }
@@ -46,11 +47,11 @@ pub struct RuntimeArgs {
 pub enum PrecisionArg {
     /// 32-bit floats.
     Fp32,
-    /// 8-bit integers, on the CPU only: fast where it has VNNI instructions. Train packs at it for its best accuracy.
+    /// 8-bit integers, on the CPU only. Fast on CPUs with VNNI. Packs trained at it are the most accurate.
     Int8,
-    /// 8-bit integers in a reduced range, on the CPU only: fast on every CPU with AVX2, a little coarser.
+    /// 8-bit integers in a reduced range, on the CPU only. For CPUs without VNNI; a little coarser.
     Int8Reduced,
-    /// 16-bit floats, for GPUs; a CPU without instructions for them gains nothing by it.
+    /// 16-bit floats, for GPUs. A CPU without instructions for them gains nothing.
     Fp16,
 }
 

@@ -29,36 +29,39 @@ pub struct ServeArgs {
     /// Folder of packs.
     #[arg(long, env = "MIMI_ADAPTERS", default_value = "adapters", value_name = "DIR")]
     adapters: PathBuf,
-    /// Most memory for packs, MiB. Packs beyond it are dropped, least used first, and read again when called.
+    /// Most memory for packs, MiB. Packs beyond it are dropped, least recently used first, and read again on
+    /// demand.
     #[arg(long, env = "MIMI_PACK_MEMORY", default_value_t = 1024, value_name = "MIB")]
     pack_memory: u64,
-    /// Most rows in one batch; 0 chooses by device: 4 on the CPU, where batching saves little, 32 on CUDA.
+    /// Most rows in one batch. 0 chooses by device: 4 on the CPU, where batching saves little, 32 on CUDA.
     #[arg(long, env = "MIMI_MAX_BATCH", default_value_t = 0)]
     max_batch: usize,
-    /// Longest a row waits for others that are already on their way, microseconds; a lone row never waits.
+    /// Longest time a row waits for others that are already on their way, microseconds. A lone row never
+    /// waits.
     #[arg(long, env = "MIMI_MAX_WAIT_US", default_value_t = 2000)]
     max_wait_us: u64,
-    /// Most rows in flight (decoding, waiting, running); more are answered 429 at once.
+    /// Most rows in flight (being decoded, waiting or running). More are answered 429 at once.
     #[arg(long, env = "MIMI_QUEUE_LIMIT", default_value_t = 128)]
     queue_limit: usize,
-    /// Threads that run batches. One with all cores is best for latency; one a core with `--threads 1` is best
-    /// for throughput on the CPU.
+    /// Threads that run batches. For latency use one, with all cores. For throughput on the CPU use one per
+    /// core, with `--threads 1`.
     #[arg(long, env = "MIMI_WORKERS", default_value_t = 1)]
     workers: usize,
-    /// Measure before serving, for some ten seconds, and choose workers, threads and the largest batch by it; see the log.
+    /// Measure for about ten seconds before serving, and choose workers, threads and the largest batch. The
+    /// log shows the figures.
     #[arg(long, env = "MIMI_TUNE", value_name = "GOAL", conflicts_with_all = ["workers", "threads", "max_batch"])]
     tune: Option<GoalArg>,
-    /// Programs kept besides the one with every site; each costs about 20 MB. Tasks whose adapters begin at the same
-    /// block share two, by which an image's first blocks run once for all of them.
+    /// Most compiled programs beside the one with every site; each takes about 20 MB. Tasks whose adapters
+    /// begin at the same block share two, which run an image's first blocks once for all of them.
     #[arg(long, env = "MIMI_MAX_PROGRAMS", default_value_t = 12)]
     max_programs: usize,
-    /// Memory for what frozen blocks gave for images, MiB, used when an image comes again under a task whose adapters
-    /// begin later; 0 keeps nothing, and a request keeps out of it by `x-mimi-prefix-cache: off`.
+    /// Memory for outputs of frozen blocks, MiB. They are used when an image comes again under a task whose
+    /// adapters begin later. 0 keeps nothing; a request opts out with `x-mimi-prefix-cache: off`.
     #[arg(long, env = "MIMI_PREFIX_MEMORY", default_value_t = 256, value_name = "MIB")]
     prefix_memory: u64,
-    /// Heaps that threads allocate from, with glibc. One keeps memory level while packs come and go; more may help where
-    /// tens of images are decoded at once. 0 leaves it to glibc (`MALLOC_ARENA_MAX`, or up to eight a core), and when
-    /// freed memory goes back to the system too.
+    /// Heaps that threads allocate from (glibc arenas). One keeps memory level while packs come and go. More
+    /// may help when tens of images are decoded at once. 0 leaves the number, and when freed memory goes back
+    /// to the system, to glibc.
     #[arg(long, env = "MIMI_HEAPS", default_value_t = 1)]
     heaps: u8,
     /// Largest request body, MiB.
@@ -74,8 +77,7 @@ pub struct ServeArgs {
     max_tasks: usize,
     #[command(flatten)]
     connections: ConnectionArgs,
-    /// How often changes of the folder of packs are looked for, milliseconds: what notices tell of, and the times of
-    /// folders where the file system gives no notices.
+    /// How often the server looks for changes in the folder of packs, milliseconds.
     #[arg(long, env = "MIMI_POLL_MS", default_value_t = 500)]
     poll_ms: u64,
     #[command(flatten)]

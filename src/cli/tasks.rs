@@ -21,7 +21,7 @@ impl TrainArgs {
     /// The trainings of the tasks file; the one that was typed where there is none.
     ///
     /// # Errors
-    /// When the file cannot be read, or a line is no list of options of `train-task`, with its number.
+    /// When the file cannot be read, or a line does not hold options of `train-task`; with its number.
     pub fn listed(self) -> Result<Vec<Listed>> {
         let Some(file) = self.many.tasks_file.clone() else {
             return Ok(vec![Listed { line: 0, args: self }]);
@@ -60,7 +60,7 @@ fn parse(line: usize, text: &str) -> Result<Listed> {
     let words = shlex::split(text).context("a quotation mark is not closed")?;
     let typed: Vec<OsString> = typed().into_iter().chain(words.into_iter().map(OsString::from)).collect();
     let cli = super::parse(&typed).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
-    let Command::TrainTask(args) = cli.command else { bail!("it is no option of train-task") };
-    ensure!(args.task.is_some() && args.data.is_some(), "it must have --task and --data");
+    let Command::TrainTask(args) = cli.command else { bail!("it is not an option of train-task") };
+    ensure!(args.task.is_some() && args.data.is_some(), "it needs --task and --data");
     Ok(Listed { line, args: *args })
 }

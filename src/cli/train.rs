@@ -21,9 +21,8 @@ pub struct TrainArgs {
     /// The task's name.
     #[arg(long, required_unless_present = "tasks_file")]
     pub task: Option<String>,
-    /// Images: a folder a class; or such folders under train/ and valid/ or test/ (training, val, dev and the like too);
-    /// or a CSV file with the columns path, label and, if you like, split, paths relative to it. What a file is, its
-    /// content decides; docs/datasets.md tells more.
+    /// Images: one folder per class; or such folders under train/, val/ and test/; or a CSV file with the
+    /// columns path, label and optionally split. See docs/datasets.md.
     #[arg(long, value_name = "DIR", required_unless_present = "tasks_file")]
     pub data: Option<PathBuf>,
     #[command(flatten)]
@@ -33,23 +32,23 @@ pub struct TrainArgs {
     /// What the images are and where they came from, for the pack's provenance.
     #[arg(long, default_value = "")]
     pub description: String,
-    /// Folder of packs; the new version appears there by a rename, where a running server finds it.
+    /// Folder of packs. The new version appears there by a rename, and a running server finds it.
     #[arg(long, env = "MIMI_ADAPTERS", default_value = "adapters", value_name = "DIR")]
     pub adapters: PathBuf,
-    /// Folder for the state of adapters in training, written after every epoch and removed at the end.
+    /// Folder for the state of adapters in training. Written after every epoch, removed at the end.
     #[arg(long, default_value = "checkpoints", value_name = "DIR")]
     pub checkpoints: PathBuf,
-    /// Go on from the checkpoint of an interrupted training with the same settings and images.
+    /// Continue from the checkpoint of an interrupted training with the same settings and images.
     #[arg(long)]
     pub resume: bool,
-    /// Most memory that training takes beside the backbone, MiB: fewer images are run together, and what frozen blocks
-    /// gave for images goes to a file in --checkpoints, as far as needed. Without it nothing is bounded.
+    /// Most memory that training takes beside the backbone, MiB. Fewer images then run together, and outputs
+    /// of frozen blocks go to a file in --checkpoints. Default: no bound.
     #[arg(long, value_name = "MIB")]
     pub memory: Option<u64>,
-    /// Hold the pack back unless its accuracy on the held-out images is at least this, 0 to 1.
+    /// Hold the pack back if its accuracy on the held-out images is below this, 0 to 1.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub gate: Option<f64>,
-    /// Hold the pack back if the newest version does better on the same held-out images.
+    /// Hold the pack back if the newest version is better on the same held-out images.
     #[arg(long)]
     pub not_below_live: bool,
     /// Folder for packs that are held back, in the layout of --adapters.
@@ -61,7 +60,7 @@ pub struct TrainArgs {
     /// Seed of every random choice.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Folder for a pack after each training between two prunings, in the layout of --adapters.
+    /// Folder for the pack of every cycle, in the layout of --adapters.
     #[arg(long, value_name = "DIR")]
     pub cycles: Option<PathBuf>,
     #[command(flatten)]
@@ -76,17 +75,18 @@ pub struct TrainArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Many tasks")]
 pub struct ManyArgs {
-    /// File of tasks to train one after the other on one resident backbone: each line holds the options in which a
-    /// task differs from the command line, at least --task and --data. A task that fails does not stop the rest.
+    /// File of tasks to train one after the other on one resident backbone. Each line holds the options in
+    /// which a task differs from the command line, at least --task and --data. A task that fails does not
+    /// stop the rest.
     #[arg(long, value_name = "FILE")]
     pub tasks_file: Option<PathBuf>,
-    /// Train only every COUNT-th line of --tasks-file, from INDEX (0 is the first): one machine's share of many.
+    /// Train only every COUNT-th line of --tasks-file, from INDEX on (0 is the first): one machine's share.
     #[arg(long, value_name = "INDEX/COUNT", requires = "tasks_file")]
     pub shard: Option<Shard>,
-    /// Pass over tasks that have a version in --adapters.
+    /// Skip tasks that have a version in --adapters.
     #[arg(long)]
     pub skip_existing: bool,
-    /// Most memory for what frozen blocks gave for images that tasks share, MiB.
+    /// Most memory for outputs of frozen blocks for images that tasks share, MiB.
     #[arg(long, default_value_t = 1024, value_name = "MIB", requires = "tasks_file")]
     pub feature_memory: u64,
 }
@@ -106,7 +106,7 @@ impl TrainArgs {
     /// What to train.
     ///
     /// # Errors
-    /// When the task's name is none.
+    /// When the task's name is not a task id.
     pub fn options(&self) -> Result<TaskOptions> {
         let adapters =
             || MimiOptions { augment: self.augment.options(), ..self.mimi.options(&self.recipe, self.seed) };

@@ -8,14 +8,14 @@ use mimi_server::train::{FolderLayout, Walk};
 /// How data are walked.
 #[derive(Clone, Debug, Args)]
 pub struct WalkArgs {
-    /// Take images from folders within a class folder too. Without it they are left out.
+    /// Take images from folders inside a class folder too. Without it they are left out.
     #[arg(long)]
     nested: bool,
-    /// What the folders of the data are: classes (FOLDER/CLASS/IMAGE) or splits (FOLDER/SPLIT/CLASS/IMAGE). Needed only
-    /// where both are possible.
+    /// What the folders of the data are: classes (FOLDER/CLASS/IMAGE) or splits (FOLDER/SPLIT/CLASS/IMAGE).
+    /// Needed only if both are possible.
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<FolderLayout>,
-    /// File to list in, as CSV, what of the data is left out, and why.
+    /// CSV file to write: every file that is left out, and why.
     #[arg(long, value_name = "FILE")]
     pub list_skipped: Option<PathBuf>,
 }

@@ -96,6 +96,19 @@ struct WireInfo {
 }
 
 /// A graph under construction; complete whenever nothing fails.
+///
+/// ```
+/// use mimi_server::graph::ops::{Constant, Mul};
+/// use mimi_server::graph::{Dim, Fact, Graph};
+///
+/// let mut g = Graph::new("twice");
+/// let x = g.input("x", Fact::f32([Dim::Batch, Dim::Fixed(4)]))?;
+/// let two = g.constant("two", Constant::scalar(2.0))?;
+/// let y = g.wire("y", Mul, &[x, two])?;
+/// g.output("y", y);
+/// assert_eq!(g.fact(y), g.fact(x));
+/// # Ok::<(), mimi_server::graph::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     name: String,

@@ -6,6 +6,17 @@ use super::Error;
 use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
 
 /// What is to be compiled: a range of blocks and the sites where adapters are computed.
+///
+/// ```
+/// use mimi_server::backbone::{BlockRange, SiteSet};
+/// use mimi_server::graph::Plan;
+///
+/// let blocks = BlockRange { start: 0, end: 12 };
+/// let late = SiteSet::all(BlockRange { start: 8, end: 12 });
+/// let plan = Plan { blocks, sites: late };
+/// assert!(plan.covers(SiteSet::EMPTY) && !plan.covers(SiteSet::all(blocks)));
+/// assert_eq!(plan.to_string(), "blocks 0..12 with 8 site(s)");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Plan {
     /// The blocks.

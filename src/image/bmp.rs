@@ -20,9 +20,9 @@ const MASKS: u64 = 3;
 /// How a pixel is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pixel {
-    /// A value of so many bits, which a palette explains.
+    /// An index into the palette, of this many bits.
     Value(usize),
-    /// 16 bits, of which so many are green; five each are red and blue.
+    /// 16 bits, of which this many are green; red and blue have five each.
     Short { green: u32 },
     /// Bytes: how many, where red, green and blue are, and alpha.
     Bytes { count: usize, order: [usize; 3], alpha: Option<usize> },

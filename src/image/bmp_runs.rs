@@ -1,4 +1,4 @@
-//! BMP's runs of equal values, read as Pillow reads them: what is skipped has the value 0.
+//! BMP's runs of equal values, read as Pillow reads them: skipped pixels have the value 0.
 
 /// Unpacks `size` values in rows of `width`, which begin at an even (`parity` 0) or odd place of the file. `None` when
 /// there are fewer.

@@ -7,11 +7,11 @@ use image::{DynamicImage, ImageDecoder, ImageError, RgbImage};
 
 use super::{Error, Format, Limits, bmp, flatten, gif, jpeg, orientation, png, tiff, webp};
 
-/// Version of the decoder: it grows when some accepted image gets other pixels. Packs record the one they were trained
-/// with.
+/// Version of the decoder. It grows when an accepted image gets different pixels. Packs record the version
+/// they were trained with.
 ///
-/// 1: JPEG within 5 levels of Pillow, 43 at edges; rare forms of TIFF, GIF, BMP and PNG otherwise than Pillow. 2: all as
-/// Pillow 13.0.0 shows them.
+/// 1: JPEG within 5 levels of Pillow, 43 at edges; rare forms of TIFF, GIF, BMP and PNG unlike Pillow. 2:
+/// everything as Pillow 13.0.0 shows it.
 pub const DECODER_VERSION: u32 = 2;
 
 /// Decodes an image of any [`Format`] into 8-bit RGB, the right way up.
@@ -19,6 +19,17 @@ pub const DECODER_VERSION: u32 = 2;
 /// The answer is that of Pillow's `ImageOps.exif_transpose(image).convert("RGB")`, bit for bit, with transparency
 /// composited on white and 16-bit samples cut to their high byte. Colour profiles and gamma are not applied, as Pillow
 /// does not apply them. `docs/images.md` lists what is decoded, and what is refused by name.
+///
+/// ```
+/// use mimi_server::image::{Error, Limits, decode};
+///
+/// let pixel = b"BM:\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0\
+///               \0\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\x02\x01\0";
+/// let image = decode(pixel, &Limits::default())?;
+/// assert_eq!(image.get_pixel(0, 0).0, [1, 2, 3]);
+/// assert_eq!(decode(b"", &Limits::default()), Err(Error::Empty));
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Empty`], [`Error::TooManyBytes`] and [`Error::TooLarge`] from the header alone;
@@ -47,7 +58,7 @@ fn decode_webp(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Error> {
     Ok(orientation::upright(flatten::to_rgb8(decoded), orientation::of(form.exif, form.xmp)))
 }
 
-/// Tells what the decoder does not know from what is broken.
+/// Separates what the decoder does not support from what is broken.
 fn refusal(error: ImageError) -> Error {
     let format = Format::WebP;
     match error {

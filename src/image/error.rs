@@ -17,21 +17,21 @@ pub enum Error {
         /// Bytes allowed.
         max_bytes: usize,
     },
-    /// The content is of a format that is known and not decoded.
+    /// The format is known but not decoded.
     #[error("{name} is not supported: expected JPEG, PNG, WebP, BMP, GIF or TIFF")]
     KnownFormat {
         /// The format's name.
         name: &'static str,
     },
-    /// The content is none of the formats that [`Format`] lists, and none that is known otherwise.
+    /// The format is unknown.
     #[error(
-        "unsupported image format: content begins with \"{beginning}\", which is none of JPEG, PNG, WebP, BMP, GIF, TIFF"
+        "unsupported image format: the content begins with \"{beginning}\"; expected JPEG, PNG, WebP, BMP, GIF or TIFF"
     )]
     UnsupportedFormat {
         /// The first bytes, escaped to printable ASCII.
         beginning: String,
     },
-    /// The format is known, this variant of it is not.
+    /// The format is decoded, but not this variant of it.
     #[error("{format} with {feature} is not supported")]
     UnsupportedFeature {
         /// Format of the content.
@@ -57,7 +57,7 @@ pub enum Error {
         /// What is wrong, in the decoder's words.
         reason: String,
     },
-    /// The image is so long and thin that resizing it as configured has no pixels left, or needs far more memory than the image.
+    /// The image is too long and thin: resizing would leave no pixels, or need far more memory than the image.
     #[error(
         "image of {width}x{height} pixels is too long and thin to be resized to {image_size}x{image_size}"
     )]
@@ -69,7 +69,7 @@ pub enum Error {
         /// Side of the backbone's input, in pixels.
         image_size: u32,
     },
-    /// A preprocessing that does not make sense, or that this crate does not implement exactly.
+    /// A preprocessing that is impossible, or that this crate does not implement exactly.
     #[error("invalid preprocessing: {field}: {reason}")]
     InvalidPreprocessing {
         /// The field at fault.

@@ -1,4 +1,4 @@
-//! Every layout a decoder gives, made into 8-bit RGB without transparency.
+//! Turns every layout that a decoder gives into 8-bit RGB without transparency.
 
 use image::{DynamicImage, ImageBuffer, Pixel, RgbImage};
 

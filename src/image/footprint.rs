@@ -1,4 +1,5 @@
-//! What decoding an image will take, by the size that its header declares. No decoder is asked: this only reads bytes.
+//! Memory that decoding an image will take, from the size in its header. No decoder runs: this only reads
+//! bytes.
 
 use super::{Format, Limits};
 

@@ -51,7 +51,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Error> {
     Ok(on_screen(&values, place, size, frame.transparent.unwrap_or(0), &palette))
 }
 
-/// Whether a palette makes each value the grey of its number. Pillow takes such a palette of a frame for none.
+/// Whether a palette makes each value the grey of its number. Pillow ignores such a palette of a frame.
 fn is_ramp(colours: &[u8]) -> bool {
     colours
         .as_chunks::<3>()

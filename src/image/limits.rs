@@ -8,7 +8,8 @@ const WIDEST_PIXEL: u64 = 8;
 /// Memory a decoder may use besides the pixels (tables, rows, chunks), in bytes.
 const DECODER_OVERHEAD: u64 = 16 << 20;
 
-/// What an image may cost. Both are checked before memory for pixels is taken: bytes first, then the header's size.
+/// How large an image may be. Both limits are checked before memory for pixels is taken: bytes first, then
+/// the header's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Largest encoded image, in bytes.
@@ -18,7 +19,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 32 MiB and 40 million pixels: a photograph of today's telephones fits, and the peak is about 0.6 GB.
+    /// 32 MiB and 40 million pixels: a photograph from a current telephone fits, and the peak is about 0.6
+    /// GB.
     fn default() -> Self {
         Self { max_bytes: 32 << 20, max_pixels: 40_000_000 }
     }

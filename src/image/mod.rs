@@ -3,7 +3,7 @@
 //! Reading order, which is the order of the work:
 //!
 //! - [`Limits`] (`limits.rs`): what is refused, from the header, before anything large is allocated.
-//! - [`Format`] (`format.rs`): which format the bytes are, by content.
+//! - [`Format`] (`format.rs`): the format of the bytes, detected from the content.
 //! - [`decode`] (`decode.rs`): bytes to an upright 8-bit RGB image, as Pillow shows it. `jpeg/`, `tiff/` and `bmp.rs`
 //!   decode by themselves; `png.rs`, `gif.rs` and `webp.rs` make RGB of what crates decode; `others.rs` names formats
 //!   that are not decoded. They share `flatten.rs` (alpha over white, inks), `palette.rs`, `directory.rs` (TIFF's and

@@ -47,7 +47,7 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"RIFF", "RIFF (WAV or AVI)"),
 ];
 
-/// The name of a format that is not decoded, or nothing where no signature fits.
+/// The name of a format that is not decoded; nothing if no signature fits.
 pub(super) fn name(bytes: &[u8]) -> Option<&'static str> {
     if bytes.get(4..8) == Some(b"ftyp") {
         let brand = BRANDS.iter().find(|(brand, _)| bytes.get(8..12) == Some(&brand[..]));

@@ -1,5 +1,5 @@
-//! WebP's container, checked before it is decoded: the decoder takes memory for whatever size a chunk claims, and
-//! relies on a frame's size being that of the bitstream inside it.
+//! WebP's container, checked before it is decoded: the decoder allocates whatever size a chunk claims, and
+//! relies on a frame having the size of the bitstream inside it.
 
 use std::borrow::Cow;
 

@@ -13,7 +13,7 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A file is larger than any pack has reason to be.
+    /// A file is larger than any pack needs to be.
     #[error("{path}: {bytes} bytes, more than the {limit} allowed")]
     TooLarge {
         /// The file.
@@ -31,18 +31,20 @@ pub enum Error {
         /// Where and why parsing failed.
         source: serde_json::Error,
     },
-    /// A field of the manifest cannot be.
+    /// A field of the manifest has an impossible value.
     #[error("manifest: {field} = {value}: {reason}")]
     Field {
         /// The field.
         field: &'static str,
-        /// What it holds.
+        /// Its value.
         value: String,
-        /// Why that cannot be.
+        /// Why it is impossible.
         reason: String,
     },
     /// The pack was trained on another backbone.
-    #[error("the pack belongs to backbone {pack_name} ({pack_sha256}), this server runs {name} ({sha256})")]
+    #[error(
+        "the pack belongs to backbone {pack_name} ({pack_sha256}), but this server runs {name} ({sha256})"
+    )]
     OtherBackbone {
         /// The pack's backbone.
         pack_name: String,
@@ -53,8 +55,8 @@ pub enum Error {
         /// Its fingerprint.
         sha256: String,
     },
-    /// The tensors' file is not what the manifest was written for.
-    #[error("{path}: sha256 is {found}, the manifest says {expected}")]
+    /// The tensors' file is not the one that the manifest describes.
+    #[error("{path}: sha256 is {found}, but the manifest says {expected}")]
     Digest {
         /// The file.
         path: PathBuf,
@@ -95,7 +97,7 @@ pub enum Error {
         /// Dtype and shape expected.
         expected: String,
     },
-    /// A tensor holds a value that is no number.
+    /// A tensor holds a value that is not finite.
     #[error("tensor {tensor} holds {value} at position {index}")]
     NotFinite {
         /// The tensor.
@@ -107,11 +109,11 @@ pub enum Error {
     },
     /// A task's name is not allowed.
     #[error(
-        "{0:?} is no task id: expected 1 to 64 of a-z, 0-9, '.', '_', '-', beginning with a letter or digit"
+        "invalid task id {0:?}: expected 1 to 64 of a-z, 0-9, '.', '_', '-', starting with a letter or digit"
     )]
     TaskId(String),
     /// The version already exists; versions never change.
-    #[error("{path} exists already; versions are immutable")]
+    #[error("{path} already exists; versions never change")]
     VersionExists {
         /// The version's folder.
         path: PathBuf,
@@ -119,8 +121,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether looking failed, and not what was looked at: descriptors used up, no permission, a broken disk. It may
-    /// pass without a change of the files.
+    /// Whether reading failed, rather than the pack: no descriptors, no permission, a broken disk. It may pass without
+    /// a change of the files.
     pub fn is_of_reading(&self) -> bool {
         use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
         match self {
@@ -129,7 +131,7 @@ impl Error {
         }
     }
 
-    /// Whether a version that is still being copied may look so: a file is missing, or ends too early.
+    /// Whether a version that is still being copied may cause this: a file is missing, or ends too early.
     pub fn may_be_incomplete(&self) -> bool {
         match self {
             Self::Io { .. } => !self.is_of_reading(),

@@ -8,6 +8,15 @@ use std::sync::Arc;
 use super::Error;
 
 /// The name clients call a task by: `[a-z0-9][a-z0-9._-]{0,63}`. Cheap to clone.
+///
+/// ```
+/// use mimi_server::pack::TaskId;
+///
+/// let task: TaskId = "fashion-mnist".parse()?;
+/// assert_eq!(task.as_str(), "fashion-mnist");
+/// assert!("../secret".parse::<TaskId>().is_err());
+/// # Ok::<(), mimi_server::pack::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(Arc<str>);
 
@@ -40,12 +49,19 @@ impl fmt::Display for TaskId {
 }
 
 /// A version's number from its folder's name: decimal, from 1, without leading zeros.
+///
+/// ```
+/// use mimi_server::pack::parse_version;
+///
+/// assert_eq!(parse_version("12"), Some(12));
+/// assert_eq!(parse_version("v1"), None);
+/// ```
 pub fn parse_version(name: &str) -> Option<u64> {
     let digits = name.bytes().all(|c| c.is_ascii_digit()) && !name.starts_with('0');
     digits.then(|| name.parse().ok()).flatten()
 }
 
-/// Versions in a task's folder, ascending. Anything that is no version is passed over.
+/// Versions in a task's folder, ascending. Any other name is ignored.
 ///
 /// # Errors
 /// When the folder cannot be listed.

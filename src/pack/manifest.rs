@@ -35,7 +35,7 @@ pub struct Manifest {
     /// Precision that the backbone ran at when the pack was trained; a server may run at another, with a warning.
     #[serde(default)]
     pub precision: Precision,
-    /// Version of the image decoder that the pack was trained with ([`DECODER_VERSION`]); packs that do not say had 1.
+    /// Version of the image decoder that the pack was trained with ([`DECODER_VERSION`]); packs without the field had 1.
     #[serde(default = "first_decoder")]
     pub image_decoder: u32,
     /// SHA-256 of `adapter_model.safetensors`, hexadecimal.
@@ -87,15 +87,15 @@ fn first_decoder() -> u32 {
 }
 
 impl Manifest {
-    /// Tells that images are decoded otherwise than when the pack was trained; nothing where they are not.
+    /// Warns if the pack was trained with another image decoder.
     ///
-    /// It is no reason to refuse a pack: stored images of the self-test are PNG, whose pixels did not move.
+    /// The pack still serves: images of the self-test are PNG, whose pixels are the same in every version.
     pub fn decoder_warning(&self) -> Option<String> {
         let trained = self.image_decoder;
         (trained != DECODER_VERSION).then(|| {
             format!(
                 "trained with image decoder {trained}, served with {DECODER_VERSION}: pixels of JPEG images differ by a few \
-                 levels; `server eval` measures what it does to the accuracy"
+                 levels; `server eval` measures the effect on accuracy"
             )
         })
     }
@@ -103,7 +103,7 @@ impl Manifest {
     /// Checks the manifest against the resident backbone and gives the adapters' widths by site.
     ///
     /// # Errors
-    /// [`Error::Field`] with the field that cannot be, [`Error::OtherBackbone`].
+    /// [`Error::Field`] with the impossible field, [`Error::OtherBackbone`].
     pub fn check(&self, backbone: &BackboneConfig) -> Result<BTreeMap<Site, usize>, Error> {
         if self.format_version != FORMAT_VERSION {
             let reason = format!("this server reads version {FORMAT_VERSION}");
@@ -154,7 +154,7 @@ impl Manifest {
         }
         let mut seen = BTreeSet::new();
         match self.labels.iter().find(|label| label.is_empty() || !seen.insert(label.as_str())) {
-            Some(label) => Err(Error::field("labels", label, "is empty or stands twice")),
+            Some(label) => Err(Error::field("labels", label, "is empty or listed twice")),
             None => Ok(()),
         }
     }

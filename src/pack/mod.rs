@@ -40,12 +40,12 @@ pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 pub const FORMAT_VERSION: u32 = 1;
 /// `peft_type` of every pack.
 pub const PEFT_TYPE: &str = "MIMI";
-/// In fp32, ten times what another CPU's kernels were seen to differ by.
+/// In fp32: ten times the largest difference seen between CPUs' kernels.
 const SELF_TEST_TOLERANCE: f32 = 1e-3;
-/// The same in int8, where a last bit's difference between two programs may move an activation to the next step.
+/// In int8: a last bit's difference between two programs may move an activation to the next step.
 const SELF_TEST_TOLERANCE_INT8: f32 = 5e-2;
 
-/// The same in fp16, whose last bit is 5e-4 of a number.
+/// In fp16: its last bit is 5e-4 of a number.
 const SELF_TEST_TOLERANCE_FP16: f32 = 1e-2;
 
 /// Allowed difference of a new pack's self-test, relative to the largest logit.

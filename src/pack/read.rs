@@ -20,8 +20,8 @@ const MAX_SELF_TEST_IMAGES: usize = 16;
 /// Reads and checks the pack in `dir`.
 ///
 /// # Errors
-/// See [`Error`]: unreadable or oversized files, a manifest that does not fit `backbone`, another digest than
-/// the manifest's, tensors that are missing, unexpected, mis-shaped or not finite.
+/// See [`Error`]: unreadable or oversized files, a manifest that does not fit `backbone`, a digest that
+/// differs from the manifest's, tensors that are missing, unexpected, mis-shaped or not finite.
 pub fn read(dir: &Path, backbone: &BackboneConfig) -> Result<(Pack, SelfTest), Error> {
     read_with(&System, dir, backbone)
 }
@@ -58,7 +58,8 @@ pub fn read_with(disk: &dyn Disk, dir: &Path, backbone: &BackboneConfig) -> Resu
     Ok((Pack { manifest, sites, adapters, head, flops, digest }, self_test))
 }
 
-/// The digest of what is in `dir` now, be it a pack or not: [`Pack::digest`] of what would be read.
+/// The digest of what is in `dir` now, whether or not it is a valid pack: [`Pack::digest`] of what would be
+/// read.
 ///
 /// # Errors
 /// When a file is missing, unreadable or oversized.
@@ -75,7 +76,7 @@ fn join_digests(config: &[u8], weights_sha256: &str) -> String {
 /// Reads `adapter_config.json` without checking it against a backbone.
 ///
 /// # Errors
-/// When the file is missing, oversized or no manifest.
+/// When the file is missing, oversized or not a manifest.
 pub fn read_manifest(dir: &Path) -> Result<Manifest, Error> {
     parse_manifest(dir, &read_limited(&System, &dir.join(CONFIG_FILE), MAX_CONFIG_BYTES)?)
 }
@@ -90,7 +91,7 @@ fn read_limited(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Vec<u8>, Err
     if bytes > limit {
         return Err(Error::TooLarge { path: path.into(), bytes, limit });
     }
-    // The file may grow between the two calls; the limit holds all the same.
+    // The file may grow between the two calls; the limit still holds.
     disk.read(path, limit).map_err(Error::io(path))
 }
 
@@ -126,7 +127,7 @@ impl Tensors<'_> {
         Ok(view.data())
     }
 
-    /// Refuses tensors nobody asked for: a misspelt adapter would otherwise be left out in silence.
+    /// Refuses unknown tensors: a misspelt adapter would otherwise be left out silently.
     fn check_all_read(&self, manifest: &Manifest) -> Result<(), Error> {
         if self.read == self.file.len() {
             return Ok(());

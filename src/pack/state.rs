@@ -1,4 +1,4 @@
-//! By what a version's change is told without reading it.
+//! Whether a version has changed, without reading it.
 
 use std::io;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{CONFIG_FILE, WEIGHTS_FILE};
 use crate::files::{Disk, FileState};
 
-/// Sizes, times and inodes of a version's files; none for what is not there.
+/// Sizes, times and inodes of a version's files; none for a missing one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionState {
     /// The folder's device and inode.
@@ -19,7 +19,7 @@ impl VersionState {
     /// Looks at the version in `dir`.
     ///
     /// # Errors
-    /// When the system cannot tell; that a file is missing is no error.
+    /// When the system cannot tell. A missing file is not an error.
     pub fn of(disk: &dyn Disk, dir: &Path) -> io::Result<Self> {
         let folder = look(disk, dir)?.map(|state| (state.device, state.inode));
         let files = [look(disk, &dir.join(CONFIG_FILE))?, look(disk, &dir.join(WEIGHTS_FILE))?];

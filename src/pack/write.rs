@@ -87,7 +87,7 @@ fn is_taken(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::DirectoryNotEmpty)
 }
 
-/// What is no number answers nothing: a training that diverged leaves no version.
+/// A training that diverged leaves no version: its numbers are not finite.
 fn check_finite(dir: &Path, contents: &Contents) -> Result<(), Error> {
     let adapters = contents.adapters.values().flat_map(|(_, down, up)| [down, up]);
     let tensors = adapters.chain([&contents.head_weight, &contents.head_bias]);

@@ -1,4 +1,4 @@
-//! The corpora of `fuzz/`, through the functions that fuzzing runs; and the seeds among them, made anew.
+//! The corpora of `fuzz/`, through the functions that fuzzing runs; and how to make the seeds among them again.
 
 #[path = "../../fuzz/src/targets.rs"]
 mod targets;

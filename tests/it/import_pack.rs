@@ -452,7 +452,7 @@ fn import_backbone_reads_torch_files_too() {
         out: dir.path().into(),
         ..Default::default()
     };
-    // Its names are the reference implementation's, which is no backbone's checkpoint; but they were read.
+    // Its names are the reference implementation's, not those of a backbone's checkpoint; but they were read.
     let error = mimi_server::import::backbone::import(&request).unwrap_err().to_string();
     assert!(error.contains("no embeddings.patch_embeddings.projection.weight"), "{error}");
 }

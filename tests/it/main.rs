@@ -24,8 +24,12 @@ mod compare;
 mod cvt;
 /// What the device of `MIMI_TEST_DEVICE` gives, against PyTorch and the CPU.
 mod device;
+/// Reference pages are what the code says; command blocks say who runs them.
+mod docs;
 /// Variables that cannot be read are named; empty ones are unset.
 mod environment;
+/// The programs of `examples/`.
+mod examples;
 /// The folder of packs: what goes wrong with it, and what is made of that.
 mod folder;
 /// One image under many packs, known or not.
@@ -70,6 +74,8 @@ mod packs;
 mod paths;
 /// 8-bit and 16-bit products: what they compute, that rows stay independent, and that packs know their precision.
 mod precision;
+/// What commands print, held by snapshots.
+mod printed;
 /// What a training may publish, and many trainings in one process.
 mod publish;
 /// The real backbones, where they can be fetched.

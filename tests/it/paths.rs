@@ -87,7 +87,7 @@ async fn f19_no_error_names_a_folder_of_the_server() {
     let folders = [world.adapters.path(), world.tiny.folder.as_path()];
     for component in folders.iter().flat_map(|folder| folder.components()) {
         let name = component.as_os_str().to_string_lossy().into_owned();
-        // The backbone's own name is no secret.
+        // The backbone's own name is not a secret.
         if name.len() > 2 && Some(name.as_str()) != world.tiny.folder.file_name().and_then(|n| n.to_str()) {
             assert!(!said.contains(&format!("{name}/")), "{name}: {said}");
         }

@@ -144,7 +144,7 @@ fn breakages() -> Vec<Breakage> {
         ("another activation", |d| edit(d, |j| j["activation"] = "quick_gelu".into()), "activation"),
         ("unknown activation", |d| edit(d, |j| j["activation"] = "relu".into()), "relu"),
         ("no labels", |d| edit(d, |j| j["labels"] = Value::Array(vec![])), "labels = 0"),
-        ("a label twice", |d| edit(d, |j| j["labels"][1] = "class-0".into()), "stands twice"),
+        ("a label twice", |d| edit(d, |j| j["labels"][1] = "class-0".into()), "listed twice"),
         ("fewer labels", |d| edit(d, |j| drop(j["labels"].as_array_mut().unwrap().pop())), "head.weight"),
         (
             "a site beyond the backbone",

@@ -114,7 +114,8 @@ impl<'a> Bits<'a> {
         self.count < self.made_up
     }
 
-    /// Drops what is held and goes on behind the restart marker `expected`, 0 to 7. Returns whether it is there.
+    /// Drops the bits held and continues after the restart marker `expected`, 0 to 7. Returns whether it is
+    /// there.
     ///
     /// A marker out of order is treated as libjpeg does: an earlier one is skipped, one of the next two is left for
     /// its own interval, any other is taken for the expected one.
@@ -122,7 +123,8 @@ impl<'a> Bits<'a> {
         let mut at = self.position();
         self.forget();
         loop {
-            // What lies before a marker is passed over for good, as libjpeg does: once for each scan, not at each restart.
+            // Everything before a marker is skipped for good, as libjpeg does: once for each scan, not at
+            // each restart.
             let Some(marker) = marker_from(self.bytes, at) else {
                 self.at = self.bytes.len();
                 return false;

@@ -26,7 +26,7 @@ pub(super) struct Component {
     pub samples: Vec<u8>,
     /// Coefficients of a progressive frame, in rows of `room.0` blocks.
     pub coefficients: Vec<Block>,
-    /// For each coefficient of a progressive frame, how many of its low bits are missing yet; all at first.
+    /// For each coefficient of a progressive frame, how many of its low bits are still missing; all at first.
     pub missing: [u8; 64],
 }
 

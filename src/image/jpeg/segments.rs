@@ -42,7 +42,7 @@ pub(super) fn segment<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], E
 }
 
 impl<'a> Tables<'a> {
-    /// Reads a segment that is no frame and no scan.
+    /// Reads a segment that is neither a frame nor a scan.
     pub fn read(&mut self, kind: u8, body: &'a [u8]) -> Result<(), Error> {
         match kind {
             0xC4 => self.read_codes(body),

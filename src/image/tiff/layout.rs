@@ -1,4 +1,4 @@
-//! What a TIFF's tags say of its samples. What they say and this decoder does not do is refused by name.
+//! What a TIFF's tags say about its samples. Anything this decoder does not support is refused by name.
 
 use super::error::{malformed, unsupported};
 use super::unpack::Compression;
@@ -81,7 +81,7 @@ impl Layout {
         if let Some(tag) =
             tag::ALL.into_iter().find(|&tag| directory.has(tag) && directory.number(tag).is_none())
         {
-            return Err(malformed(&format!("has a tag {tag} that is no whole number of 16 bits or more")));
+            return Err(malformed(&format!("has a tag {tag} that is not an integer of 16 bits or more")));
         }
         let size = |tag, name: &str| {
             let value = directory.number(tag).and_then(|value| u32::try_from(value).ok());
@@ -219,7 +219,7 @@ fn palette(directory: &Directory, bits: usize) -> Result<Colours, Error> {
 fn alpha(colours: &Colours, extra: &[u64], behind: usize) -> Result<Alpha, Error> {
     let kind = match (behind, extra) {
         (0, _) => return Ok(Alpha::None),
-        // A fourth sample that is not explained is alpha, as in Pillow.
+        // A fourth sample without a meaning is alpha, as in Pillow.
         (1, []) if matches!(colours, Colours::Rgb) => 2,
         (_, extra) if extra.len() == behind && extra[1..].iter().all(|&kind| kind == 0) => extra[0],
         _ => {

@@ -78,7 +78,7 @@ pub(super) fn read(
     Ok(samples)
 }
 
-/// The bytes of a part. Without a length, what is not compressed has all that follows.
+/// The bytes of a part. Without a length, uncompressed data extend to the end.
 fn packed<'a>(
     bytes: &'a [u8],
     (from, length): (u64, Option<u64>),
@@ -184,7 +184,7 @@ impl Part {
         Ok(row)
     }
 
-    /// Copies what lies in the image to its place, each sample on bytes of its own.
+    /// Copies the part inside the image to its place, each sample on bytes of its own.
     fn put(&self, buffer: &[u8], row: usize, layout: &Layout, samples: &mut [u8]) {
         let size = layout.bits.div_ceil(8);
         let pixel = layout.samples * size;

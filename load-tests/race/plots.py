@@ -13,7 +13,7 @@ from matplotlib import pyplot  # noqa: E402
 COLOURS = {SERVER: "#0072b2", OTHER: "#56b4e9", ONNX: "#d55e00", MAPPED: "#e69f00", TORCH: "#009e73", BARE: "#666666"}
 STYLE = {
     "svg.fonttype": "path",
-    "svg.hashsalt": "compare",
+    "svg.hashsalt": "race",
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -1,4 +1,4 @@
-"""From results.json to table.md, the plots, and README's part between its markers."""
+"""From results.json to the table and the plots: in docs/benchmarks.md between its markers, or in files of their own."""
 
 import statistics
 import sys
@@ -7,23 +7,28 @@ from pathlib import Path
 import plots
 from kinds import BARE, MAPPED, ONNX, OTHER, SERVER, TORCH, WHAT, shown
 
-BEGIN, END = "<!-- compare:begin -->", "<!-- compare:end -->"
+BEGIN, END = "<!-- race:begin -->", "<!-- race:end -->"
 
 
-def report(data: dict, here: Path, readme: Path | None) -> None:
-    """Writes whatever the results suffice for."""
-    made = plots.draw(data, here)
+def report(data: dict, folder: Path, chapter: Path | None) -> None:
+    """Prints whatever the results suffice for; writes it to the chapter or, without one, to table.md in the folder.
+
+    The chapter's plots go to a folder beside it, where a built book finds them.
+    """
+    plotted = chapter.parent / "race" if chapter else folder
+    made = plots.draw(data, plotted)
     text = "\n\n".join([*filter(None, (races(data), session_costs(data), overhead(data), fork(data), sites(data)))])
-    (here / "table.md").write_text(text + "\n")
     print(text)
-    if readme:
-        pictures = [f"![{title}](load-tests/compare/{file})" for title, file in made]
-        whole = readme.read_text()
-        if BEGIN not in whole or END not in whole:
-            sys.exit(f"{readme} lacks {BEGIN} or {END}")
-        before, rest = whole.split(BEGIN, 1)
-        after = rest.split(END, 1)[1]
-        readme.write_text("\n".join([before + BEGIN, text, "", *pictures, END + after]))
+    if chapter is None:
+        (folder / "table.md").write_text(text + "\n")
+        return
+    pictures = [f"![{title}](race/{file})" for title, file in made]
+    whole = chapter.read_text()
+    if BEGIN not in whole or END not in whole:
+        sys.exit(f"{chapter} lacks {BEGIN} or {END}")
+    before, rest = whole.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    chapter.write_text("\n".join([before + BEGIN, text, "", *pictures, END + after]))
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -88,7 +93,7 @@ def preface(data: dict, cells: dict) -> str:
     return (
         f"{machine['processor']}, {machine['cores']} cores; {settings['backbone']} with adapters of width "
         f"{settings['width']} at every site; {settings['clients']} requests open, {settings['threads']} threads inside an "
-        f"operator; medians of {rounds} round(s) of {settings['seconds']:g} s, servers started anew and taking turns; "
+        f"operator; medians of {rounds} round(s) of {settings['seconds']:g} s, servers restarted for each round and taking turns; "
         "memory is the proportional set size of all of a server's processes, start the time to its first answer."
     )
 

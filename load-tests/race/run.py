@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""Compares this server with what people use today: same machine, images, weights, tasks and client.
+"""Races this server with what people use today: same machine, images, weights, tasks and client.
 
-    pip install -r load-tests/compare/requirements.txt      (torch: the CPU build is enough)
-    python3 load-tests/compare/run.py                       all of it, about 25 minutes on two cores
-    python3 load-tests/compare/run.py --tasks 1 10 --rounds 1 --seconds 5 --parts servers
-    python3 load-tests/compare/run.py --parts report        table, plots and README from results.json
+    pip install -r load-tests/race/requirements.txt      (torch: the CPU build is enough)
+    python3 load-tests/race/run.py                       all of it, about 25 minutes on two cores
+    python3 load-tests/race/run.py --tasks 1 10 --rounds 1 --seconds 5 --parts servers
+    python3 load-tests/race/run.py --parts report        table and plots of docs/benchmarks.md from results.json
 
 Parts: `costs` (what an ONNX Runtime session costs), `servers` (requests/s, latency, memory, start-up with 1, 10, 100
 and 1000 tasks drawn at random), `overhead` (a lone request over the bare program), `sites` (time with adapters
 removed), `fork` (one image under many tasks), `report`. Every part writes into results.json as it goes; a run that
-was cut off goes on where it was, a complete one only reports, and `--again` starts anew.
+was cut off resumes, a complete one only reports, and `--again` starts over.
 
 Rules: the client keeps --clients requests open; every server has --threads threads inside an operator; nobody is
 timed before its logits agree with the bare program's within --tolerance, on lossless images (JPEG decoders differ
-from each other; by how much that shows is recorded). Servers are started anew in every round and take turns, so
+from each other; by how much that shows is recorded). Servers are restarted in every round and take turns, so
 that what else the machine does hits all of them. The sessions of the session-a-task servers are as many as fit into
 the memory that this server takes with the same number of tasks resident (at least one).
 """
@@ -51,13 +51,13 @@ class Results:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.data = json.loads(path.read_text()) if path.exists() and not again else {}
         if self.data.setdefault("settings", settings) != settings:
-            sys.exit(f"{path} is of other settings: {self.data['settings']}; --again starts anew")
+            sys.exit(f"{path} has other settings: {self.data['settings']}; --again starts over")
 
     def begin(self) -> None:
         """Notes the machine; results of two machines do not go together."""
         here = machine.describe()
         if self.data.setdefault("machine", here) != here:
-            sys.exit(f"{self.path} is of another machine or other libraries; --again starts anew")
+            sys.exit(f"{self.path} comes from another machine or other libraries; --again starts over")
 
     def put(self, part: str, value) -> None:
         self.data[part] = value
@@ -179,7 +179,7 @@ def main() -> None:
     )
     parser.add_argument("--images", type=Path, default=ROOT / "assets" / "datasets" / "openclipart" / "test")
     parser.add_argument(
-        "--work", type=Path, default=ROOT / "target" / "compare", help="1.5 GB of packs and model files, kept"
+        "--work", type=Path, default=ROOT / "target" / "race", help="1.5 GB of packs and model files, kept"
     )
     parser.add_argument("--results", type=Path, default=HERE / "results.json")
     parser.add_argument("--tasks", type=int, nargs="+", default=[1, 10, 100, 1000])
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--tolerance", type=float, default=TOLERANCE)
     parser.add_argument("--other-tolerance", type=float, default=TOLERANCE, help="of the server with --other-options")
     parser.add_argument("--again", action="store_true", help="forget earlier results")
-    parser.add_argument("--no-readme", action="store_true", help="leave README.md as it is")
+    parser.add_argument("--no-docs", action="store_true", help="write table and plots beside the results, not into docs")
     args = parser.parse_args()
     for key in ("server", "weights", "images", "work", "results"):
         setattr(args, key, getattr(args, key).resolve())
@@ -203,7 +203,7 @@ def main() -> None:
     if args.parts != ["report"]:
         run(args, results)
     if "report" in args.parts:
-        report(results.data, args.results.parent, None if args.no_readme else ROOT / "README.md")
+        report(results.data, args.results.parent, None if args.no_docs else ROOT / "docs" / "benchmarks.md")
 
 
 def run(args: argparse.Namespace, results: Results) -> None:
