@@ -2,13 +2,14 @@
 //!
 //! Figures from a shared machine are noisy, so what is compared is interleaved in one run and given as medians.
 
+mod ask;
 mod feed;
 mod fork;
 mod layout;
 mod memory;
+mod metrics_cost;
 mod parity;
 mod precisions;
-mod recording;
 mod sweep;
 
 use std::sync::Arc;
@@ -20,18 +21,18 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::backbone::{BackboneConfig, SiteSet};
-use crate::engine::{Engine, EngineOptions, Parts};
-use crate::graph::{Plan, build, plan_flops};
+use crate::engine::{Engine, EngineOptions};
+use crate::graph::{Plan, plan_flops};
 use crate::metrics::Metrics;
 use crate::pack::{Adapter, Head, Manifest, Pack, Provenance, SelfTestInfo};
-use crate::runtime::{Program, Runtime, WeightStore};
+use crate::runtime::{Program, Resident};
 
 pub use fork::{Known, Shared};
 pub use layout::{Goal, Layout, choose};
 pub use memory::memory_used;
+pub use metrics_cost::metrics_cost;
 pub use parity::{Parity, parity};
 pub use precisions::{Bare, Nearness, interleaved, nearness};
-pub use recording::recording;
 pub use sweep::{Grid, Swept};
 
 /// Classes of the made-up packs.
@@ -65,21 +66,18 @@ pub struct Times {
 
 /// Everything a measurement runs on.
 pub struct Bench {
-    runtime: Runtime,
-    store: Arc<WeightStore>,
-    config: Arc<BackboneConfig>,
+    resident: Resident,
     options: Options,
 }
 
 impl Bench {
-    /// Puts the parts together.
-    pub fn new(
-        runtime: Runtime,
-        store: Arc<WeightStore>,
-        config: Arc<BackboneConfig>,
-        options: Options,
-    ) -> Self {
-        Self { runtime, store, config, options }
+    /// Measures a backbone with such options.
+    pub fn new(resident: Resident, options: Options) -> Self {
+        Self { resident, options }
+    }
+
+    fn config(&self) -> &BackboneConfig {
+        self.resident.config()
     }
 
     /// Times batches, each round one of each kind.
@@ -91,18 +89,18 @@ impl Bench {
         let packs = (0..self.options.batch).map(|i| self.pack(i as u64)).collect::<Result<Vec<_>>>()?;
         let same = vec![Arc::clone(&packs[0]); packs.len()];
         let images = self.images(packs.len());
-        let all = self.config.all_sites();
-        let mut program = self.program(&Plan::whole(&self.config, all))?;
+        let all = self.config().all_sites();
+        let mut program = self.program(&Plan::whole(self.config(), all))?;
         let [one, batch] = [1, self.options.batch].map(|rows| self.feed(&packs[..1], rows, all));
         let mut kinds: [Vec<f64>; 5] = Default::default();
         // The first round warms up and is not counted.
         for round in 0..=self.options.rounds {
             let times = [
-                seconds(|| self.program(&Plan::whole(&self.config, all)).map(drop))?,
+                seconds(|| self.program(&Plan::whole(self.config(), all)).map(drop))?,
                 seconds(|| one.run(&mut program).map(drop))?,
                 seconds(|| batch.run(&mut program).map(drop))?,
-                seconds(|| fork::ask(&engine, (&images[..], None), &same))?,
-                seconds(|| fork::ask(&engine, (&images[..], None), &packs))?,
+                seconds(|| ask::ask(&engine, (&images[..], None), &same))?,
+                seconds(|| ask::ask(&engine, (&images[..], None), &packs))?,
             ];
             if round > 0 {
                 kinds.iter_mut().zip(times).for_each(|(kind, time)| kind.push(time));
@@ -114,12 +112,6 @@ impl Bench {
 
     /// An engine that takes batches of `rows`.
     fn engine(&self, rows: usize, (max_programs, prefix_memory): (usize, u64)) -> Result<Engine> {
-        let parts = Parts {
-            runtime: self.runtime.clone(),
-            store: Arc::clone(&self.store),
-            config: Arc::clone(&self.config),
-            metrics: Arc::new(Metrics::new()?),
-        };
         let options = EngineOptions {
             max_batch: rows,
             max_wait: Duration::from_secs(1),
@@ -128,28 +120,28 @@ impl Bench {
             max_programs,
             prefix_memory,
         };
-        Ok(Engine::start(parts, &options)?)
+        Ok(Engine::start(self.resident.clone(), Arc::new(Metrics::new()?), &options)?)
     }
 
     fn program(&self, plan: &Plan) -> Result<Program> {
-        Ok(Program::compile(&self.runtime, &self.store, &build(&self.config, plan)?)?)
+        Ok(self.resident.program(plan)?)
     }
 
     /// Pixels of so many images, no two of which are the same.
     fn images(&self, count: usize) -> Vec<Arc<[f32]>> {
-        let size: usize = self.config.input_shape(0).iter().product();
+        let size: usize = self.config().input_shape(0).iter().product();
         self.pixels(count).chunks(size).map(Arc::from).collect()
     }
 
     fn pixels(&self, rows: usize) -> Vec<f32> {
         let mut random = ChaCha8Rng::seed_from_u64(rows as u64);
-        let count = rows * self.config.input_shape(0).iter().product::<usize>();
+        let count = rows * self.config().input_shape(0).iter().product::<usize>();
         (0..count).map(|_| random.random_range(-1.0..1.0)).collect()
     }
 
     /// A pack with an adapter at every site.
     fn pack(&self, seed: u64) -> Result<Arc<Pack>> {
-        self.pack_at(seed, self.config.all_sites())
+        self.pack_at(seed, self.config().all_sites())
     }
 
     /// A pack with adapters at `sites`.
@@ -161,16 +153,16 @@ impl Bench {
         let adapters: Vec<Adapter> = sites
             .iter()
             .map(|site| {
-                let d = self.config.block_width(site.block);
+                let d = self.config().block_width(site.block);
                 Adapter { site, width, down: floats(d * width), up: floats(width * d) }
             })
             .collect();
-        let d = self.config.feature_width();
+        let d = self.config().feature_width();
         let head = Head {
             weight: Array2::from_shape_vec((CLASSES, d), floats(CLASSES * d).into_vec())?,
             bias: Array1::zeros(CLASSES),
         };
-        let flops = plan_flops(&self.config, &Plan::whole(&self.config, sites), |_| width)?;
+        let flops = plan_flops(self.config(), &Plan::whole(self.config(), sites), |_| width)?;
         Ok(Arc::new(Pack {
             manifest: self.manifest(sites),
             sites,
@@ -186,14 +178,14 @@ impl Bench {
         Manifest {
             format_version: crate::pack::FORMAT_VERSION,
             peft_type: crate::pack::PEFT_TYPE.into(),
-            base_model_name_or_path: self.config.name.clone(),
-            base_model_sha256: self.config.fingerprint.clone(),
-            activation: self.config.activation(),
+            base_model_name_or_path: self.config().name.clone(),
+            base_model_sha256: self.config().fingerprint.clone(),
+            activation: self.config().activation(),
             adapter_widths: widths.collect(),
             leave_out: Vec::new(),
             labels: (0..CLASSES).map(|class| class.to_string()).collect(),
-            preprocessing: self.config.preprocessing.clone(),
-            precision: self.store.precision(),
+            preprocessing: self.config().preprocessing.clone(),
+            precision: self.resident.precision(),
             image_decoder: crate::image::DECODER_VERSION,
             weights_sha256: String::new(),
             self_test: SelfTestInfo::default(),

@@ -8,19 +8,18 @@
 //! | `errors` | an error and its causes in one line | nothing of ours |
 //! | `metrics` | every Prometheus series | nothing of ours |
 //! | `image` | bytes to pixels | nothing of ours |
-//! | `torch` | PyTorch's checkpoints, read without executing anything | nothing of ours |
-//! | `backbone` | the frozen transformer as data; sites; import of checkpoints | the pure modules |
-//! | `pack` | what a task ships: manifest, checked reading, atomic writing | the pure modules |
-//! | `graph` | graphs as values: operators, ViT, plans, cost, ONNX bytes | the pure modules |
-//! | `inspect` | tables of backbones and packs | the pure modules |
+//! | `backbone` | the frozen transformer as data: config, names of weights, sites, shapes | `image`, `files` |
+//! | `graph` | graphs as values: operators, ViT, plans, cost, ONNX bytes | `backbone` and below |
+//! | `pack` | what a task ships: manifest, checked reading, atomic writing | `graph` and below |
+//! | `inspect` | tables of backbones and packs | `pack` and below |
 //! | `runtime` | ONNX Runtime: environment, shared weights, programs | the pure modules |
+//! | `import` | other people's checkpoints as backbones and packs; PyTorch's files, read without executing anything | `runtime` and below |
 //! | `engine` | queue, batches, workers: rows in, logits out | `runtime` and below |
 //! | `catalog` | which version of which task is live; resident packs | the pure modules |
 //! | `reload` | new versions: read, check, compile, warm, publish | `engine`, `catalog` and below |
 //! | `http` | routes, bodies, the one table of errors | `reload` and below |
 //! | `serve` | composition root of serving | `http` and below |
 //! | `train` | the offline trainer: dataset, features, heads, evaluation | `engine` and below |
-//! | `convert` | checkpoints of the reference implementation as packs | `runtime` and below |
 //! | `bench` | what this machine does: programs, batches, memory | `engine` and below |
 //!
 //! The binary adds `cli` (what was typed, the only reader of the environment) and `commands` (one file a
@@ -52,8 +51,8 @@ pub mod graph;
 pub mod image;
 pub mod inspect;
 pub mod pack;
-pub mod torch;
 
+pub mod import;
 pub mod runtime;
 
 pub mod catalog;
@@ -61,7 +60,6 @@ pub mod engine;
 pub mod reload;
 
 pub mod bench;
-pub mod convert;
 pub mod http;
 pub mod serve;
 pub mod train;

@@ -21,13 +21,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 
-use crate::backbone::BackboneConfig;
 use crate::catalog::Catalog;
-use crate::engine::{Engine, EngineOptions, Parts};
+use crate::engine::{Engine, EngineOptions};
 use crate::http::{self, AppState, Code, HttpOptions, Services};
 use crate::metrics::Metrics;
 use crate::reload::{ReloadOptions, Reloader, arithmetic};
-use crate::runtime::{Runtime, RuntimeOptions, WeightOptions, WeightStore};
+use crate::runtime::{Resident, RuntimeOptions, WeightOptions};
 
 pub use limits::{ConnectionLimits, raise_descriptors};
 
@@ -201,14 +200,10 @@ fn reloader(config: &Config, catalog: &Arc<Catalog>, engine: &Engine, metrics: &
 
 fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Engine> {
     let folder = &config.backbone;
-    let context = || format!("backbone {}", folder.display());
-    let backbone = Arc::new(BackboneConfig::read(folder).with_context(context)?);
-    let runtime = Runtime::open(&config.runtime)?;
-    let store =
-        Arc::new(WeightStore::open(&runtime, &backbone, folder, config.weights).with_context(context)?);
-    let (name, device, precision) = (backbone.name.clone(), config.runtime.device, store.precision());
-    let parts = Parts { runtime, store, config: backbone, metrics };
-    let engine = Engine::start(parts, &config.engine)?;
+    let resident = Resident::open(folder, &config.runtime, config.weights);
+    let resident = resident.with_context(|| format!("backbone {}", folder.display()))?;
+    let (name, device, precision) = (resident.config().name.clone(), resident.device(), resident.precision());
+    let engine = Engine::start(resident, metrics, &config.engine)?;
     tracing::info!(backbone = name, %device, %precision, threads = config.runtime.threads, options = ?config.engine, "resident");
     Ok(engine)
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use mimi_server::backbone::BackboneConfig;
-use mimi_server::backbone::import::{PreprocessingName, Request, import};
 use mimi_server::image::{Limits, Preprocessing, decode};
-use mimi_server::torch::{Object, TorchFile};
+use mimi_server::import::backbone::{PreprocessingName, Request, import};
+use mimi_server::import::torch::{Object, TorchFile};
 use mimi_server::{http, pack, train};
 use sha2::{Digest, Sha256};
 

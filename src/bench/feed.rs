@@ -30,7 +30,7 @@ impl Bench {
     /// # Shapes
     /// Pixels `[B, 3, S, S]`; of an adapter `[D, R]` and `[R, D]` under one pack, `[B, D, R]` and `[B, R, D]` under more.
     pub(super) fn feed(&self, packs: &[Arc<Pack>], rows: usize, sites: SiteSet) -> Feed {
-        let shape = [vec![rows], self.config.input_shape(0)].concat();
+        let shape = [vec![rows], self.config().input_shape(0)].concat();
         let mut tensors = vec![(PIXELS.to_owned(), shape, self.pixels(rows))];
         let rank = if packs.len() > 1 { vec![rows] } else { Vec::new() };
         let copies = if packs.len() > 1 { rows } else { 1 };
@@ -38,7 +38,7 @@ impl Bench {
             if !sites.contains(*site) {
                 continue;
             }
-            let (d, r) = (self.config.block_width(site.block), *width);
+            let (d, r) = (self.config().block_width(site.block), *width);
             let of = |row: usize| &packs[row % packs.len()].adapters[i];
             let down = (0..copies).flat_map(|row| of(row).down.iter().copied()).collect();
             let up = (0..copies).flat_map(|row| of(row).up.iter().copied()).collect();

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
+use super::ask::ask;
 use super::{Bench, median, seconds};
 use crate::backbone::{BlockRange, SiteSet};
-use crate::engine::{Engine, ImageKey, Row};
+use crate::engine::{Engine, ImageKey};
 use crate::graph::{Plan, plan_flops};
 use crate::pack::Pack;
 
@@ -79,37 +80,19 @@ impl Bench {
 
     /// FLOPs below the cut and of all blocks, without adapters.
     fn flops(&self, cut: usize) -> Result<(f64, f64)> {
-        let of = |plan: &Plan| plan_flops(&self.config, plan, |_| 0);
-        let whole = of(&Plan::whole(&self.config, SiteSet::EMPTY))?;
+        let of = |plan: &Plan| plan_flops(self.config(), plan, |_| 0);
+        let whole = of(&Plan::whole(self.config(), SiteSet::EMPTY))?;
         Ok((of(&Plan::below(cut))? as f64, whole as f64))
     }
 
     /// An engine with the cut's programs, and packs that begin there.
     fn late(&self, tasks: usize, cut: usize) -> Result<(Engine, Vec<Arc<Pack>>)> {
         let engine = self.engine(tasks, (4, 64 << 20))?;
-        let sites = SiteSet::all(BlockRange { start: cut, end: self.config.depth() });
+        let sites = SiteSet::all(BlockRange { start: cut, end: self.config().depth() });
         engine.prepare(sites).blocking_recv().context("the engine stopped")??;
         // Orders are filled one after another: when this one is, the cut's programs are there.
         engine.prepare(SiteSet::EMPTY).blocking_recv().context("the engine stopped")??;
         let packs = (0..tasks).map(|i| self.pack_at(i as u64, sites)).collect::<Result<_>>()?;
         Ok((engine, packs))
     }
-}
-
-/// One batch, admitted together so that it runs together.
-pub(super) fn ask(
-    engine: &Engine,
-    (pixels, image): (&[Arc<[f32]>], Option<ImageKey>),
-    packs: &[Arc<Pack>],
-) -> Result<()> {
-    let permits = engine.admit(packs.len())?;
-    let mut waiting = Vec::new();
-    for (i, ((pack, pixels), permit)) in packs.iter().zip(pixels).zip(permits).enumerate() {
-        let (task, pixels, pack) = (format!("bench-{i}").parse()?, Arc::clone(pixels), Arc::clone(pack));
-        waiting.push(engine.submit(Row { task, pixels, image, pack, deadline: None }, permit));
-    }
-    for answer in waiting {
-        answer.blocking_recv().context("the engine stopped")??;
-    }
-    Ok(())
 }

@@ -65,7 +65,7 @@ impl Bench {
     /// When a program cannot be compiled or run.
     pub fn layouts(&self, workers: usize) -> Result<Vec<Layout>> {
         let packs = [self.pack(0)?];
-        let plan = Plan::whole(&self.config, self.config.all_sites());
+        let plan = Plan::whole(self.config(), self.config().all_sites());
         let mut programs = (0..workers).map(|_| self.program(&plan)).collect::<Result<Vec<_>>>()?;
         let mut measured: Vec<Layout> = Vec::new();
         let mut batch = 1;
@@ -90,7 +90,7 @@ impl Bench {
         let rows = times.len() * batch;
         Ok(Layout {
             workers: programs.len(),
-            threads: self.runtime.threads(),
+            threads: self.resident.threads(),
             batch,
             rows_per_second: rows as f64 / started.elapsed().as_secs_f64(),
             batch_seconds: median(times),

@@ -15,18 +15,18 @@ impl Bench {
     /// # Errors
     /// When a program cannot be compiled or run, or the system does not tell.
     pub fn memory(&self, counts: &[usize]) -> Result<Vec<u64>> {
-        let (pack, sites) = (self.pack(0)?, self.config.sites());
+        let (pack, sites) = (self.pack(0)?, self.config().sites());
         let (mut programs, mut used) = (Vec::new(), Vec::new());
         for &count in counts {
             ensure!(count <= sites.len(), "{count} programs, but only {} sites to leave out", sites.len());
             for i in programs.len()..count {
                 // Each program leaves out other sites, as packs of different tasks do.
-                let plan = Plan::whole(&self.config, sites[i..].iter().copied().collect());
+                let plan = Plan::whole(self.config(), sites[i..].iter().copied().collect());
                 let mut program = self.program(&plan)?;
                 self.feed(slice::from_ref(&pack), 1, plan.sites).run(&mut program)?;
                 programs.push(program);
             }
-            used.push(memory_used(self.runtime.device())?);
+            used.push(memory_used(self.resident.device())?);
         }
         Ok(used)
     }

@@ -39,7 +39,7 @@ pub fn parity(
     sites: SiteSet,
     mut each: impl FnMut(Parity) -> Result<()>,
 ) -> Result<()> {
-    let program = |bench: &Bench| bench.program(&Plan::whole(&bench.config, sites));
+    let program = |bench: &Bench| bench.program(&Plan::whole(bench.config(), sites));
     let (mut exact, mut judged) = (program(reference)?, program(other)?);
     for (rows, packs) in sizes {
         let made = (0..packs.clamp(1, rows.max(1))).map(|i| reference.pack_at(i as u64, sites));
@@ -50,7 +50,7 @@ pub fn parity(
         };
         let (expected, found) = (features(&mut exact)?, features(&mut judged)?);
         ensure!(expected.len() == found.len(), "{} and {} features", expected.len(), found.len());
-        let (largest, relative, cosine) = compare(&expected, &found, reference.config.feature_width());
+        let (largest, relative, cosine) = compare(&expected, &found, reference.config().feature_width());
         each(Parity { rows, packs: made.len(), adapters: sites.len(), largest, relative, cosine })?;
     }
     Ok(())

@@ -27,7 +27,7 @@ pub struct Bare {
 pub fn interleaved(benches: &[Bench]) -> Result<Vec<Bare>> {
     let mut programs = Vec::new();
     for bench in benches {
-        let plan = Plan::whole(&bench.config, bench.config.all_sites());
+        let plan = Plan::whole(bench.config(), bench.config().all_sites());
         let packs = [bench.pack(0)?];
         let feeds = [1, bench.options.batch].map(|rows| bench.feed(&packs, rows, plan.sites));
         programs.push((bench.program(&plan)?, feeds, [Vec::new(), Vec::new()]));
@@ -64,8 +64,8 @@ pub struct Nearness {
 /// When an image cannot be read or a program cannot be run.
 pub fn nearness(benches: &[Bench], files: &[PathBuf]) -> Result<Vec<Nearness>> {
     let of = |bench: &Bench| -> Result<Vec<Vec<f32>>> {
-        let mut program = bench.program(&Plan::whole(&bench.config, SiteSet::EMPTY))?;
-        let shape = [vec![1], bench.config.input_shape(0)].concat();
+        let mut program = bench.program(&Plan::whole(bench.config(), SiteSet::EMPTY))?;
+        let shape = [vec![1], bench.config().input_shape(0)].concat();
         let features = |file: &PathBuf| {
             let pixels = pixels(bench, file).with_context(|| file.display().to_string())?;
             let output = program.run(&[Input { name: PIXELS, shape: &shape, data: &pixels }])?;
@@ -85,7 +85,7 @@ pub fn nearness(benches: &[Bench], files: &[PathBuf]) -> Result<Vec<Nearness>> {
 
 fn pixels(bench: &Bench, file: &PathBuf) -> Result<Vec<f32>> {
     let decoded = image::decode(&std::fs::read(file)?, &Limits::default())?;
-    Ok(bench.config.preprocessing.apply(&decoded)?)
+    Ok(bench.config().preprocessing.apply(&decoded)?)
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {

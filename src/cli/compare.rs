@@ -10,7 +10,7 @@ use super::RuntimeArgs;
 use super::augment::AugmentArgs;
 use super::images::ImagesArgs;
 use super::mimi::MimiArgs;
-use super::train::RecipeArgs;
+use super::recipe::RecipeArgs;
 
 /// Options of `compare`.
 #[derive(Debug, Args)]

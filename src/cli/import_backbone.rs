@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use mimi_server::backbone::import::PreprocessingName;
 use mimi_server::backbone::{Activation, Pool};
+use mimi_server::import::backbone::PreprocessingName;
 
 /// Options of `import-backbone`.
 #[derive(Debug, Args)]

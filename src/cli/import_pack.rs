@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use mimi_server::convert::Request;
+use mimi_server::import::pack::Request;
 
 use super::RuntimeArgs;
 use super::import_backbone::ActivationArg;

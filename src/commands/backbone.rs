@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use mimi_server::backbone::BackboneConfig;
-use mimi_server::image::Limits;
-use mimi_server::runtime::{Runtime, RuntimeOptions, WeightStore};
-use mimi_server::train::Resident;
+use mimi_server::runtime::{Resident, Runtime, RuntimeOptions};
 
 use crate::cli::RuntimeArgs;
 
@@ -17,7 +15,7 @@ pub fn config(args: &RuntimeArgs) -> Result<Arc<BackboneConfig>> {
     Ok(Arc::new(config))
 }
 
-/// Its weights, on their device, in a runtime of such settings.
+/// The backbone itself, in a runtime of such settings.
 pub fn resident(args: &RuntimeArgs, options: &RuntimeOptions) -> Result<Resident> {
     open(args, config(args)?, options)
 }
@@ -25,6 +23,5 @@ pub fn resident(args: &RuntimeArgs, options: &RuntimeOptions) -> Result<Resident
 /// The same where the description has been read.
 pub fn open(args: &RuntimeArgs, config: Arc<BackboneConfig>, options: &RuntimeOptions) -> Result<Resident> {
     let runtime = Runtime::open(options)?;
-    let store = WeightStore::open(&runtime, &config, &args.backbone_folder(), args.weights())?;
-    Ok(Resident { runtime, store: Arc::new(store), config, features: None, limits: Limits::default() })
+    Ok(Resident::on(&runtime, config, &args.backbone_folder(), args.weights())?)
 }

@@ -16,7 +16,7 @@ use crate::cli::CompareArgs;
 pub fn run(args: &CompareArgs) -> Result<()> {
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let resident = backbone::resident(&args.runtime, &args.runtime.training())?;
-    let resident = Resident { limits: args.images.limits.limits(), ..resident };
+    let resident = Resident { limits: args.images.limits.limits(), ..resident.into() };
     let reporter = RefCell::new(Reporter::new());
     // A comparison measures held-out images itself, so that a training's own figures would only mislead.
     let mut observe = |progress: Progress<'_>| {

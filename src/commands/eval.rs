@@ -17,7 +17,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let (pack, _) = pack::read(&args.pack, &config)?;
     let (data, part) = Dataset::open_as(&args.data, &pack.manifest.labels, &args.walk.walk())?;
     let resident = backbone::open(&args.runtime, config, &args.runtime.options())?;
-    let resident = Resident { limits: args.limits.limits(), ..resident };
+    let resident = Resident { limits: args.limits.limits(), ..resident.into() };
     let pack = Arc::new(pack);
     let result = evaluate_alone(&resident, &"eval".parse()?, &pack, &data.images)?;
     let left_out = [&data.left_out[..], &result.unreadable].concat();

@@ -1,8 +1,8 @@
 //! `server import-backbone`.
 
 use anyhow::Result;
-use mimi_server::backbone::import::{Request, import};
 use mimi_server::backbone::{Origin, Taken};
+use mimi_server::import::backbone::{Request, import};
 
 use crate::cli::ImportArgs;
 

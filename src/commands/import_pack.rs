@@ -1,8 +1,7 @@
 //! `server import-pack`.
 
 use anyhow::Result;
-use mimi_server::convert::{Frozen, Place, Report, convert};
-use mimi_server::train::Resident;
+use mimi_server::import::pack::{Frozen, Report, import};
 
 use super::backbone;
 use crate::cli::ImportPackArgs;
@@ -10,9 +9,8 @@ use crate::cli::ImportPackArgs;
 /// Converts a checkpoint into a pack and says what became of each adapter.
 pub fn run(args: &ImportPackArgs) -> Result<()> {
     let request = args.request()?;
-    let Resident { runtime, store, config, .. } = backbone::resident(&args.runtime, &args.runtime.options())?;
-    let place = Place { runtime: &runtime, store: &store, config, folder: &args.runtime.backbone_folder() };
-    let report = convert(&place, &request)?;
+    let resident = backbone::resident(&args.runtime, &args.runtime.options())?;
+    let report = import(&resident, &args.runtime.backbone_folder(), &request)?;
     show(&report);
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use mimi_server::backbone::{BackboneConfig, BlockRange, Precision, SiteSet};
 use mimi_server::bench::{Bench, Grid, Options, memory_used, parity};
-use mimi_server::runtime::{Device, Runtime, WeightOptions, WeightStore};
+use mimi_server::runtime::{Device, Resident, Runtime, WeightOptions};
 use serde::Serialize;
 
 use super::backbone;
@@ -53,9 +53,8 @@ fn open(
 ) -> Result<Bench> {
     let mut settings = args.runtime.options();
     settings.device = device;
-    let runtime = Runtime::open(&settings)?;
-    let store = WeightStore::open(&runtime, config, &args.runtime.backbone_folder(), weights)?;
-    Ok(Bench::new(runtime, Arc::new(store), Arc::clone(config), options))
+    let (runtime, folder) = (Runtime::open(&settings)?, args.runtime.backbone_folder());
+    Ok(Bench::new(Resident::on(&runtime, Arc::clone(config), &folder, weights)?, options))
 }
 
 /// The sites that packs have adapters at.

@@ -17,7 +17,7 @@ const INTERRUPTED: i32 = 130;
 /// Trains one task, or those of a file, and writes their packs.
 pub fn run(args: TrainArgs) -> Result<()> {
     explain_interruption(&args)?;
-    let mut resident = backbone::resident(&args.runtime, &args.runtime.training())?;
+    let mut resident = Resident::from(backbone::resident(&args.runtime, &args.runtime.training())?);
     if args.many.tasks_file.is_none() {
         return one(&resident, &args);
     }

@@ -10,9 +10,9 @@ use super::batch::Batch;
 use super::programs::PlanTable;
 use super::worker::Command;
 use crate::backbone::BackboneConfig;
-use crate::graph::{Plan, build};
+use crate::graph::Plan;
 use crate::metrics::Metrics;
-use crate::runtime::{Program, Runtime, WeightStore};
+use crate::runtime::{Program, Resident};
 
 /// Plans to be ready, and whom to tell; with nobody to tell, they are a suggestion that takes no other's place, all
 /// of it or none.
@@ -23,9 +23,7 @@ pub(super) struct Order {
 
 /// Everything compiling needs.
 pub(super) struct Compiler {
-    pub(super) runtime: Runtime,
-    pub(super) store: Arc<WeightStore>,
-    pub(super) config: Arc<BackboneConfig>,
+    pub(super) resident: Resident,
     pub(super) plans: Arc<Mutex<PlanTable>>,
     pub(super) workers: Vec<Sender<Command>>,
     pub(super) metrics: Arc<Metrics>,
@@ -74,9 +72,8 @@ impl Compiler {
     /// Compiles a plan and runs it once: a program that cannot run is found here, and the first request does
     /// not pay for first-time allocations.
     pub(super) fn compile(&self, plan: Plan) -> Result<Program, Error> {
-        let graph = build(&self.config, &plan).map_err(crate::runtime::Error::from)?;
-        let mut program = Program::compile(&self.runtime, &self.store, &graph)?;
-        warm(&mut program, plan, &self.config)?;
+        let mut program = self.resident.program(&plan)?;
+        warm(&mut program, plan, self.resident.config())?;
         self.metrics.programs_compiled.inc();
         Ok(program)
     }

@@ -19,7 +19,7 @@ use super::{Answer, Error, Permit, Row};
 use crate::backbone::{BackboneConfig, Precision, SiteSet};
 use crate::graph::{Plan, plan_flops};
 use crate::metrics::Metrics;
-use crate::runtime::{Runtime, WeightStore};
+use crate::runtime::Resident;
 
 /// How the engine is laid out.
 #[derive(Clone, Debug)]
@@ -36,18 +36,6 @@ pub struct EngineOptions {
     pub max_programs: usize,
     /// Bytes for what frozen blocks gave for images, in case another task sees one of them; 0 keeps nothing.
     pub prefix_memory: u64,
-}
-
-/// What the engine is built from.
-pub struct Parts {
-    /// The loaded runtime.
-    pub runtime: Runtime,
-    /// The resident weights.
-    pub store: Arc<WeightStore>,
-    /// The backbone.
-    pub config: Arc<BackboneConfig>,
-    /// Where to count.
-    pub metrics: Arc<Metrics>,
 }
 
 /// Handle of the engine. Cheap to clone; when the last clone goes, the rows already admitted are served, then
@@ -70,23 +58,16 @@ impl Engine {
     ///
     /// # Errors
     /// When the covering program cannot be compiled or a thread cannot be started.
-    pub fn start(parts: Parts, options: &EngineOptions) -> Result<Self, Error> {
-        let Parts { runtime, store, config, metrics } = parts;
-        let (covering, precision) = (Plan::whole(&config, config.all_sites()), store.precision());
+    pub fn start(resident: Resident, metrics: Arc<Metrics>, options: &EngineOptions) -> Result<Self, Error> {
+        let (config, precision) = (Arc::clone(resident.config()), resident.precision());
+        let covering = Plan::whole(&config, config.all_sites());
         let inbox = Arc::new(Inbox::new(options.queue_limit, Arc::clone(&metrics)));
         let plans = Arc::new(Mutex::new(PlanTable::new(covering, options.max_programs)));
         let policy = Policy { max_batch: options.max_batch.max(1), max_wait: options.max_wait };
         let (workers, receivers): (Vec<_>, Vec<_>) =
             (0..options.workers.max(1)).map(|_| mpsc::channel()).unzip();
-        let (config, plans) = (Arc::clone(&config), Arc::clone(&plans));
-        let compiler = Compiler {
-            runtime,
-            store,
-            config: Arc::clone(&config),
-            plans: Arc::clone(&plans),
-            workers,
-            metrics: Arc::clone(&metrics),
-        };
+        let compiler =
+            Compiler { resident, plans: Arc::clone(&plans), workers, metrics: Arc::clone(&metrics) };
         let prefixes = Arc::new(Prefixes::new(options.prefix_memory, Arc::clone(&metrics)));
         let costs = frozen_costs(&config)?;
         let mut threads = Vec::new();

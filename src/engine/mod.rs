@@ -22,6 +22,6 @@ mod run;
 mod worker;
 
 pub use error::Error;
-pub use handle::{Engine, EngineOptions, Parts};
+pub use handle::{Engine, EngineOptions};
 pub use inbox::{Answer, Permit, Row};
 pub use prefixes::ImageKey;

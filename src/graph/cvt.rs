@@ -10,9 +10,9 @@
 //! stride. The class token passes them by. Scores are divided by the root of the whole width, not of a head's.
 //! Sources: Wu et al. 2021; the adapters' place: Marouf et al. 2024, figure 2.
 
-use super::architecture::Parts;
-use super::layers::Layers;
+use super::layers::{Layers, Mlp};
 use super::ops::{Add, Concat, Conv, Pad, Reshape, Slice, Transpose};
+use super::parts::Parts;
 use super::{Error, Wire};
 use crate::backbone::{CvtBlock, CvtConfig, Place, Shape, Site};
 
@@ -40,7 +40,8 @@ impl Parts for CvtConfig {
         let h = layers.adapt(Site::new(block, Place::Attn), h)?;
         let x = layers.g.wire(format!("{b}.attn.residual"), Add, &[x, h])?;
         let h = layers.norm(&format!("{b}.norm2"), x, (d, epsilon))?;
-        let h = layers.mlp(&format!("{b}.mlp"), h, (d, place.shape.mlp_width, self.activation))?;
+        let mlp = Mlp { width: d, hidden: place.shape.mlp_width, activation: self.activation };
+        let h = layers.mlp(&format!("{b}.mlp"), h, mlp)?;
         let h = layers.adapt(Site::new(block, Place::Mlp), h)?;
         layers.g.wire(format!("{b}.mlp.residual"), Add, &[x, h])
     }

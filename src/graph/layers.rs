@@ -1,7 +1,7 @@
 //! What the families' graphs share: linear layers, norms, MLPs, the core of attention, and adapters.
 
-use super::ops::{Add, Constant, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Sigmoid, Softmax, Transpose};
-use super::{Dim, Error, Fact, Graph, Wire, down_input, up_input};
+use super::ops::{Add, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Sigmoid, Softmax, Transpose};
+use super::{Constant, Dim, Error, Fact, Graph, Wire, down_input, up_input};
 use crate::backbone::{Activation, Site, SiteSet};
 
 /// Slope inside QuickGELU (CLIP's reference implementation).
@@ -14,6 +14,14 @@ pub(super) enum Feed {
     Free,
     /// One adapter for all rows: what gradients need.
     Shared,
+}
+
+/// Shape of an MLP: `width` to `hidden` neurons and back.
+#[derive(Clone, Copy)]
+pub(super) struct Mlp {
+    pub(super) width: usize,
+    pub(super) hidden: usize,
+    pub(super) activation: Activation,
 }
 
 /// Wires layers into a graph, each under its own name and with weights of that name.
@@ -60,7 +68,7 @@ impl Layers<'_> {
         &mut self,
         name: &str,
         x: Wire,
-        (width, hidden, activation): (usize, usize, Activation),
+        Mlp { width, hidden, activation }: Mlp,
     ) -> Result<Wire, Error> {
         let h = self.linear(&format!("{name}.fc1"), x, (width, hidden))?;
         let h = self.activation(&format!("{name}.act"), activation, h)?;

@@ -27,10 +27,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::ops::{
-    Add, Constant, Extreme, IntegerProduct, Max, Mul, Neg, QuantizeLinear, Reciprocal, ReduceExtreme,
-};
-use super::{DType, Dim, Error, Fact, Graph, Node, Operator, Wire};
+use super::ops::{Add, Extreme, IntegerProduct, Max, Mul, Neg, QuantizeLinear, Reciprocal, ReduceExtreme};
+use super::{Constant, DType, Dim, Error, Fact, Graph, Node, Operator, Wire};
 use crate::backbone::Precision;
 
 /// Range of the quantised weights of a channel.

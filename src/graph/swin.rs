@@ -12,10 +12,10 @@
 //! Tokens travel in the order of windows (see [`SwinConfig::order`]): rolling and partitioning are one permutation
 //! before a block, and nothing is rolled back after it, since the next block permutes anyway.
 
-use super::architecture::Parts;
-use super::layers::Layers;
-use super::ops::{Add, Constant, Conv, MatMul, ReduceMean, Reorder, Reshape, Transpose};
-use super::{Error, Wire};
+use super::layers::{Layers, Mlp};
+use super::ops::{Add, Conv, MatMul, ReduceMean, Reorder, Reshape, Transpose};
+use super::parts::Parts;
+use super::{Constant, Error, Wire};
 use crate::backbone::{Place, Shape, Site, SwinBlock, SwinConfig};
 
 /// Added to the score of two tokens that are neighbours only because the map was rolled (the reference's value).
@@ -44,7 +44,8 @@ impl Parts for SwinConfig {
         let h = layers.adapt(Site::new(number, Place::Attn), h)?;
         let x = layers.g.wire(format!("{b}.attn.residual"), Add, &[x, h])?;
         let h = layers.norm(&format!("{b}.norm2"), x, (d, self.layer_norm_eps))?;
-        let h = layers.mlp(&format!("{b}.mlp"), h, (d, d * self.mlp_ratio, self.activation))?;
+        let mlp = Mlp { width: d, hidden: d * self.mlp_ratio, activation: self.activation };
+        let h = layers.mlp(&format!("{b}.mlp"), h, mlp)?;
         let h = layers.adapt(Site::new(number, Place::Mlp), h)?;
         layers.g.wire(format!("{b}.mlp.residual"), Add, &[x, h])
     }

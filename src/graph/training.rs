@@ -8,8 +8,9 @@
 //! The targets `t` carry each row's weight. For a mean over `n` rows every row sums to `1 / n`, and then a batch
 //! may be run in parts whose losses and gradients just add up.
 
+use super::layers::Feed;
 use super::ops::{Add, LogSoftmax, MatMul, Mul, Neg, ReduceSum, Softmax, Sub};
-use super::{Dim, Error, Fact, Feed, Graph, Plan, Wire, architecture, down_input, gradients, up_input};
+use super::{Dim, Error, Fact, Graph, Plan, Wire, architecture, down_input, gradients, up_input};
 use crate::backbone::BackboneConfig;
 
 /// Input: soft targets, weighted, `[B, C]`.

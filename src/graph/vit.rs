@@ -9,9 +9,9 @@
 //! Sources: Dosovitskiy et al. 2021; Touvron et al. 2021 (DeiT's distillation token); Radford et al. 2021 (CLIP: `norm_pre`, QuickGELU); Oquab et al. 2023
 //! (DINOv2: LayerScale `ls`, registers); Zhai et al. 2023 (SigLIP: attention pooling); the adapters' place: Marouf et al. 2024, figure 2.
 
-use super::architecture::Parts;
-use super::layers::Layers;
+use super::layers::{Layers, Mlp};
 use super::ops::{Add, Concat, Conv, MatMul, Mul, Pad, ReduceMean, Reshape, Slice, Softmax, Transpose};
+use super::parts::Parts;
 use super::{Error, Wire};
 use crate::backbone::{Place, Pool, Shape, Site, VitConfig};
 
@@ -47,7 +47,7 @@ impl Parts for VitConfig {
         let h = layers.adapt(Site::new(block, Place::Attn), h)?;
         let x = layers.g.wire(format!("{b}.attn.residual"), Add, &[x, h])?;
         let h = norm(self, layers, (&format!("{b}.norm2"), x))?;
-        let h = layers.mlp(&format!("{b}.mlp"), h, (self.width, self.mlp_width, self.activation))?;
+        let h = layers.mlp(&format!("{b}.mlp"), h, mlp(self))?;
         let h = layer_scale(self, layers, (&format!("{b}.ls2"), h))?;
         let h = layers.adapt(Site::new(block, Place::Mlp), h)?;
         layers.g.wire(format!("{b}.mlp.residual"), Add, &[x, h])
@@ -106,8 +106,13 @@ fn attention_pool(vit: &VitConfig, layers: &mut Layers<'_>, x: Wire) -> Result<W
     let mixed = layers.g.wire("attn_pool.flat", Reshape { rest: vec![d] }, &[mixed])?;
     let h = layers.linear("attn_pool.proj", mixed, (d, d))?; // [B, D]
     let change = norm(vit, layers, ("attn_pool.norm", h))?;
-    let change = layers.mlp("attn_pool.mlp", change, (d, vit.mlp_width, vit.activation))?;
+    let change = layers.mlp("attn_pool.mlp", change, mlp(vit))?;
     layers.g.wire("pool", Add, &[h, change])
+}
+
+/// Shape of every MLP.
+fn mlp(vit: &VitConfig) -> Mlp {
+    Mlp { width: vit.width, hidden: vit.mlp_width, activation: vit.activation }
 }
 
 /// Class and register tokens with the positions, ready to be added to the padded patches.

@@ -33,8 +33,10 @@ mod others;
 mod palette;
 mod pixels;
 mod png;
+mod prepare;
 mod preprocessing;
 mod resize;
+mod sniff;
 mod tiff;
 mod webp;
 

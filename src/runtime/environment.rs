@@ -130,7 +130,7 @@ impl Runtime {
 
     /// A session of the smallest program there is, to reach the device by.
     pub(super) fn probe(&self) -> Result<Session, Error> {
-        let model = super::program::probe_model()?;
+        let model = super::probe::probe_model()?;
         self.session()?.commit_from_memory(&model).map_err(Error::call("start the device"))
     }
 

@@ -40,13 +40,13 @@ pub enum Error {
         /// The precision.
         precision: crate::backbone::Precision,
         /// The device.
-        device: super::Device,
+        device: String,
     },
     /// No 8-bit kernel of the library sums exactly on this processor.
     #[error("ONNX Runtime's 8-bit kernels do not sum exactly on this processor: use --precision fp32")]
     InexactIntegers,
-    /// A name is no device.
-    #[error("{0} is no device: expected cpu, cuda or cuda:N")]
+    /// The name of a device is unknown.
+    #[error("unknown device {0}: expected cpu, cuda or cuda:N")]
     UnknownDevice(String),
     /// The backbone's files are unusable.
     #[error(transparent)]

@@ -4,7 +4,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 
-use super::store::floats;
+use super::mapped::floats;
 use super::{Device, Error, Runtime};
 use crate::backbone::{BackboneConfig, SiteSet, TensorEntry, WeightLayout};
 use crate::graph::{Derived, Plan, build, derived, halved};

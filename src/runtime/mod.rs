@@ -2,6 +2,7 @@
 //!
 //! * [`Runtime`] is the library, its one environment (thread pool, scratch arena) and the chosen device.
 //! * [`WeightStore`] holds the backbone's weights once, however many programs read them.
+//! * [`Resident`] is a backbone made ready: runtime, weights and description, from which programs are compiled.
 //! * [`Program`] is a graph compiled over those weights, run by one thread at a time.
 //!
 //! `unsafe` lives here alone: mapping the weights file, handing its memory to ONNX Runtime without a copy,
@@ -13,13 +14,17 @@ mod environment;
 mod error;
 mod halved;
 mod kernel;
+mod mapped;
 #[allow(unsafe_code)]
 mod memory;
+mod probe;
 #[allow(unsafe_code)]
 mod process;
 mod program;
 mod quantised;
+mod resident;
 mod store;
+mod upload;
 
 pub use device::Device;
 pub use environment::{Runtime, RuntimeOptions};
@@ -27,4 +32,5 @@ pub use error::Error;
 pub use kernel::{Factors, integer_sums};
 pub use process::{disable_telemetry, share_heaps};
 pub use program::{Input, Output, Program};
+pub use resident::Resident;
 pub use store::{WeightOptions, WeightStore};

@@ -6,8 +6,6 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 
 use super::{Error, Runtime, WeightStore};
-use crate::backbone::WeightLayout;
-use crate::graph::ops::Sigmoid;
 use crate::graph::{Dim, Fact, Graph, onnx};
 
 /// A tensor fed to a run; it is read where it lies.
@@ -136,13 +134,4 @@ fn fits(fact: &Fact, shape: &[usize]) -> bool {
     }
     let allows = |(dim, &n): (&Dim, &usize)| dim.fixed().is_none_or(|size| size == n);
     fact.shape.iter().zip(&shape[extra..]).all(allows)
-}
-
-/// The smallest model there is, to have a session on a device.
-pub(super) fn probe_model() -> Result<Vec<u8>, Error> {
-    let mut graph = Graph::new("probe");
-    let x = graph.input("x", Fact::fixed(&[1]))?;
-    let y = graph.wire("y", Sigmoid, &[x])?;
-    graph.output("y", y);
-    Ok(onnx::write(&graph, &WeightLayout::default())?)
 }

@@ -8,7 +8,7 @@ use ort::memory::Allocator;
 use ort::value::DynValue;
 
 use super::kernel::{exact_bytes, unsigned};
-use super::store::floats;
+use super::mapped::floats;
 use super::{Error, Runtime, memory};
 use crate::backbone::{BackboneConfig, SiteSet, TensorEntry, WeightLayout};
 use crate::graph::{Bytes, Derived, Plan, Quantised, WeightRange, build, derived, quantise, quantised};

@@ -5,21 +5,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use half::f16;
 use memmap2::Mmap;
-use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::Session;
+use ort::memory::Allocator;
 use ort::session::builder::{PrepackedWeights, SessionBuilder};
-use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorRef};
+use ort::value::DynValue;
 
 use super::halved::{Half, halves};
-use super::memory::Element;
+use super::mapped::floats;
 use super::quantised::Scheme;
+use super::upload::{DeviceMemory, HostWeights, Uploaded, upload};
 use super::{Device, Error, Runtime, memory, quantised};
 use crate::backbone::sha256_hex;
-use crate::backbone::{
-    BackboneConfig, Error as BackboneError, Precision, TensorEntry, WEIGHTS_FILE, WeightLayout,
-};
+use crate::backbone::{BackboneConfig, Error as BackboneError, Precision, WEIGHTS_FILE, WeightLayout};
 use crate::graph::{self, Bytes, Graph, Quantised, WeightRange};
 
 /// How the weights are kept.
@@ -56,13 +53,6 @@ pub struct WeightStore {
     on_device: Option<DeviceMemory>,
 }
 
-/// Device tensors and the session whose allocator made them.
-struct DeviceMemory {
-    _tensors: Vec<Tensor<f32>>,
-    _halves: Vec<Tensor<f16>>,
-    _session: Session,
-}
-
 impl WeightStore {
     /// Opens `<folder>/backbone.safetensors`, checks it against `config` and makes it resident; in a lower precision,
     /// quantises its matrices (under a second for ViT-B).
@@ -84,7 +74,7 @@ impl WeightStore {
         let precision = options.precision;
         let range = WeightRange::at(precision);
         if range.is_some() && runtime.device() != Device::Cpu {
-            return Err(Error::Precision { precision, device: runtime.device() });
+            return Err(Error::Precision { precision, device: runtime.device().to_string() });
         }
         let halves = match precision {
             Precision::Fp16 => halves(runtime, &map, config, &layout)?,
@@ -92,7 +82,11 @@ impl WeightStore {
         };
         let (mut tensors, on_device) = match runtime.device() {
             Device::Cpu => (share(&map, &layout, &halves)?, None),
-            Device::Cuda(number) => upload(runtime, (&map, &layout, &halves), number)?,
+            Device::Cuda(number) => {
+                let host = HostWeights { map: &map, layout: &layout, halves: &halves };
+                let Uploaded { tensors, memory } = upload(runtime, number, &host)?;
+                (tensors, Some(memory))
+            }
         };
         halves.iter().for_each(|half| layout.insert(&half.name, half.entry.clone()));
         let scheme = match (range, options.bytes) {
@@ -180,17 +174,6 @@ fn check_fingerprint(path: &Path, bytes: &[u8], config: &BackboneConfig) -> Resu
     Err(BackboneError::Fingerprint { path: path.into(), expected: config.fingerprint.clone(), found })
 }
 
-/// The floats of `entry` inside the mapped file.
-pub(super) fn floats<'a>(map: &'a Mmap, name: &str, entry: &TensorEntry) -> Result<&'a [f32], Error> {
-    let fail = |reason: &str| Error::Call { action: format!("read weight {name}"), reason: reason.into() };
-    let end = entry.offset + entry.length;
-    let bytes = map.get(entry.offset..end).ok_or_else(|| fail("it lies outside the file"))?;
-    #[allow(unsafe_code)]
-    // SAFETY: every bit pattern is a float; `align_to` checks alignment itself.
-    let (before, floats, after) = unsafe { bytes.align_to::<f32>() };
-    if before.is_empty() && after.is_empty() { Ok(floats) } else { Err(fail("it is not aligned to 4 bytes")) }
-}
-
 type Shared = BTreeMap<String, Arc<DynValue>>;
 
 /// Tensors that read the weights where they lie.
@@ -212,49 +195,4 @@ fn share(map: &Mmap, layout: &WeightLayout, halves: &[Half]) -> Result<Shared, E
         tensors.insert(name.clone(), Arc::new(tensor));
     }
     Ok(tensors)
-}
-
-/// Copies the weights to the GPU once and aliases them there: ONNX Runtime shares a given initializer between
-/// sessions only where it already lies on the device it is planned for.
-fn upload(
-    runtime: &Runtime,
-    (map, layout, halves): (&Mmap, &WeightLayout, &[Half]),
-    number: i32,
-) -> Result<(Shared, Option<DeviceMemory>), Error> {
-    let session = runtime
-        .session()?
-        .commit_from_memory(&super::program::probe_model()?)
-        .map_err(Error::call("start the device"))?;
-    let info = MemoryInfo::new(AllocationDevice::CUDA, number, AllocatorType::Device, MemoryType::Default)
-        .map_err(Error::call("describe device memory"))?;
-    let allocator = Allocator::new(&session, info).map_err(Error::call("reach the device's memory"))?;
-    let (mut tensors, mut owners, mut half_owners) = (BTreeMap::new(), Vec::new(), Vec::new());
-    for (name, entry) in layout.iter() {
-        let (alias, owner) = copy(&allocator, name, (&entry.shape, floats(map, name, entry)?))?;
-        tensors.insert(name.to_owned(), Arc::new(alias));
-        owners.push(owner);
-    }
-    for Half { name, entry, values } in halves {
-        let (alias, owner) = copy(&allocator, name, (&entry.shape, values))?;
-        tensors.insert(name.clone(), Arc::new(alias));
-        half_owners.push(owner);
-    }
-    Ok((tensors, Some(DeviceMemory { _tensors: owners, _halves: half_owners, _session: session })))
-}
-
-/// A copy of a weight on the device, and the tensor that owns it.
-fn copy<T: Element + PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static>(
-    allocator: &Allocator,
-    name: &str,
-    (shape, data): (&[usize], &[T]),
-) -> Result<(DynValue, Tensor<T>), Error> {
-    let action = || format!("upload weight {name}");
-    let host = TensorRef::from_array_view((shape.to_vec(), data)).map_err(Error::call(action()))?;
-    let mut owner = Tensor::<T>::new(allocator, shape.to_vec()).map_err(Error::call(action()))?;
-    host.copy_into(&mut owner).map_err(Error::call(action()))?;
-    let data = owner.data_ptr_mut().cast::<T>().cast_const();
-    #[allow(unsafe_code)]
-    // SAFETY: `data` is the owner's device memory, and the store keeps the owner longer than the alias.
-    let alias = unsafe { memory::alias(owner.memory_info(), data, shape, allocator) }?;
-    Ok((alias, owner))
 }

@@ -10,7 +10,7 @@ use super::dataset::{Image, LeftOut};
 use super::picture::picture;
 use super::predict::likeliest;
 use super::resident::Resident;
-use crate::engine::{Engine, EngineOptions, Parts, Row};
+use crate::engine::{Engine, EngineOptions, Row};
 use crate::image::Limits;
 use crate::metrics::Metrics;
 use crate::pack::{Pack, TaskId};
@@ -92,12 +92,8 @@ pub fn evaluate_alone(
     pack: &Arc<Pack>,
     images: &[Image],
 ) -> Result<Evaluation> {
-    let parts = Parts {
-        runtime: resident.runtime.clone(),
-        store: Arc::clone(&resident.store),
-        config: Arc::clone(&resident.config),
-        metrics: Arc::new(Metrics::new()?),
-    };
+    let (runtime, store) = (resident.runtime.clone(), Arc::clone(&resident.store));
+    let backbone = crate::runtime::Resident::new(runtime, store, Arc::clone(&resident.config));
     let options = EngineOptions {
         max_batch: 8,
         max_wait: Duration::ZERO,
@@ -106,7 +102,7 @@ pub fn evaluate_alone(
         max_programs: 1,
         prefix_memory: 0,
     };
-    let engine = Engine::start(parts, &options)?;
+    let engine = Engine::start(backbone, Arc::new(Metrics::new()?), &options)?;
     engine.prepare(pack.sites).blocking_recv().context("the engine stopped")??;
     evaluate(&engine, task, pack, (images, &resident.limits))
 }

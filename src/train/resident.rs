@@ -25,6 +25,14 @@ pub struct Resident {
     pub limits: Limits,
 }
 
+impl From<crate::runtime::Resident> for Resident {
+    fn from(backbone: crate::runtime::Resident) -> Self {
+        let (runtime, store) = (backbone.runtime().clone(), Arc::clone(backbone.store()));
+        let config = Arc::clone(backbone.config());
+        Self { runtime, store, config, features: None, limits: Limits::default() }
+    }
+}
+
 impl Resident {
     /// Which backbone at which precision, for records that must not be mixed; in fp32 the fingerprint alone.
     pub fn identity(&self) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mimi_server::backbone::{Place, Site};
-use mimi_server::engine::{Answer, Engine, EngineOptions, Error, Parts, Row};
+use mimi_server::engine::{Answer, Engine, EngineOptions, Error, Row};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::Pack;
 
@@ -13,12 +13,6 @@ use crate::support::{self, FAMILIES, TinyBackbone, assert_close};
 
 pub fn engine(tiny: &TinyBackbone, max_batch: usize) -> (Engine, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new().unwrap());
-    let parts = Parts {
-        runtime: support::runtime(),
-        store: tiny.store(),
-        config: Arc::clone(&tiny.config),
-        metrics: Arc::clone(&metrics),
-    };
     let options = EngineOptions {
         max_batch,
         max_wait: Duration::from_secs(600),
@@ -27,7 +21,7 @@ pub fn engine(tiny: &TinyBackbone, max_batch: usize) -> (Engine, Arc<Metrics>) {
         max_programs: 4,
         prefix_memory: 0,
     };
-    (Engine::start(parts, &options).unwrap(), metrics)
+    (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }
 
 /// Runs rows that were admitted together, and so share batches.

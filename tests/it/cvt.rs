@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use mimi_server::backbone::import::{Request, import};
 use mimi_server::backbone::{Activation, Architecture, BackboneConfig, BlockRange, CvtConfig, CvtStage};
 use mimi_server::backbone::{FORMAT_VERSION, Pool, Provenance, SiteSet};
 use mimi_server::graph::{PIXELS, Plan, build, plan_flops};
 use mimi_server::image::{Interpolation, Preprocessing, ResizeMode};
+use mimi_server::import::backbone::{Request, import};
 use mimi_server::inspect;
 use mimi_server::runtime::{Input, Program, WeightOptions};
 use safetensors::tensor::TensorView;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mimi_server::backbone::{Precision, SiteSet};
 use mimi_server::bench::{Bench, Options, Parity, parity};
 use mimi_server::graph::{PIXELS, Plan, build};
-use mimi_server::runtime::{Device, Input, Program, Runtime, RuntimeOptions, WeightStore};
+use mimi_server::runtime::{Device, Input, Program, Resident, Runtime, RuntimeOptions, WeightStore};
 
 use crate::support::{self, FAMILIES, Fixture, TinyBackbone, assert_close};
 
@@ -48,8 +48,8 @@ fn programs_share_one_copy_of_the_weights_and_give_pytorchs_features() {
 /// A bench over a tiny backbone on a device.
 fn bench(tiny: &TinyBackbone, device: Device) -> Bench {
     let runtime = Runtime::open(&RuntimeOptions { device, ..support::runtime_options() }).unwrap();
-    let store = store(tiny, &runtime);
-    Bench::new(runtime, store, Arc::clone(&tiny.config), Options { batch: 2, width: 4, rounds: 1 })
+    let resident = Resident::on(&runtime, Arc::clone(&tiny.config), &tiny.folder, tiny.weights()).unwrap();
+    Bench::new(resident, Options { batch: 2, width: 4, rounds: 1 })
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mimi_server::backbone::{Place, Site, SiteSet};
-use mimi_server::engine::{Answer, Engine, EngineOptions, ImageKey, Parts, Row};
+use mimi_server::engine::{Answer, Engine, EngineOptions, ImageKey, Row};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::Pack;
 use mimi_server::serve::{self, Server};
@@ -14,12 +14,6 @@ use crate::support::{self, FAMILIES, TinyBackbone, assert_close};
 
 fn engine(tiny: &TinyBackbone, prefix_memory: u64) -> (Engine, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new().unwrap());
-    let parts = Parts {
-        runtime: support::runtime(),
-        store: tiny.store(),
-        config: Arc::clone(&tiny.config),
-        metrics: Arc::clone(&metrics),
-    };
     let options = EngineOptions {
         max_batch: 4,
         max_wait: Duration::from_secs(5),
@@ -28,7 +22,7 @@ fn engine(tiny: &TinyBackbone, prefix_memory: u64) -> (Engine, Arc<Metrics>) {
         max_programs: 16,
         prefix_memory,
     };
-    (Engine::start(parts, &options).unwrap(), metrics)
+    (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }
 
 /// Packs whose adapters begin at each block, one without any, and others like them.

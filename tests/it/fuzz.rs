@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use mimi_server::backbone::import::{PreprocessingName, Request, import};
 use mimi_server::backbone::{BackboneConfig, Place, Precision, Site};
 use mimi_server::graph::onnx::{GraphProto, ModelProto, TensorProto, data_type};
 use mimi_server::image::Preprocessing;
+use mimi_server::import::backbone::{PreprocessingName, Request, import};
 use mimi_server::pack::{self, Contents, Provenance, SelfTest};
 use prost::Message;
 

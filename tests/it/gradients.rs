@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use mimi_server::backbone::{BlockRange, Place, Site, SiteSet};
 use mimi_server::graph::ops::{
-    Add, Concat, Constant, Conv, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reorder, Reshape,
+    Add, Concat, Conv, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reorder, Reshape,
 };
 use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Transpose};
 use mimi_server::graph::training::{HEAD_BIAS, HEAD_WEIGHT, LOGITS, LOSS, TARGETS, gradient_output};
 use mimi_server::graph::training::{trainable_inputs, training_graph};
 use mimi_server::graph::{
-    Dim, Error, Fact, Graph, HIDDEN, HIDDEN_OUT, PIXELS, Plan, Wire, build, down_input, gradients, up_input,
+    Constant, Dim, Error, Fact, Graph, HIDDEN, HIDDEN_OUT, PIXELS, Plan, Wire, build, down_input, gradients,
+    up_input,
 };
 use mimi_server::runtime::{Input, Program, WeightStore};
 

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mimi_server::backbone::import::{PreprocessingName, Request, import};
-use mimi_server::backbone::{Activation, Architecture, BackboneConfig, Error, Pool, VitConfig};
+use mimi_server::backbone::{
+    Activation, Architecture, BackboneConfig, Error as BackboneError, Pool, VitConfig,
+};
 use mimi_server::image::{Interpolation, Preprocessing, ResizeMode};
+use mimi_server::import::backbone::{Error, PreprocessingName, Request, import};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use tempfile::TempDir;
@@ -230,7 +232,7 @@ fn files_that_are_no_checkpoint_are_refused() {
     };
     for length in [0, 7, 8, 100, whole.len() / 2, whole.len() - 1] {
         let error = refused(&request.weights, &whole[..length]);
-        assert!(matches!(error, Error::Weights { .. }), "{length} bytes: {error}");
+        assert!(matches!(error, Error::Backbone(BackboneError::Weights { .. })), "{length} bytes: {error}");
     }
     let other = |name: &str| checkpoint.dir.path().join(name);
     assert!(matches!(refused(&other("model.npz"), b"nothing known"), Error::UnknownLayout { .. }));
@@ -239,7 +241,7 @@ fn files_that_are_no_checkpoint_are_refused() {
     assert!(matches!(refused(&other("model.onnx"), b"nothing known"), Error::UnknownLayout { .. }));
     assert!(matches!(refused(&other("empty.onnx"), b""), Error::UnknownLayout { .. }));
     let absent = Request { weights: other("absent.safetensors"), ..request };
-    assert!(matches!(import(&absent), Err(Error::Io { .. })));
+    assert!(matches!(import(&absent), Err(Error::Backbone(BackboneError::Io { .. }))));
 }
 
 #[test]
@@ -301,7 +303,10 @@ fn names_that_leave_the_folder_are_refused() {
     for name in ["", ".", "..", "../x", "a/b", "/tmp/x", ".hidden", "UPPER"] {
         let request = Request { name: name.into(), ..checkpoint.request() };
         let error = checkpoint.import(&request).unwrap_err();
-        assert!(matches!(error, Error::Invalid { field: "name", .. }), "{name:?}: {error}");
+        assert!(
+            matches!(error, Error::Backbone(BackboneError::Invalid { field: "name", .. })),
+            "{name:?}: {error}"
+        );
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use mimi_server::backbone::import::{PreprocessingName, Request, import};
-use mimi_server::backbone::{Activation, BackboneConfig, Error, Pool, SiteSet};
+use mimi_server::backbone::{Activation, BackboneConfig, Pool, SiteSet};
 use mimi_server::graph::{PIXELS, Plan, build};
+use mimi_server::import::backbone::{Error, PreprocessingName, Request, import};
 use mimi_server::runtime::{Input, Program, WeightOptions, WeightStore};
 use serde_json::Value;
 

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use mimi_server::backbone::import::{PreprocessingName, Request, import};
-use mimi_server::backbone::{Activation, Architecture, BackboneConfig, Error, Origin, VitConfig};
+use mimi_server::backbone::{Activation, Architecture, BackboneConfig, Origin, VitConfig};
+use mimi_server::import::backbone::{Error, PreprocessingName, Request, import};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 

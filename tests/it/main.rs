@@ -19,8 +19,6 @@ mod classify;
 mod commands;
 /// Comparisons: who takes part, on what terms, and what is made of the results.
 mod compare;
-/// Checkpoints of the reference implementation become packs.
-mod convert;
 /// What only a CvT has: convolutions to fold, settings that no tensor shows.
 mod cvt;
 /// What the device of `MIMI_TEST_DEVICE` gives, against PyTorch and the CPU.
@@ -51,6 +49,8 @@ mod image_work;
 mod import;
 /// Every combination of parts equals timm or Hugging Face, or is refused by name.
 mod import_grid;
+/// Checkpoints of the reference implementation become packs.
+mod import_pack;
 /// What a checkpoint and the files beside it tell is read, shown, and must agree.
 mod import_sources;
 /// 8-bit sums are the same integers on every processor.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mimi_server::backbone::{Place, Site};
-use mimi_server::engine::{Engine, Parts};
+use mimi_server::engine::Engine;
 use mimi_server::image::Limits;
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::{self, WEIGHTS_FILE};
@@ -15,7 +15,7 @@ use mimi_server::train::{
 use mimi_server::train::{Init, Report, StepOptions, TaskOptions, Walk, evaluate, train};
 
 use crate::server::World;
-use crate::support::{self, FAMILIES, TinyBackbone};
+use crate::support::{FAMILIES, TinyBackbone};
 use crate::train::{dataset, options, resident};
 
 pub fn mimi() -> MimiOptions {
@@ -41,13 +41,9 @@ pub fn run(world: &World, options: &TaskOptions) -> Report {
 
 /// The pack's accuracy as the engine, which serves, measures it on the held-out images.
 pub fn served_accuracy(world: &World, report: &Report, data: &Path) -> f64 {
-    let parts = Parts {
-        runtime: support::runtime(),
-        store: world.tiny.store(),
-        config: Arc::clone(&world.tiny.config),
-        metrics: Arc::new(Metrics::new().unwrap()),
-    };
-    let engine = Engine::start(parts, &world.config().engine).unwrap();
+    let engine =
+        Engine::start(world.tiny.resident(), Arc::new(Metrics::new().unwrap()), &world.config().engine)
+            .unwrap();
     let pack = Arc::new(pack::read(&report.folder, &world.tiny.config).unwrap().0);
     let held_out = Dataset::open_as(data, &pack.manifest.labels, &Walk::default())
         .unwrap()

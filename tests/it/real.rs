@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mimi_server::backbone::import::{Request, import};
 use mimi_server::backbone::{BackboneConfig, ONNX_FILE, SiteSet};
 use mimi_server::graph::{PIXELS, Plan, build};
+use mimi_server::import::backbone::{Request, import};
 use mimi_server::runtime::{Device, Input, Program, Runtime, RuntimeOptions, WeightOptions, WeightStore};
 
 use crate::support::{self, Fixture, assert_close, repository};

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use mimi_server::backbone::import::{PreprocessingName, Request, import};
 use mimi_server::backbone::{Activation, BackboneConfig, Pool, Precision, Site};
 use mimi_server::graph::Bytes;
 use mimi_server::image::Preprocessing;
+use mimi_server::import::backbone::{PreprocessingName, Request, import};
 use mimi_server::pack::{self, Contents, Pack, Provenance, SelfTest};
-use mimi_server::runtime::{Device, Runtime, RuntimeOptions, WeightOptions, WeightStore};
+use mimi_server::runtime::{Device, Resident, Runtime, RuntimeOptions, WeightOptions, WeightStore};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::{Dtype, SafeTensors};
@@ -195,6 +195,11 @@ impl TinyBackbone {
 
     pub fn store(&self) -> Arc<WeightStore> {
         Arc::new(WeightStore::open(&runtime(), &self.config, &self.folder, self.weights()).unwrap())
+    }
+
+    /// The backbone in the tests' runtime.
+    pub fn resident(&self) -> Resident {
+        Resident::new(runtime(), self.store(), Arc::clone(&self.config))
     }
 
     /// A pack with the given adapters, random but the same for the same seed.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use mimi_server::backbone::import::{PreprocessingName, Request, import};
 use mimi_server::backbone::{
-    Activation, Architecture, BackboneConfig, Error, FORMAT_VERSION, Place, Pool, Provenance, Shape, Site,
-    SiteSet, SwinConfig,
+    Activation, Architecture, BackboneConfig, FORMAT_VERSION, Place, Pool, Provenance, Shape, Site, SiteSet,
+    SwinConfig,
 };
 use mimi_server::graph::{Plan, plan_flops};
 use mimi_server::image::Preprocessing;
+use mimi_server::import::backbone::{Error, PreprocessingName, Request, import};
 use mimi_server::inspect;
 
 use crate::support::{Fixture, Tensor, write_safetensors};

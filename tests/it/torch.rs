@@ -1,6 +1,6 @@
 //! Any bytes as a file of `torch.save`: numbers or an error, never a panic, and nothing is executed.
 
-use mimi_server::torch::{Error, Object, TorchFile, read_pickle};
+use mimi_server::import::torch::{Error, Object, TorchFile, read_pickle};
 use proptest::prelude::*;
 
 use crate::support::fixtures;

@@ -149,12 +149,8 @@ async fn the_server_serves_what_the_trainer_measured() {
         .split(0.3, 7)
         .unwrap();
     let engine = mimi_server::engine::Engine::start(
-        mimi_server::engine::Parts {
-            runtime: support::runtime(),
-            store: world.tiny.store(),
-            config: Arc::clone(&world.tiny.config),
-            metrics: Arc::clone(server.metrics()),
-        },
+        world.tiny.resident(),
+        Arc::clone(server.metrics()),
         &world.config().engine,
     );
     let engine = engine.unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mimi_server::engine::{Engine, Parts};
+use mimi_server::engine::Engine;
 use mimi_server::image::Limits;
 use mimi_server::metrics::Metrics;
 use mimi_server::pack;
@@ -15,7 +15,6 @@ use proptest::prelude::*;
 
 use super::{dataset, options, resident, run, write_images};
 use crate::server::World;
-use crate::support;
 
 fn origin(data: &Path, validation: Option<&Path>) -> Origin {
     Origin { validation: validation.map(Path::to_owned), ..super::origin(data) }
@@ -219,13 +218,9 @@ fn test_images_are_measured_once_at_the_end_as_they_are_served() {
             (details["test_accuracy"].as_f64(), details["test_images"].as_u64()),
             (Some(measure.accuracy), Some(9))
         );
-        let parts = Parts {
-            runtime: support::runtime(),
-            store: world.tiny.store(),
-            config: Arc::clone(&world.tiny.config),
-            metrics: Arc::new(Metrics::new().unwrap()),
-        };
-        let engine = Engine::start(parts, &world.config().engine).unwrap();
+        let engine =
+            Engine::start(world.tiny.resident(), Arc::new(Metrics::new().unwrap()), &world.config().engine)
+                .unwrap();
         let images = Dataset::open_as(dir.path(), &pack.manifest.labels, &Walk::default()).unwrap().0.images;
         let served =
             evaluate(&engine, &"eval".parse().unwrap(), &pack, (&images, &Limits::default())).unwrap();
