@@ -38,7 +38,7 @@ def write_notices() -> None:
 def build_wheel(maturin: str) -> Path:
     """The one wheel in a new dist/."""
     shutil.rmtree(DIST, ignore_errors=True)
-    run(maturin, "build", "--release", "--locked", "--strip", "--out", str(DIST))
+    run(maturin, "build", "--release", "--locked", "--out", str(DIST))
     (wheel,) = DIST.glob("*.whl")
     return wheel
 
