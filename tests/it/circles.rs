@@ -69,9 +69,10 @@ impl Tree {
                     if matches!(module.last().map(String::as_str), Some("mod" | "main" | "lib")) {
                         module.pop();
                     }
-                    texts.entry(module).or_insert_with(String::new).push_str(&code(
-                        &std::fs::read_to_string(&path).unwrap(),
-                    ));
+                    texts
+                        .entry(module)
+                        .or_insert_with(String::new)
+                        .push_str(&code(&std::fs::read_to_string(&path).unwrap()));
                 }
             }
         }
@@ -151,10 +152,7 @@ fn absolute(path: &[String], here: &[String], modules: &BTreeSet<Names>) -> Opti
 }
 
 /// Files that can be reached from each.
-fn reached<'a>(
-    edges: &BTreeMap<&'a Names, BTreeSet<&'a Names>>,
-    from: &'a Names,
-) -> BTreeSet<&'a Names> {
+fn reached<'a>(edges: &BTreeMap<&'a Names, BTreeSet<&'a Names>>, from: &'a Names) -> BTreeSet<&'a Names> {
     let (mut found, mut left) = (BTreeSet::new(), vec![from]);
     while let Some(file) = left.pop() {
         for &next in &edges[file] {
@@ -170,7 +168,10 @@ fn reached<'a>(
 fn files_use_each_other_in_one_direction() {
     let tree = Tree::read();
     let edges = tree.edges();
-    assert!(edges.values().map(BTreeSet::len).sum::<usize>() > 500, "the reader of use lines finds too little");
+    assert!(
+        edges.values().map(BTreeSet::len).sum::<usize>() > 500,
+        "the reader of use lines finds too little"
+    );
     let circles: Vec<String> = edges
         .keys()
         .filter(|file| reached(&edges, file).contains(*file))
@@ -227,9 +228,12 @@ fn no_parameter_takes_apart_a_tuple_of_more_than_two() {
                     let pattern = part.trim().strip_prefix('(').and_then(|rest| rest.split_once("):"));
                     pattern.is_some_and(|(names, _)| names.trim_end_matches(',').matches(',').count() > 1)
                 };
-                wrong.extend(parts.iter().filter(|part| wide(part)).map(|part| {
-                    format!("{}: fn {name}: {}", path.display(), part.trim())
-                }));
+                wrong.extend(
+                    parts
+                        .iter()
+                        .filter(|part| wide(part))
+                        .map(|part| format!("{}: fn {name}: {}", path.display(), part.trim())),
+                );
             }
         }
     }
