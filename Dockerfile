@@ -1,7 +1,13 @@
-# The steps are the Makefile's own targets. CPU by default: docker build --build-arg DEVICE=cuda . for the GPU.
+# docker build .                                 for the CPU; everything is made inside
+# docker build --build-arg DEVICE=cuda .         for an NVIDIA GPU
+# docker build --build-arg SERVER=prebuilt .     takes image/, which `make image-files` made; no compiler, no network
 ARG DEVICE=cpu
+ARG SERVER=compiled
+ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
+ARG BASE_CPU=docker.io/library/debian:bookworm-slim
+ARG BASE_CUDA=docker.io/nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
 
-FROM rust:1.95-bookworm AS build
+FROM ${RUST_IMAGE} AS compiled
 ARG DEVICE
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends make python3 python3-pip \
@@ -9,27 +15,34 @@ RUN apt-get update \
 WORKDIR /build
 COPY Makefile Cargo.toml Cargo.lock ./
 COPY models/fetch.py models/fetch.py
-# Under one name for both builds, and not by a link: the library looks for its providers in its own folder.
-RUN make runtime DEVICE=$DEVICE && cp -a vendor/onnxruntime* /onnxruntime
+RUN make runtime weights DEVICE=$DEVICE
+COPY packaging/notices.py packaging/notices.py
 COPY src src
-RUN make build
-RUN make backbone
+RUN make image-files DEVICE=$DEVICE && mv image /image
 
-FROM debian:bookworm-slim AS base-cpu
-FROM nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04 AS base-cuda
+FROM scratch AS prebuilt
+COPY image /image
+
+FROM ${SERVER} AS made
+
+FROM ${BASE_CPU} AS base-cpu
+FROM ${BASE_CUDA} AS base-cuda
 
 FROM base-${DEVICE}
 ARG DEVICE
-RUN useradd --system --uid 10001 --home-dir /srv/mimi mimi
+RUN useradd --uid 10001 --no-create-home --home-dir /srv/mimi --shell /usr/sbin/nologin mimi
 WORKDIR /srv/mimi
-COPY --from=build /build/target/release/server /usr/local/bin/server
-COPY --from=build /onnxruntime onnxruntime
-COPY --from=build /build/models models
-COPY adapters adapters
+# What changes seldom comes first, so that a new server is a small layer.
+COPY --from=made /image/models models
+COPY --from=made /image/onnxruntime onnxruntime
 COPY LICENSE-APACHE LICENSE-MIT ./
-ENV MIMI_HOST=0.0.0.0 MIMI_PORT=8080 MIMI_DEVICE=${DEVICE} \
+COPY adapters adapters
+COPY --from=made /image/THIRD-PARTY.txt ./
+COPY --from=made /image/server /usr/local/bin/server
+ENV MIMI_HOST=0.0.0.0 MIMI_PORT=8080 MIMI_DEVICE=${DEVICE} MIMI_STATE=none NO_COLOR=1 \
     MIMI_ONNXRUNTIME=/srv/mimi/onnxruntime/libonnxruntime.so.1.31.1
-USER mimi
+# By number, so that Kubernetes can tell that it is not root.
+USER 10001:10001
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["server", "health"]
 ENTRYPOINT ["server"]

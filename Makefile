@@ -38,7 +38,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test race gpu-check gpu-bundle docker clean
+.PHONY: help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test race gpu-check gpu-bundle dist dist-check image image-files docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,7 @@ test: runtime ## Run every test
 	  echo "*** Real weights could not be fetched: the tests that need them will be SKIPPED." >&2; }
 	$(PYTHON) -m unittest discover --start-directory models
 	$(PYTHON) -m unittest discover --start-directory load-tests/gpu
+	$(PYTHON) -m unittest discover --start-directory packaging
 	$(CARGO) test --locked
 
 image-corpus: runtime ## Decode the image corpus; print how many files equal Pillow, and how many are refused
@@ -147,8 +148,29 @@ gpu-bundle: runtime build ## Pack gpu-check into pieces of 60 MiB for a machine 
 	@CARGO="$(CARGO)" $(PYTHON) load-tests/gpu/bundle.py --device $(DEVICE) --onnxruntime $(MIMI_ONNXRUNTIME) \
 	  --server $(SERVER)
 
+MATURIN ?= $(CARGO_TARGET_DIR)/maturin/bin/maturin
+dist: ## Make the wheel, the archive and their SHA256SUMS in dist/
+	@[ -x "$(MATURIN)" ] || { $(PYTHON) -m venv $(CARGO_TARGET_DIR)/maturin && \
+	  $(CARGO_TARGET_DIR)/maturin/bin/pip install --quiet maturin==1.16.0; }
+	@CARGO="$(CARGO)" $(PYTHON) packaging/dist.py --maturin $(MATURIN)
+
+dist-check: dist backbone ## Install the wheel and unpack the archive; have both answer
+	@$(PYTHON) packaging/check.py
+
 docker: ## Build the container image (DEVICE=cuda for the GPU one)
 	docker build --build-arg DEVICE=$(DEVICE) -t mimi-server:$(DEVICE) .
 
+# Hard links where possible, not copies: the weights are large.
+link = { cp -alL $(1) $(2) 2>/dev/null || cp -aL $(1) $(2); }
+image-files: runtime backbone ## Lay out in image/ what the container image takes as built
+	@rm -rf image && mkdir -p image/models image/onnxruntime
+	@$(call link,$(dir $(MIMI_ONNXRUNTIME))lib* $(dir $(MIMI_ONNXRUNTIME))LICENSE,image/onnxruntime/)
+	@$(call link,$(MIMI_MODELS)/$(MIMI_BACKBONE),image/models/)
+	@cp $(SERVER) image/server
+	@CARGO="$(CARGO)" $(PYTHON) packaging/notices.py > image/THIRD-PARTY.txt
+
+image: image-files ## Build the container image without an engine, run it and ask it (Debian, root)
+	@sh packaging/image.sh
+
 clean: ## Remove what was built and fetched; packs and backbones stay
-	rm -rf target vendor assets .venv
+	rm -rf target vendor assets dist image .venv

@@ -40,13 +40,7 @@ pub fn classify(engine: &Engine, folder: &Path, image: &[u8]) -> Result<(String,
     // A program for exactly the pack's sites: adapters that training removed cost nothing.
     engine.prepare(pack.sites).blocking_recv().context("the engine has stopped")??;
     let permit = engine.admit(1)?.pop().context("one row was asked for")?;
-    let row = Row {
-        task: "embedded".parse()?,
-        pixels: pixels.into(),
-        image: None,
-        pack: Arc::clone(&pack),
-        deadline: None,
-    };
+    let row = Row::new("embedded".parse()?, pixels.into(), Arc::clone(&pack));
     let answer = engine.submit(row, permit).blocking_recv().context("the engine has stopped")??;
     let scored = pack.manifest.labels.iter().zip(answer.logits);
     let (label, logit) = scored.max_by(|a, b| a.1.total_cmp(&b.1)).context("the pack has no class")?;

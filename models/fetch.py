@@ -33,7 +33,9 @@ import zipfile
 from pathlib import Path
 from typing import Dict, Iterator, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).absolute().parent
+# Beside models/ in a checkout; as a part of the installed Python package, where it is called.
+ROOT = HERE.parent if HERE.name == "models" else Path.cwd()
 CHUNK_BYTES = 1 << 20
 
 ONNXRUNTIME_VERSION = "1.31.1"

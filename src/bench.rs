@@ -2,13 +2,14 @@
 //!
 //! Figures from a shared machine are noisy, so what is compared is interleaved in one run and given as medians.
 
+mod ask;
 mod feed;
 mod fork;
 mod layout;
 mod memory;
+mod metrics_cost;
 mod parity;
 mod precisions;
-mod recording;
 mod sweep;
 
 use std::sync::Arc;
@@ -29,9 +30,9 @@ use crate::runtime::{Program, Resident};
 pub use fork::{Known, Shared};
 pub use layout::{Goal, Layout, choose};
 pub use memory::memory_used;
+pub use metrics_cost::metrics_cost;
 pub use parity::{Parity, parity};
 pub use precisions::{Bare, Nearness, interleaved, nearness};
-pub use recording::recording;
 pub use sweep::{Grid, Swept};
 
 /// Classes of the made-up packs.
@@ -98,8 +99,8 @@ impl Bench {
                 seconds(|| self.program(&Plan::whole(self.config(), all)).map(drop))?,
                 seconds(|| one.run(&mut program).map(drop))?,
                 seconds(|| batch.run(&mut program).map(drop))?,
-                seconds(|| fork::ask(&engine, (&images[..], None), &same))?,
-                seconds(|| fork::ask(&engine, (&images[..], None), &packs))?,
+                seconds(|| ask::ask(&engine, (&images[..], None), &same))?,
+                seconds(|| ask::ask(&engine, (&images[..], None), &packs))?,
             ];
             if round > 0 {
                 kinds.iter_mut().zip(times).for_each(|(kind, time)| kind.push(time));

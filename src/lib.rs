@@ -17,7 +17,8 @@
 //! | `engine` | queue, batches, workers: rows in, logits out | `runtime` and below |
 //! | `catalog` | which version of which task is live; resident packs | the pure modules |
 //! | `reload` | new versions: read, check, compile, warm, publish | `engine`, `catalog` and below |
-//! | `http` | routes, bodies, the one table of errors | `reload` and below |
+//! | `service` | the one way down, without a transport: asks, answers, admission, preparation, codes | `reload` and below |
+//! | `http` | the HTTP door: routes, bodies, the one table of statuses | `service` and below |
 //! | `serve` | composition root of serving | `http` and below |
 //! | `train` | the offline trainer: dataset, features, heads, evaluation | `engine` and below |
 //! | `bench` | what this machine does: programs, batches, memory | `engine` and below |
@@ -29,9 +30,9 @@
 //!
 //! Each is held by a test (`tests/it/architecture.rs` and the files it names).
 //!
-//! 1. Only `runtime` names `ort` and is `unsafe`; only `http` knows status codes; only `cli` reads the
+//! 1. Only `runtime` names `ort` and is `unsafe`; only doors (`http`) know statuses; only `cli` reads the
 //!    environment.
-//! 2. `graph`, `image` and the engine's `queue`, `batch`, `programs` do no I/O and read no clock.
+//! 2. `graph`, `image` and the engine's `queue`, `batch`, `fork`, `programs` do no I/O and read no clock.
 //! 3. Engine threads never await and never touch the disk; nothing is compiled on a request's path.
 //! 4. A request holds one `Arc<Pack>` from door to answer.
 //! 5. A pack that fails to read, check or warm never replaces one that works; an error while looking never
@@ -58,6 +59,8 @@ pub mod runtime;
 pub mod catalog;
 pub mod engine;
 pub mod reload;
+
+pub mod service;
 
 pub mod bench;
 pub mod http;

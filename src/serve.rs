@@ -23,10 +23,11 @@ use tokio::net::TcpListener;
 
 use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineOptions};
-use crate::http::{self, AppState, Code, HttpOptions, Services};
+use crate::http::{self, AppState, HttpOptions};
 use crate::metrics::Metrics;
 use crate::reload::{ReloadOptions, Reloader, arithmetic};
 use crate::runtime::{Resident, RuntimeOptions, WeightOptions};
+use crate::service::{self, Code, Service, ServiceOptions};
 
 pub use limits::{ConnectionLimits, raise_descriptors};
 
@@ -49,7 +50,9 @@ pub struct Config {
     pub weights: WeightOptions,
     /// The engine.
     pub engine: EngineOptions,
-    /// The HTTP surface.
+    /// What holds behind every door.
+    pub service: ServiceOptions,
+    /// The HTTP door.
     pub http: HttpOptions,
     /// Connections.
     pub connections: ConnectionLimits,
@@ -112,7 +115,7 @@ pub async fn run_with(
 /// The parts of a running server.
 pub struct Server {
     config: Config,
-    state: AppState,
+    service: Service,
     engine: Engine,
     catalog: Arc<Catalog>,
     reloader: Arc<Reloader>,
@@ -130,26 +133,32 @@ impl Server {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             tokio::task::spawn_blocking(move || start_engine(&config, metrics)).await??
         };
-        let (folder, backbone) =
-            ((config.adapters.clone(), Arc::clone(&config.reload.disk)), Arc::clone(engine.config()));
-        let catalog = Catalog::new(folder, backbone, config.pack_memory, Arc::clone(&metrics));
-        let catalog = Arc::new(catalog);
+        let catalog = Arc::new(catalog(&config, &engine, &metrics));
         let reloader = Arc::new(reloader(&config, &catalog, &engine, &metrics));
         reloader.list().await.with_context(|| format!("folder of packs {}", config.adapters.display()))?;
-        let services = Services {
+        let parts = service::Parts {
             engine: engine.clone(),
             catalog: Arc::clone(&catalog),
             reloader: Arc::clone(&reloader),
             metrics: Arc::clone(&metrics),
         };
-        let state = AppState::new(services, config.http.clone());
-        let state = state.hiding(&[config.backbone.as_path(), config.runtime.library.as_path()]);
-        Ok(Self { config, state, engine, catalog, reloader, metrics })
+        let hidden = [config.backbone.as_path(), config.runtime.library.as_path()];
+        let service = Service::new(parts, config.service.clone(), &hidden);
+        Ok(Self { config, service, engine, catalog, reloader, metrics })
     }
 
-    /// The service, without a socket.
+    /// The HTTP door, without a socket.
     pub fn app(&self) -> axum::Router {
-        http::app(self.state.clone())
+        http::app(self.state())
+    }
+
+    /// The service behind every door.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    fn state(&self) -> AppState {
+        AppState::new(self.service.clone(), self.config.http)
     }
 
     /// What publishes new versions.
@@ -176,7 +185,7 @@ impl Server {
         let mut acceptor = Acceptor::new(self.app(), self.config.connections, most, metrics);
         acceptor.accept(&listener, shutdown).await;
         tracing::info!("ending: answering what was accepted");
-        self.state.set_ready(false);
+        self.service.set_ready(false);
         drop(listener);
         let limit = self.config.exit_timeout;
         if !acceptor.drain(Instant::now() + limit).await {
@@ -185,17 +194,23 @@ impl Server {
     }
 
     fn start_admin(&self, listener: std::net::TcpListener) -> Result<Admin> {
-        let app = http::admin(self.state.clone());
+        let app = http::admin(self.state());
         Admin::start(app, self.config.connections, listener, Arc::clone(&self.metrics))
     }
+}
+
+fn catalog(config: &Config, engine: &Engine, metrics: &Arc<Metrics>) -> Catalog {
+    let (disk, backbone) = (Arc::clone(&config.reload.disk), Arc::clone(engine.config()));
+    Catalog::new(config.adapters.clone(), disk, backbone, config.pack_memory, Arc::clone(metrics))
 }
 
 fn reloader(config: &Config, catalog: &Arc<Catalog>, engine: &Engine, metrics: &Arc<Metrics>) -> Reloader {
     let codes = Code::ALL.iter().map(|code| code.as_str()).collect();
     let (device, precision) = (config.runtime.device, engine.precision());
     let more = format!("{device} {precision} {}", engine.config().fingerprint);
-    let options = (config.reload.clone(), arithmetic(&config.runtime.library, &more));
-    Reloader::new(Arc::clone(catalog), engine.clone(), Arc::clone(metrics), codes, options)
+    let arithmetic = arithmetic(&config.runtime.library, &more);
+    let (catalog, metrics) = (Arc::clone(catalog), Arc::clone(metrics));
+    Reloader::new(catalog, engine.clone(), metrics, codes, config.reload.clone(), arithmetic)
 }
 
 fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Engine> {

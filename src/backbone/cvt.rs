@@ -87,7 +87,7 @@ impl CvtConfig {
     /// Tokens along one side of a stage's map.
     pub fn grid(&self, stage: usize) -> usize {
         self.stages.iter().take(stage + 1).fold(self.image_size, |side, stage| {
-            positions(side, (stage.patch_size, stage.patch_stride, stage.patch_padding))
+            positions(side, stage.patch_size, stage.patch_stride, stage.patch_padding)
         })
     }
 
@@ -139,7 +139,7 @@ impl CvtConfig {
 }
 
 /// Positions of a kernel along a side.
-fn positions(side: usize, (kernel, stride, padding): (usize, usize, usize)) -> usize {
+fn positions(side: usize, kernel: usize, stride: usize, padding: usize) -> usize {
     let room = side.saturating_add(padding.saturating_mul(2)).saturating_sub(kernel);
     room / stride.max(1) + 1
 }

@@ -12,10 +12,12 @@
 //! it, and tables of relative positions are gathered to a bias for each pair of tokens) and `backbone.onnx`, the
 //! exported frozen graph whose external data point into the safetensors file.
 
+mod activation;
 mod config;
 mod cvt;
 mod error;
 mod layout;
+mod pool;
 mod precision;
 mod shape;
 mod site;
@@ -23,6 +25,7 @@ mod swin;
 mod taken;
 mod vit;
 
+pub use activation::Activation;
 pub(crate) use config::sha256_hex;
 pub use config::{
     Architecture, BackboneConfig, CONFIG_FILE, FORMAT_VERSION, ONNX_FILE, Provenance, WEIGHTS_FILE,
@@ -30,9 +33,10 @@ pub use config::{
 pub use cvt::{CvtBlock, CvtConfig, CvtStage};
 pub use error::Error;
 pub use layout::{TensorEntry, WeightLayout};
+pub use pool::Pool;
 pub use precision::Precision;
 pub use shape::Shape;
 pub use site::{BlockRange, Place, Site, SiteSet};
 pub use swin::{SwinBlock, SwinConfig};
 pub use taken::{Origin, Taken};
-pub use vit::{Activation, Pool, VitConfig};
+pub use vit::VitConfig;

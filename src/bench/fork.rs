@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
+use super::ask::ask;
 use super::{Bench, median, seconds};
 use crate::backbone::{BlockRange, SiteSet};
-use crate::engine::{Engine, ImageKey, Row};
+use crate::engine::{Engine, ImageKey};
 use crate::graph::{Plan, plan_flops};
 use crate::pack::Pack;
 
@@ -94,22 +95,4 @@ impl Bench {
         let packs = (0..tasks).map(|i| self.pack_at(i as u64, sites)).collect::<Result<_>>()?;
         Ok((engine, packs))
     }
-}
-
-/// One batch, admitted together so that it runs together.
-pub(super) fn ask(
-    engine: &Engine,
-    (pixels, image): (&[Arc<[f32]>], Option<ImageKey>),
-    packs: &[Arc<Pack>],
-) -> Result<()> {
-    let permits = engine.admit(packs.len())?;
-    let mut waiting = Vec::new();
-    for (i, ((pack, pixels), permit)) in packs.iter().zip(pixels).zip(permits).enumerate() {
-        let (task, pixels, pack) = (format!("bench-{i}").parse()?, Arc::clone(pixels), Arc::clone(pack));
-        waiting.push(engine.submit(Row { task, pixels, image, pack, deadline: None }, permit));
-    }
-    for answer in waiting {
-        answer.blocking_recv().context("the engine stopped")??;
-    }
-    Ok(())
 }

@@ -62,23 +62,31 @@ impl Bench {
                 for round in 0..=self.options.rounds {
                     let times = [
                         seconds(|| feed.run(&mut program).map(drop))?,
-                        seconds(|| super::fork::ask(&engine, (&images[..rows], None), &under))?,
+                        seconds(|| super::ask::ask(&engine, (&images[..rows], None), &under))?,
                     ];
                     if round > 0 {
                         bare.push(times[0]);
                         ours.push(times[1]);
                     }
                 }
-                each(swept((rows, packs, grid.sites.len()), bare, ours))?;
+                each(Times { bare, ours }.of(rows, packs, grid.sites.len()))?;
             }
         }
         Ok(())
     }
 }
 
-fn swept((rows, packs, adapters): (usize, usize, usize), bare: Vec<f64>, ours: Vec<f64>) -> Swept {
-    let slowest_seconds = ours.iter().copied().fold(0.0, f64::max);
-    let (bare_seconds, engine_seconds) = (median(bare), median(ours));
-    let rows_per_second = rows as f64 / engine_seconds;
-    Swept { rows, packs, adapters, bare_seconds, engine_seconds, slowest_seconds, rows_per_second }
+/// Seconds of each round.
+struct Times {
+    bare: Vec<f64>,
+    ours: Vec<f64>,
+}
+
+impl Times {
+    fn of(self, rows: usize, packs: usize, adapters: usize) -> Swept {
+        let slowest_seconds = self.ours.iter().copied().fold(0.0, f64::max);
+        let (bare_seconds, engine_seconds) = (median(self.bare), median(self.ours));
+        let rows_per_second = rows as f64 / engine_seconds;
+        Swept { rows, packs, adapters, bare_seconds, engine_seconds, slowest_seconds, rows_per_second }
+    }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use super::{Catalog, Failure, Served};
+use super::status::{Failure, Served};
+use super::table::Catalog;
 use crate::pack::{Pack, TaskId};
 
 impl Catalog {
-    /// Records that a task stays as it was, and why. Tells whether that is news.
+    /// Records that a task stays as it was, and why. Returns whether that is news.
     pub fn keep(&self, task: &TaskId, reason: &str) -> bool {
         let mut tasks = self.write();
         let entry = tasks.entry(task.clone()).or_default();
@@ -19,7 +20,7 @@ impl Catalog {
         is_news
     }
 
-    /// Records that a task's folder could be looked at again.
+    /// Records that a task's folder can be read again.
     pub fn keep_no_more(&self, task: &TaskId) {
         if self.read().get(task).is_none_or(|entry| entry.kept.is_none()) {
             return;
@@ -40,8 +41,8 @@ impl Catalog {
         }
     }
 
-    /// Up to `limit` tasks after `after` whose pack is in memory, with what was read; and where to go on. Looks at no
-    /// more than `limit` tasks.
+    /// Looks at up to `limit` tasks after `after`. Returns those whose pack is in memory, with what was read, and where to
+    /// go on.
     pub fn resident(&self, after: Option<&TaskId>, limit: usize) -> (Vec<(TaskId, Served)>, Option<TaskId>) {
         let from = after.map_or(Bound::Unbounded, |task| Bound::Excluded(task.clone()));
         let tasks = self.read();
@@ -58,7 +59,7 @@ impl Catalog {
         (found, last)
     }
 
-    /// Records how the files of a live version look now, and whether they are others than those that were read.
+    /// Records how the files of a live version look now, and whether they differ from those that were read.
     pub fn looked_at(&self, task: &TaskId, served: Served, rewritten: Option<String>) {
         let mut tasks = self.write();
         let Some(entry) = tasks.get_mut(task).filter(|entry| entry.live == Some(served.version)) else {
@@ -71,13 +72,13 @@ impl Catalog {
         (entry.served, entry.rewritten) = (Some(served), rewritten);
     }
 
-    /// The pack of the live version if it is in memory: what is served.
+    /// The pack that is served, if it is in memory.
     pub async fn served(&self, task: &TaskId) -> Option<Arc<Pack>> {
         let live = self.live(task)?;
         self.packs.get(&(task.clone(), live)).await
     }
 
-    /// What of a live version was read, and when.
+    /// The files of a live version as they were read.
     pub fn served_state(&self, task: &TaskId) -> Option<Served> {
         self.read().get(task).and_then(|entry| entry.served.clone())
     }
@@ -87,12 +88,8 @@ impl Catalog {
         self.packs.invalidate(&(task.clone(), version)).await;
     }
 
-    /// Tasks to be looked at again, once.
+    /// Takes the tasks to look at again.
     pub fn take_doubtful(&self) -> BTreeSet<TaskId> {
         std::mem::take(&mut *self.lock_doubtful())
-    }
-
-    pub(super) fn lock_doubtful(&self) -> MutexGuard<'_, BTreeSet<TaskId>> {
-        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

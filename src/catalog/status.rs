@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Error;
+use super::error::Error;
 use crate::pack::{Pack, TaskId, VersionState};
 
 /// Why a version is not live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// A file is missing or ends too early, as while it is being copied; tried again when its files change.
+    /// A file is missing or ends too early, as during a copy; tried again when its files change.
     Incomplete,
     /// The system could not read it; tried again by itself.
     Unreadable,
@@ -18,7 +18,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// Of a pack that could not be read.
+    /// The kind of a failure to read a pack.
     pub fn of(error: &crate::pack::Error) -> Self {
         match error {
             error if error.is_of_reading() => Self::Unreadable,
@@ -68,6 +68,15 @@ pub struct Resolved {
     pub is_fresh: bool,
 }
 
+/// A version that was read from disk.
+#[derive(Clone, Debug)]
+pub struct VersionRead {
+    /// Its pack.
+    pub pack: Arc<Pack>,
+    /// How its files looked.
+    pub state: VersionState,
+}
+
 /// What the catalog knows of a task without reading its pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskStatus {
@@ -79,9 +88,9 @@ pub struct TaskStatus {
     pub resident: bool,
     /// The newest version that could not be published, until a newer one is.
     pub failure: Option<Failure>,
-    /// Why the task is kept as it was though its folder says otherwise, or cannot be looked at.
+    /// Why the task is kept as it was although its folder lacks it or cannot be read.
     pub kept: Option<String>,
-    /// Told when the live version's files are no longer those that were read.
+    /// Says that the live version's files are no longer those that were read.
     pub rewritten: Option<String>,
 }
 

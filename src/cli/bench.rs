@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use mimi_server::backbone::Site;
-use mimi_server::train::SpeedOptions;
+use mimi_server::train::study::SpeedOptions;
 
 use super::RuntimeArgs;
 use super::lines::LinesArgs;

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mimi_server::train::compare::{CompareOptions, Contender};
+use mimi_server::train::study::{CompareOptions, Contender};
 use mimi_server::train::{LinearOptions, MimiOptions};
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
 use super::images::ImagesArgs;
 use super::mimi::MimiArgs;
-use super::train::RecipeArgs;
+use super::recipe::RecipeArgs;
 
 /// Options of `compare`.
 #[derive(Debug, Args)]

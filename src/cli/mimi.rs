@@ -5,7 +5,7 @@ use mimi_server::train::{
     AugmentOptions, Init, MimiOptions, Normaliser, Score, Selection, StepOptions, Target, Widths,
 };
 
-use super::train::RecipeArgs;
+use super::recipe::RecipeArgs;
 
 /// Options of `--method mimi` and `--method adapters`.
 #[derive(Debug, Args)]

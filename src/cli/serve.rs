@@ -10,6 +10,7 @@ use mimi_server::engine::EngineOptions;
 use mimi_server::http::HttpOptions;
 use mimi_server::runtime::Device;
 use mimi_server::serve;
+use mimi_server::service::ServiceOptions;
 
 use super::connections::ConnectionArgs;
 use super::{FolderArgs, RuntimeArgs, cores};
@@ -125,6 +126,7 @@ impl ServeArgs {
                 max_programs: self.max_programs,
                 prefix_memory: self.prefix_memory << 20,
             },
+            service: self.service(),
             http: self.http(),
             connections: self.connections.limits(),
             pack_memory: self.pack_memory << 20,
@@ -134,19 +136,20 @@ impl ServeArgs {
         }
     }
 
-    fn http(&self) -> HttpOptions {
-        let payload_limit = self.payload_limit << 20;
-        HttpOptions {
-            payload_limit,
+    fn service(&self) -> ServiceOptions {
+        ServiceOptions {
             max_images: self.max_images,
             max_tasks: self.max_tasks,
             timeout: self.connections.timeout(),
-            body_timeout: self.connections.body_timeout(),
             bytes_in_flight: self.connections.bytes_in_flight(),
             decoders: cores(),
             keeps_prefixes: self.prefix_memory > 0,
             image: self.limits.limits(),
         }
+    }
+
+    fn http(&self) -> HttpOptions {
+        HttpOptions { payload_limit: self.payload_limit << 20, body_timeout: self.connections.body_timeout() }
     }
 }
 

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use mimi_server::train::{Gate, LinearOptions, Method, MimiOptions, Target, TaskOptions};
+use mimi_server::train::{Gate, Method, MimiOptions, Target, TaskOptions};
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
 use super::images::{ImagesArgs, share};
 use super::mimi::MimiArgs;
-use super::tasks::Shard;
+use super::recipe::RecipeArgs;
+use super::shard::Shard;
 
 /// Options of `train-task`.
 #[derive(Debug, Args)]
@@ -90,24 +91,6 @@ pub struct ManyArgs {
     pub feature_memory: u64,
 }
 
-/// What linear heads and adapters have in common.
-#[derive(Debug, Args)]
-pub struct RecipeArgs {
-    /// Passes over the training images; with mimi, in each training between two prunings [default: 100 for
-    /// linear, else 10].
-    #[arg(long)]
-    pub epochs: Option<usize>,
-    /// Images in one step [default: 64 for linear, else 32].
-    #[arg(long)]
-    pub batch: Option<usize>,
-    /// Highest learning rate [default: 5e-3 for linear, else 1e-3].
-    #[arg(long)]
-    pub learning_rate: Option<f64>,
-    /// Weight decay of matrices; biases have none.
-    #[arg(long, default_value_t = 0.05)]
-    pub weight_decay: f64,
-}
-
 /// How to train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum MethodArg {
@@ -149,19 +132,5 @@ impl TrainArgs {
             },
             method,
         })
-    }
-}
-
-impl RecipeArgs {
-    /// How a head alone is trained.
-    pub fn linear(&self, seed: u64) -> LinearOptions {
-        let default = LinearOptions::default();
-        LinearOptions {
-            epochs: self.epochs.unwrap_or(default.epochs),
-            batch: self.batch.unwrap_or(default.batch),
-            rate: self.learning_rate.unwrap_or(default.rate),
-            decay: self.weight_decay,
-            seed,
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mimi_server::train::{Layout, Walk};
+use mimi_server::train::{FolderLayout, Walk};
 
 /// How data are walked.
 #[derive(Clone, Debug, Args)]
@@ -14,7 +14,7 @@ pub struct WalkArgs {
     /// What the folders of the data are: classes (FOLDER/CLASS/IMAGE) or splits (FOLDER/SPLIT/CLASS/IMAGE).
     /// Needed only if both are possible.
     #[arg(long, value_name = "LAYOUT")]
-    layout: Option<Layout>,
+    layout: Option<FolderLayout>,
     /// CSV file to write: every file that is left out, and why.
     #[arg(long, value_name = "FILE")]
     pub list_skipped: Option<PathBuf>,

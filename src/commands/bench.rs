@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use mimi_server::backbone::Precision;
-use mimi_server::bench::{Bare, Bench, Known, Nearness, Options, Shared, interleaved, nearness, recording};
+use mimi_server::bench::{
+    Bare, Bench, Known, Nearness, Options, Shared, interleaved, metrics_cost, nearness,
+};
 use mimi_server::runtime::{Device, Resident, Runtime, WeightOptions, share_heaps};
-use mimi_server::train::{self, step_seconds};
+use mimi_server::train::study::step_seconds;
 use serde_json::json;
 
 use super::{backbone, lines};
@@ -37,7 +39,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         end_with(parent)?;
     }
     if args.train {
-        return steps(&backbone::resident(&args.runtime, &args.runtime.training())?.into(), args);
+        return steps(&backbone::resident(&args.runtime, &args.runtime.training())?, args);
     }
     // As a server has it, unless told otherwise.
     share_heaps(1);
@@ -83,7 +85,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         memory(&bench, PROGRAMS.min(config.sites().len()), runtime.device())?;
     }
     let bare = speeds(&bench, options.batch)?;
-    let seconds = recording(TASKS, options.rounds)?;
+    let seconds = metrics_cost(TASKS, options.rounds)?;
     let (share, us) = (bare / (bare + seconds), seconds * 1e6);
     println!("recording a request         {us:>9.2} us, {TASKS} tasks; metrics on / off {share:.6}");
     Ok(())
@@ -198,7 +200,7 @@ fn layouts(bench: &Bench, workers: usize) -> Result<()> {
 }
 
 /// Times training steps; one line of JSON each, so that another program can interleave and compare.
-fn steps(resident: &train::Resident, args: &BenchArgs) -> Result<()> {
+fn steps(resident: &Resident, args: &BenchArgs) -> Result<()> {
     let options = args.speed()?;
     for seconds in step_seconds(resident, &options)? {
         let line = json!({"seconds": seconds, "images_per_second": options.batch as f64 / seconds});

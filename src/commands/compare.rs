@@ -5,8 +5,8 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use mimi_server::files::write_atomically;
-use mimi_server::train::compare::{compare, plot, summarise};
-use mimi_server::train::{Progress, Resident};
+use mimi_server::train::study::{compare, plot, summarise};
+use mimi_server::train::{Progress, Setup};
 
 use super::backbone;
 use super::progress::Reporter;
@@ -16,7 +16,7 @@ use crate::cli::CompareArgs;
 pub fn run(args: &CompareArgs) -> Result<()> {
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let resident = backbone::resident(&args.runtime, &args.runtime.training())?;
-    let resident = Resident { limits: args.images.limits.limits(), ..resident.into() };
+    let setup = Setup { limits: args.images.limits.limits(), ..Setup::new(resident) };
     let reporter = RefCell::new(Reporter::new());
     // A comparison measures held-out images itself, so that a training's own figures would only mislead.
     let mut observe = |progress: Progress<'_>| {
@@ -24,7 +24,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
             reporter.borrow_mut().show(progress);
         }
     };
-    let results = compare(&resident, &args.options(), &mut observe, &mut |point| {
+    let results = compare(&setup, &args.options(), &mut observe, &mut |point| {
         reporter.borrow().line(&format!(
             "{:<10} seed {} training {}: {} adapters, {} parameters, {:.3} GFLOPs, held-out accuracy {:.4}",
             point.contender,

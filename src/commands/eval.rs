@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use mimi_server::image::DECODER_VERSION;
 use mimi_server::pack;
-use mimi_server::train::{Dataset, Resident, evaluate_alone};
+use mimi_server::train::{Dataset, Measured, Setup, evaluate_alone};
 
 use super::backbone;
 use super::left_out::tell_left_out;
@@ -15,16 +15,17 @@ use crate::cli::EvalArgs;
 pub fn run(args: &EvalArgs) -> Result<()> {
     let config = backbone::config(&args.runtime)?;
     let (pack, _) = pack::read(&args.pack, &config)?;
-    let (data, part) = Dataset::open_as(&args.data, &pack.manifest.labels, &args.walk.walk())?;
+    let Measured { dataset: data, part } =
+        Dataset::open_as(&args.data, &pack.manifest.labels, &args.walk.walk())?;
     let resident = backbone::open(&args.runtime, config, &args.runtime.options())?;
-    let resident = Resident { limits: args.limits.limits(), ..resident.into() };
+    let setup = Setup { limits: args.limits.limits(), ..Setup::new(resident) };
     let pack = Arc::new(pack);
-    let result = evaluate_alone(&resident, &"eval".parse()?, &pack, &data.images)?;
+    let result = evaluate_alone(&setup, &"eval".parse()?, &pack, &data.images)?;
     let left_out = [&data.left_out[..], &result.unreadable].concat();
     args.walk.walk().write(&left_out)?;
     tell_left_out(&left_out, args.walk.list_skipped.as_deref());
     ensure!(result.total > 0, "{}: no image could be read", args.data.display());
-    let (trained, served) = (pack.manifest.precision, resident.store.precision());
+    let (trained, served) = (pack.manifest.precision, setup.resident.precision());
     println!("trained at {trained}, measured at {served}");
     let (trained, ours) = (pack.manifest.image_decoder, DECODER_VERSION);
     println!("trained with image decoder {trained}, measured with {ours}");

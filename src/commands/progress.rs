@@ -57,7 +57,7 @@ impl Reporter {
                 self.moved((&place, &told(step, left)), (step.done, step.count), now);
             }
             Progress::Epoch(epoch) => self.epoch(epoch, now),
-            Progress::Cycle(cycle, _) => self.line(&cycle_line(cycle, self.step.as_ref())),
+            Progress::Cycle(cycle) => self.line(&cycle_line(cycle, self.step.as_ref())),
         }
     }
 

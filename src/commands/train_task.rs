@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use mimi_server::train::{Features, Resident, train};
+use mimi_server::train::{Features, Outcome, Setup, train};
 use mimi_server::{errors, pack};
 
 use super::backbone;
@@ -17,20 +17,20 @@ const INTERRUPTED: i32 = 130;
 /// Trains one task, or those of a file, and writes their packs.
 pub fn run(args: TrainArgs) -> Result<()> {
     explain_interruption(&args)?;
-    let mut resident = Resident::from(backbone::resident(&args.runtime, &args.runtime.training())?);
+    let mut setup = Setup::new(backbone::resident(&args.runtime, &args.runtime.training())?);
     if args.many.tasks_file.is_none() {
-        return one(&resident, &args);
+        return one(&setup, &args);
     }
-    resident.features = Some(Arc::new(Features::new(args.many.feature_memory << 20)));
-    many(&resident, args.listed()?)
+    setup.features = Some(Arc::new(Features::new(args.many.feature_memory << 20)));
+    many(&setup, args.listed()?)
 }
 
 /// Trains listed tasks; one that fails does not stop the rest.
-fn many(resident: &Resident, tasks: Vec<Listed>) -> Result<()> {
+fn many(setup: &Setup, tasks: Vec<Listed>) -> Result<()> {
     let (count, mut failed) = (tasks.len(), 0);
     for (number, Listed { line, args }) in tasks.into_iter().enumerate() {
         println!("task {} of {count}, {}", number + 1, args.task.as_deref().unwrap_or_default());
-        if let Err(error) = one(resident, &args) {
+        if let Err(error) = one(setup, &args) {
             failed += 1;
             eprintln!("error: line {line}: {}", errors::once(&*error));
         }
@@ -39,33 +39,37 @@ fn many(resident: &Resident, tasks: Vec<Listed>) -> Result<()> {
     Ok(())
 }
 
-fn one(resident: &Resident, args: &TrainArgs) -> Result<()> {
+fn one(setup: &Setup, args: &TrainArgs) -> Result<()> {
     let options = args.options()?;
     let folder = options.adapters.join(options.task.as_str());
     if args.many.skip_existing && folder.try_exists()? && !pack::versions(&folder)?.is_empty() {
         println!("{} has a version already", folder.display());
         return Ok(());
     }
-    let resident = &Resident { limits: args.images.limits.limits(), ..resident.clone() };
+    let setup = Setup { limits: args.images.limits.limits(), ..setup.clone() };
     let mut reporter = Reporter::new();
-    let report = train(resident, &options, &mut |progress| reporter.show(progress));
+    let outcome = train(&setup, &options, &mut |progress| reporter.show(progress));
     reporter.end();
-    let report = report?;
-    tell_left_out(&report.left_out, args.images.walk.list_skipped.as_deref());
-    let (trained, held_out) = report.images;
-    println!("{}", report.folder.display());
-    if let Some(reason) = &report.refused {
+    let outcome = outcome?;
+    tell_left_out(&outcome.left_out, args.images.walk.list_skipped.as_deref());
+    show(&outcome);
+    Ok(())
+}
+
+fn show(outcome: &Outcome) {
+    let (accuracies, images) = (outcome.accuracies, outcome.images);
+    println!("{}", outcome.folder.display());
+    if let Some(reason) = &outcome.refused {
         println!("not published       {reason}");
     }
-    println!("training accuracy    {:.4} ({trained} images)", report.train_accuracy);
+    println!("training accuracy    {:.4} ({} images)", accuracies.train, images.trained);
     println!(
-        "validation accuracy  {:.4} ({held_out} images: {})",
-        report.validation_accuracy, report.held_out
+        "validation accuracy  {:.4} ({} images: {})",
+        accuracies.held_out, images.held_out, outcome.held_out
     );
-    if let Some((test, count)) = &report.test {
-        println!("test accuracy        {:.4} ({count} images)", test.accuracy);
+    if let Some(test) = &outcome.test {
+        println!("test accuracy        {:.4} ({} images)", test.measure.accuracy, test.images);
     }
-    Ok(())
 }
 
 /// At Ctrl-C the process ends as it would; what was trained lies in the checkpoint of the last epoch.

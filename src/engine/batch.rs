@@ -18,6 +18,7 @@ struct Tensor<'a> {
 /// Inputs of one run.
 pub(super) struct Batch<'a> {
     tensors: Vec<Tensor<'a>>,
+    rows: usize,
 }
 
 /// One row of a batch: an image under a pack.
@@ -49,7 +50,7 @@ impl<'a> Batch<'a> {
             tensors.push(adapter(rows, site, d, Side::Down));
             tensors.push(adapter(rows, site, d, Side::Up));
         }
-        Self { tensors }
+        Self { tensors, rows: rows.len() }
     }
 
     /// Rows that run under no pack.
@@ -61,7 +62,12 @@ impl<'a> Batch<'a> {
             tensors.push(empty(down_input(site), vec![d, 0]));
             tensors.push(empty(up_input(site), vec![0, d]));
         }
-        Self { tensors }
+        Self { tensors, rows: rows.len() }
+    }
+
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
     }
 
     /// The inputs, borrowed.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::Error;
 use super::batch::Batch;
+use super::error::Error;
 use super::programs::PlanTable;
 use super::worker::Command;
 use crate::backbone::BackboneConfig;
@@ -14,8 +14,8 @@ use crate::graph::Plan;
 use crate::metrics::Metrics;
 use crate::runtime::{Program, Resident};
 
-/// Plans to be ready, and whom to tell; with nobody to tell, they are a suggestion that takes no other's place, all
-/// of it or none.
+/// Plans to be ready, and whom to tell. With nobody to tell they are a suggestion: all of them or none, and never in
+/// another program's place.
 pub(super) struct Order {
     pub(super) plans: Vec<Plan>,
     pub(super) done: Option<oneshot::Sender<Result<(), Error>>>,

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
+use crate::graph::Plan;
+
 /// What became of a row that has no answer. `Clone`, because one failed run answers a whole batch.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// More rows are in the building than allowed.
-    #[error("{admitted} row(s) are being served and {asked} more would exceed the limit of {limit}")]
+    /// The rows asked for and those in flight would exceed the limit.
+    #[error("{admitted} row(s) are in flight and {asked} more would exceed the limit of {limit}")]
     Overloaded {
-        /// Rows being served.
+        /// Rows in flight.
         admitted: usize,
         /// Rows asked for.
         asked: usize,
         /// The limit.
         limit: usize,
     },
-    /// More rows are asked for at once than ever are in the building.
-    #[error("{asked} rows at once: at most {limit} are ever served together")]
+    /// The rows asked for exceed the limit by themselves.
+    #[error("{asked} rows at once: at most {limit} rows are ever in flight")]
     NeverFits {
         /// Rows asked for.
         asked: usize,
@@ -32,9 +34,25 @@ pub enum Error {
     /// The batch's run failed.
     #[error("inference failed: {0}")]
     Runtime(Arc<crate::runtime::Error>),
+    /// The worker does not have the program that its batch was laid out for.
+    #[error("the worker has no program for {0}")]
+    NoProgram(Plan),
+    /// A program gave another number of rows than it was given.
+    #[error("the program for {plan} gave {found} row(s) for {expected}")]
+    Rows {
+        /// What the program computes.
+        plan: Plan,
+        /// Rows it gave.
+        found: usize,
+        /// Rows it was given.
+        expected: usize,
+    },
     /// A worker stopped before it answered.
     #[error("the worker stopped before it answered")]
     WorkerLost,
+    /// The compiler stopped before a program was ready.
+    #[error("the compiler stopped before the program was ready")]
+    CompilerLost,
 }
 
 impl From<crate::runtime::Error> for Error {

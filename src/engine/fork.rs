@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-/// A row, as far as forking goes.
+/// What forking needs to know of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Branch {
     /// Which of the batch's images it is.
@@ -17,16 +17,16 @@ pub(super) struct Branch {
     pub(super) keeps: bool,
 }
 
-/// Part of a batch's cost that may be spent on keeping what lies below a cut for later requests, 1 in so many: one
-/// hit in thirty such batches pays for it.
+/// A cut may cost this fraction of a batch more (1 in so many) if what lies below it is kept for later requests: one hit
+/// in thirty such batches pays for it.
 const WORTH: u64 = 30;
 
 /// What blocks cost for one row without adapters, FLOPs.
 #[derive(Clone, Debug)]
 pub(super) struct Costs {
-    /// Of the blocks before each block, from 0 before the first to all of them after the last.
+    /// Cost of the blocks before each block, from 0 before the first to the whole after the last.
     before: Vec<u64>,
-    /// Of one more run, as FLOPs that would take as long.
+    /// Cost of one more run, as the FLOPs that would take as long.
     run: u64,
 }
 
@@ -61,8 +61,8 @@ pub(super) struct Fork {
     pub(super) rows: Vec<usize>,
 }
 
-/// The cheapest layout of a batch among those with a cut of `cuts`; `kept` tells for which images what lies below a
-/// cut is there already. What will be kept is worth a little: see [`WORTH`].
+/// The cheapest layout of a batch among those with a cut of `cuts`. `kept` says for which images what lies below a cut is
+/// kept already. What will be kept is worth a little: see [`WORTH`].
 pub(super) fn layout(
     branches: &[Branch],
     costs: &Costs,

@@ -1,4 +1,4 @@
-//! What everyone else holds.
+//! The engine's handle.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{self, Sender};
@@ -9,13 +9,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::compiler::{Compiler, Order};
+use super::error::Error;
 use super::fork::Costs;
-use super::inbox::{Inbox, Policy};
+use super::inbox::{Inbox, Permit, Policy};
 use super::prefixes::Prefixes;
 use super::programs::PlanTable;
+use super::row::{Answer, Row};
 use super::run::Runner;
 use super::worker::Worker;
-use super::{Answer, Error, Permit, Row};
 use crate::backbone::{BackboneConfig, Precision, SiteSet};
 use crate::graph::{Plan, plan_flops};
 use crate::metrics::Metrics;
@@ -28,13 +29,13 @@ pub struct EngineOptions {
     pub max_batch: usize,
     /// Longest a row waits for others that are on their way.
     pub max_wait: Duration,
-    /// Most rows in the building: being decoded, waiting or running.
+    /// Most rows in flight: being decoded, waiting or running.
     pub queue_limit: usize,
     /// Threads that run batches, each with its own programs.
     pub workers: usize,
     /// Programs kept besides the one with every site.
     pub max_programs: usize,
-    /// Bytes for what frozen blocks gave for images, in case another task sees one of them; 0 keeps nothing.
+    /// Bytes for what frozen blocks gave for images, reused when another task sees the same image; 0 keeps nothing.
     pub prefix_memory: u64,
 }
 
@@ -108,8 +109,7 @@ impl Engine {
         self.shared.inbox.admit(rows)
     }
 
-    /// Admits one row beside those that the limit counts, for a check that admitted rows wait for; the caller bounds how
-    /// many.
+    /// Admits one row beyond the limit, for a check that admitted rows wait for. The caller bounds how many.
     ///
     /// # Errors
     /// [`Error::ShuttingDown`].
@@ -122,8 +122,8 @@ impl Engine {
         self.shared.inbox.submit(row, permit)
     }
 
-    /// Has a program for exactly `sites` compiled, off the request path, and tells when it is installed. The
-    /// least recently used program makes room.
+    /// Compiles a program for exactly `sites`, off the request path. The receiver learns when it is installed. The least
+    /// recently used program makes room.
     pub fn prepare(&self, sites: SiteSet) -> oneshot::Receiver<Result<(), Error>> {
         let (done, receiver) = oneshot::channel();
         self.order(Order { plans: vec![Plan::whole(&self.shared.config, sites)], done: Some(done) });
@@ -131,8 +131,8 @@ impl Engine {
         receiver
     }
 
-    /// As [`Engine::prepare`], but only while there is room: thousands of cold tasks with sites of their own
-    /// must not compile each other's programs away.
+    /// Like [`Engine::prepare`], but only while there is room: thousands of cold tasks must not evict each other's
+    /// programs.
     pub fn suggest(&self, sites: SiteSet) {
         self.order(Order { plans: vec![Plan::whole(&self.shared.config, sites)], done: None });
         self.suggest_cut(sites);
@@ -149,12 +149,12 @@ impl Engine {
     fn order(&self, order: Order) {
         let orders = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(orders) = orders.as_ref() {
-            // Should the compiler be gone, the receiver learns it by the dropped sender.
+            // If the compiler is gone, the receiver learns it from the dropped sender.
             let _ = orders.send(order);
         }
     }
 
-    /// Admits nobody more and waits until every admitted row is answered and the threads have ended.
+    /// Admits no more rows and waits until every admitted row is answered and the threads have ended.
     pub fn stop(&self) {
         self.shared.stop();
     }

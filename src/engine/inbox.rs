@@ -1,44 +1,15 @@
 //! The one lock between handlers and workers.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ndarray::Array1;
 use tokio::sync::oneshot;
 
-use super::Error;
-use super::prefixes::ImageKey;
+use super::error::Error;
 use super::queue::Queue;
+use super::row::{Answer, Row};
 use crate::metrics::Metrics;
-use crate::pack::{Pack, TaskId};
-
-/// One image under one task.
-pub struct Row {
-    /// The task, for fairness.
-    pub task: TaskId,
-    /// `[3, S, S]`; shared when one image runs under several tasks.
-    pub pixels: Arc<[f32]>,
-    /// The image, where what frozen blocks give for it may be kept for later requests and shared with others of the
-    /// batch; rows of one request share it anyway, by their pixels.
-    pub image: Option<ImageKey>,
-    /// The pack this request pinned at the door.
-    pub pack: Arc<Pack>,
-    /// When the answer is of no more use.
-    pub deadline: Option<Instant>,
-}
-
-/// What a row gets.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// `[C]`.
-    pub logits: Array1<f32>,
-    /// Wait for the batch.
-    pub queued: Duration,
-    /// The batch's run.
-    pub run: Duration,
-    /// Rows in the batch.
-    pub batch_rows: usize,
-}
 
 /// A row in the queue, with what its request waits on.
 pub(super) struct Waiting {
@@ -64,7 +35,7 @@ struct State {
     closed: bool,
 }
 
-/// Rows in a batch for each of its rows without company, where the rest share their images.
+/// How many times `max_batch` rows a batch may have where the rows beyond it share images with the others.
 const BRANCHES: usize = 4;
 
 /// The queue with its lock.
@@ -72,11 +43,11 @@ pub(super) struct Inbox {
     state: Mutex<State>,
     changed: Condvar,
     limit: usize,
-    admitted: std::sync::atomic::AtomicUsize,
+    admitted: AtomicUsize,
     metrics: Arc<Metrics>,
 }
 
-/// The right to have one row in the building; given back when dropped.
+/// The right to have one row in flight; given back when dropped.
 pub struct Permit {
     inbox: Arc<Inbox>,
     queued: bool,
@@ -92,7 +63,7 @@ impl Inbox {
     pub(super) fn admit(self: &Arc<Self>, asked: usize) -> Result<Vec<Permit>, Error> {
         let mut state = self.lock();
         self.check(&state, asked)?;
-        self.admitted.fetch_add(asked, std::sync::atomic::Ordering::Relaxed);
+        self.admitted.fetch_add(asked, Ordering::Relaxed);
         state.expected += asked;
         Ok((0..asked).map(|_| Permit { inbox: Arc::clone(self), queued: false }).collect())
     }
@@ -103,12 +74,12 @@ impl Inbox {
         if state.closed {
             return Err(Error::ShuttingDown);
         }
-        self.admitted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.admitted.fetch_add(1, Ordering::Relaxed);
         state.expected += 1;
         Ok(Permit { inbox: Arc::clone(self), queued: false })
     }
 
-    /// Whether so many rows would be admitted now.
+    /// Whether `asked` rows would be admitted now.
     pub(super) fn room(&self, asked: usize) -> Result<(), Error> {
         self.check(&self.lock(), asked)
     }
@@ -117,7 +88,7 @@ impl Inbox {
         if state.closed {
             return Err(Error::ShuttingDown);
         }
-        let (admitted, limit) = (self.admitted.load(std::sync::atomic::Ordering::Relaxed), self.limit);
+        let (admitted, limit) = (self.admitted.load(Ordering::Relaxed), self.limit);
         if asked > limit {
             return Err(Error::NeverFits { asked, limit });
         }
@@ -168,20 +139,20 @@ impl Inbox {
         }
     }
 
-    /// Admits nobody more; workers end when the rows already admitted are served.
+    /// Admits no more rows; workers end when the rows already admitted are served.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
 
-    /// Answers or forgets rows that nobody waits for any more, before they cost compute.
+    /// Drops rows that are late or abandoned, before they cost compute.
     fn drop_dead(&self, state: &mut State, now: Instant) {
         let expired = |w: &Waiting| w.row.deadline.is_some_and(|deadline| deadline <= now);
         let dead = state.queue.remove(|w| w.reply.is_closed() || expired(w));
         for waiting in dead {
             let reason = if waiting.reply.is_closed() { "abandoned" } else { "expired" };
             self.metrics.rows_dropped.with_label_values(&[reason]).inc();
-            // Nobody listens to an abandoned row's reply.
+            // An abandoned row's reply goes nowhere.
             let _ = waiting.reply.send(Err(Error::DeadlineExceeded));
         }
         self.metrics.queue_rows.set(state.queue.len() as i64);
@@ -192,8 +163,8 @@ impl Inbox {
     }
 }
 
-/// Adds rows of the batch's images that wait for another batch and may share their blocks, up to `most` rows: what
-/// they cost then is small, and apart they would cost all of it.
+/// Adds waiting rows that can share blocks with the batch's images, up to `most` rows. Together they cost little more;
+/// apart they would cost everything.
 fn join_branches(queue: &mut Queue<Waiting>, batch: &mut Vec<Waiting>, most: usize) {
     let late = |w: &Waiting| w.row.pack.sites.lowest_block() != Some(0);
     let mut room = most.saturating_sub(batch.len());
@@ -203,13 +174,6 @@ fn join_branches(queue: &mut Queue<Waiting>, batch: &mut Vec<Waiting>, most: usi
         joins
     });
     batch.extend(joining);
-}
-
-impl Row {
-    /// Whether two rows are certainly of one image.
-    pub(super) fn shares_image(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.pixels, &other.pixels) || (self.image.is_some() && self.image == other.image)
-    }
 }
 
 enum Ready {
@@ -233,7 +197,7 @@ fn ready(state: &State, policy: Policy, now: Instant) -> Ready {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.inbox.admitted.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.inbox.admitted.fetch_sub(1, Ordering::Relaxed);
         if !self.queued {
             self.inbox.lock().expected -= 1;
             self.inbox.changed.notify_all();

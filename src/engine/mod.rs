@@ -4,24 +4,34 @@
 //! admit (permit) -> submit (row) -> queue -> batch -> program -> heads -> oneshot
 //! ```
 //!
-//! `queue`, `batch`, `fork` and `programs` decide and are pure: they take time as an argument and do no I/O.
-//! `prefixes` keeps what frozen blocks gave for images.
-//! `inbox` is the one lock between handlers and workers, `worker` the loop, `run` what it does with a batch, `compiler` the thread that makes
-//! programs so that nothing is compiled on a request's path. Neither thread awaits or touches the disk.
+//! | file | holds |
+//! |---|---|
+//! | `row`, `image_key`, `error` | what goes in and comes out |
+//! | `queue`, `batch`, `fork`, `programs` | decisions. Pure: they take time as an argument and do no I/O |
+//! | `inbox` | the one lock between handlers and workers |
+//! | `worker`, `run` | the loop that owns the device, and what it does with a batch |
+//! | `compiler` | the thread that makes programs, so that no request waits for one |
+//! | `prefixes` | what frozen blocks gave for images |
+//! | `handle` | [`Engine`] |
+//!
+//! No thread of the engine awaits or touches the disk.
 
 mod batch;
 mod compiler;
 mod error;
 mod fork;
 mod handle;
+mod image_key;
 mod inbox;
 mod prefixes;
 mod programs;
 mod queue;
+mod row;
 mod run;
 mod worker;
 
 pub use error::Error;
 pub use handle::{Engine, EngineOptions};
-pub use inbox::{Answer, Permit, Row};
-pub use prefixes::ImageKey;
+pub use image_key::ImageKey;
+pub use inbox::Permit;
+pub use row::{Answer, Flow, Row};

@@ -11,10 +11,23 @@ use crate::pack::TaskId;
 /// Rows waiting for a batch.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    waiting: BTreeMap<(u64, u64), (TaskId, T)>,
+    waiting: BTreeMap<Turn, Queued<T>>,
     tasks: HashMap<TaskId, TaskState>,
     virtual_time: u64,
     arrivals: u64,
+}
+
+/// When a row's turn is: by start tag, then by arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    start: u64,
+    arrival: u64,
+}
+
+#[derive(Debug)]
+struct Queued<T> {
+    task: TaskId,
+    row: T,
 }
 
 #[derive(Debug)]
@@ -37,30 +50,31 @@ impl<T> Queue<T> {
         state.finish = start.saturating_add(cost.max(1));
         state.waiting += 1;
         self.arrivals += 1;
-        self.waiting.insert((start, self.arrivals), (task.clone(), row));
+        let turn = Turn { start, arrival: self.arrivals };
+        self.waiting.insert(turn, Queued { task: task.clone(), row });
     }
 
     /// Takes up to `max` rows in order.
     pub(super) fn take(&mut self, max: usize) -> Vec<T> {
         let mut taken = Vec::new();
         while taken.len() < max
-            && let Some(((start, _), (task, row))) = self.waiting.pop_first()
+            && let Some((turn, next)) = self.waiting.pop_first()
         {
-            self.virtual_time = self.virtual_time.max(start);
-            self.left(&task);
-            taken.push(row);
+            self.virtual_time = self.virtual_time.max(turn.start);
+            self.left(&next.task);
+            taken.push(next.row);
         }
         taken
     }
 
     /// Removes and returns the rows that `dead` picks.
     pub(super) fn remove(&mut self, mut dead: impl FnMut(&T) -> bool) -> Vec<T> {
-        let removed: Vec<_> = self.waiting.extract_if(.., |_, (_, row)| dead(row)).collect();
+        let removed: Vec<_> = self.waiting.extract_if(.., |_, queued| dead(&queued.row)).collect();
         removed
             .into_iter()
-            .map(|(_, (task, row))| {
-                self.left(&task);
-                row
+            .map(|(_, queued)| {
+                self.left(&queued.task);
+                queued.row
             })
             .collect()
     }
@@ -72,7 +86,7 @@ impl<T> Queue<T> {
 
     /// The waiting rows, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.waiting.values().map(|(_, row)| row)
+        self.waiting.values().map(|queued| &queued.row)
     }
 
     fn left(&mut self, task: &TaskId) {

@@ -1,14 +1,14 @@
 //! From rows to features: whole, or cut where rows of one image part ways.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Error;
 use super::batch::{Batch, BatchRow};
-use super::fork::{Branch, Costs, Fork, Layout, layout};
-use super::inbox::Row;
+use super::error::Error;
+use super::fork::{Branch, Costs, Layout, layout};
 use super::prefixes::Prefixes;
 use super::programs::PlanTable;
+use super::row::Row;
 use crate::backbone::{BackboneConfig, SiteSet};
 use crate::graph::Plan;
 use crate::metrics::Metrics;
@@ -39,24 +39,32 @@ impl Runner {
     /// Pooled feature of each row.
     pub(super) fn features(&mut self, rows: &[&Row]) -> Result<Vec<Vec<f32>>, Error> {
         let images = images(rows);
-        let layout = self.layout(rows, &images);
+        let Layout { whole, fork } = self.layout(rows, &images);
         let mut features = vec![Vec::new(); rows.len()];
-        if !layout.whole.is_empty() {
-            let own: Vec<&Row> = layout.whole.iter().map(|&row| rows[row]).collect();
-            let sites = own.iter().fold(SiteSet::EMPTY, |sites, row| sites.union(row.pack.sites));
-            let plan = self.whole(sites);
-            let values: Vec<BatchRow<'_>> =
-                own.iter().map(|row| BatchRow { values: &row.pixels, pack: &row.pack }).collect();
-            let made = self.execute(&plan, &Batch::assemble(&values, &plan, &self.config))?;
-            layout.whole.iter().zip(made).for_each(|(&row, feature)| features[row] = feature);
+        if !whole.is_empty() {
+            let own: Vec<&Row> = whole.iter().map(|&row| rows[row]).collect();
+            let made = self.unforked(&own)?;
+            whole.iter().zip(made).for_each(|(&row, feature)| features[row] = feature);
         }
-        if let Some(Fork { cut, rows: own }) = layout.fork {
-            self.metrics.rows_forked.inc_by(own.len() as u64);
-            let below = self.below(cut, rows, (&own, &images))?;
-            let made = self.above(cut, rows, (&own, &below))?;
-            own.iter().zip(made).for_each(|(&row, feature)| features[row] = feature);
+        if let Some(fork) = fork {
+            self.metrics.rows_forked.inc_by(fork.rows.len() as u64);
+            let branch =
+                |&row: &usize| Forked { row: rows[row], image: images[row], first: rows[images[row]] };
+            let own: Vec<Forked<'_>> = fork.rows.iter().map(branch).collect();
+            let below = self.below(fork.cut, &own)?;
+            let made = self.above(fork.cut, &own, below)?;
+            fork.rows.iter().zip(made).for_each(|(&row, feature)| features[row] = feature);
         }
         Ok(features)
+    }
+
+    /// Features of rows that run from the first block to the last.
+    fn unforked(&mut self, rows: &[&Row]) -> Result<Vec<Vec<f32>>, Error> {
+        let sites = rows.iter().fold(SiteSet::EMPTY, |sites, row| sites.union(row.pack.sites));
+        let plan = self.whole(sites);
+        let values: Vec<BatchRow<'_>> =
+            rows.iter().map(|row| BatchRow { values: &row.pixels, pack: &row.pack }).collect();
+        self.execute(&plan, &Batch::assemble(&values, &plan, &self.config))
     }
 
     /// How the rows run on the programs that are here.
@@ -85,60 +93,73 @@ impl Runner {
         if self.programs.contains_key(&plan) { plan } else { self.covering }
     }
 
-    /// What lies below the cut for each row of `own`: kept, or run once an image.
-    fn below(
-        &mut self,
-        cut: usize,
-        rows: &[&Row],
-        (own, images): (&[usize], &[usize]),
-    ) -> Result<Vec<Arc<[f32]>>, Error> {
+    /// What lies below the cut for each row: kept from before, or run once an image.
+    fn below(&mut self, cut: usize, rows: &[Forked<'_>]) -> Result<Vec<Arc<[f32]>>, Error> {
+        let images: BTreeMap<usize, &Row> = rows.iter().map(|row| (row.image, row.first)).collect();
         let mut found: BTreeMap<usize, Arc<[f32]>> = BTreeMap::new();
-        let distinct: BTreeSet<usize> = own.iter().map(|&row| images[row]).collect();
-        for &image in &distinct {
-            let kept = rows[image].image.and_then(|key| self.prefixes.get(key, cut));
-            found.extend(kept.map(|row| (image, row)));
+        for (&image, row) in &images {
+            let kept = row.image.and_then(|key| self.prefixes.get(key, cut));
+            found.extend(kept.map(|values| (image, values)));
         }
-        let missing: Vec<usize> = distinct.into_iter().filter(|image| !found.contains_key(image)).collect();
+        let missing: Vec<usize> = images.keys().copied().filter(|image| !found.contains_key(image)).collect();
         if !missing.is_empty() {
             let plan = if cut == self.config.depth() { self.whole(SiteSet::EMPTY) } else { Plan::below(cut) };
-            let pixels: Vec<&[f32]> = missing.iter().map(|&image| &*rows[image].pixels).collect();
+            let pixels: Vec<&[f32]> = missing.iter().map(|image| &*images[image].pixels).collect();
             let made = self.execute(&plan, &Batch::without_adapters(&pixels, &plan, &self.config))?;
-            for (image, row) in missing.into_iter().zip(made) {
-                let row: Arc<[f32]> = row.into();
-                if let Some(key) = rows[image].image {
-                    self.prefixes.put(key, cut, Arc::clone(&row));
+            for (image, values) in missing.into_iter().zip(made) {
+                let values: Arc<[f32]> = values.into();
+                if let Some(key) = images[&image].image {
+                    self.prefixes.put(key, cut, Arc::clone(&values));
                 }
-                found.insert(image, row);
+                found.insert(image, values);
             }
         }
-        own.iter().map(|row| found.get(&images[*row]).cloned().ok_or(Error::WorkerLost)).collect()
+        Ok(rows.iter().map(|row| Arc::clone(&found[&row.image])).collect())
     }
 
     /// Features of rows of which `below` is known up to the cut.
     fn above(
         &mut self,
         cut: usize,
-        rows: &[&Row],
-        (own, below): (&[usize], &[Arc<[f32]>]),
+        rows: &[Forked<'_>],
+        below: Vec<Arc<[f32]>>,
     ) -> Result<Vec<Vec<f32>>, Error> {
         if cut == self.config.depth() {
-            return Ok(below.iter().map(|row| row.to_vec()).collect());
+            return Ok(below.iter().map(|values| values.to_vec()).collect());
         }
         let plan = Plan::above(&self.config, cut);
-        let values: Vec<BatchRow<'_>> =
-            own.iter().zip(below).map(|(&row, values)| BatchRow { values, pack: &rows[row].pack }).collect();
+        let values: Vec<BatchRow<'_>> = rows
+            .iter()
+            .zip(&below)
+            .map(|(forked, values)| BatchRow { values, pack: &forked.row.pack })
+            .collect();
         self.execute(&plan, &Batch::assemble(&values, &plan, &self.config))
     }
 
-    /// Runs a batch and takes its output apart by rows.
+    /// Runs a batch and takes its output apart: one piece for each of its rows.
     fn execute(&mut self, plan: &Plan, batch: &Batch<'_>) -> Result<Vec<Vec<f32>>, Error> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner).touch(plan);
-        let program = self.programs.get_mut(plan).ok_or(Error::WorkerLost)?;
-        let output = program.run(&batch.inputs())?.pop().ok_or(Error::WorkerLost)?;
-        let rows = output.shape.first().copied().unwrap_or(1).max(1);
-        let size = (output.data.len() / rows).max(1);
-        Ok(output.data.chunks_exact(size).map(<[f32]>::to_vec).collect())
+        let program = self.programs.get_mut(plan).ok_or(Error::NoProgram(*plan))?;
+        let output = program.run(&batch.inputs())?.pop();
+        let found = output.as_ref().and_then(|output| output.shape.first().copied()).unwrap_or(0);
+        let expected = batch.rows();
+        match output {
+            Some(output) if found == expected => {
+                let size = (output.data.len() / expected).max(1);
+                Ok(output.data.chunks_exact(size).map(<[f32]>::to_vec).collect())
+            }
+            _ => Err(Error::Rows { plan: *plan, found, expected }),
+        }
     }
+}
+
+/// A row that shares what lies below a cut with the other rows of its image.
+struct Forked<'a> {
+    row: &'a Row,
+    /// Which of the batch's images it is.
+    image: usize,
+    /// The first row of that image.
+    first: &'a Row,
 }
 
 /// For each row the first one of its image.

@@ -3,13 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ndarray::ArrayView1;
 
-use super::inbox::{Inbox, Policy, Row, Waiting};
+use super::error::Error;
+use super::inbox::{Inbox, Policy, Waiting};
+use super::row::{Answer, Row};
 use super::run::Runner;
-use super::{Answer, Error};
 use crate::graph::Plan;
 use crate::metrics::Metrics;
 use crate::runtime::Program;
@@ -57,6 +58,8 @@ impl Worker {
         if batch.is_empty() {
             return;
         }
+        let span = batch_span(&batch);
+        let _entered = span.enter();
         let started = Instant::now();
         let rows: Vec<&Row> = batch.iter().map(|waiting| &waiting.row).collect();
         let result = self.runner.features(&rows);
@@ -81,16 +84,38 @@ impl Worker {
     }
 }
 
+/// The span of a batch's run, which follows from the spans of its rows.
+fn batch_span(batch: &[Waiting]) -> tracing::Span {
+    let span = tracing::debug_span!("run", rows = batch.len());
+    if !span.is_disabled() {
+        for waiting in batch {
+            span.follows_from(&waiting.row.span);
+        }
+    }
+    span
+}
+
 /// Applies each row's head and sends its logits.
-fn answer(batch: Vec<Waiting>, features: &[Vec<f32>], started: Instant, run: std::time::Duration) {
+fn answer(batch: Vec<Waiting>, features: &[Vec<f32>], started: Instant, run: Duration) {
     let batch_rows = batch.len();
     for (waiting, feature) in batch.into_iter().zip(features) {
         let logits = waiting.row.pack.head.logits(ArrayView1::from(&feature[..]));
         let queued = started.saturating_duration_since(waiting.entered);
+        let answer = Answer { logits, queued, run, batch_rows };
+        record(&waiting.row.span, &answer);
         // The permit goes first, so that a client who sends its next request on this answer finds room.
         drop(waiting.permit);
         // A request that went away does not want its answer.
-        let _ = waiting.reply.send(Ok(Answer { logits, queued, run, batch_rows }));
+        let _ = waiting.reply.send(Ok(answer));
+    }
+}
+
+/// Tells a row's span what became of the row: a trace survives the hop to this thread.
+fn record(span: &tracing::Span, answer: &Answer) {
+    if !span.is_disabled() {
+        span.record("queued_us", answer.queued.as_micros() as u64);
+        span.record("run_us", answer.run.as_micros() as u64);
+        span.record("batch_rows", answer.batch_rows as u64);
     }
 }
 

@@ -1,15 +1,80 @@
-//! The graph and its builder.
+//! The graph, its builder, and what an operator is: each is told by the others.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::ops::Constant;
-use super::{Error, Fact, Operator};
+use super::onnx::Attribute;
+use super::{Constant, Dim, Error, Fact};
 
 /// Handle of a tensor in a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Wire(pub(super) usize);
+
+/// One operation of a graph.
+pub trait Operator: Any + Debug + Send + Sync {
+    /// The operator's name in ONNX.
+    fn name(&self) -> &'static str;
+
+    /// The operator's domain in ONNX; empty for the standard one.
+    fn domain(&self) -> &'static str {
+        ""
+    }
+
+    /// Facts of the outputs, or the reason why the inputs do not fit.
+    ///
+    /// # Errors
+    /// A phrase saying what was expected; the builder adds names and operands.
+    fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, String>;
+
+    /// ONNX attributes.
+    fn attributes(&self) -> Vec<Attribute> {
+        Vec::new()
+    }
+
+    /// Where each axis of the output comes from, for an operator that only moves axes.
+    fn order(&self) -> Option<&[usize]> {
+        None
+    }
+
+    /// Constant inputs that follow the wired ones (shapes, axes, bounds), given the wired ones' facts.
+    fn constants(&self, _inputs: &[&Fact]) -> Vec<Constant> {
+        Vec::new()
+    }
+
+    /// Wires the gradients of the inputs, given the gradient `grad` of the output: one entry for each of the
+    /// node's inputs, `Some` at least where `needed`. New nodes are named after `node`.
+    ///
+    /// # Errors
+    /// [`Error::NoGradient`] where none is defined: for inputs that are always frozen weights, and for
+    /// operators that appear only before the first adapter or inside gradients.
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Node,
+        _grad: Wire,
+        _needed: &[bool],
+    ) -> Result<Gradients, Error> {
+        let (graph, operator) = (g.name().into(), node.operator.name());
+        Err(Error::NoGradient { graph, node: node.name.clone(), operator, reason: "it has no gradient" })
+    }
+
+    /// The dimensions whose product is the number of multiply-adds, where the operator has any.
+    fn multiply_adds(&self, _inputs: &[&Fact], _output: &Fact) -> Option<Vec<Dim>> {
+        None
+    }
+}
+
+impl dyn Operator {
+    /// Whether it is a `T`.
+    pub fn is<T: Operator>(&self) -> bool {
+        (self as &dyn Any).is::<T>()
+    }
+}
+
+/// Gradients of a node's inputs.
+pub type Gradients = Vec<Option<Wire>>;
 
 /// An operator with what it reads and writes.
 #[derive(Clone, Debug)]

@@ -37,6 +37,16 @@ pub enum Error {
         /// Why there is none.
         reason: &'static str,
     },
+    /// A parameter could not be trained by a training graph.
+    #[error("graph {graph}: {name} cannot be trained: {reason}")]
+    Untrained {
+        /// The graph.
+        graph: String,
+        /// The parameter.
+        name: String,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A weight the graph names is not in the weights file.
     #[error("graph {graph}: weight {name} {reason}")]
     Weight {

@@ -8,7 +8,8 @@ use super::{Error, Graph, Node, Wire};
 /// Wires the gradients of `targets`, given `seed`, the gradient of `output`.
 ///
 /// Only nodes on a path from a target to the output are walked: below the lowest target nothing is computed,
-/// and frozen weights get no gradient. A target that does not reach the output has none.
+/// and frozen weights get no gradient. The answer has each target's gradient; one that does not reach the output has
+/// none.
 ///
 /// # Shapes
 /// `seed` has the shape of `output`; each gradient has the shape of its target.
@@ -19,7 +20,7 @@ pub fn gradients(
     g: &mut Graph,
     (output, seed): (Wire, Wire),
     targets: &[Wire],
-) -> Result<Vec<Option<Wire>>, Error> {
+) -> Result<BTreeMap<Wire, Wire>, Error> {
     let nodes: Vec<Node> = g.nodes().to_vec();
     let active = reached(&nodes, targets);
     let mut found = BTreeMap::from([(output, seed)]);
@@ -36,7 +37,7 @@ pub fn gradients(
             }
         }
     }
-    Ok(targets.iter().map(|target| found.get(target).copied()).collect())
+    Ok(targets.iter().filter_map(|target| Some((*target, *found.get(target)?))).collect())
 }
 
 /// Wires that depend on a target, targets included.

@@ -17,7 +17,9 @@
 //! transformers; norms, softmax and additions are below one per cent.
 
 mod architecture;
+mod build;
 mod builder;
+mod constant;
 mod cost;
 mod cvt;
 mod error;
@@ -26,23 +28,27 @@ mod gradient;
 mod halve;
 mod layers;
 mod memory;
+mod names;
 pub mod onnx;
 pub mod ops;
+mod parameter;
+mod parts;
 mod plan;
 mod quantise;
 mod swin;
 pub mod training;
 mod vit;
 
-pub use architecture::{FEATURES, HIDDEN, HIDDEN_OUT, PIXELS, down_input, up_input};
-pub use builder::{Graph, Node, Wire};
+pub use build::{build, plan_flops};
+pub use builder::{Gradients, Graph, Node, Operator, Wire};
+pub use constant::Constant;
 pub use cost::adapter_flops;
 pub use error::Error;
 pub use fact::{DType, Dim, Fact};
 pub use gradient::gradients;
 pub use halve::halved;
-use layers::Feed;
-pub use ops::Operator;
-pub use plan::{Plan, build, plan_flops};
+pub use names::{FEATURES, HIDDEN, HIDDEN_OUT, PIXELS, down_input, up_input};
+pub use parameter::{ParameterName, Projection};
+pub use plan::Plan;
 pub(crate) use quantise::ZERO;
 pub use quantise::{Bytes, Derived, Quantised, WeightRange, derived, quantise, quantised};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Dim, Error, Feed, Graph, architecture};
+use super::Error;
 use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
 
 /// What is to be compiled: a range of blocks and the sites where adapters are computed.
@@ -63,32 +63,4 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "blocks {} with {} site(s)", self.blocks, self.sites.len())
     }
-}
-
-/// Builds a plan's graph.
-///
-/// # Errors
-/// When the plan asks for what the backbone does not have.
-pub fn build(config: &BackboneConfig, plan: &Plan) -> Result<Graph, Error> {
-    plan.check(config)?;
-    let mut g = Graph::new(format!("{} {plan}", config.architecture.name()));
-    let (name, x) = architecture::wire(&mut g, config, plan, Feed::Free)?;
-    g.output(name, x);
-    Ok(g)
-}
-
-/// FLOPs of one row under `plan` when the adapter at each site has the width that `width` says.
-///
-/// # Errors
-/// As [`build`].
-pub fn plan_flops(
-    config: &BackboneConfig,
-    plan: &Plan,
-    width: impl Fn(crate::backbone::Site) -> usize,
-) -> Result<u64, Error> {
-    let graph = build(config, plan)?;
-    Ok(graph.flops(|dim| match dim {
-        Dim::Width(site) => width(site) as u64,
-        Dim::Batch | Dim::Rows(_) | Dim::Classes | Dim::Fixed(_) => 1,
-    }))
 }

@@ -27,10 +27,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::ops::{
-    Add, Constant, Extreme, IntegerProduct, Max, Mul, Neg, QuantizeLinear, Reciprocal, ReduceExtreme,
-};
-use super::{DType, Dim, Error, Fact, Graph, Node, Operator, Wire};
+use super::ops::{Add, Extreme, Gelu, GeluTanh, IntegerProduct, MatMul, Max, Mul, Neg};
+use super::ops::{QuantizeLinear, Reciprocal, ReduceExtreme, Sigmoid};
+use super::{Constant, DType, Dim, Error, Fact, Graph, Node, Operator, Wire};
 use crate::backbone::Precision;
 
 /// Range of the quantised weights of a channel.
@@ -204,7 +203,7 @@ fn frozen<'a>(graph: &'a Graph, node: &Node) -> Option<(&'a str, [usize; 2])> {
     let &[_, right] = &node.inputs[..] else { return None };
     let [Dim::Fixed(k), Dim::Fixed(n)] = graph.fact(right).shape[..] else { return None };
     let (name, _) = graph.weights().find(|(_, wire)| *wire == right)?;
-    (node.operator.name() == "MatMul").then_some((name, [k, n]))
+    node.operator.is::<MatMul>().then_some((name, [k, n]))
 }
 
 /// Quantises the last axis of `x`, each token by itself.
@@ -265,9 +264,11 @@ fn multiply(
 /// Whether a wire is what a GELU made: `x · Φ(x)`, its tanh approximation, or `x · σ(1.702 x)`.
 fn is_gelu(graph: &Graph, x: Wire) -> bool {
     let Some(node) = graph.maker(x) else { return false };
-    match (node.operator.name(), &node.inputs[..]) {
-        ("Gelu", _) => true,
-        ("Mul", &[_, gate]) => graph.maker(gate).is_some_and(|node| node.operator.name() == "Sigmoid"),
+    match node.inputs[..] {
+        _ if node.operator.is::<Gelu>() || node.operator.is::<GeluTanh>() => true,
+        [_, gate] if node.operator.is::<Mul>() => {
+            graph.maker(gate).is_some_and(|node| node.operator.is::<Sigmoid>())
+        }
         _ => false,
     }
 }

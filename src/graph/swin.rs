@@ -12,10 +12,10 @@
 //! Tokens travel in the order of windows (see [`SwinConfig::order`]): rolling and partitioning are one permutation
 //! before a block, and nothing is rolled back after it, since the next block permutes anyway.
 
-use super::architecture::Parts;
-use super::layers::Layers;
-use super::ops::{Add, Constant, Conv, MatMul, ReduceMean, Reorder, Reshape, Transpose};
-use super::{Error, Wire};
+use super::layers::{Layers, Mlp};
+use super::ops::{Add, Conv, MatMul, ReduceMean, Reorder, Reshape, Transpose};
+use super::parts::Parts;
+use super::{Constant, Error, Wire};
 use crate::backbone::{Place, Shape, Site, SwinBlock, SwinConfig};
 
 /// Added to the score of two tokens that are neighbours only because the map was rolled (the reference's value).
@@ -25,39 +25,40 @@ impl Parts for SwinConfig {
     /// Patches row by row, normed.
     fn embed(&self, layers: &mut Layers<'_>, pixels: Wire) -> Result<Wire, Error> {
         let (d, p, grid) = (self.width, self.patch_size, self.image_size / self.patch_size);
-        let weight = layers.g.weight("patch_embed.proj.weight", &[d, 3, p, p])?;
-        let bias = layers.g.weight("patch_embed.proj.bias", &[d])?;
-        let map = layers.g.wire("patch_embed.proj", Conv::patches(p), &[pixels, weight, bias])?; // [B, D, G, G]
-        let flat = Reshape { rest: vec![d, grid * grid] };
-        let flat = layers.g.wire("patch_embed.flat", flat, &[map])?;
-        let order = vec![0, 2, 1];
-        let x = layers.g.wire("patch_embed.tokens", Transpose { order }, &[flat])?; // [B, N, D]
-        layers.norm("patch_embed.norm", x, (d, self.layer_norm_eps))
+        let mut layers = layers.at("patch_embed");
+        let weight = layers.weight("proj.weight", &[d, 3, p, p])?;
+        let bias = layers.weight("proj.bias", &[d])?;
+        let map = layers.wire("proj", Conv::patches(p), &[pixels, weight, bias])?; // [B, D, G, G]
+        let flat = layers.wire("flat", Reshape { rest: vec![d, grid * grid] }, &[map])?;
+        let x = layers.wire("tokens", Transpose { order: vec![0, 2, 1] }, &[flat])?; // [B, N, D]
+        layers.at("norm").norm(x, d, self.layer_norm_eps)
     }
 
     fn block(&self, layers: &mut Layers<'_>, number: usize, x: Wire) -> Result<Wire, Error> {
-        let block = self.block(number);
-        let (d, b) = (block.width, format!("blocks.{number}"));
-        let x = enter(self, layers, (number, x))?;
-        let h = layers.norm(&format!("{b}.norm1"), x, (d, self.layer_norm_eps))?;
-        let h = attention(self, layers, (number, h))?;
+        let (block, epsilon) = (self.block(number), self.layer_norm_eps);
+        let d = block.width;
+        let mut layers = layers.at(&format!("blocks.{number}"));
+        let x = enter(self, &mut layers, number, x)?;
+        let h = layers.at("norm1").norm(x, d, epsilon)?;
+        let h = attention(self, layers.at("attn"), block, h)?;
         let h = layers.adapt(Site::new(number, Place::Attn), h)?;
-        let x = layers.g.wire(format!("{b}.attn.residual"), Add, &[x, h])?;
-        let h = layers.norm(&format!("{b}.norm2"), x, (d, self.layer_norm_eps))?;
-        let h = layers.mlp(&format!("{b}.mlp"), h, (d, d * self.mlp_ratio, self.activation))?;
+        let x = layers.wire("attn.residual", Add, &[x, h])?;
+        let h = layers.at("norm2").norm(x, d, epsilon)?;
+        let mlp = Mlp { width: d, hidden: d * self.mlp_ratio, activation: self.activation };
+        let h = layers.at("mlp").mlp(h, mlp)?;
         let h = layers.adapt(Site::new(number, Place::Mlp), h)?;
-        layers.g.wire(format!("{b}.mlp.residual"), Add, &[x, h])
+        layers.wire("mlp.residual", Add, &[x, h])
     }
 
     fn pool(&self, layers: &mut Layers<'_>, x: Wire) -> Result<Wire, Error> {
-        let x = layers.norm("norm", x, (self.feature_width(), self.layer_norm_eps))?;
-        layers.g.wire("pool", ReduceMean { axis: 1, keep: false }, &[x])
+        let x = layers.at("norm").norm(x, self.feature_width(), self.layer_norm_eps)?;
+        layers.wire("pool", ReduceMean { axis: 1, keep: false }, &[x])
     }
 }
 
 /// Brings the tokens the block before left into this block's order, four becoming one where a stage begins.
-fn enter(swin: &SwinConfig, layers: &mut Layers<'_>, (number, x): (usize, Wire)) -> Result<Wire, Error> {
-    let (block, name) = (swin.block(number), format!("blocks.{number}"));
+fn enter(swin: &SwinConfig, layers: &mut Layers<'_>, number: usize, x: Wire) -> Result<Wire, Error> {
+    let block = swin.block(number);
     let before = number.checked_sub(1).map(|before| swin.block(before));
     let left: Vec<usize> = match before {
         Some(before) => swin.order(before),
@@ -65,17 +66,16 @@ fn enter(swin: &SwinConfig, layers: &mut Layers<'_>, (number, x): (usize, Wire))
     };
     match before {
         Some(before) if block.merges() => {
-            let four =
-                reorder(layers, (&format!("{name}.merge.neighbours"), x), &left, &neighbours(swin, block))?;
-            let (wide, epsilon) = (4 * before.width, swin.layer_norm_eps);
+            let mut merge = layers.at("merge");
+            let four = reorder(merge.at("neighbours"), x, &left, &neighbours(swin, block))?;
+            let wide = 4 * before.width;
             let rest = vec![block.grid * block.grid, wide];
-            let four = layers.g.wire(format!("{name}.merge.four"), Reshape { rest }, &[four])?; // [B, N/4, 4 D]
-            let four = layers.norm(&format!("{name}.merge.norm"), four, (wide, epsilon))?;
-            let weight = format!("{name}.merge.reduction.weight");
-            let weight = layers.g.weight(&weight, &[wide, block.width])?;
-            layers.g.wire(format!("{name}.merge.reduction"), MatMul, &[four, weight])
+            let four = merge.wire("four", Reshape { rest }, &[four])?; // [B, N/4, 4 D]
+            let four = merge.at("norm").norm(four, wide, swin.layer_norm_eps)?;
+            let weight = merge.weight("reduction.weight", &[wide, block.width])?;
+            merge.wire("reduction", MatMul, &[four, weight])
         }
-        _ => reorder(layers, (&format!("{name}.windows"), x), &left, &swin.order(block)),
+        _ => reorder(layers.at("windows"), x, &left, &swin.order(block)),
     }
 }
 
@@ -91,45 +91,38 @@ fn neighbours(swin: &SwinConfig, block: SwinBlock) -> Vec<usize> {
 }
 
 /// Tokens in the order `from` brought into the order `to`; no node where the two are one.
-fn reorder(
-    layers: &mut Layers<'_>,
-    (name, x): (&str, Wire),
-    from: &[usize],
-    to: &[usize],
-) -> Result<Wire, Error> {
+fn reorder(mut layers: Layers<'_>, x: Wire, from: &[usize], to: &[usize]) -> Result<Wire, Error> {
     if from == to {
         return Ok(x);
     }
     let mut position = vec![0; from.len()];
     from.iter().enumerate().for_each(|(i, &token)| position[token] = i);
     let order = to.iter().map(|&token| position[token]).collect();
-    layers.g.wire(name, Reorder { axis: 1, order }, &[x])
+    layers.wire("", Reorder { axis: 1, order }, &[x])
 }
 
 /// Multi-head self-attention within each window, then the output projection.
-fn attention(swin: &SwinConfig, layers: &mut Layers<'_>, (number, x): (usize, Wire)) -> Result<Wire, Error> {
-    let (block, attn) = (swin.block(number), format!("blocks.{number}.attn"));
+fn attention(swin: &SwinConfig, mut layers: Layers<'_>, block: SwinBlock, x: Wire) -> Result<Wire, Error> {
     let (tokens, n, d) = (block.grid * block.grid, swin.window * swin.window, block.width);
     let mut heads = |part: &str| {
-        let name = format!("{attn}.{part}");
-        let flat = layers.linear(&name, x, (d, d))?;
+        let mut layers = layers.at(part);
+        let flat = layers.linear(x, d, d)?;
         let split = Reshape { rest: vec![tokens / n, n, block.heads, d / block.heads] };
-        let split = layers.g.wire(format!("{name}.split"), split, &[flat])?; // [B, windows, n, H, D/H]
-        layers.g.wire(format!("{name}.heads"), Transpose { order: vec![0, 1, 3, 2, 4] }, &[split])
+        let split = layers.wire("split", split, &[flat])?; // [B, windows, n, H, D/H]
+        layers.wire("heads", Transpose { order: vec![0, 1, 3, 2, 4] }, &[split])
     };
     let q = heads("q_proj")?; // [B, windows, H, n, D/H]
     let k = heads("k_proj")?;
     let v = heads("v_proj")?;
-    let position = layers.g.weight(&format!("{attn}.position_bias"), &[block.heads, n, n])?;
+    let position = layers.weight("position_bias", &[block.heads, n, n])?;
     let mut biases = vec![("positioned", position)];
     if block.shift > 0 {
-        biases.push(("masked", mask(swin, layers, block)?));
+        biases.push(("masked", mask(swin, &mut layers, block)?));
     }
-    let mixed = layers.attend(&attn, [q, k, v], &biases)?; // [B, windows, H, n, D/H]
-    let order = vec![0, 1, 3, 2, 4];
-    let mixed = layers.g.wire(format!("{attn}.merged"), Transpose { order }, &[mixed])?;
-    let merged = layers.g.wire(format!("{attn}.flat"), Reshape { rest: vec![tokens, d] }, &[mixed])?;
-    layers.linear(&format!("{attn}.proj"), merged, (d, d))
+    let mixed = layers.attend([q, k, v], &biases)?; // [B, windows, H, n, D/H]
+    let mixed = layers.wire("merged", Transpose { order: vec![0, 1, 3, 2, 4] }, &[mixed])?;
+    let merged = layers.wire("flat", Reshape { rest: vec![tokens, d] }, &[mixed])?;
+    layers.at("proj").linear(merged, d, d)
 }
 
 /// What keeps the regions of a shifted window apart; one for all of a stage's shifted blocks.

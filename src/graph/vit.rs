@@ -9,9 +9,9 @@
 //! Sources: Dosovitskiy et al. 2021; Touvron et al. 2021 (DeiT's distillation token); Radford et al. 2021 (CLIP: `norm_pre`, QuickGELU); Oquab et al. 2023
 //! (DINOv2: LayerScale `ls`, registers); Zhai et al. 2023 (SigLIP: attention pooling); the adapters' place: Marouf et al. 2024, figure 2.
 
-use super::architecture::Parts;
-use super::layers::Layers;
+use super::layers::{Layers, Mlp};
 use super::ops::{Add, Concat, Conv, MatMul, Mul, Pad, ReduceMean, Reshape, Slice, Softmax, Transpose};
+use super::parts::Parts;
 use super::{Error, Wire};
 use crate::backbone::{Place, Pool, Shape, Site, VitConfig};
 
@@ -19,66 +19,67 @@ impl Parts for VitConfig {
     /// Patches, then prefix tokens and positions.
     fn embed(&self, layers: &mut Layers<'_>, pixels: Wire) -> Result<Wire, Error> {
         let (d, p) = (self.width, self.patch_size);
-        let mut inputs = vec![pixels, layers.g.weight("patch_embed.proj.weight", &[d, 3, p, p])?];
+        let mut patches = layers.at("patch_embed");
+        let mut inputs = vec![pixels, patches.weight("proj.weight", &[d, 3, p, p])?];
         if self.patch_bias {
-            inputs.push(layers.g.weight("patch_embed.proj.bias", &[d])?);
+            inputs.push(patches.weight("proj.bias", &[d])?);
         }
-        let grid = layers.g.wire("patch_embed.proj", Conv::patches(p), &inputs)?; // [B, D, S/P, S/P]
+        let grid = patches.wire("proj", Conv::patches(p), &inputs)?; // [B, D, S/P, S/P]
         let flat = Reshape { rest: vec![d, self.grid() * self.grid()] };
-        let flat = layers.g.wire("patch_embed.flat", flat, &[grid])?; // [B, D, n]
-        let order = vec![0, 2, 1];
-        let patches = layers.g.wire("patch_embed.tokens", Transpose { order }, &[flat])?; // [B, n, D]
+        let flat = patches.wire("flat", flat, &[grid])?; // [B, D, n]
+        let tokens = patches.wire("tokens", Transpose { order: vec![0, 2, 1] }, &[flat])?; // [B, n, D]
         let room = Pad { axis: 1, before: self.prefix_tokens(), after: 0 };
-        let padded = layers.g.wire("patch_embed.padded", room, &[patches])?; // [B, N, D]
+        let padded = patches.wire("padded", room, &[tokens])?; // [B, N, D]
         let table = position_table(self, layers)?;
-        let x = layers.g.wire("embed", Add, &[padded, table])?;
-        if self.norm_pre { norm(self, layers, ("norm_pre", x)) } else { Ok(x) }
+        let x = layers.wire("embed", Add, &[padded, table])?;
+        if self.norm_pre { norm(self, layers.at("norm_pre"), x) } else { Ok(x) }
     }
 
     fn block(&self, layers: &mut Layers<'_>, block: usize, x: Wire) -> Result<Wire, Error> {
-        let b = format!("blocks.{block}");
-        let all = norm(self, layers, (&format!("{b}.norm1"), x))?;
+        let mut layers = layers.at(&format!("blocks.{block}"));
+        let all = norm(self, layers.at("norm1"), x)?;
         // What the pooling does not read need not be computed: only keys and values come from all tokens.
         let read = self.block_tokens(block);
-        let asking = first_tokens(layers, (&format!("{b}.norm1.read"), all), read)?;
-        let x = first_tokens(layers, (&format!("{b}.read"), x), read)?;
-        let h = attention(self, layers, (&format!("{b}.attn"), [asking, all]))?;
-        let h = layer_scale(self, layers, (&format!("{b}.ls1"), h))?;
+        let asking = first_tokens(layers.at("norm1.read"), all, read)?;
+        let x = first_tokens(layers.at("read"), x, read)?;
+        let h = attention(self, layers.at("attn"), asking, all)?;
+        let h = layer_scale(self, layers.at("ls1"), h)?;
         let h = layers.adapt(Site::new(block, Place::Attn), h)?;
-        let x = layers.g.wire(format!("{b}.attn.residual"), Add, &[x, h])?;
-        let h = norm(self, layers, (&format!("{b}.norm2"), x))?;
-        let h = layers.mlp(&format!("{b}.mlp"), h, (self.width, self.mlp_width, self.activation))?;
-        let h = layer_scale(self, layers, (&format!("{b}.ls2"), h))?;
+        let x = layers.wire("attn.residual", Add, &[x, h])?;
+        let h = norm(self, layers.at("norm2"), x)?;
+        let h = layers.at("mlp").mlp(h, mlp(self))?;
+        let h = layer_scale(self, layers.at("ls2"), h)?;
         let h = layers.adapt(Site::new(block, Place::Mlp), h)?;
-        layers.g.wire(format!("{b}.mlp.residual"), Add, &[x, h])
+        layers.wire("mlp.residual", Add, &[x, h])
     }
 
     fn pool(&self, layers: &mut Layers<'_>, x: Wire) -> Result<Wire, Error> {
         let (first, n, d) = (self.first_pooled_token(), self.tokens(), self.width);
         // The norm works token by token, so only the tokens that are read need it.
-        let x = first_tokens(layers, ("pool.read", x), self.read_tokens())?;
+        let x = first_tokens(layers.at("pool.read"), x, self.read_tokens())?;
         let patches = Slice { axis: 1, start: first, end: n };
+        let mean = ReduceMean { axis: 1, keep: false };
         match self.pool {
             Pool::Cls => {
-                let class = norm(self, layers, ("norm", x))?;
-                layers.g.wire("pool", Reshape { rest: vec![d] }, &[class])
+                let class = norm(self, layers.at("norm"), x)?;
+                layers.wire("pool", Reshape { rest: vec![d] }, &[class])
             }
             Pool::Mean => {
-                let x = norm(self, layers, ("norm", x))?;
-                let x = layers.g.wire("pool.patches", patches, &[x])?;
-                layers.g.wire("pool", ReduceMean { axis: 1, keep: false }, &[x])
+                let x = norm(self, layers.at("norm"), x)?;
+                let x = layers.wire("pool.patches", patches, &[x])?;
+                layers.wire("pool", mean, &[x])
             }
             Pool::MeanThenNorm => {
-                let x = layers.g.wire("pool.patches", patches, &[x])?;
-                let x = layers.g.wire("pool", ReduceMean { axis: 1, keep: false }, &[x])?;
-                norm(self, layers, ("norm", x))
+                let x = layers.wire("pool.patches", patches, &[x])?;
+                let x = layers.wire("pool", mean, &[x])?;
+                norm(self, layers.at("norm"), x)
             }
             Pool::ClassAndDistillation => {
-                let both = norm(self, layers, ("norm", x))?;
-                layers.g.wire("pool", ReduceMean { axis: 1, keep: false }, &[both])
+                let both = norm(self, layers.at("norm"), x)?;
+                layers.wire("pool", mean, &[both])
             }
             Pool::Attention if first > 0 => {
-                let x = layers.g.wire("pool.patches", patches, &[x])?;
+                let x = layers.wire("pool.patches", patches, &[x])?;
                 attention_pool(self, layers, x)
             }
             Pool::Attention => attention_pool(self, layers, x),
@@ -92,22 +93,26 @@ impl Parts for VitConfig {
 /// # Shapes
 /// `[B, N, D]` to `[B, D]`.
 fn attention_pool(vit: &VitConfig, layers: &mut Layers<'_>, x: Wire) -> Result<Wire, Error> {
-    let (n, d, heads) = (tokens(layers, x), vit.width, vit.heads);
-    let x = norm(vit, layers, ("norm", x))?;
-    let scores = layers.g.weight("attn_pool.scores.weight", &[d, heads])?;
-    let scores = layers.g.wire("attn_pool.scores", MatMul, &[x, scores])?; // [B, N, H]
-    let order = vec![0, 2, 1];
-    let scores = layers.g.wire("attn_pool.scores.heads", Transpose { order }, &[scores])?; // [B, H, N]
-    let weights = layers.g.wire("attn_pool.softmax", Softmax, &[scores])?;
-    let query = Reshape { rest: vec![heads, 1, n] };
-    let weights = layers.g.wire("attn_pool.weights", query, &[weights])?; // [B, H, 1, N]
-    let v = split_heads(vit, layers, ("attn_pool.v_proj", x))?; // [B, H, N, D/H]
-    let mixed = layers.g.wire("attn_pool.mixed", MatMul, &[weights, v])?; // [B, H, 1, D/H]
-    let mixed = layers.g.wire("attn_pool.flat", Reshape { rest: vec![d] }, &[mixed])?;
-    let h = layers.linear("attn_pool.proj", mixed, (d, d))?; // [B, D]
-    let change = norm(vit, layers, ("attn_pool.norm", h))?;
-    let change = layers.mlp("attn_pool.mlp", change, (d, vit.mlp_width, vit.activation))?;
-    layers.g.wire("pool", Add, &[h, change])
+    let (n, d, heads) = (layers.size(x, 1), vit.width, vit.heads);
+    let x = norm(vit, layers.at("norm"), x)?;
+    let mut pool = layers.at("attn_pool");
+    let scores = pool.weight("scores.weight", &[d, heads])?;
+    let scores = pool.wire("scores", MatMul, &[x, scores])?; // [B, N, H]
+    let scores = pool.wire("scores.heads", Transpose { order: vec![0, 2, 1] }, &[scores])?; // [B, H, N]
+    let weights = pool.wire("softmax", Softmax, &[scores])?;
+    let weights = pool.wire("weights", Reshape { rest: vec![heads, 1, n] }, &[weights])?; // [B, H, 1, N]
+    let v = split_heads(vit, pool.at("v_proj"), x)?; // [B, H, N, D/H]
+    let mixed = pool.wire("mixed", MatMul, &[weights, v])?; // [B, H, 1, D/H]
+    let mixed = pool.wire("flat", Reshape { rest: vec![d] }, &[mixed])?;
+    let h = pool.at("proj").linear(mixed, d, d)?; // [B, D]
+    let change = norm(vit, pool.at("norm"), h)?;
+    let change = pool.at("mlp").mlp(change, mlp(vit))?;
+    layers.wire("pool", Add, &[h, change])
+}
+
+/// Shape of every MLP.
+fn mlp(vit: &VitConfig) -> Mlp {
+    Mlp { width: vit.width, hidden: vit.mlp_width, activation: vit.activation }
 }
 
 /// Class and register tokens with the positions, ready to be added to the padded patches.
@@ -142,56 +147,45 @@ fn position_table(vit: &VitConfig, layers: &mut Layers<'_>) -> Result<Wire, Erro
 ///
 /// # Shapes
 /// `asking [B, n, D]`, `all [B, N, D]`, the result `[B, n, D]`.
-fn attention(
-    vit: &VitConfig,
-    layers: &mut Layers<'_>,
-    (name, [asking, all]): (&str, [Wire; 2]),
-) -> Result<Wire, Error> {
-    let (n, d) = (tokens(layers, asking), vit.width);
-    let mut heads = |part: &str, x| split_heads(vit, layers, (&format!("{name}.{part}"), x));
-    let q = heads("q_proj", asking)?; // [B, H, n, D/H]
-    let k = heads("k_proj", all)?; // [B, H, N, D/H]
-    let v = heads("v_proj", all)?; // [B, H, N, D/H]
-    let mixed = layers.attend(name, [q, k, v], &[])?; // [B, H, n, D/H]
-    let order = vec![0, 2, 1, 3];
-    let mixed = layers.g.wire(format!("{name}.merged"), Transpose { order }, &[mixed])?;
-    let merged = layers.g.wire(format!("{name}.flat"), Reshape { rest: vec![n, d] }, &[mixed])?;
-    layers.linear(&format!("{name}.proj"), merged, (d, d))
+fn attention(vit: &VitConfig, mut layers: Layers<'_>, asking: Wire, all: Wire) -> Result<Wire, Error> {
+    let (n, d) = (layers.size(asking, 1), vit.width);
+    let q = split_heads(vit, layers.at("q_proj"), asking)?; // [B, H, n, D/H]
+    let k = split_heads(vit, layers.at("k_proj"), all)?; // [B, H, N, D/H]
+    let v = split_heads(vit, layers.at("v_proj"), all)?; // [B, H, N, D/H]
+    let mixed = layers.attend([q, k, v], &[])?; // [B, H, n, D/H]
+    let mixed = layers.wire("merged", Transpose { order: vec![0, 2, 1, 3] }, &[mixed])?;
+    let merged = layers.wire("flat", Reshape { rest: vec![n, d] }, &[mixed])?;
+    layers.at("proj").linear(merged, d, d)
 }
 
 /// A linear layer whose output is split into heads.
 ///
 /// # Shapes
 /// `[B, N, D]` to `[B, H, N, D/H]`.
-fn split_heads(vit: &VitConfig, layers: &mut Layers<'_>, (name, x): (&str, Wire)) -> Result<Wire, Error> {
-    let (n, d) = (tokens(layers, x), vit.width);
-    let flat = layers.linear(name, x, (d, d))?;
+fn split_heads(vit: &VitConfig, mut layers: Layers<'_>, x: Wire) -> Result<Wire, Error> {
+    let (n, d) = (layers.size(x, 1), vit.width);
+    let flat = layers.linear(x, d, d)?;
     let split = Reshape { rest: vec![n, vit.heads, d / vit.heads] };
-    let split = layers.g.wire(format!("{name}.split"), split, &[flat])?; // [B, N, H, D/H]
-    layers.g.wire(format!("{name}.heads"), Transpose { order: vec![0, 2, 1, 3] }, &[split])
-}
-
-/// Tokens in `[B, N, D]`.
-fn tokens(layers: &Layers<'_>, x: Wire) -> usize {
-    layers.g.fact(x).shape.get(1).and_then(|dim| dim.fixed()).unwrap_or(1)
+    let split = layers.wire("split", split, &[flat])?; // [B, N, H, D/H]
+    layers.wire("heads", Transpose { order: vec![0, 2, 1, 3] }, &[split])
 }
 
 /// The first `count` tokens; no node where there are no others.
-fn first_tokens(layers: &mut Layers<'_>, (name, x): (&str, Wire), count: usize) -> Result<Wire, Error> {
-    if count == tokens(layers, x) {
+fn first_tokens(mut layers: Layers<'_>, x: Wire, count: usize) -> Result<Wire, Error> {
+    if count == layers.size(x, 1) {
         return Ok(x);
     }
-    layers.g.wire(name, Slice { axis: 1, start: 0, end: count }, &[x])
+    layers.wire("", Slice { axis: 1, start: 0, end: count }, &[x])
 }
 
-fn layer_scale(vit: &VitConfig, layers: &mut Layers<'_>, (name, x): (&str, Wire)) -> Result<Wire, Error> {
+fn layer_scale(vit: &VitConfig, mut layers: Layers<'_>, x: Wire) -> Result<Wire, Error> {
     if !vit.layer_scale {
         return Ok(x);
     }
-    let gamma = layers.g.weight(&format!("{name}.gamma"), &[vit.width])?;
-    layers.g.wire(name, Mul, &[x, gamma])
+    let gamma = layers.weight("gamma", &[vit.width])?;
+    layers.wire("", Mul, &[x, gamma])
 }
 
-fn norm(vit: &VitConfig, layers: &mut Layers<'_>, (name, x): (&str, Wire)) -> Result<Wire, Error> {
-    layers.norm(name, x, (vit.width, vit.layer_norm_eps))
+fn norm(vit: &VitConfig, mut layers: Layers<'_>, x: Wire) -> Result<Wire, Error> {
+    layers.norm(x, vit.width, vit.layer_norm_eps)
 }

@@ -11,9 +11,10 @@ use serde::Deserialize;
 
 use super::encoded;
 use super::error::ApiError;
-use super::memory::{Held, Memory};
+use super::top_k;
 use crate::files;
 use crate::metrics::Metrics;
+use crate::service::{Held, Memory};
 
 /// What a classify request brings.
 #[derive(Debug, Default)]
@@ -28,8 +29,8 @@ pub(super) struct Body {
     pub(super) is_batch: bool,
 }
 
-/// Memory that an item of a list may take, bytes: its text, its image, and as much again while the list grows. An empty one
-/// comes in three bytes.
+/// Memory that an item of a list may take, bytes: its text, its image, and as much again while the list grows. An empty
+/// item takes three bytes of the body.
 const ITEM_BYTES: usize = 128;
 
 /// The JSON form. Unknown fields are refused: a misspelt `top_k` must not be ignored.
@@ -43,8 +44,8 @@ struct JsonBody {
     top_k: Option<usize>,
 }
 
-/// Reads the body in the form that its content type tells; anything but JSON and multipart is an image. What it takes is
-/// put on `held` as it comes: a body that was announced and does not come costs nothing.
+/// Reads the body in the form that its content type names; anything but JSON and multipart is an image. `held` grows as
+/// bytes come: a body that was announced and does not come costs nothing.
 pub(super) async fn read(request: Request, limit: usize, held: &mut Held) -> Result<Body, ApiError> {
     match content_type(request.headers()) {
         Kind::Json => read_json(&bytes(request, limit, held).await?, held),
@@ -56,7 +57,7 @@ pub(super) async fn read(request: Request, limit: usize, held: &mut Held) -> Res
     }
 }
 
-/// Reads a body of any bytes as the classify routes do, and counts its images: for tests that try what clients may send.
+/// Reads a body of any bytes as the classify routes do, and counts its images. Tests try with it what clients may send.
 ///
 /// # Errors
 /// What a client would be told.
@@ -96,7 +97,7 @@ async fn bytes(request: Request, limit: usize, held: &mut Held) -> Result<Bytes,
     let mut chunks = request.into_body().into_data_stream();
     let mut whole = Vec::new();
     while let Some(chunk) = chunks.next().await {
-        let broken = |e| ApiError::InvalidRequest(format!("the body could not be read: {e}"));
+        let broken = |e| ApiError::invalid(format!("the body could not be read: {e}"));
         let chunk = chunk.map_err(broken)?;
         if whole.len() + chunk.len() > limit {
             return Err(too_large());
@@ -111,14 +112,14 @@ fn read_json(bytes: &[u8], held: &mut Held) -> Result<Body, ApiError> {
     // The texts are held beside the body, and the images beside the texts.
     held.take(bytes.len().saturating_mul(2).saturating_add(items(bytes)))?;
     let json: JsonBody = serde_json::from_slice(files::without_mark(bytes))
-        .map_err(|e| ApiError::InvalidRequest(format!("the body is not the expected JSON: {e}")))?;
+        .map_err(|e| ApiError::invalid(format!("the body is not the expected JSON: {e}")))?;
     let (encoded, is_batch) = match (json.image, json.images) {
         (Some(image), None) => (vec![image], false),
         (None, Some(images)) => (images, true),
-        _ => return Err(ApiError::InvalidRequest("expected either \"image\" or \"images\"".into())),
+        _ => return Err(ApiError::invalid("expected either \"image\" or \"images\"")),
     };
     let images = encoded.iter().enumerate().map(|(index, text)| {
-        encoded::decode(text).map_err(|reason| ApiError::InvalidRequest(format!("image {index} is {reason}")))
+        encoded::decode(text).map_err(|reason| ApiError::invalid(format!("image {index} is {reason}")))
     });
     Ok(Body { images: images.collect::<Result<_, _>>()?, tasks: json.tasks, top_k: json.top_k, is_batch })
 }
@@ -128,10 +129,10 @@ fn items(text: &[u8]) -> usize {
     text.iter().filter(|byte| **byte == b',').count().saturating_mul(ITEM_BYTES)
 }
 
-/// Why a body was broken off, told beside the parser, which knows only that it was.
+/// Why a body was broken off. The parser knows only that it was.
 type Full = Arc<Mutex<Option<ApiError>>>;
 
-/// The request with a body that is held as it comes, with what a parser keeps of it to itself.
+/// The request with a body whose bytes are held as they come, including those that a parser keeps to itself.
 fn counted(request: Request, mut coming: Held) -> (Request, Full) {
     let full = Full::default();
     let why = Arc::clone(&full);
@@ -140,7 +141,7 @@ fn counted(request: Request, mut coming: Held) -> (Request, Full) {
             let chunk = chunk?;
             coming.take(chunk.len()).map_err(|error| {
                 let told = axum::Error::new(error.to_string());
-                *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.into());
                 told
             })?;
             Ok::<_, axum::Error>(chunk)
@@ -155,11 +156,11 @@ async fn read_multipart(request: Request, limit: usize, held: &mut Held) -> Resu
         |e: MultipartError| match (full.lock().unwrap_or_else(PoisonError::into_inner).take(), e.status()) {
             (Some(error), _) => error,
             (None, StatusCode::PAYLOAD_TOO_LARGE) => ApiError::BodyTooLarge { limit },
-            _ => ApiError::InvalidRequest(format!("the multipart body is malformed: {}", e.body_text())),
+            _ => ApiError::invalid(format!("the multipart body is malformed: {}", e.body_text())),
         };
-    let mut parts = Multipart::from_request(request, &()).await.map_err(|e| {
-        ApiError::InvalidRequest(format!("the multipart body is malformed: {}", e.body_text()))
-    })?;
+    let mut parts = Multipart::from_request(request, &())
+        .await
+        .map_err(|e| ApiError::invalid(format!("the multipart body is malformed: {}", e.body_text())))?;
     let mut body = Body::default();
     while let Some(mut field) = parts.next_field().await.map_err(refused)? {
         let name = field.name().unwrap_or_default().to_owned();
@@ -174,10 +175,10 @@ async fn read_multipart(request: Request, limit: usize, held: &mut Held) -> Resu
                 held.take(items(&content))?;
                 body.tasks.extend(text(&name, content)?.split(',').map(|task| task.trim().to_owned()));
             }
-            "top_k" => body.top_k = Some(parse_top_k(text(&name, content)?.trim())?),
+            "top_k" => body.top_k = Some(top_k::parse(text(&name, content)?.trim())?),
             other => {
                 let known = "image, images, file, tasks, top_k";
-                return Err(ApiError::InvalidRequest(format!("unknown field {other:?}; known are {known}")));
+                return Err(ApiError::invalid(format!("unknown field {other:?}; known are {known}")));
             }
         }
     }
@@ -186,20 +187,13 @@ async fn read_multipart(request: Request, limit: usize, held: &mut Held) -> Resu
 }
 
 fn text(name: &str, content: Vec<u8>) -> Result<String, ApiError> {
-    String::from_utf8(content).map_err(|e| ApiError::InvalidRequest(format!("field {name:?}: {e}")))
-}
-
-/// A number of predictions, at least 1.
-pub(super) fn parse_top_k(text: &str) -> Result<usize, ApiError> {
-    match text.parse::<usize>() {
-        Ok(k) if k > 0 => Ok(k),
-        _ => Err(ApiError::InvalidRequest(format!("top_k = {text:?}: expected a number from 1"))),
-    }
+    String::from_utf8(content).map_err(|e| ApiError::invalid(format!("field {name:?}: {e}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::Error;
 
     async fn held_at_most(limit: u64, content_type: &str, body: String) -> Result<Body, ApiError> {
         let request = Request::builder().method("POST").header(header::CONTENT_TYPE, content_type);
@@ -214,19 +208,19 @@ mod tests {
         for name in ["tasks", "images"] {
             let body = format!("{{\"image\":\"\",\"{name}\":[{items}]}}");
             let refused = held_at_most(4 << 20, "application/json", body).await.unwrap_err();
-            assert!(matches!(refused, ApiError::MemoryFull { .. }), "{refused}");
+            assert!(matches!(refused, ApiError::Service(Error::MemoryFull { .. })), "{refused}");
         }
         let commas = ",".repeat(100_000);
         let body =
             format!("--x\r\ncontent-disposition: form-data; name=\"tasks\"\r\n\r\n{commas}\r\n--x--\r\n");
         let refused = held_at_most(4 << 20, "multipart/form-data; boundary=x", body).await.unwrap_err();
-        assert!(matches!(refused, ApiError::MemoryFull { .. }), "{refused}");
+        assert!(matches!(refused, ApiError::Service(Error::MemoryFull { .. })), "{refused}");
     }
 
     #[tokio::test]
     async fn f6_what_a_parser_keeps_to_itself_is_held() {
         let body = "a".repeat(2 << 20);
         let refused = held_at_most(1 << 20, "multipart/form-data; boundary=x", body).await.unwrap_err();
-        assert!(matches!(refused, ApiError::MemoryFull { .. }), "{refused}");
+        assert!(matches!(refused, ApiError::Service(Error::MemoryFull { .. })), "{refused}");
     }
 }

@@ -1,9 +1,9 @@
 //! Images as text: base64 in the forms that clients write.
 
-use axum::body::Bytes;
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
 
 /// Padding may be there or not.
 const LENIENT: GeneralPurposeConfig =

@@ -51,20 +51,19 @@ pub(super) struct Confirmed {
     unpublished: usize,
 }
 
-impl Folder {
-    fn new(state: &AppState, status: FolderStatus) -> Self {
-        let told = |text: Option<String>| text.map(|text| state.told(&text));
+impl From<FolderStatus> for Folder {
+    fn from(status: FolderStatus) -> Self {
         Self {
             tasks: status.tasks,
-            error: told(status.error),
-            other: told(status.other),
+            error: status.error,
+            other: status.other,
             awaited: status.is_awaited,
             held: status.held,
             held_tasks: status.held_tasks,
             passed_over: status.passed_over,
             passed_over_names: status.passed_over_names,
             unwatched: status.unwatched,
-            notices: told(status.notices),
+            notices: status.notices,
         }
     }
 }
@@ -73,7 +72,7 @@ impl Folder {
 #[utoipa::path(get, path = "/v1/folder", responses((status = 200, description = "The folder", body = Folder)))]
 pub(super) async fn show(State(state): State<AppState>, uri: Uri) -> Result<Json<Folder>, ApiError> {
     query::none(&uri)?;
-    Ok(Json(Folder::new(&state, state.reloader.folder_status())))
+    Ok(Json(state.service.folder().into()))
 }
 
 /// Confirms that what stands in the place of the folder of packs is right: what it lacks is unpublished.
@@ -81,7 +80,5 @@ pub(super) async fn show(State(state): State<AppState>, uri: Uri) -> Result<Json
     responses((status = 200, description = "What that did", body = Confirmed)))]
 pub(super) async fn confirm(State(state): State<AppState>, uri: Uri) -> Result<Json<Confirmed>, ApiError> {
     query::none(&uri)?;
-    Ok(Json(Confirmed {
-        unpublished: state.reloader.confirm().await.map_err(|error| state.reload_error(&error))?,
-    }))
+    Ok(Json(Confirmed { unpublished: state.service.confirm().await? }))
 }

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::state::AppState;
+use crate::service::Error;
 
 pub(super) fn router() -> Router<AppState> {
     Router::new().route("/healthz", get(live)).route("/readyz", get(ready)).route("/metrics", get(metrics))
@@ -31,15 +32,13 @@ pub(super) async fn live() -> Json<Health> {
 /// Tells whether requests should be sent: the backbone is resident and the server is not ending.
 #[utoipa::path(get, path = "/readyz", responses((status = 200, description = "Ready", body = Health)))]
 pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Health>, ApiError> {
-    let is_ready = state.is_ready() && state.reloader.is_folder_there();
-    if is_ready { Ok(Json(Health { status: "ok" })) } else { Err(ApiError::NotReady) }
+    if state.service.is_ready() { Ok(Json(Health { status: "ok" })) } else { Err(Error::NotReady.into()) }
 }
 
 /// Gives every series in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics",
     responses((status = 200, description = "Series", body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, ApiError> {
-    state.catalog.settle().await;
-    let text = state.metrics.render().map_err(|e| ApiError::Internal(e.to_string()))?;
+    let text = state.service.series().await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

@@ -1,8 +1,8 @@
-//! The HTTP surface: one resource a file, one table of errors.
+//! The HTTP door: one resource a file, one table of statuses.
 //!
-//! [`app`] is the whole service as a value, testable without a socket. The way of a request: `classify` names
-//! the task, `pipeline` resolves it, admits it, decodes (on the blocking pool), queues a row for each image
-//! and task, and turns logits into predictions; `error` turns every failure into status and body.
+//! [`app`] is the door as a value, testable without a socket. It translates only: a request becomes an
+//! [`Ask`](crate::service::Ask), an [`Answered`](crate::service::Answered) becomes JSON and headers, and `status` gives
+//! every code its status.
 //!
 //! | route | file |
 //! |---|---|
@@ -13,21 +13,23 @@
 //! | `GET /healthz`, `/readyz`, `/metrics` | `health` |
 //! | `GET /api-doc/openapi.json`, `/docs` | `openapi` |
 
+mod answers;
+mod arrival;
 mod body;
 mod classify;
 mod classify_many;
 mod encoded;
 mod error;
 mod folder;
+mod headers;
 mod health;
-mod memory;
 mod openapi;
-mod pipeline;
-mod predictions;
+mod options;
 mod query;
 mod state;
+mod status;
 mod tasks;
-mod told;
+mod top_k;
 
 use std::any::Any;
 
@@ -37,12 +39,14 @@ use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use body::examine as examine_body;
-pub use error::Code;
-pub use state::{AppState, HttpOptions, Services};
+pub use options::HttpOptions;
+pub use state::AppState;
+pub use status::status;
 
+use crate::service::Error;
 use error::ApiError;
 
-/// The service.
+/// The routes.
 pub fn app(state: AppState) -> Router {
     let limit = DefaultBodyLimit::max(state.options.payload_limit);
     Router::new()
@@ -71,5 +75,5 @@ pub fn admin(state: AppState) -> Router {
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {
-    ApiError::Internal("a handler panicked".into()).into_response()
+    ApiError::from(Error::Internal("a handler panicked".into())).into_response()
 }

@@ -8,9 +8,11 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::error::{Code, ErrorBody};
+use super::error::ErrorBody;
 use super::state::AppState;
-use super::{classify, classify_many, folder, health, tasks};
+use super::status::status;
+use super::{answers, classify, classify_many, folder, health, tasks};
+use crate::service::Code;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,7 +29,7 @@ use super::{classify, classify_many, folder, health, tasks};
         health::ready,
         health::metrics
     ),
-    components(schemas(ErrorBody, classify::ClassifiedBatch))
+    components(schemas(ErrorBody, answers::ClassifiedBatch))
 )]
 struct Document;
 
@@ -78,7 +80,8 @@ fn failures(path: &str) -> &'static [Code] {
         ],
         "/v1/tasks/{task}" => &[Code::InvalidRequest, Code::TaskNotFound, Code::Internal],
         "/v1/tasks" => &[Code::InvalidRequest],
-        "/readyz" | "/v1/folder/confirm" => &[Code::NotReady],
+        "/v1/folder/confirm" => &[Code::Overloaded, Code::NotReady],
+        "/readyz" => &[Code::NotReady],
         _ => &[],
     }
 }
@@ -86,8 +89,7 @@ fn failures(path: &str) -> &'static [Code] {
 fn add_failures(operation: &mut Operation, codes: &[Code]) {
     let mut by_status: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for code in codes {
-        let (status, word) = code.parts();
-        by_status.entry(status.as_str().to_owned()).or_default().push(word);
+        by_status.entry(status(*code).as_str().to_owned()).or_default().push(code.as_str());
     }
     for (status, words) in by_status {
         let schema = RefOr::Ref(Ref::from_schema_name("ErrorBody"));

@@ -11,7 +11,7 @@ pub(super) fn read<T: DeserializeOwned>(uri: &Uri, known: &[&str]) -> Result<T, 
     let Query(named) = Query::<Vec<(String, String)>>::try_from_uri(uri)?;
     if let Some((name, _)) = named.iter().find(|(name, _)| !known.contains(&name.as_str())) {
         let known = if known.is_empty() { "none here".to_owned() } else { known.join(", ") };
-        return Err(ApiError::InvalidRequest(format!("unknown parameter {name:?}: known are {known}")));
+        return Err(ApiError::invalid(format!("unknown parameter {name:?}: known are {known}")));
     }
     let Query(read) = Query::<T>::try_from_uri(uri)?;
     Ok(read)

@@ -12,8 +12,9 @@ use super::error::ApiError;
 use super::query;
 use super::state::AppState;
 use crate::backbone::Precision;
-use crate::catalog::{Error as CatalogError, Failure, TaskStatus};
-use crate::pack::{self, Manifest, TaskId};
+use crate::catalog::{Failure, TaskStatus};
+use crate::pack::{Manifest, TaskId};
+use crate::service::{self, Error, TaskDetails};
 
 /// Tasks on a page whose request names no number.
 const DEFAULT_PAGE: usize = 100;
@@ -107,18 +108,31 @@ pub(super) struct Reloaded {
     version: u64,
 }
 
-impl Summary {
-    fn new(state: &AppState, status: TaskStatus) -> Self {
+impl From<TaskStatus> for Summary {
+    fn from(status: TaskStatus) -> Self {
         let TaskStatus { task, live, resident, failure, kept, rewritten } = status;
-        let failure = failure.map(|Failure { version, kind, reason }| FailureView {
-            version,
-            state: kind.to_string(),
-            retried: kind.retried().into(),
-            reason: state.told(&reason),
-        });
-        let [kept, rewritten] = [kept, rewritten].map(|text| text.map(|text| state.told(&text)));
+        let failure = failure.map(FailureView::from);
         Self { task: task.to_string(), version: live, resident, failure, kept, rewritten }
     }
+}
+
+impl From<Failure> for FailureView {
+    fn from(Failure { version, kind, reason }: Failure) -> Self {
+        Self { version, state: kind.to_string(), retried: kind.retried().into(), reason }
+    }
+}
+
+impl From<TaskDetails> for Details {
+    fn from(details: TaskDetails) -> Self {
+        let TaskDetails { status, manifest, served_precision, warning } = details;
+        Self { summary: status.into(), manifest, served_precision, warning }
+    }
+}
+
+/// A task's name, which must be one that a task can have.
+fn task_id(task: Result<Path<String>, PathRejection>) -> Result<TaskId, ApiError> {
+    let Path(task) = task?;
+    Ok(task.parse().map_err(Error::TaskId)?)
 }
 
 /// Lists published tasks by name, a page at a time.
@@ -127,17 +141,14 @@ impl Summary {
 pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json<Page>, ApiError> {
     let query: PageQuery = query::read(&uri, &["after", "limit"])?;
     let after = query.after.as_deref().map(str::parse::<TaskId>).transpose();
-    let after = after.map_err(|e| ApiError::InvalidRequest(format!("after: {e}")))?;
+    let after = after.map_err(|e| ApiError::invalid(format!("after: {e}")))?;
     let limit = query.limit.unwrap_or(DEFAULT_PAGE);
     if limit == 0 || limit > MAX_PAGE {
-        return Err(ApiError::InvalidRequest(format!("limit = {limit}: expected 1 to {MAX_PAGE}")));
+        return Err(ApiError::invalid(format!("limit = {limit}: expected 1 to {MAX_PAGE}")));
     }
-    // One more than asked tells whether there is a next page.
-    let mut page = state.catalog.page(after.as_ref(), limit + 1);
-    let more = page.len() > limit;
-    page.truncate(limit);
-    let next = page.last().filter(|_| more).map(|status| status.task.to_string());
-    Ok(Json(Page { tasks: page.into_iter().map(|status| Summary::new(&state, status)).collect(), next }))
+    let service::Page { tasks, next } = state.service.page(after.as_ref(), limit);
+    let tasks = tasks.into_iter().map(Summary::from).collect();
+    Ok(Json(Page { tasks, next: next.map(|task| task.to_string()) }))
 }
 
 /// Shows one task: its live version, what failed, and the manifest.
@@ -148,37 +159,8 @@ pub(super) async fn show(
     task: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<Details>, ApiError> {
-    let Path(task) = task?;
     query::none(&uri)?;
-    let id: TaskId = task.parse().map_err(ApiError::TaskId)?;
-    let status =
-        state.catalog.status(&id).ok_or_else(|| state.catalog_error(&CatalogError::UnknownTask(task)))?;
-    let manifest = manifest(&state, &id, status.live).await?;
-    let served_precision = state.engine.precision();
-    let warning = manifest.as_ref().and_then(|manifest| {
-        let told = [mismatch(manifest, served_precision), manifest.decoder_warning()];
-        told.into_iter().flatten().reduce(|one, other| format!("{one}; {other}"))
-    });
-    Ok(Json(Details { summary: Summary::new(&state, status), manifest, served_precision, warning }))
-}
-
-/// The manifest of what is served: from memory, and only of what nobody has called yet from disk.
-async fn manifest(state: &AppState, task: &TaskId, live: Option<u64>) -> Result<Option<Manifest>, ApiError> {
-    let Some(version) = live else { return Ok(None) };
-    if let Some(pack) = state.catalog.served(task).await {
-        return Ok(Some(pack.manifest.clone()));
-    }
-    let folder = state.catalog.folder(task, version);
-    let read = tokio::task::spawn_blocking(move || pack::read_manifest(&folder)).await;
-    // A broken manifest is told by `failure`; the rest of the answer stands.
-    Ok(read.map_err(|e| ApiError::Internal(e.to_string()))?.ok())
-}
-
-fn mismatch(manifest: &Manifest, served: Precision) -> Option<String> {
-    let trained = manifest.precision;
-    let words =
-        || format!("trained at {trained}, served at {served}: its accuracy may differ from the recorded one");
-    (trained != served).then(words)
+    Ok(Json(state.service.show(&task_id(task)?).await?.into()))
 }
 
 /// Publishes the newest version in the task's folder; when it fails, what was live stays live.
@@ -189,9 +171,8 @@ pub(super) async fn reload(
     task: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<Reloaded>, ApiError> {
-    let Path(task) = task?;
     query::none(&uri)?;
-    let id: TaskId = task.parse().map_err(ApiError::TaskId)?;
-    let version = state.reloader.reload(&id).await.map_err(|error| state.reload_error(&error))?;
-    Ok(Json(Reloaded { task: id.to_string(), version }))
+    let task = task_id(task)?;
+    let version = state.service.reload(&task).await?;
+    Ok(Json(Reloaded { task: task.to_string(), version }))
 }

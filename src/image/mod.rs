@@ -11,6 +11,7 @@
 //! - [`Preprocessing`] (`preprocessing.rs`): what the backbone's config says about size, filter, mean and deviation.
 //! - `resize.rs`: exactly that resizing, equal to Pillow's bit for bit; `geometry.rs` says which part goes where,
 //!   `filter.rs` which pixels weigh how much.
+//! - `identity.rs`: a preprocessing as bytes, for keys.
 //! - `pixels.rs`: 8-bit RGB to normalised `f32`, channels first.
 //!
 //! [`Error`] (`error.rs`) is the one error of this layer. No input makes this module panic.
@@ -26,6 +27,7 @@ mod footprint;
 mod format;
 mod geometry;
 mod gif;
+mod identity;
 mod jpeg;
 mod limits;
 mod orientation;
@@ -33,8 +35,10 @@ mod others;
 mod palette;
 mod pixels;
 mod png;
+mod prepare;
 mod preprocessing;
 mod resize;
+mod sniff;
 mod tiff;
 mod webp;
 

@@ -1,9 +1,8 @@
 //! What a backbone's config says about its input.
 
-use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, geometry::Placement, pixels, resize};
+use super::Error;
 
 /// Largest side of a backbone's input, in pixels; beyond it a config is taken to be wrong.
 const MAX_IMAGE_SIZE: u32 = 4096;
@@ -115,30 +114,6 @@ impl Preprocessing {
             return Err(invalid("resize", format!("resize_to {resize_to} is not in {range}")));
         }
         Ok(())
-    }
-
-    /// Resizes and normalises an image.
-    ///
-    /// # Shapes
-    /// The answer is `[3, S, S]`, row-major: channel (red, green, blue), row, column; `S` is `image_size`.
-    ///
-    /// # Errors
-    /// As [`Preprocessing::resize_rgb`].
-    pub fn apply(&self, image: &RgbImage) -> Result<Vec<f32>, Error> {
-        let square = self.resize_rgb(image)?;
-        Ok(pixels::normalise(&square, &self.mean, &self.std))
-    }
-
-    /// Resizes an image to `image_size` x `image_size`, equal to Pillow's answer bit for bit.
-    ///
-    /// # Errors
-    /// [`Error::InvalidPreprocessing`] as [`Preprocessing::validate`]; [`Error::Empty`] for an image without pixels;
-    /// [`Error::TooElongated`] for one so thin that nothing would be left of it, or that would need far more memory
-    /// than it takes itself.
-    pub fn resize_rgb(&self, image: &RgbImage) -> Result<RgbImage, Error> {
-        self.validate()?;
-        let placement = Placement::new(self, image.width(), image.height())?;
-        resize::resample(image, &placement, self)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Which failed versions are tried again, and when. A failure belongs to a state of the files; an error of reading passes
-//! without one.
+//! Which failed versions are tried again, and when. A failure lasts until the files change; an error of reading may pass
+//! by itself.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::catalog::FailureKind;
 use crate::pack::{TaskId, VersionState};
 
-/// Files that were looked at while they were younger than this are tried once more later: the coarsest times (FAT, some
-/// network file systems) count in steps of two seconds, in which a change does not show.
+/// Files younger than this are tried once more later. The coarsest file times (FAT, some network file systems) count in
+/// steps of two seconds, and a second change within a step does not show.
 const SETTLED: Duration = Duration::from_secs(3);
 /// Longest wait before a version that could not be read is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
@@ -16,12 +16,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(4);
 /// One failed version.
 #[derive(Clone, Debug)]
 struct Attempt {
-    /// How its files looked; unknown where even that failed.
+    /// How its files looked; none where the system could not tell.
     state: Option<VersionState>,
     /// Since when they have looked so.
     since: Instant,
     kind: FailureKind,
-    /// Errors of reading, one after another.
+    /// Errors of reading in a row.
     errors: u32,
     /// When it is tried again although nothing changes.
     due: Option<Instant>,
@@ -32,13 +32,15 @@ struct Attempt {
 pub(super) struct Attempts(BTreeMap<TaskId, BTreeMap<u64, Attempt>>);
 
 impl Attempts {
-    /// Whether a version whose files look as `state` is to be tried now. Files that have just changed may be changing
-    /// still: they are tried once they look the same twice, `quiet` apart.
+    /// Whether to try a version now whose files look as `state`. Files that have just changed may still be changing: they
+    /// are tried once they look the same twice, `quiet` apart.
     pub(super) fn is_due(
         &mut self,
-        (task, version): (&TaskId, u64),
+        task: &TaskId,
+        version: u64,
         state: Option<VersionState>,
-        (now, quiet): (Instant, Duration),
+        now: Instant,
+        quiet: Duration,
     ) -> bool {
         let Some(attempt) = self.0.get_mut(task).and_then(|versions| versions.get_mut(&version)) else {
             return true;
@@ -50,11 +52,11 @@ impl Attempts {
         attempt.due.is_some_and(|due| due <= now)
     }
 
-    /// Records a failure, of files that looked as `state`. Tells whether it is worth a line in the log: the first of its
-    /// kind.
+    /// Records a failure of files that looked as `state`. Returns whether it is the first of its kind, which is logged.
     pub(super) fn failed(
         &mut self,
-        (task, version): (&TaskId, u64),
+        task: &TaskId,
+        version: u64,
         state: Option<VersionState>,
         kind: FailureKind,
         now: Instant,
@@ -73,20 +75,20 @@ impl Attempts {
         is_news
     }
 
-    /// Forgets what was tried of a task, because something of it is live or it is gone.
+    /// Forgets what was tried of a task.
     pub(super) fn forget(&mut self, task: &TaskId) {
         self.0.remove(task);
     }
 
-    /// Forgets what was tried up to a version that is live now.
+    /// Forgets the failed versions up to one that is now live.
     pub(super) fn passed(&mut self, task: &TaskId, version: u64) {
         if let Some(tried) = self.0.get_mut(task) {
             tried.retain(|tried, _| *tried > version);
         }
     }
 
-    /// Forgets the versions up to the live one and those that are no longer there. Tells whether one before the live one is
-    /// among those left: it was tried because the live one's folder is gone for good, and is to be tried again.
+    /// Forgets the versions up to the live one and those that are gone. Returns whether a version before the live one is
+    /// left: it was tried because the live one's folder is gone for good, and must be tried again.
     pub(super) fn retain(&mut self, task: &TaskId, live: Option<u64>, versions: &[u64]) -> bool {
         let Some(tried) = self.0.get_mut(task) else { return false };
         let has = |version: &u64| versions.binary_search(version).is_ok();
@@ -118,7 +120,7 @@ mod tests {
     fn what_was_tried_in_place_of_a_lost_version_is_tried_again() {
         let task: TaskId = "t".parse().unwrap();
         let mut attempts = Attempts::default();
-        attempts.failed((&task, 1), None, FailureKind::Unreadable, Instant::now());
+        attempts.failed(&task, 1, None, FailureKind::Unreadable, Instant::now());
         // Version 2 is live and its folder is gone: version 1 was tried in its place.
         assert!(attempts.retain(&task, Some(2), &[1]));
         assert_eq!(attempts.tasks().count(), 1);

@@ -6,7 +6,7 @@ use crate::catalog::{self, FailureKind};
 use crate::pack::TaskId;
 use crate::{engine, image, pack};
 
-/// Why a version was not published, or the folder of packs not looked at.
+/// Why a version was not published, or the folder of packs was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The task has no folder or no version in it.
@@ -61,7 +61,7 @@ pub enum Error {
         /// The largest allowed difference.
         allowed: f32,
     },
-    /// As told to everybody who waited for the same check.
+    /// The failure of a check that several requests waited for.
     #[error(transparent)]
     Shared(Arc<Error>),
     /// A task of the blocking pool was cancelled.
@@ -70,7 +70,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The error itself, where it was shared.
+    /// The error itself, without [`Error::Shared`] around it.
     pub fn inner(&self) -> &Self {
         match self {
             Self::Shared(error) => error.inner(),
@@ -83,7 +83,7 @@ impl Error {
         matches!(self.inner(), Self::SelfTest { .. } | Self::SelfTestImage { .. })
     }
 
-    /// Whether and when it may pass.
+    /// Whether it may pass, and when.
     pub(super) fn kind(&self) -> FailureKind {
         match self.inner() {
             Self::Pack(error) => FailureKind::of(error),

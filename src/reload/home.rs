@@ -1,11 +1,11 @@
-//! Whether the folder of packs is still the same one: a volume that is not mounted leaves an empty folder in its place.
+//! Whether the folder of packs is still the same one. A volume that is not mounted leaves an empty folder in its place.
 
 use std::io;
 use std::path::Path;
 
 use crate::files::{Disk, FileState};
 
-/// The file that the server leaves in the folder of packs, to know it again.
+/// The file that the server leaves in the folder of packs, to recognise it.
 pub const MARKER_FILE: &str = ".mimi-packs";
 /// Longest marker that is read, bytes.
 const MARKER_BYTES: u64 = 256;
@@ -15,7 +15,7 @@ const MARKER_BYTES: u64 = 256;
 pub(super) enum Found {
     /// The folder as it was.
     Same,
-    /// Another one; why it is taken for another.
+    /// Another one, and the reason to think so.
     Other(String),
 }
 
@@ -29,13 +29,13 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Not looked at yet; with what its marker said before the start.
+    /// A folder that was not looked at yet, with what its marker said before the start.
     pub(super) fn new(marker: Option<String>) -> Self {
         Self { place: None, marker }
     }
 
-    /// Compares what stands in the folder's place, and the marker in it, with what stood there. Whatever is not empty and
-    /// of the same inode is the same: `rsync --delete` takes the marker away.
+    /// Compares what stands in the folder's place, and its marker, with what stood there before. A folder of the same inode
+    /// that is not empty is the same: `rsync --delete` removes the marker.
     pub(super) fn compare(&self, now: FileState, is_empty: bool, found: Option<&str>) -> Found {
         let (is_first, is_here) = (self.place.is_none(), self.place == Some((now.device, now.inode)));
         if (is_first && self.marker.is_none()) || (is_here && !is_empty) {
@@ -51,7 +51,7 @@ impl Home {
         Found::Other(format!("{what} stands in its place: {marker}"))
     }
 
-    /// Takes what stands there for the folder of packs from now on, with its marker.
+    /// Trusts what stands there, with its marker, from now on.
     pub(super) fn adopt(&mut self, now: FileState, marker: Option<String>) {
         (self.place, self.marker) = (Some((now.device, now.inode)), marker);
     }

@@ -1,58 +1,70 @@
-//! Which losses of a listing are believed: those that are seen twice, the later the more there are of them.
+//! Which losses of a listing are believed: those seen twice. The more there are, the longer the second look waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::pack::TaskId;
 
-/// Losses of no more tasks than this are few, however few tasks there are in all.
+/// Losses of up to this many tasks count as few, however few tasks there are in all.
 const FEW: usize = 3;
 
 /// When a loss is believed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy {
-    /// Largest share of all tasks that are few, 0 to 1.
+    /// Largest share of all tasks that counts as few, 0 to 1.
     pub(super) share: f64,
-    /// How long few must stay lost: long enough that what is being moved away is not taken for all that goes.
+    /// How long few must stay lost: long enough that a move in progress is not mistaken for its end.
     pub(super) soon: Duration,
-    /// How long more than that must stay lost.
+    /// How long more than few must stay lost.
     pub(super) again: Duration,
 }
 
-/// How a look bears on the losses.
+/// How far a look is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
     /// The folder is the one that was listed before.
     Same,
     /// Another folder stands in its place, or an empty one: nothing is believed without a confirmation.
     Other,
-    /// Somebody who knows has confirmed what stands there.
+    /// An operator has confirmed what stands there.
     Confirmed,
+}
+
+/// What one look tells of the published tasks.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// Those whose live version it lacks.
+    pub(super) lost: BTreeSet<TaskId>,
+    /// Those whose live version it has.
+    pub(super) found: BTreeSet<TaskId>,
+    /// How many are published, looked at or not.
+    pub(super) published: usize,
 }
 
 /// Tasks, or their live versions, that are published and not in the folder.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
     since: BTreeMap<TaskId, Instant>,
-    /// Whether what is lost is more than comes about every day.
+    /// Whether more is lost than everyday work explains.
     is_doubtful: bool,
 }
 
 impl Losses {
-    /// Takes in one look: what it lacks, and what it has. Gives the losses to be believed; those are forgotten here.
+    /// Takes in one look and gives the losses to be believed; those are forgotten here.
     pub(super) fn judge(
         &mut self,
-        (lost, found): (&BTreeSet<TaskId>, &BTreeSet<TaskId>),
-        tasks: usize,
-        (trust, policy): (Trust, Policy),
+        listed: &Listed,
+        trust: Trust,
+        policy: Policy,
         now: Instant,
     ) -> BTreeSet<TaskId> {
+        let Listed { lost, found, published } = listed;
         self.since.retain(|task, _| !found.contains(task));
         for task in lost {
             self.since.entry(task.clone()).or_insert(now);
         }
         let count = self.since.len();
-        let are_few = count <= FEW || count as f64 <= policy.share * tasks as f64;
+        let are_few = count <= FEW || count as f64 <= policy.share * *published as f64;
         let wait = if are_few { policy.soon } else { policy.again };
         let is_believed = |since: Instant| match trust {
             Trust::Confirmed => true,
@@ -74,7 +86,7 @@ impl Losses {
         self.since.values().max().map(|since| *since + wait)
     }
 
-    /// Whether more is lost than comes about every day.
+    /// Whether more is lost than everyday work explains.
     pub(super) fn is_doubtful(&self) -> bool {
         self.is_doubtful
     }
@@ -109,7 +121,8 @@ mod tests {
 
     fn judge(losses: &mut Losses, lost: std::ops::Range<usize>, trust: Trust, now: Instant) -> usize {
         let found = tasks(lost.end..100);
-        losses.judge((&tasks(lost), &found), 100, (trust, POLICY), now).len()
+        let listed = Listed { lost: tasks(lost), found, published: 100 };
+        losses.judge(&listed, trust, POLICY, now).len()
     }
 
     #[test]
@@ -149,8 +162,8 @@ mod tests {
     fn what_a_look_does_not_look_at_is_not_believed_by_it() {
         let (mut losses, start) = (Losses::default(), Instant::now());
         assert_eq!(judge(&mut losses, 0..2, Trust::Same, start), 0);
-        let none = BTreeSet::new();
-        assert!(losses.judge((&none, &none), 100, (Trust::Same, POLICY), start + AGAIN).is_empty());
+        let none = Listed { published: 100, ..Listed::default() };
+        assert!(losses.judge(&none, Trust::Same, POLICY, start + AGAIN).is_empty());
         assert_eq!(losses.count(), 2);
     }
 }

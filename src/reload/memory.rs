@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 
-/// Name of the file that tells.
+/// Name of the file that holds it.
 const FILE: &str = "folders.json";
 
 /// A folder of packs as it was last trusted.

@@ -9,21 +9,21 @@ use crate::files::{Disk, System};
 /// How the folder of packs is watched, and what is believed of it.
 #[derive(Clone, Debug)]
 pub struct ReloadOptions {
-    /// What it is seen through.
+    /// The disk it is read through.
     pub disk: Arc<dyn Disk>,
-    /// How often all of it is looked at, whatever the notices tell.
+    /// How often all of it is scanned, whatever the notices say.
     pub full_scan: Duration,
     /// Whether change notices are asked for.
     pub notices: bool,
     /// Largest share of the tasks that one look may lose and be believed, 0 to 1.
     pub max_loss: f64,
-    /// How long more than that must stay lost to be believed.
+    /// How long a larger loss must last to be believed.
     pub loss_again: Duration,
-    /// Where what was verified, and which folder was served, is kept from one start to the next.
+    /// Folder that keeps, from one start to the next, which packs were verified and which folder was served.
     pub state: Option<PathBuf>,
-    /// Whether what stands in the folder's place at the start is right, whatever was there before.
+    /// Whether to trust what stands in the folder's place at the start, whatever was there before.
     pub confirm_folder: bool,
-    /// Whether a version that is read for a request answers before it has passed its self-test.
+    /// Whether a version that is first read for a request may answer before it has passed its self-test.
     pub verify_late: bool,
 }
 

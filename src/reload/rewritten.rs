@@ -1,19 +1,20 @@
-//! Live versions whose files changed although versions never do. What is in memory goes on answering; that its files are
-//! others is told.
+//! Live versions whose files changed, although versions are immutable. The pack in memory goes on answering; its task says
+//! that the files differ.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::watch::Watcher;
-use super::{Reloader, blocking};
+use super::blocking::blocking;
+use super::reloader::Reloader;
+use super::watcher::Watcher;
 use crate::catalog::Served;
 use crate::files::Disk;
 use crate::pack::{self, TaskId, VersionState};
 
-/// Tasks looked at between two ticks: with ticks of half a second 10,000 tasks take their turn in 20 s.
+/// Tasks looked at in one tick. With ticks of half a second, 10,000 tasks take 20 s.
 const AT_ONCE: usize = 256;
 
-/// A version whose files look otherwise than before.
+/// A version whose files look different from before.
 struct Changed {
     task: TaskId,
     served: Served,
@@ -22,7 +23,7 @@ struct Changed {
 }
 
 impl Reloader {
-    /// Looks at the files of some packs that are in memory, and at the next ones the next time.
+    /// Looks at the files of the next few packs in memory.
     pub(super) async fn find_rewritten(&self, watcher: &mut Watcher) {
         let (resident, cursor) = self.catalog.resident(watcher.cursor.as_ref(), AT_ONCE);
         watcher.cursor = cursor;
@@ -44,9 +45,9 @@ impl Reloader {
     }
 }
 
-/// What has changed of a version's files; none while they look as they did, or cannot be looked at.
+/// What has changed in a version's files; none if they look as before or cannot be looked at.
 fn compare(disk: &dyn Disk, folder: PathBuf, task: TaskId, served: Served) -> Option<Changed> {
-    // A folder that is gone is for the listing to tell.
+    // The listing tells of folders that are gone.
     let state = VersionState::of(disk, &folder).ok().filter(VersionState::has_folder)?;
     if state == served.state {
         return None;

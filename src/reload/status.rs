@@ -1,10 +1,6 @@
 //! What is known of the folder of packs as a whole.
 
-use std::sync::PoisonError;
-
-use super::Reloader;
-
-/// Most names that are shown of any kind.
+/// Most names shown of each kind.
 pub(super) const SHOWN: usize = 20;
 
 /// The folder of packs as the watcher sees it.
@@ -30,20 +26,4 @@ pub struct FolderStatus {
     pub unwatched: usize,
     /// Why not all have.
     pub notices: Option<String>,
-}
-
-impl Reloader {
-    /// What is known of the folder of packs.
-    pub fn folder_status(&self) -> FolderStatus {
-        self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Whether the folder of packs is there: false after a start over an empty folder where there were tasks before.
-    pub fn is_folder_there(&self) -> bool {
-        !self.status.read().unwrap_or_else(PoisonError::into_inner).is_awaited
-    }
-
-    pub(super) fn change_status(&self, change: impl FnOnce(&mut FolderStatus)) {
-        change(&mut self.status.write().unwrap_or_else(PoisonError::into_inner));
-    }
 }

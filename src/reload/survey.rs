@@ -1,5 +1,5 @@
-//! Looking at the folder of packs: what has changed since the last look, by notices where there are any, by the times of
-//! folders where there are none, and by a slow look at everything in either case.
+//! Looks at the folder of packs: what has changed since the last look. Notices tell where there are any, the times of
+//! folders where there are none. A slow look at everything comes on top.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,11 +13,11 @@ use crate::catalog::list_versions;
 use crate::files::{Disk, FileState};
 use crate::pack::{TaskId, parse_version};
 
-/// A folder's times may count in steps of two seconds: what was listed sooner after a change is listed once more.
+/// A folder's times may count in steps of two seconds: a folder listed sooner after a change is listed once more.
 const SETTLED: Duration = Duration::from_secs(3);
-/// How many times longer than a look at all unwatched folders takes it rests until the next: it costs 1 % of a core.
+/// Rest after a look at all unwatched folders, in multiples of its duration: the looks cost 1 % of a core.
 const REST: u32 = 100;
-/// Folders that are in many folders of packs and mean nothing.
+/// Folders that file systems make and that mean nothing here.
 const IGNORED: [&str; 1] = ["lost+found"];
 
 /// What one look found.
@@ -39,12 +39,22 @@ pub(super) struct Look {
     pub(super) passed_over: Vec<String>,
 }
 
+/// How a folder looked when it was listed.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    state: FileState,
+    /// Since when it has looked so.
+    since: Instant,
+    /// Whether it was listed long enough after that.
+    is_settled: bool,
+}
+
 /// A task's folder as it was at the last look.
 #[derive(Debug, Default)]
 struct Known {
     versions: Vec<u64>,
-    /// How the folder looked, since when, and whether it was listed long enough after that.
-    mark: Option<(FileState, Instant, bool)>,
+    /// How it looked; none where it could not be looked at.
+    mark: Option<Mark>,
     /// Whether notices tell of changes.
     watched: bool,
     /// Names in it that are passed over.
@@ -56,12 +66,12 @@ pub(super) struct Survey {
     disk: Arc<dyn Disk>,
     root: PathBuf,
     tasks: BTreeMap<TaskId, Known>,
-    mark: Option<(FileState, Instant, bool)>,
+    mark: Option<Mark>,
     odd: BTreeSet<String>,
     watched: Watched,
     /// Tasks to be looked at again, and whether they are in the folder.
     doubted: BTreeSet<TaskId>,
-    /// The last look failed half-way, so that notices are lost.
+    /// Whether the last look failed half-way and lost notices.
     is_behind: bool,
     /// When folders without notices are looked at next.
     next_unwatched: Option<Instant>,
@@ -87,7 +97,7 @@ impl Survey {
     /// Looks at what may have changed, or at everything.
     ///
     /// # Errors
-    /// When the folder of packs cannot be listed; what cannot be listed inside it is told in [`Look::seen`].
+    /// When the folder of packs cannot be listed. [`Look::seen`] tells what cannot be listed inside it.
     pub(super) fn look(&mut self, now: Instant, whole: bool) -> io::Result<Look> {
         let looked = self.look_once(now, whole || self.is_behind);
         self.is_behind = looked.is_err();
@@ -97,19 +107,18 @@ impl Survey {
     fn look_once(&mut self, now: Instant, whole: bool) -> io::Result<Look> {
         let changes = self.watched.take();
         let root = self.disk.state(&self.root)?;
-        let is_moved =
-            self.mark.is_none_or(|(mark, ..)| (mark.device, mark.inode) != (root.device, root.inode));
+        let is_moved = self.mark.is_none_or(|mark| !is_same_place(mark.state, root));
         let whole = whole || changes.all || is_moved;
         let mut look = Look { root: Some(root), is_whole: whole, ..Look::default() };
         let mut dirty = changes.tasks;
         let doubted = std::mem::take(&mut self.doubted);
-        if whole || changes.root || !doubted.is_empty() || is_stale(&mut self.mark, root, now) {
+        if whole || changes.root || !doubted.is_empty() || is_stale(self.mark, root, now) {
             if whole {
                 self.watched.watch_root(&self.root);
             }
             let names = self.list_root(&mut look)?;
             let after = self.disk.state(&self.root)?;
-            if (after.device, after.inode) != (root.device, root.inode) {
+            if !is_same_place(after, root) {
                 return Err(io::Error::other("another folder took its place while it was listed"));
             }
             look.gone = self.tasks.keys().filter(|task| !names.contains(*task)).cloned().collect();
@@ -126,7 +135,7 @@ impl Survey {
         Ok(look)
     }
 
-    /// Has tasks looked at the next time, and whether they are in the folder.
+    /// Makes the next look check these tasks, and whether they are in the folder.
     pub(super) fn doubt(&mut self, tasks: impl IntoIterator<Item = TaskId>) {
         self.doubted.extend(tasks);
     }
@@ -149,7 +158,7 @@ impl Survey {
         self.tasks.len()
     }
 
-    /// Tasks whose changes no notice tells.
+    /// Number of tasks without change notices.
     pub(super) fn unwatched(&self) -> usize {
         self.tasks.values().filter(|known| !known.watched).count()
     }
@@ -159,7 +168,7 @@ impl Survey {
         self.watched.trouble()
     }
 
-    /// Everything that is passed over.
+    /// All names that are passed over.
     pub(super) fn passed_over(&self) -> Vec<String> {
         let inside =
             self.tasks.iter().flat_map(|(task, known)| known.odd.iter().map(move |n| format!("{task}/{n}")));
@@ -173,7 +182,6 @@ impl Survey {
             match entry.name.parse::<TaskId>() {
                 Ok(task) => drop(names.insert(task)),
                 Err(_) if entry.name.starts_with('.') || IGNORED.contains(&&*entry.name) => {}
-                // A link may lead to a file, which nobody takes for a task.
                 Err(_) => drop(odd.insert(entry.name)),
             }
         }
@@ -186,7 +194,7 @@ impl Survey {
 
     fn look_at(&mut self, task: TaskId, now: Instant, look: &mut Look) {
         let folder = self.root.join(task.as_str());
-        // Watched before it is listed: what comes in between is told.
+        // Watched before it is listed, so that no change in between is missed.
         let watched = self.watched.watch(&task, &folder);
         let looked = self.disk.state(&folder).and_then(|state| Ok((state, self.disk.list(&folder)?)));
         let is_new = !self.tasks.contains_key(&task);
@@ -214,7 +222,7 @@ impl Survey {
         look.seen.insert(task, Ok(known.versions.clone()));
     }
 
-    /// Tasks without notices whose folders look otherwise than at the last look, and those that could not be looked at.
+    /// Tasks without notices whose folders look different from the last look, and those that could not be looked at.
     fn stale_tasks(&mut self, now: Instant) -> Vec<TaskId> {
         if self.next_unwatched.is_some_and(|next| now < next) {
             return Vec::new();
@@ -223,10 +231,10 @@ impl Survey {
         let (disk, root) = (&self.disk, &self.root);
         let relied = self.watched.is_relied_upon();
         let unwatched =
-            self.tasks.iter_mut().filter(|(_, known)| !(relied && known.watched) || known.mark.is_none());
+            self.tasks.iter().filter(|(_, known)| !(relied && known.watched) || known.mark.is_none());
         let stale = unwatched.filter_map(|(task, known)| {
             let is_stale = match disk.state(&root.join(task.as_str())) {
-                Ok(state) => is_stale(&mut known.mark, state, now),
+                Ok(state) => is_stale(known.mark, state, now),
                 Err(_) => true,
             };
             is_stale.then(|| task.clone())
@@ -241,18 +249,22 @@ fn is_no_folder(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Whether a folder must be listed: it looks otherwise than it did, or was listed too soon after its last change.
-fn is_stale(mark: &mut Option<(FileState, Instant, bool)>, state: FileState, now: Instant) -> bool {
+fn is_same_place(one: FileState, other: FileState) -> bool {
+    (one.device, one.inode) == (other.device, other.inode)
+}
+
+/// Whether a folder must be listed: it looks different, or was listed too soon after its last change.
+fn is_stale(mark: Option<Mark>, state: FileState, now: Instant) -> bool {
     match mark {
-        Some((known, since, settled)) if *known == state => !*settled && now >= *since + SETTLED,
+        Some(mark) if mark.state == state => !mark.is_settled && now >= mark.since + SETTLED,
         _ => true,
     }
 }
 
 /// Records that a folder that looks as `state` is listed now.
-fn settle(mark: &mut Option<(FileState, Instant, bool)>, state: FileState, now: Instant) {
-    let since = mark.filter(|(known, ..)| *known == state).map_or(now, |(_, since, _)| since);
-    *mark = Some((state, since, now >= since + SETTLED));
+fn settle(mark: &mut Option<Mark>, state: FileState, now: Instant) {
+    let since = mark.filter(|mark| mark.state == state).map_or(now, |mark| mark.since);
+    *mark = Some(Mark { state, since, is_settled: now >= since + SETTLED });
 }
 
 /// A task's versions, listed now.

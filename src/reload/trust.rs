@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::home::{Found, make_marker};
+use super::blocking::blocking;
+use super::home::{Found, MARKER_FILE, make_marker};
 use super::losses::Trust;
 use super::memory::{self, Remembered};
+use super::reloader::Reloader;
 use super::survey::Look;
-use super::watch::Watcher;
-use super::{MARKER_FILE, Reloader, blocking};
+use super::watcher::Watcher;
 use crate::files::FileState;
 
 impl Reloader {
@@ -36,7 +37,7 @@ impl Reloader {
         Trust::Other
     }
 
-    /// Takes what stands there for the folder of packs, once it lacks nothing or was confirmed.
+    /// Adopts what stands there as the folder of packs, once it lacks nothing or was confirmed.
     pub(super) async fn settle(&self, watcher: &mut Watcher, look: &Look, trust: Trust) {
         let (Some(root), Some(Ok(marker))) = (look.root, &look.marker) else { return };
         let was_full = watcher.before.as_ref().is_some_and(|before| before.tasks > 0);

@@ -36,8 +36,7 @@ struct Kept {
 }
 
 impl Verdicts {
-    /// Reads what an earlier process has kept in `folder`. What cannot be read or written there is told, and costs a
-    /// self-test.
+    /// Reads what an earlier process kept in `folder`. A failure to read or write there is logged, and costs a self-test.
     pub(super) fn open(folder: Option<&Path>, arithmetic: String) -> Self {
         let kept = folder.map(|folder| Kept::open(folder).unwrap_or_else(|error| {
             tracing::warn!(folder = %folder.display(), %error, "passed self-tests are not kept: a restart repeats them");
@@ -58,11 +57,13 @@ impl Verdicts {
         is_kept
     }
 
-    /// Records a pass, on disk where that is possible. Waits for the disk.
+    /// Records a pass, on disk where possible. Waits for the disk.
     pub(super) fn insert(&self, digest: &str) {
         self.write_passed(digest);
         let key = self.key(digest);
-        if let Err(error) = self.lock_kept().insert(key) {
+        // Written without the lock, which requests take to look.
+        let file = self.lock_kept().insert(&key);
+        if let Some(Err(error)) = file.map(|file| append(&file, &key)) {
             tracing::warn!(%error, "a passed self-test is not kept: a restart repeats it");
         }
     }
@@ -104,18 +105,21 @@ impl Kept {
         Ok(Self { file: Some(file), keys: newest.iter().map(|line| (*line).to_owned()).collect() })
     }
 
-    fn insert(&mut self, key: String) -> io::Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
-        if self.keys.len() >= MAX_KEPT || !self.keys.insert(key.clone()) {
-            return Ok(());
-        }
-        // One short write at the end: several servers may share the file. It begins a line in case the one before was cut.
-        let line = format!("\n{key}\n");
-        File::options().append(true).create(true).open(file)?.write_all(line.as_bytes())
+    /// Takes in a key; gives the file that it must be written to, if it is new.
+    fn insert(&mut self, key: &str) -> Option<PathBuf> {
+        let file = self.file.clone()?;
+        (self.keys.len() < MAX_KEPT && self.keys.insert(key.to_owned())).then_some(file)
     }
 }
 
-/// What this machine and build compute with, in words that change when answers may.
+/// Adds a line by one short write at the end: several servers may share the file. It begins a line in case the one before
+/// was cut.
+fn append(file: &Path, key: &str) -> io::Result<()> {
+    let line = format!("\n{key}\n");
+    File::options().append(true).create(true).open(file)?.write_all(line.as_bytes())
+}
+
+/// What this machine and build compute with, in words that change whenever answers may change.
 pub fn arithmetic(library: &Path, more: &str) -> String {
     let stamp = |path: io::Result<PathBuf>| {
         let found = path.and_then(fs::metadata);
@@ -126,7 +130,7 @@ pub fn arithmetic(library: &Path, more: &str) -> String {
     format!("{} {own} {library} {} {more}", env!("CARGO_PKG_VERSION"), cpu())
 }
 
-/// The instructions by which kernels are chosen.
+/// The instruction sets by which kernels are chosen.
 fn cpu() -> String {
     #[cfg(target_arch = "x86_64")]
     {

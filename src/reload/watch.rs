@@ -1,70 +1,23 @@
-//! Brings the catalog to what the folder of packs holds, and believes the folder only what can be believed.
+//! Brings the catalog in line with the folder of packs, as far as the folder can be believed.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::home::Home;
-use super::losses::{Losses, Policy, Trust};
-use super::memory::{self, Remembered};
+use super::blocking::blocking;
+use super::error::Error;
+use super::losses::{Listed, Trust};
+use super::reloader::Reloader;
 use super::status::SHOWN;
 use super::survey::{Look, Survey};
-use super::{Error, ReloadOptions, Reloader, blocking};
+use super::watcher::Watcher;
 use crate::catalog;
 use crate::pack::TaskId;
 
 /// Shortest time that files of a version must look the same before it is tried again.
 const QUIET: Duration = Duration::from_millis(500);
-/// How long a loss must last before it is believed, until the watcher's interval is known.
-const SOON: Duration = Duration::from_secs(1);
-/// Most tasks that get a line of their own in the log for one look.
+/// Most tasks with a line of their own in the log for one look.
 const LOGGED: usize = 5;
-
-/// What the watcher keeps between looks.
-pub(super) struct Watcher {
-    pub(super) home: Home,
-    pub(super) losses: Losses,
-    policy: Policy,
-    last_whole: Option<Instant>,
-    /// When what is lost was last looked at for that reason.
-    last_doubt: Option<Instant>,
-    /// Tasks there were before the start, when the folder was another one.
-    pub(super) before: Option<Remembered>,
-    /// Where the search for rewritten versions goes on.
-    pub(super) cursor: Option<TaskId>,
-}
-
-impl Watcher {
-    pub(super) fn new(root: &Path, options: &ReloadOptions) -> Self {
-        let before = options.state.as_deref().and_then(|state| {
-            memory::recall(state, root).unwrap_or_else(|error| {
-                tracing::warn!(state = %state.display(), %error, "what was served before the start is not known");
-                None
-            })
-        });
-        let before = before.filter(|_| !options.confirm_folder);
-        let home = Home::new(before.as_ref().map(|before| before.marker.clone()));
-        let policy = Policy { share: options.max_loss, soon: SOON, again: options.loss_again };
-        let losses = Losses::default();
-        Self { home, losses, policy, last_whole: None, last_doubt: None, before, cursor: None }
-    }
-
-    fn is_whole_due(&self, now: Instant, interval: Duration) -> bool {
-        self.last_whole.is_none_or(|last| now >= last + interval)
-    }
-
-    /// What is lost, when it is time to look at it again.
-    fn doubted(&mut self, now: Instant) -> Vec<TaskId> {
-        let rest = if self.losses.is_doubtful() { self.policy.again } else { self.policy.soon };
-        let rested = self.last_doubt.is_none_or(|last| now >= last + rest);
-        if !rested || self.losses.due(self.policy).is_none_or(|due| now < due) {
-            return Vec::new();
-        }
-        self.last_doubt = Some(now);
-        self.losses.held().cloned().collect()
-    }
-}
 
 impl Reloader {
     /// Lists every task at its newest version, reading none.
@@ -83,8 +36,8 @@ impl Reloader {
         Ok(self.catalog.published())
     }
 
-    /// Looks at what may have changed every `interval`, until the future is dropped: at what notices tell of, at the
-    /// times of folders without notices, and now and then at everything.
+    /// Looks every `interval` at what may have changed, until the future is dropped: at what notices tell of, at the times
+    /// of folders without notices, and now and then at everything.
     pub async fn watch(&self, interval: Duration) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -105,8 +58,7 @@ impl Reloader {
         }
     }
 
-    /// Takes what stands in the place of the folder of packs as right, whatever it lacks, and gives how many tasks that
-    /// unpublished.
+    /// Trusts what stands in the place of the folder of packs, whatever it lacks. Returns how many tasks that unpublished.
     ///
     /// # Errors
     /// When it cannot be listed.
@@ -126,7 +78,7 @@ impl Reloader {
         looked.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))
     }
 
-    /// Tells once that the folder of packs cannot be listed; counts every time.
+    /// Counts that the folder of packs cannot be listed, and logs it once.
     fn tell_error(&self, error: &catalog::Error) {
         self.metrics.folder_errors.with_label_values(&["root"]).inc();
         let text = error.to_string();
@@ -136,7 +88,7 @@ impl Reloader {
         }
     }
 
-    /// Brings the catalog to what one look found.
+    /// Brings the catalog in line with one look.
     async fn apply(&self, watcher: &mut Watcher, look: Look, confirmed: bool) {
         let now = Instant::now();
         if look.is_whole {
@@ -146,11 +98,10 @@ impl Reloader {
             tracing::warn!(name, "a folder was passed over: its name is no task id or version");
         }
         let trust = self.trust(watcher, &look, confirmed);
-        let (lost, found) = self.lost_and_found(&look);
-        let tasks = self.catalog.published();
-        let believed = watcher.losses.judge((&lost, &found), tasks, (trust, watcher.policy), now);
+        let listed = self.listed(&look);
+        let believed = watcher.losses.judge(&listed, trust, watcher.policy, now);
         self.unpublish(&look, &believed, trust).await;
-        // A strange folder may bring tasks, and nothing of those that are live, until it is confirmed.
+        // Until it is confirmed, a strange folder may bring new tasks but change no live one.
         let is_strange = trust == Trust::Other && watcher.losses.count() > 0;
         self.tell_held(watcher);
         self.keep_unlisted(watcher, &look);
@@ -161,7 +112,7 @@ impl Reloader {
                 self.catalog.has_versions(task, versions);
             }
             if !is_strange || self.catalog.live(task).is_none() {
-                self.advance(task, versions, (believed.contains(task), QUIET)).await;
+                self.advance(task, versions, believed.contains(task), QUIET).await;
             }
         }
         self.settle(watcher, &look, trust).await;
@@ -169,7 +120,7 @@ impl Reloader {
     }
 
     /// Published tasks whose live version a look lacks, and those whose live version it has.
-    fn lost_and_found(&self, look: &Look) -> (BTreeSet<TaskId>, BTreeSet<TaskId>) {
+    fn listed(&self, look: &Look) -> Listed {
         let gone = look.gone.iter().filter(|task| self.catalog.live(task).is_some());
         let (mut lost, mut found) = (gone.cloned().collect::<BTreeSet<_>>(), BTreeSet::new());
         for (task, seen) in &look.seen {
@@ -177,7 +128,7 @@ impl Reloader {
             let side = if versions.binary_search(&live).is_ok() { &mut found } else { &mut lost };
             side.insert(task.clone());
         }
-        (lost, found)
+        Listed { lost, found, published: self.catalog.published() }
     }
 
     /// Unpublishes tasks whose loss is believed, and forgets those that never had a live version.
@@ -198,7 +149,7 @@ impl Reloader {
         lock(&self.survey).forget(&gone);
     }
 
-    /// Tells once that tasks are kept though the folder lacks them.
+    /// Logs once that tasks are kept although the folder lacks them.
     fn tell_held(&self, watcher: &Watcher) {
         let held = if watcher.losses.is_doubtful() { watcher.losses.count() } else { 0 };
         self.metrics.folder_held.set(held as i64);
@@ -234,7 +185,7 @@ impl Reloader {
 
     /// Publishes the newest version that is newer than the live one and may work; when the live one's folder is gone, the
     /// newest that works.
-    async fn advance(&self, task: &TaskId, versions: &[u64], (is_lost, quiet): (bool, Duration)) {
+    async fn advance(&self, task: &TaskId, versions: &[u64], is_lost: bool, quiet: Duration) {
         let live = self.catalog.live(task).filter(|live| !is_lost || versions.binary_search(live).is_ok());
         if versions.last().copied() <= live {
             return;
@@ -242,8 +193,8 @@ impl Reloader {
         let mut attempts = self.attempts.lock().await;
         for version in versions.iter().rev().copied().take_while(|&version| Some(version) > live) {
             let state = self.state_of(task, version).await;
-            if attempts.is_due((task, version), state, (Instant::now(), quiet))
-                && self.publish((task, version), state, &mut attempts).await.is_ok()
+            if attempts.is_due(task, version, state, Instant::now(), quiet)
+                && self.publish(task, version, state, &mut attempts).await.is_ok()
             {
                 return;
             }
@@ -259,7 +210,7 @@ impl Reloader {
             if let Some(versions) = versions {
                 let live = self.catalog.live(&task);
                 let is_lost = self.attempts.lock().await.retain(&task, live, &versions);
-                self.advance(&task, &versions, (is_lost, interval.min(QUIET))).await;
+                self.advance(&task, &versions, is_lost, interval.min(QUIET)).await;
             }
         }
     }
@@ -289,6 +240,6 @@ impl Reloader {
     }
 }
 
-pub(super) fn lock(survey: &std::sync::Mutex<Survey>) -> MutexGuard<'_, Survey> {
+fn lock(survey: &std::sync::Mutex<Survey>) -> MutexGuard<'_, Survey> {
     survey.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,9 +12,9 @@ use crate::pack::TaskId;
 pub(super) struct Changes {
     /// Anything may have changed.
     pub(super) all: bool,
-    /// Names in the folder of packs have.
+    /// Names in the folder of packs may have.
     pub(super) root: bool,
-    /// These tasks' folders have.
+    /// These tasks' folders may have.
     pub(super) tasks: BTreeSet<TaskId>,
 }
 
@@ -45,7 +45,7 @@ impl Watched {
         new
     }
 
-    /// Whether no change goes without a notice.
+    /// Whether every change gives a notice.
     pub(super) fn is_relied_upon(&self) -> bool {
         self.notices.is_some() && !self.is_remote
     }
@@ -55,7 +55,7 @@ impl Watched {
         self.trouble.as_deref()
     }
 
-    /// Watches the folder of packs, and starts anew what could not be started before.
+    /// Watches the folder of packs, and retries what could not be started before.
     pub(super) fn watch_root(&mut self, root: &Path) {
         self.start(root);
         let Some(notices) = &self.notices else { return };
@@ -69,7 +69,7 @@ impl Watched {
         }
     }
 
-    /// Watches a task's folder; tells whether that could be done.
+    /// Watches a task's folder; returns whether that worked.
     pub(super) fn watch(&mut self, task: &TaskId, folder: &Path) -> bool {
         let Some(notices) = &self.notices else { return false };
         match notices.watch(folder) {
@@ -131,7 +131,7 @@ impl Watched {
             changes.root |= !name.starts_with('.');
             changes.tasks.extend(name.parse::<TaskId>().ok());
         } else if let Some(tasks) = self.tasks.get(&folder) {
-            // What goes with the task's folder itself is told by the folder of packs, but for links.
+            // The folder of packs tells of changes to a task's folder itself, except for links.
             changes.root |= name.is_none();
             if name.is_none_or(|name| !name.starts_with('.') || name.starts_with("..")) {
                 changes.tasks.extend(tasks.iter().cloned());
@@ -161,10 +161,10 @@ impl Watched {
         }
     }
 
-    /// Tells once that notices fail, and what follows from it.
+    /// Logs once that notices fail, and what follows from it.
     fn complain(&mut self, error: &io::Error) {
         if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-            // A folder that went meanwhile is no fault of notices.
+            // The folder went away meanwhile; notices did not fail.
             return;
         }
         let reason = match error.kind() {

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 pub enum Error {
     /// The library could not be loaded.
     #[error(
-        "cannot load ONNX Runtime from {path}: {reason}; fetch it with `make runtime` or name another with MIMI_ONNXRUNTIME"
+        "cannot load ONNX Runtime from {path}: {reason}; fetch it with `make runtime`, or name a libonnxruntime.so with \
+         MIMI_ONNXRUNTIME, as the Python package's `mimi-server` does"
     )]
     Library {
         /// Where it was looked for.
@@ -72,6 +73,14 @@ pub enum Error {
         input: String,
         /// What does not fit.
         reason: String,
+    },
+    /// A program was asked for an output that it does not have.
+    #[error("program {program} has no output {output}")]
+    Output {
+        /// The program.
+        program: String,
+        /// The output.
+        output: String,
     },
     /// A call into ONNX Runtime failed.
     #[error("{action}: {reason}")]

@@ -4,8 +4,8 @@ use ort::value::TensorRef;
 
 use super::{Error, Runtime};
 use crate::backbone::WeightLayout;
-use crate::graph::ops::{Constant, IntegerProduct, QuantizeLinear};
-use crate::graph::{Bytes, Dim, Fact, Graph, WeightRange, ZERO, onnx};
+use crate::graph::ops::{IntegerProduct, QuantizeLinear};
+use crate::graph::{Bytes, Constant, Dim, Fact, Graph, WeightRange, ZERO, onnx};
 
 /// Integers to multiply.
 #[derive(Clone, Copy, Debug)]

@@ -17,12 +17,14 @@ mod kernel;
 mod mapped;
 #[allow(unsafe_code)]
 mod memory;
+mod outputs;
 mod probe;
 #[allow(unsafe_code)]
 mod process;
 mod program;
 mod quantised;
 mod resident;
+mod rounding;
 mod store;
 mod upload;
 
@@ -30,7 +32,9 @@ pub use device::Device;
 pub use environment::{Runtime, RuntimeOptions};
 pub use error::Error;
 pub use kernel::{Factors, integer_sums};
+pub use outputs::{Output, Outputs};
 pub use process::{disable_telemetry, share_heaps};
-pub use program::{Input, Output, Program};
+pub use program::{Input, Program};
 pub use resident::Resident;
+pub use rounding::rounding;
 pub use store::{WeightOptions, WeightStore};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 
+use super::outputs::{Output, Outputs};
 use super::{Error, Runtime, WeightStore};
 use crate::graph::{Dim, Fact, Graph, onnx};
 
@@ -17,15 +18,6 @@ pub struct Input<'a> {
     pub shape: &'a [usize],
     /// Its elements, row-major.
     pub data: &'a [f32],
-}
-
-/// A tensor given by a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Output {
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Its elements, row-major.
-    pub data: Vec<f32>,
 }
 
 /// A compiled graph; one thread runs it at a time.
@@ -95,6 +87,15 @@ impl Program {
             outputs.push(Output { shape, data: data.to_vec() });
         }
         Ok(outputs)
+    }
+
+    /// As [`Program::run`], with the outputs by name.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn run_named(&mut self, inputs: &[Input<'_>]) -> Result<Outputs, Error> {
+        let outputs = self.run(inputs)?;
+        Ok(Outputs::new(&self.name, self.outputs.iter().cloned().zip(outputs)))
     }
 
     /// The graph's name.

@@ -27,8 +27,10 @@ const LAST_HEADER: Duration = Duration::from_secs(1);
 const LAST_BYTES: Duration = Duration::from_secs(5);
 /// Largest header of a request, bytes, both protocols.
 const HEADER_BYTES: u32 = 64 << 10;
-/// HTTP/2: how often a silent client is asked whether it is there, and how long its answer may take.
-const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+/// HTTP/2: silence after which a client is pinged.
+const PING_AFTER: Duration = Duration::from_secs(20);
+/// HTTP/2: longest wait for the answer to a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// HTTP/2: requests that a client may have opened and cancelled before they were looked at. More end the connection
 /// (CVE-2023-44487).
 const RESETS: usize = 20;
@@ -70,7 +72,7 @@ pub(super) fn protocol(limits: &ConnectionLimits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().max_buf_size(HEADER_BYTES as usize);
     let mut http2 = builder.http2();
-    http2.timer(TokioTimer::new()).keep_alive_interval(PING.0).keep_alive_timeout(PING.1);
+    http2.timer(TokioTimer::new()).keep_alive_interval(PING_AFTER).keep_alive_timeout(PING_TIMEOUT);
     http2.max_concurrent_streams(limits.streams).max_header_list_size(HEADER_BYTES);
     http2.max_pending_accept_reset_streams(RESETS).max_local_error_reset_streams(RESETS);
     http2.max_send_buf_size(SEND_BUFFER);

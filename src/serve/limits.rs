@@ -9,7 +9,8 @@ const DEFAULT_CONNECTIONS: usize = 4096;
 /// Descriptors kept for files (packs, weights, the runtime's own) where there are twice as many.
 const KEPT_FOR_FILES: usize = 64;
 
-/// Limits of connections. A request's own limits are in [`HttpOptions`](crate::http::HttpOptions).
+/// Limits of connections. A request's own limits are in [`ServiceOptions`](crate::service::ServiceOptions) and
+/// [`HttpOptions`](crate::http::HttpOptions).
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
     /// Most connections at once; none chooses by the descriptors the process may open.

@@ -1,6 +1,6 @@
 //! How a training fits into a bound of memory.
 //!
-//! What it takes beside the backbone's weights and the runtime itself:
+//! A training takes, beside the backbone's weights and the runtime:
 //!
 //! ```text
 //! activations(m) + batches + trained + rows
@@ -20,21 +20,21 @@ use std::fmt;
 
 use anyhow::{Result, ensure};
 
-use super::epoch::AHEAD;
-use super::options::MimiOptions;
-use super::prefix::{BATCH, row_shape};
-use super::state::State;
-use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
-use crate::graph::training::training_graph;
-use crate::graph::{Dim, Graph, Plan, build};
+use super::data::prefix::BATCH;
+use super::data::rows::row_shape;
+use super::method::Method;
+use super::method::training_method::StepDemand;
+use super::optim::epoch::AHEAD;
+use crate::backbone::{BackboneConfig, SiteSet};
+use crate::graph::{Dim, Plan, build};
 
 /// Bytes of a float.
 const FLOAT: u64 = 4;
 /// Copies of every parameter: its value, two moments, and gradients of a part, a step and an epoch.
 const COPIES: u64 = 6;
-/// What the arena may take over what is alive, as a fraction.
+/// Memory of the arena over memory of live values, as a fraction.
 const ARENA: (u64, u64) = (3, 2);
-/// Bytes of what a bound is given and told in.
+/// Bytes of a MiB, the unit of bounds.
 const MIB: u64 = 1 << 20;
 
 /// How a training keeps within a bound.
@@ -56,25 +56,19 @@ impl Fit {
         Self { micro_batch, train_in_memory: true, held_out_in_memory: true, bytes: 0 }
     }
 
-    /// Fits `images` (trained on, held out) and their training into `bound` bytes; without `mimi`, a head alone.
+    /// Fits `images` and their training into `bound` bytes.
     ///
     /// # Errors
-    /// When not even one image at a time fits, with what it takes.
-    pub fn within(
-        bound: u64,
-        config: &BackboneConfig,
-        mimi: Option<&MimiOptions>,
-        images: Images,
-    ) -> Result<Self> {
-        let need = Need::of(config, mimi, images.classes)?;
+    /// When one image at a time does not fit, with the memory it needs.
+    pub fn within(bound: u64, config: &BackboneConfig, method: &Method, images: Images) -> Result<Self> {
+        let need = Need::of(config, method, images.classes)?;
         let fixed = need.batches + need.trained;
         let taken = |micro_batch: usize| fixed + need.activations(micro_batch);
-        let wanted = mimi.map_or(1, |mimi| mimi.step.micro_batch.min(mimi.batch).max(1));
-        let micro_batch = (1..=wanted).rev().find(|&m| taken(m) <= bound);
+        let micro_batch = (1..=need.micro_batch).rev().find(|&m| taken(m) <= bound);
         let least = |bytes: u64| bytes.div_ceil(MIB);
         ensure!(
             micro_batch.is_some(),
-            "{} MiB of memory are too few: one image at a time takes {} MiB ({} of activations, {} of batches made \
+            "{} MiB of memory is not enough: one image at a time takes {} MiB ({} of activations, {} of batches made \
              ahead, {} of what is trained)",
             bound / MIB,
             least(taken(1)),
@@ -83,7 +77,7 @@ impl Fit {
             least(need.trained)
         );
         let micro_batch = micro_batch.unwrap_or(1);
-        let kept = if mimi.is_none_or(|mimi| mimi.augment.keeps_images()) { images.trained } else { 0 };
+        let kept = if need.keeps_images { images.trained } else { 0 };
         let (trained, held_out) = (kept as u64 * need.row, images.held_out as u64 * need.row);
         let left = bound - taken(micro_batch);
         let train_in_memory = trained + held_out <= left;
@@ -122,57 +116,54 @@ struct Need {
     row: u64,
     batches: u64,
     trained: u64,
-    /// A step of a micro-batch, where there is one.
-    step: Option<(Graph, Widths)>,
+    /// A step, where there is one.
+    step: Option<StepDemand>,
     /// A run without gradients.
     run: u64,
-}
-
-/// Open dimensions: classes, and the width of every adapter.
-struct Widths {
-    classes: u64,
-    adapters: std::collections::BTreeMap<crate::backbone::Site, usize>,
-}
-
-impl Widths {
-    fn bind(&self, dim: Dim, rows: usize) -> u64 {
-        match dim {
-            Dim::Batch => rows as u64,
-            Dim::Classes => self.classes,
-            Dim::Width(site) => self.adapters.get(&site).map_or(0, |&width| width as u64),
-            Dim::Fixed(n) | Dim::Rows(n) => n as u64,
-        }
-    }
+    classes: usize,
+    /// Most images of a step that are run together.
+    micro_batch: usize,
+    /// Whether training images are the same at every epoch.
+    keeps_images: bool,
 }
 
 impl Need {
-    fn of(config: &BackboneConfig, mimi: Option<&MimiOptions>, classes: usize) -> Result<Self> {
-        let (first, depth) = (mimi.map_or(config.depth(), |mimi| mimi.first_block), config.depth());
-        // Augmented images come as pixels, whatever the first block.
-        let start = if mimi.is_some_and(|mimi| !mimi.augment.keeps_images()) { 0 } else { first };
-        let longest = (start..=depth).map(|block| row_shape(config, block).iter().product::<usize>()).max();
+    fn of(config: &BackboneConfig, method: &Method, classes: usize) -> Result<Self> {
+        let method = method.get();
+        let (intake, demand) = (method.intake(config), method.demand(config, classes)?);
+        let keeps_images = intake.augment.keeps_images();
+        // Changed images come as pixels, whatever the first block.
+        let start = if keeps_images { intake.block } else { 0 };
+        let longest =
+            (start..=config.depth()).map(|block| row_shape(config, block).iter().product::<usize>()).max();
         let row = FLOAT * longest.unwrap_or(0) as u64;
+        let batch = demand.steps.as_ref().map_or(0, |steps| steps.batch);
         let whole = build(config, &Plan::whole(config, SiteSet::EMPTY))?;
-        let run = whole.peak_bytes(|dim| if dim == Dim::Batch { BATCH as u64 } else { 1 });
-        let Some(mimi) = mimi else {
-            let trained = FLOAT * COPIES * (classes * (config.feature_width() + 1)) as u64;
-            return Ok(Self { row, batches: 0, trained, step: None, run });
-        };
-        let state = State::new(config, classes, mimi);
-        let plan = Plan { blocks: BlockRange { start, end: depth }, sites: state.model.sites() };
-        let widths = Widths { classes: classes as u64, adapters: state.model.widths() };
         Ok(Self {
             row,
-            batches: (AHEAD as u64 + 2) * mimi.batch as u64 * row,
-            trained: FLOAT * COPIES * state.model.parameters() as u64,
-            step: Some((training_graph(config, &plan)?, widths)),
-            run,
+            batches: (AHEAD as u64 + 2) * batch as u64 * row,
+            trained: FLOAT * COPIES * demand.parameters as u64,
+            step: demand.steps,
+            run: whole.peak_bytes(|dim| if dim == Dim::Batch { BATCH as u64 } else { 1 }),
+            classes,
+            micro_batch: method.micro_batch().min(batch).max(1),
+            keeps_images,
         })
     }
 
     fn activations(&self, micro_batch: usize) -> u64 {
-        let step = self.step.as_ref();
-        let step = step.map(|(graph, widths)| graph.peak_bytes(|dim| widths.bind(dim, micro_batch)));
-        step.unwrap_or(0).max(self.run) * ARENA.0 / ARENA.1
+        let step = |step: &StepDemand| step.graph.peak_bytes(|dim| self.size(step, dim, micro_batch));
+        self.step.as_ref().map_or(0, step).max(self.run) * ARENA.0 / ARENA.1
+    }
+
+    /// The size of a dimension in a step of `rows` images.
+    fn size(&self, step: &StepDemand, dim: Dim, rows: usize) -> u64 {
+        let size = match dim {
+            Dim::Batch => rows,
+            Dim::Classes => self.classes,
+            Dim::Width(site) => step.widths.get(&site).copied().unwrap_or(0),
+            Dim::Fixed(n) | Dim::Rows(n) => n,
+        };
+        size as u64
     }
 }

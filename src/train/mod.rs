@@ -4,83 +4,78 @@
 //! ([`graph::training`](crate::graph::training)), the optimiser is here. (ONNX Runtime's own training packages
 //! ended with 1.19.2, so its training API cannot be used.)
 //!
-//! In reading order: `task` is the way from a folder to a pack; `dataset` finds, divides and checks images; `load` gets
-//! them, within the bound of `memory`; a file is read as a `picture`; `prefix` runs frozen blocks over them once (`values` keeps the rows, `features`
-//! keeps them for further tasks); `linear` fits a head alone. `cycle` is MiMi, told by `options`, going from `state` to
-//! `state`: an `epoch` takes batches from a `source` (kept rows, or images that `augment` changes) and makes a `step` of
-//! each (`clip`, `adamw`, `schedule`); then come `score` and `prune`. `model` and `init` hold what is trained,
-//! `checkpoint` keeps it on disk, `predict` measures it as the server will, `tested` on what was kept for the end;
-//! `progress` tells of it; `examine`, `record` and `report` make the page beside the pack; `evaluate` measures a pack
-//! through the server's own engine, `gate` decides by it what is published; `compare` sets ways of training against each
-//! other. An error is `told` with each cause once.
+//! In reading order:
+//!
+//! | part | holds |
+//! |---|---|
+//! | `task`, `options`, `outcome` | from images to a pack: the steps, the options, the result |
+//! | `data` | images: found, divided, decoded, changed, run through frozen blocks |
+//! | `memory` | how a training keeps within a bound |
+//! | `method` | ways to train, a file or folder each |
+//! | `model`, `parameters` | what is trained, by name |
+//! | `optim` | steps, gradients, updates |
+//! | `measure` | accuracy as the server will have it, the gate, the self-test |
+//! | `history`, `progress` | measurements and events of a running training |
+//! | `fingerprint` | identity of checkpoints and results |
+//! | `publish`, `report` | the pack in its folder, and the page beside it |
+//! | `study` | methods compared, steps timed |
 
-mod adamw;
-mod augment;
-mod checkpoint;
-mod clip;
-pub mod compare;
-mod cycle;
-mod dataset;
-mod epoch;
-mod evaluate;
-mod examine;
-mod features;
-mod gate;
-mod init;
-mod linear;
-mod load;
-mod making;
+mod data;
+mod fingerprint;
+mod history;
+mod measure;
 mod memory;
+mod method;
 mod model;
+mod optim;
 mod options;
-
-mod picture;
-mod predict;
-mod prefix;
+mod outcome;
+mod parameters;
 mod progress;
-mod prune;
-mod record;
+mod publish;
+mod random;
 mod report;
-mod resident;
-mod schedule;
-mod score;
-mod self_test;
-mod source;
-mod speed;
-mod state;
-mod step;
+mod setup;
+pub mod study;
 mod task;
-mod tested;
-mod values;
 
-pub use adamw::{AdamW, AdamWOptions};
-pub use augment::AugmentOptions;
-pub use clip::clip;
-pub use cycle::Trainer;
-pub use dataset::{
-    Dataset, Image, Layout, LeftOut, Origin, Partition, Reason, Split, Walk, by_reason, parse_list,
-    read_text, summary, write_list,
-};
-pub use evaluate::{Evaluation, evaluate, evaluate_alone};
-pub use examine::{Examination, Verdict, examine};
-pub use features::Features;
-pub use gate::Gate;
-pub use init::Init;
-pub use linear::{LinearOptions, fit};
+pub use data::augment::options::AugmentOptions;
+pub use data::dataset::classes::{Dataset, Measured, Split};
+pub use data::dataset::csv::parse_list;
+pub use data::dataset::image::Image;
+pub use data::dataset::layout::FolderLayout;
+pub use data::dataset::left_out::{LeftOut, Reason, by_reason, summary, write_list};
+pub use data::dataset::origin::Origin;
+pub use data::dataset::partition::Partition;
+pub use data::dataset::text::read_text;
+pub use data::dataset::walk::Walk;
+pub use data::features::Features;
+pub use data::row_store::RowStore;
+pub use fingerprint::Fingerprint;
+pub use history::{Cycle, Epoch, History, Place};
+pub use measure::evaluate::{Evaluation, evaluate, evaluate_alone};
+pub use measure::examine::{Examination, Verdict};
+pub use measure::final_test::Tested;
+pub use measure::gate::Gate;
+pub use measure::predict::Measure;
 pub use memory::{Fit, Images};
-pub use model::{Adapter, Model, Parameter};
-pub use options::{MimiOptions, Target, Widths};
-pub use predict::{Measure, Predictor};
-pub use prefix::{Prefix, Rows};
-pub use progress::{Cycle, Epoch, Observer, Progress, Step};
-pub use prune::{Selection, prunings, select, survivors};
-pub use report::{DataStory, REPORT_FILE, Story, page};
-pub use resident::Resident;
-pub use schedule::{Schedule, cosine_with_warmup};
-pub use score::{Normaliser, Score, Scores};
-pub use source::{Batch, Chance, Changing, Source, TargetOptions};
-pub use speed::{SpeedOptions, step_seconds};
-pub use state::State;
-pub use step::{Gradients, Seen, StepOptions, Stepper};
-pub use task::{Method, Report, TaskOptions, train};
-pub use values::Values;
+pub use method::Method;
+pub use method::linear::LinearOptions;
+pub use method::mimi::init::Init;
+pub use method::mimi::options::{MimiOptions, Target, Widths};
+pub use method::mimi::prune::Selection;
+pub use method::mimi::score::{Normaliser, Score};
+pub use method::mimi::state::State;
+pub use method::training_method::Accuracies;
+pub use model::Model;
+pub use optim::adamw::{AdamW, AdamWOptions};
+pub use optim::clip::clip;
+pub use optim::step::StepOptions;
+pub use options::TaskOptions;
+pub use outcome::{Counts, Outcome};
+pub use parameters::{MissingParameter, Parameter, Parameters};
+pub use progress::{Observer, Progress, Step};
+pub use report::page::{REPORT_FILE, page};
+pub use report::story::{DataStory, Story};
+pub use setup::Setup;
+pub use task::train;

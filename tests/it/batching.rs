@@ -1,13 +1,15 @@
 //! A row's answer does not depend on its neighbours.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mimi_server::backbone::{Place, Site};
 use mimi_server::engine::{Answer, Engine, EngineOptions, Error, Row};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::Pack;
+use tracing::field::Empty;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::support::{self, FAMILIES, TinyBackbone, assert_close};
 
@@ -33,9 +35,7 @@ pub fn run(engine: &Engine, rows: &[(Arc<[f32]>, Arc<Pack>)]) -> Vec<Answer> {
         .enumerate()
         .map(|(i, ((pixels, pack), permit))| {
             let task = format!("task-{i}").parse().unwrap();
-            let row =
-                Row { task, pixels: Arc::clone(pixels), image: None, pack: Arc::clone(pack), deadline: None };
-            engine.submit(row, permit)
+            engine.submit(Row::new(task, Arc::clone(pixels), Arc::clone(pack)), permit)
         })
         .collect();
     receivers.into_iter().map(|receiver| receiver.blocking_recv().unwrap().unwrap()).collect()
@@ -153,13 +153,8 @@ fn expired_and_abandoned_rows_cost_no_run() {
     let tiny = TinyBackbone::new();
     let (engine, metrics) = engine(&tiny, 8);
     let pack = tiny.pack(1, &[], 2);
-    let row = |deadline| Row {
-        task: "t".parse().unwrap(),
-        pixels: tiny.pixels(1),
-        image: None,
-        pack: Arc::clone(&pack),
-        deadline,
-    };
+    let row =
+        |deadline| Row { deadline, ..Row::new("t".parse().unwrap(), tiny.pixels(1), Arc::clone(&pack)) };
     // The third permit keeps the batch from starting while the two rows are made dead.
     let mut permits = engine.admit(3).unwrap();
     let expired = engine.submit(row(Some(std::time::Instant::now())), permits.pop().unwrap());
@@ -185,13 +180,7 @@ fn stopping_serves_what_was_admitted_and_admits_nobody_more() {
     while engine.admit(1).is_ok() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let row = |i| Row {
-        task: "t".parse().unwrap(),
-        pixels: tiny.pixels(i),
-        image: None,
-        pack: Arc::clone(&pack),
-        deadline: None,
-    };
+    let row = |i| Row::new("t".parse().unwrap(), tiny.pixels(i), Arc::clone(&pack));
     let answers: Vec<_> = permits.into_iter().zip(0..).map(|(p, i)| engine.submit(row(i), p)).collect();
     stopping.join().unwrap();
     assert!(answers.into_iter().all(|answer| answer.blocking_recv().unwrap().is_ok()));
@@ -210,4 +199,38 @@ fn suggested_programs_take_no_others_place() {
     engine.prepare(tiny.config.all_sites()).blocking_recv().unwrap().unwrap();
     assert!(sites.len() > 4);
     assert_eq!((metrics.programs_compiled.get(), metrics.programs_resident.get()), (5, 5));
+}
+
+/// Notes what is recorded on spans: the field, and the thread that records it.
+struct Recorder(Arc<Mutex<BTreeSet<String>>>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Recorder {
+    fn on_record(
+        &self,
+        _: &tracing::span::Id,
+        values: &tracing::span::Record<'_>,
+        _: tracing_subscriber::layer::Context<'_, S>,
+    ) {
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        let mut recorded = self.0.lock().unwrap();
+        values.record(&mut |field: &tracing::field::Field, _: &dyn std::fmt::Debug| {
+            recorded.insert(format!("{thread} {field}"));
+        });
+    }
+}
+
+#[test]
+fn a_rows_span_survives_the_hop_to_the_engines_thread() {
+    let tiny = TinyBackbone::new();
+    let (engine, _) = engine(&tiny, 1);
+    let recorded = Arc::new(Mutex::new(BTreeSet::new()));
+    let subscriber = tracing_subscriber::registry().with(Recorder(Arc::clone(&recorded)));
+    let span = tracing::subscriber::with_default(subscriber, || {
+        tracing::info_span!("row", queued_us = Empty, run_us = Empty, batch_rows = Empty)
+    });
+    let row = Row { span, ..Row::new("t".parse().unwrap(), tiny.pixels(1), tiny.pack(1, &[], 2)) };
+    let permit = engine.admit(1).unwrap().pop().unwrap();
+    engine.submit(row, permit).blocking_recv().unwrap().unwrap();
+    let expected = ["engine-0 batch_rows", "engine-0 queued_us", "engine-0 run_us"];
+    assert!(recorded.lock().unwrap().iter().eq(expected));
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use mimi_server::train::compare::{CompareOptions, Contender, Point, compare, plot, summarise};
+use mimi_server::train::study::{CompareOptions, Contender, Gain, Point, compare, plot, summarise};
 use mimi_server::train::{AugmentOptions, Init, LinearOptions, MimiOptions, Origin, Target};
 
 use crate::server::World;
-use crate::train::{dataset, origin, resident};
+use crate::train::{dataset, origin, setup};
 
 const ALL: [Contender; 11] = [
     Contender::Probe,
@@ -62,7 +62,7 @@ fn augmentation_changes_what_adapters_see_but_not_the_head_alone() {
 
 fn run(world: &World, options: &CompareOptions) -> (Vec<Point>, usize) {
     let mut made = 0;
-    let results = compare(&resident(world), options, &mut |_| {}, &mut |_| made += 1).unwrap();
+    let results = compare(&setup(world), options, &mut |_| {}, &mut |_| made += 1).unwrap();
     (results.points().to_vec(), made)
 }
 
@@ -95,7 +95,7 @@ fn contenders_meet_on_equal_terms_and_what_was_run_is_not_run_again() {
     }
     assert_ne!(end(Contender::Mimi, 0).loss, end(Contender::Mimi, 1).loss, "seeds differ");
     let other = CompareOptions { images: Origin { holdout: 0.4, ..all.images.clone() }, ..all };
-    let error = compare(&resident(&world), &other, &mut |_| {}, &mut |_| {}).unwrap_err();
+    let error = compare(&setup(&world), &other, &mut |_| {}, &mut |_| {}).unwrap_err();
     assert!(format!("{error:#}").contains("another comparison"), "{error:#}");
 }
 
@@ -140,7 +140,7 @@ fn means_deviations_and_gains_are_those_of_the_points() {
     assert!((line.mean - 0.7).abs() < 1e-12 && (line.deviation - 0.02_f64.sqrt()).abs() < 1e-12, "{line:?}");
     assert_eq!((line.seeds, line.epochs, line.adapter_parameters), (2, 20, 500.0));
     // Differences 0.3 and 0.2: mean 0.25, deviation 0.0707, error 0.05.
-    let (who, gain, error) = summary.gains[0];
+    let Gain { over: who, mean: gain, error } = summary.gains[0];
     assert!(who == Contender::Adapters && (gain - 0.25).abs() < 1e-12 && (error - 0.05).abs() < 1e-12);
     let table = summary.to_string();
     assert!(table.contains("| mimi | 20 | 500 | 3.0 | 2.000 | 70.00 ± 14.14 | 2 |"), "{table}");

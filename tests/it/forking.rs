@@ -46,8 +46,7 @@ fn run(engine: &Engine, rows: &[Asked<'_>]) -> Vec<Answer> {
     let permits = engine.admit(rows.len()).unwrap();
     let submit = |(i, (row, permit)): (usize, (&Asked<'_>, _))| {
         let (pixels, pack) = (Arc::clone(row.pixels), Arc::clone(row.pack));
-        let row =
-            Row { task: format!("t{i}").parse().unwrap(), pixels, image: row.image, pack, deadline: None };
+        let row = Row { image: row.image, ..Row::new(format!("t{i}").parse().unwrap(), pixels, pack) };
         engine.submit(row, permit)
     };
     let waiting: Vec<_> = rows.iter().zip(permits).enumerate().map(submit).collect();
@@ -133,7 +132,7 @@ async fn a_request_keeps_out_of_the_cache_by_a_header() {
         world.publish(task, &world.tiny.contents(7, &site, 3));
     }
     let mut config: serve::Config = world.config();
-    config.http.keeps_prefixes = true;
+    config.service.keeps_prefixes = true;
     config.engine.prefix_memory = 1 << 24;
     let server = Server::build(config).await.unwrap();
     let ask = async |task: &str, header: &str| {

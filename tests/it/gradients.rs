@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use mimi_server::backbone::{BlockRange, Place, Site, SiteSet};
 use mimi_server::graph::ops::{
-    Add, Concat, Constant, Conv, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reorder, Reshape,
+    Add, Concat, Conv, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reorder, Reshape,
 };
 use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Transpose};
 use mimi_server::graph::training::{HEAD_BIAS, HEAD_WEIGHT, LOGITS, LOSS, TARGETS, gradient_output};
-use mimi_server::graph::training::{trainable_inputs, training_graph};
+use mimi_server::graph::training::{trainable, training_graph};
 use mimi_server::graph::{
-    Dim, Error, Fact, Graph, HIDDEN, HIDDEN_OUT, PIXELS, Plan, Wire, build, down_input, gradients, up_input,
+    Constant, Dim, Error, Fact, Graph, HIDDEN, HIDDEN_OUT, PIXELS, Plan, Wire, build, down_input, gradients,
+    up_input,
 };
 use mimi_server::runtime::{Input, Program, WeightStore};
 
@@ -102,7 +103,7 @@ fn check_one(
     let unit = g.constant("one", Constant::scalar(1.0)).unwrap();
     let seed = g.wire("seeded", Mul, &[seed, unit]).unwrap();
     let found = gradients(&mut g, (y, seed), &[wires[target]]).unwrap();
-    g.output("grad", found[0].unwrap());
+    g.output("grad", found[&wires[target]]);
 
     let tiny = TinyBackbone::new();
     let mut runner = Runner::new(&tiny.store(), &g);
@@ -224,9 +225,9 @@ fn a_whole_step_equals_finite_differences() {
         let mut tensors = random_step(&tiny, &plan, (3, 4));
         let mut runner = Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan).unwrap());
         let computed = runner.run(&tensors);
-        for (i, name) in trainable_inputs(&plan).iter().enumerate() {
-            let base = tensors[name].clone();
-            let gradient = &computed[&gradient_output(name)];
+        for (i, name) in trainable(&plan).iter().map(ToString::to_string).enumerate() {
+            let base = tensors[&name].clone();
+            let gradient = &computed[&gradient_output(&name)];
             assert_eq!(gradient.shape, base.shape, "{fixture} {name}");
             // Along the gradient itself, so that the derivative is as large as it can be.
             let direction: Vec<f32> =
@@ -240,7 +241,7 @@ fn a_whole_step_equals_finite_differences() {
             let found = dot(&gradient.data, &direction);
             let error = (found - expected).abs() / expected.abs().max(1e-2);
             assert!(error < STEP_TOLERANCE, "{fixture} {i} {name}: {found} and {expected}");
-            tensors.insert(name.clone(), base);
+            tensors.insert(name, base);
         }
     }
 }
@@ -345,7 +346,7 @@ fn gradients_of_parts_of_a_batch_add_up() {
         runner.run(&tensors)
     };
     let (first, second) = (part(0..1), part(1..3));
-    for name in trainable_inputs(&plan).iter().map(|name| gradient_output(name)).chain([LOSS.into()]) {
+    for name in trainable(&plan).iter().map(gradient_output).chain([LOSS.into()]) {
         let sum: Vec<f32> = first[&name].data.iter().zip(&second[&name].data).map(|(a, b)| a + b).collect();
         assert_relative(&name, &sum, &whole[&name].data);
     }

@@ -185,7 +185,7 @@ async fn f6_requests_hold_no_more_memory_than_allowed() {
     let world = world();
     let bytes = image("rgb.png").len() as u64;
     for (limit, status, code) in [(bytes - 1, 429, "memory_full"), (bytes, 200, "")] {
-        let config = config(&world, |c| c.http.bytes_in_flight = limit);
+        let config = config(&world, |c| c.service.bytes_in_flight = limit);
         let app = Server::build(config).await.unwrap().app();
         for _ in 0..3 {
             let answer = classify(&app, "one", image("rgb.png")).await;

@@ -14,6 +14,7 @@ mod bad_inputs;
 /// Mixed batches equal rows alone; covering programs equal exact ones.
 mod batching;
 /// Requests and their answers, bad ones too.
+mod circles;
 mod classify;
 /// What commands print, and to whom.
 mod commands;
@@ -85,6 +86,8 @@ mod reference;
 mod reload;
 /// What of the weights stays in memory.
 mod resident;
+/// The service without a door.
+mod service;
 /// Swin: what its checkpoints tell, what its published sizes count and cost.
 mod swin;
 /// Any bytes as a file of `torch.save`.

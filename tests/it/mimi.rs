@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mimi_server::backbone::{Place, Site};
 use mimi_server::engine::Engine;
+use mimi_server::graph::ParameterName;
 use mimi_server::image::Limits;
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::{self, WEIGHTS_FILE};
@@ -12,11 +13,11 @@ use mimi_server::train::AugmentOptions;
 use mimi_server::train::{
     Dataset, Method, MimiOptions, Normaliser, Progress, Score, Selection, State, Target,
 };
-use mimi_server::train::{Init, Report, StepOptions, TaskOptions, Walk, evaluate, train};
+use mimi_server::train::{Init, Outcome, StepOptions, TaskOptions, Walk, evaluate, train};
 
 use crate::server::World;
 use crate::support::{FAMILIES, TinyBackbone};
-use crate::train::{dataset, options, resident};
+use crate::train::{dataset, options, setup};
 
 pub fn mimi() -> MimiOptions {
     MimiOptions {
@@ -35,23 +36,23 @@ pub fn task(world: &World, data: &Path, mimi: MimiOptions) -> TaskOptions {
     TaskOptions { method: Method::Mimi(mimi), ..options(world, data) }
 }
 
-pub fn run(world: &World, options: &TaskOptions) -> Report {
-    train(&resident(world), options, &mut |_| {}).unwrap()
+pub fn run(world: &World, options: &TaskOptions) -> Outcome {
+    train(&setup(world), options, &mut |_| {}).unwrap()
 }
 
 /// The pack's accuracy as the engine, which serves, measures it on the held-out images.
-pub fn served_accuracy(world: &World, report: &Report, data: &Path) -> f64 {
+pub fn served_accuracy(world: &World, report: &Outcome, data: &Path) -> f64 {
     let engine =
         Engine::start(world.tiny.resident(), Arc::new(Metrics::new().unwrap()), &world.config().engine)
             .unwrap();
     let pack = Arc::new(pack::read(&report.folder, &world.tiny.config).unwrap().0);
     let held_out = Dataset::open_as(data, &pack.manifest.labels, &Walk::default())
         .unwrap()
-        .0
+        .dataset
         .split(0.3, 7)
         .unwrap()
         .validation;
-    evaluate(&engine, &"eval".parse().unwrap(), &pack, (&held_out, &Limits::default())).unwrap().accuracy()
+    evaluate(&engine, &"eval".parse().unwrap(), &pack, &held_out, &Limits::default()).unwrap().accuracy()
 }
 
 #[test]
@@ -61,9 +62,9 @@ fn pruning_halves_the_neurons_and_ends_on_a_training() {
     let mut options = task(&world, data.path(), mimi());
     options.cycles = Some(cycles.path().to_owned());
     let mut news = Vec::new();
-    let report = train(&resident(&world), &options, &mut |progress| match progress {
+    let report = train(&setup(&world), &options, &mut |progress| match progress {
         Progress::Epoch(epoch) => news.push((epoch.cycle, epoch.epoch)),
-        Progress::Cycle(..) => news.push((99, 0)),
+        Progress::Cycle(_) => news.push((99, 0)),
         Progress::Step(step) => assert_eq!((step.trainings, step.epochs), (Some(4), 3)),
         Progress::Images { .. } | Progress::Note(_) => {}
     });
@@ -81,8 +82,8 @@ fn pruning_halves_the_neurons_and_ends_on_a_training() {
     assert_eq!((self_test.images.len(), pack.manifest.provenance.method.as_str()), (2, "mimi"));
     let packs = std::fs::read_dir(cycles.path().join("colours")).unwrap().count();
     assert_eq!(packs, 4, "one pack a cycle");
-    assert!(report.train_accuracy > 0.9, "{report:?}");
-    assert_eq!(served_accuracy(&world, &report, data.path()), report.validation_accuracy);
+    assert!(report.accuracies.train > 0.9, "{report:?}");
+    assert_eq!(served_accuracy(&world, &report, data.path()), report.accuracies.held_out);
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn every_family_trains_and_prunes_adapters_of_its_blocks_widths() {
         assert_eq!(parameters, report.cycles[3].adapter_parameters, "{fixture}");
         assert_eq!(pack.flops, report.cycles[3].flops, "{fixture}");
         assert_eq!(pack.manifest.activation, config.activation(), "{fixture}");
-        assert_eq!(served_accuracy(&world, &report, data.path()), report.validation_accuracy, "{fixture}");
+        assert_eq!(served_accuracy(&world, &report, data.path()), report.accuracies.held_out, "{fixture}");
     }
 }
 
@@ -136,7 +137,7 @@ fn adapters_that_begin_late_train_from_the_cached_prefix() {
     assert_eq!(pack.sites.iter().map(|site| site.block).collect::<Vec<_>>(), [2, 2]);
     assert_eq!(report.cycles.len(), 1);
     assert_eq!(pack.manifest.provenance.method, "adapters");
-    assert_eq!(served_accuracy(&world, &report, data.path()), report.validation_accuracy);
+    assert_eq!(served_accuracy(&world, &report, data.path()), report.accuracies.held_out);
 }
 
 #[test]
@@ -148,10 +149,10 @@ fn changed_images_train_too_and_repeat_for_a_seed() {
     let report = run(&world, &task(&world, data.path(), changed(AugmentOptions::full())));
     assert_eq!(report.left_out.len(), 1);
     let again = run(&world, &task(&world, data.path(), changed(AugmentOptions::full())));
-    let weights = |report: &Report| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
+    let weights = |report: &Outcome| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
     assert_eq!(weights(&report), weights(&again));
     let light = run(&world, &task(&world, data.path(), changed(AugmentOptions::light())));
-    assert!(light.validation_accuracy > 0.8, "{light:?}");
+    assert!(light.accuracies.held_out > 0.8, "{light:?}");
     std::fs::remove_file(data.path().join("red/broken.png")).unwrap();
 }
 
@@ -174,26 +175,28 @@ fn survivors_keep_their_weights_and_moments() {
     let mut state = State::new(&tiny.config, 3, &mimi());
     let site = Site::new(1, Place::Mlp);
     let gradient: Vec<f32> = (0..48 * 12).map(|i| (i % 12) as f32).collect();
-    for parameter in state.model.parameters_mut() {
+    for (_, parameter) in state.model.parameters.iter_mut() {
         if parameter.values.len() == gradient.len() {
             parameter.state.step(&mut parameter.values, &gradient, 0.0, 0.0);
         }
     }
-    let before = state.model.adapters[&site].clone();
+    let get = |state: &State, name| state.model.parameters.get(name).unwrap().clone();
+    let (down, up) = (ParameterName::down(site), ParameterName::up(site));
+    let (mut whole, up_before) = (get(&state, down), get(&state, up));
+    let before = whole.values.clone();
     state.model.keep(&[(site, vec![2, 5])].into_iter().collect());
-    assert_eq!(state.model.adapters.len(), 1, "adapters without a survivor vanish");
-    let mut after = state.model.adapters[&site].clone();
-    assert_eq!((after.down.shape.clone(), after.up.shape.clone()), (vec![48, 2], vec![2, 48]));
-    assert_eq!(after.up.values[48..], before.up.values[5 * 48..6 * 48]);
+    assert_eq!(state.model.sites().len(), 1, "adapters without a survivor vanish");
+    let (mut after, up_after) = (get(&state, down), get(&state, up));
+    assert_eq!((after.shape.clone(), up_after.shape.clone()), (vec![48, 2], vec![2, 48]));
+    assert_eq!(up_after.values[48..], up_before.values[5 * 48..6 * 48]);
     for d in 0..48 {
-        assert_eq!(after.down.values[d * 2], before.down.values[d * 12 + 2]);
+        assert_eq!(after.values[d * 2], before[d * 12 + 2]);
     }
     // The next step of a survivor is the one it would have made unpruned.
-    let mut whole = before.clone();
-    whole.down.state.step(&mut whole.down.values, &gradient, 0.1, 0.0);
+    whole.state.step(&mut whole.values, &gradient, 0.1, 0.0);
     let kept: Vec<f32> = gradient.chunks(12).flat_map(|row| [row[2], row[5]]).collect();
-    after.down.state.step(&mut after.down.values, &kept, 0.1, 0.0);
-    assert_eq!(after.down.values[1], whole.down.values[5]);
+    after.state.step(&mut after.values, &kept, 0.1, 0.0);
+    assert_eq!(after.values[1], whole.values[5]);
 }
 
 #[test]
@@ -202,14 +205,14 @@ fn an_interrupted_training_resumes_bit_for_bit() {
     dataset(data.path());
     // The lowest adapters vanish on the way, so that images move to a later block too.
     let options = task(&world, data.path(), MimiOptions { target: Target::Sigma(48.0), epochs: 2, ..mimi() });
-    let weights = |report: &Report| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
+    let weights = |report: &Outcome| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
     let whole = run(&world, &options);
     let provenance =
-        |report: &Report| pack::read(&report.folder, &world.tiny.config).unwrap().0.manifest.provenance;
+        |report: &Outcome| pack::read(&report.folder, &world.tiny.config).unwrap().0.manifest.provenance;
     for stop in [1, 2, 5] {
         let mut epochs = 0;
         let interrupted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            train(&resident(&world), &options, &mut |progress| {
+            train(&setup(&world), &options, &mut |progress| {
                 if let Progress::Step(step) = progress {
                     // In the middle of an epoch, after some have ended.
                     epochs += usize::from(step.done == step.count);
@@ -231,18 +234,53 @@ fn a_checkpoint_of_another_training_or_a_damaged_one_is_refused() {
     dataset(data.path());
     let options = task(&world, data.path(), MimiOptions { epochs: 1, ..mimi() });
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        train(&resident(&world), &options, &mut |progress| {
+        train(&setup(&world), &options, &mut |progress| {
             assert!(!matches!(progress, Progress::Step(step) if step.cycle == 1), "stopped by the test");
         })
     }));
     let other = MimiOptions { epochs: 2, ..mimi() };
     let resume = |mimi| TaskOptions { resume: true, ..task(&world, data.path(), mimi) };
     let refusal = |mimi| {
-        let error = train(&resident(&world), &resume(mimi), &mut |_| {}).unwrap_err();
+        let error = train(&setup(&world), &resume(mimi), &mut |_| {}).unwrap_err();
         format!("{error:#}")
     };
     assert!(refusal(other).contains("belongs to another training"));
     let bytes = std::fs::read(&options.checkpoint).unwrap();
     std::fs::write(&options.checkpoint, &bytes[..bytes.len() / 2]).unwrap();
     assert!(refusal(MimiOptions { epochs: 1, ..mimi() }).contains("checkpoint"));
+}
+
+/// Replaces a byte of what stands behind `word` in a file.
+fn alter(path: &Path, word: &str, change: impl Fn(u8) -> Option<u8>) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = bytes.windows(word.len()).position(|window| window == word.as_bytes()).unwrap() + word.len();
+    let (place, byte) = (at..).find_map(|place| Some((place, change(bytes[place])?))).unwrap();
+    bytes[place] = byte;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_checkpoint_of_another_release_or_of_another_kind_of_processor_is_refused() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let options = task(&world, data.path(), MimiOptions { epochs: 1, ..mimi() });
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        train(&setup(&world), &options, &mut |progress| {
+            assert!(!matches!(progress, Progress::Step(step) if step.cycle == 1), "stopped by the test");
+        })
+    }));
+    let resume = TaskOptions { resume: true, ..options.clone() };
+    let refusal = || format!("{:#}", train(&setup(&world), &resume, &mut |_| {}).unwrap_err());
+    let whole = std::fs::read(&options.checkpoint).unwrap();
+    alter(&options.checkpoint, "rounding", |byte| match byte {
+        b'0'..=b'8' | b'a'..=b'e' => Some(byte + 1),
+        b'9' | b'f' => Some(b'0'),
+        _ => None,
+    });
+    assert!(refusal().contains("a processor that rounds differently"), "{}", refusal());
+    std::fs::write(&options.checkpoint, &whole).unwrap();
+    alter(&options.checkpoint, "version", |byte| (byte == b'1').then_some(b'0'));
+    assert!(refusal().contains("another release"), "{}", refusal());
+    std::fs::write(&options.checkpoint, &whole).unwrap();
+    train(&setup(&world), &resume, &mut |_| {}).unwrap();
 }

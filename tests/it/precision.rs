@@ -19,7 +19,7 @@ use crate::batching::{engine, packs, run as run_rows};
 use crate::mimi::{mimi, served_accuracy, task};
 use crate::server::{World, classify, get, image, post};
 use crate::support::{self, FAMILIES, Fixture, Random, TinyBackbone, assert_close};
-use crate::train::{dataset, resident};
+use crate::train::{dataset, setup};
 
 /// A matrix of every ViT.
 const MATRIX: &str = "blocks.0.mlp.fc1.weight";
@@ -263,12 +263,12 @@ async fn a_pack_trained_at_a_precision_serves_its_self_test_and_its_accuracy() {
         dataset(data.path());
         let options = task(&world, data.path(), MimiOptions { target: Target::Sigma(8.0), ..mimi() });
         let (report, served) = tokio::task::block_in_place(|| {
-            let report = train(&resident(&world), &options, &mut |_| {}).unwrap();
+            let report = train(&setup(&world), &options, &mut |_| {}).unwrap();
             let served = served_accuracy(&world, &report, data.path());
             (report, served)
         });
-        assert!(report.train_accuracy > 0.8, "{fixture}: {report:?}");
-        assert_eq!(served, report.validation_accuracy, "{fixture}");
+        assert!(report.accuracies.train > 0.8, "{fixture}: {report:?}");
+        assert_eq!(served, report.accuracies.held_out, "{fixture}");
         let (pack, self_test) = pack::read(&report.folder, &world.tiny.config).unwrap();
         assert_eq!((pack.manifest.precision, self_test.images.len()), (precision, 2));
         let server = world.server().await;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use mimi_server::pack::{self, WEIGHTS_FILE};
 use mimi_server::train::{
-    Features, Gate, LinearOptions, Method, MimiOptions, Report, Target, TaskOptions, train,
+    Features, Gate, LinearOptions, Method, MimiOptions, Outcome, Target, TaskOptions, train,
 };
 
 use crate::server::World;
 use crate::support;
-use crate::train::{dataset, options, origin, resident, run};
+use crate::train::{dataset, options, origin, run, setup};
 
-fn weights(report: &Report) -> Vec<u8> {
+fn weights(report: &Outcome) -> Vec<u8> {
     std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap()
 }
 
@@ -47,7 +47,7 @@ fn a_version_worse_than_the_live_one_on_the_same_images_is_held_back() {
     let first = run(&world, &TaskOptions { method: idle(), ..good.clone() }).unwrap();
     assert_eq!(first.refused, None);
     let better = run(&world, &good).unwrap();
-    assert!(better.refused.is_none() && better.validation_accuracy > first.validation_accuracy);
+    assert!(better.refused.is_none() && better.accuracies.held_out > first.accuracies.held_out);
     let worse = run(&world, &TaskOptions { method: idle(), ..good.clone() }).unwrap();
     assert!(worse.refused.clone().unwrap().contains("version 2's"), "{worse:?}");
     assert_eq!(pack::versions(&world.task("colours")).unwrap().len(), 2);
@@ -68,7 +68,7 @@ fn features_kept_from_other_trainings_change_nothing() {
     for method in [options(&world, data.path()).method, Method::Mimi(mimi)] {
         let options = TaskOptions { method, ..options(&world, data.path()) };
         let alone = run(&world, &options).unwrap();
-        let mut shared = resident(&world);
+        let mut shared = setup(&world);
         shared.features = Some(Arc::new(Features::new(1 << 30)));
         let first = train(&shared, &options, &mut |_| {}).unwrap();
         // Other files of the same bytes are the same images.

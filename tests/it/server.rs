@@ -14,6 +14,7 @@ use mimi_server::image::Limits;
 use mimi_server::pack::{self, Contents};
 use mimi_server::reload::ReloadOptions;
 use mimi_server::serve::{self, Server};
+use mimi_server::service::ServiceOptions;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -89,17 +90,16 @@ impl World {
                 max_programs: 4,
                 prefix_memory: 0,
             },
-            http: HttpOptions {
-                payload_limit: 1 << 20,
+            service: ServiceOptions {
                 max_images: 8,
                 max_tasks: 8,
                 timeout: Duration::from_secs(20),
-                body_timeout: Duration::from_secs(20),
                 bytes_in_flight: 256 << 20,
                 decoders: 2,
                 keeps_prefixes: false,
                 image: Limits { max_bytes: 1 << 20, max_pixels: 2_000_000 },
             },
+            http: HttpOptions { payload_limit: 1 << 20, body_timeout: Duration::from_secs(20) },
             connections: serve::ConnectionLimits::default(),
             pack_memory: 64 << 20,
             poll: Duration::from_millis(20),

@@ -18,12 +18,12 @@ use std::sync::Arc;
 use mimi_server::image::Limits;
 use mimi_server::pack::{self, WEIGHTS_FILE};
 use mimi_server::train::{
-    AdamW, AdamWOptions, Dataset, Gate, LinearOptions, Method, Origin, Report, Resident, TaskOptions, Walk,
+    AdamW, AdamWOptions, Dataset, Gate, LinearOptions, Method, Origin, Outcome, Setup, TaskOptions, Walk,
     clip, evaluate, train,
 };
 
 use crate::server::{World, classify, post};
-use crate::support::{self, Fixture, Random, assert_close};
+use crate::support::{Fixture, Random, assert_close};
 
 #[test]
 fn adamw_equals_pytorch() {
@@ -51,7 +51,8 @@ fn clipping_equals_pytorch() {
     for (step, norm) in norms.iter().enumerate() {
         let gradient = |name| fixture.tensors[&format!("input/grad.{step}/{name}")].data.clone();
         let mut gradients: Vec<Vec<f32>> = names.iter().map(gradient).collect();
-        let found = clip(&mut gradients, settings["max_norm"].as_f64().unwrap());
+        let mut slices: Vec<&mut [f32]> = gradients.iter_mut().map(Vec::as_mut_slice).collect();
+        let found = clip(&mut slices, settings["max_norm"].as_f64().unwrap());
         assert_close("norm", &[found], &[*norm], 1e-6 * norm);
         for (name, clipped) in names.iter().zip(&gradients) {
             let expected = &fixture.tensors[&format!("expect/clipped.{step}/{name}")].data;
@@ -108,19 +109,12 @@ pub fn options(world: &World, data: &Path) -> TaskOptions {
     }
 }
 
-pub fn resident(world: &World) -> Resident {
-    let config = Arc::clone(&world.tiny.config);
-    Resident {
-        runtime: support::runtime(),
-        store: world.tiny.store(),
-        config,
-        features: None,
-        limits: Limits::default(),
-    }
+pub fn setup(world: &World) -> Setup {
+    Setup::new(world.tiny.resident())
 }
 
-pub fn run(world: &World, options: &TaskOptions) -> anyhow::Result<Report> {
-    train(&resident(world), options, &mut |_| {})
+pub fn run(world: &World, options: &TaskOptions) -> anyhow::Result<Outcome> {
+    train(&setup(world), options, &mut |_| {})
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,9 +124,9 @@ async fn the_server_serves_what_the_trainer_measured() {
     std::fs::write(data.path().join("red/broken.png"), b"no image").unwrap();
     let options = options(&world, data.path());
     let report = run(&world, &options).unwrap();
-    assert!(report.validation_accuracy > 0.8, "{report:?}");
+    assert!(report.accuracies.held_out > 0.8, "{report:?}");
     assert_eq!(report.left_out.len(), 1, "a broken image is listed, not fatal");
-    assert_eq!(report.images.0 + report.images.1, 33);
+    assert_eq!(report.images.trained + report.images.held_out, 33);
     // The watcher's way to publish runs the self-test on the engine.
     let server = world.server().await;
     let answer = post(&server.app(), "/v1/tasks/colours/reload", "application/json", "").await;
@@ -145,7 +139,7 @@ async fn the_server_serves_what_the_trainer_measured() {
     let pack = Arc::new(read);
     let again = Dataset::open_as(data.path(), &pack.manifest.labels, &Walk::default())
         .unwrap()
-        .0
+        .dataset
         .split(0.3, 7)
         .unwrap();
     let engine = mimi_server::engine::Engine::start(
@@ -157,11 +151,10 @@ async fn the_server_serves_what_the_trainer_measured() {
     let measured = tokio::task::spawn_blocking({
         let pack = Arc::clone(&pack);
         move || {
-            evaluate(&engine, &"eval".parse().unwrap(), &pack, (&again.validation, &Limits::default()))
-                .unwrap()
+            evaluate(&engine, &"eval".parse().unwrap(), &pack, &again.validation, &Limits::default()).unwrap()
         }
     });
-    assert_eq!(measured.await.unwrap().accuracy(), report.validation_accuracy);
+    assert_eq!(measured.await.unwrap().accuracy(), report.accuracies.held_out);
 }
 
 #[test]
@@ -169,7 +162,7 @@ fn the_same_seed_gives_the_same_pack_and_another_does_not() {
     let (world, data) = (World::new(), tempfile::tempdir().unwrap());
     dataset(data.path());
     let mut options = options(&world, data.path());
-    let weights = |report: &Report| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
+    let weights = |report: &Outcome| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
     let (a, b) = (run(&world, &options).unwrap(), run(&world, &options).unwrap());
     assert!(a.folder.ends_with("colours/1") && b.folder.ends_with("colours/2"));
     assert_eq!(weights(&a), weights(&b));

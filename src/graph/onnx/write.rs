@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use prost::Message;
 
+use super::attribute::element_type;
 use super::messages::{
-    AttributeProto, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
     data_type,
 };
 use crate::backbone::{TensorEntry, WEIGHTS_FILE, WeightLayout};
-use crate::graph::ops::Constant;
-use crate::graph::{DType, Dim, Error, Fact, Graph, Node, Wire};
+use crate::graph::{Constant, DType, Dim, Error, Fact, Graph, Node, Wire};
 
 /// Version of the file format; 10 is the first with opset 21.
 const IR_VERSION: i64 = 10;
@@ -20,37 +20,6 @@ const OPSET: i64 = 21;
 
 /// Version of the operator sets other than the standard one: ONNX Runtime's own has this one only.
 const OTHER_OPSET: i64 = 1;
-
-/// A parameter of a node.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Attribute(AttributeProto);
-
-impl Attribute {
-    /// A float.
-    pub fn float(name: &str, value: f32) -> Self {
-        Self(AttributeProto { name: name.into(), f: value, r#type: 1, ..Default::default() })
-    }
-
-    /// An integer.
-    pub fn int(name: &str, value: i64) -> Self {
-        Self(AttributeProto { name: name.into(), i: value, r#type: 2, ..Default::default() })
-    }
-
-    /// An element type.
-    pub fn dtype(name: &str, dtype: DType) -> Self {
-        Self::int(name, element_type(dtype).into())
-    }
-
-    /// A word.
-    pub fn string(name: &str, value: &str) -> Self {
-        Self(AttributeProto { name: name.into(), s: value.into(), r#type: 3, ..Default::default() })
-    }
-
-    /// Integers.
-    pub fn ints(name: &str, values: &[i64]) -> Self {
-        Self(AttributeProto { name: name.into(), ints: values.to_vec(), r#type: 7, ..Default::default() })
-    }
-}
 
 /// Writes the graph as an ONNX model whose weights lie in `backbone.safetensors` beside it.
 ///
@@ -127,16 +96,6 @@ fn node_proto(graph: &Graph, node: &Node, read: &BTreeSet<Wire>) -> NodeProto {
         op_type: node.operator.name().into(),
         attribute: node.operator.attributes().into_iter().map(|a| a.0).collect(),
         domain: node.operator.domain().into(),
-    }
-}
-
-fn element_type(dtype: DType) -> i32 {
-    match dtype {
-        DType::F32 => data_type::FLOAT,
-        DType::F16 => data_type::FLOAT16,
-        DType::I64 => data_type::INT64,
-        DType::I8 => data_type::INT8,
-        DType::U8 => data_type::UINT8,
     }
 }
 

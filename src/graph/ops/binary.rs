@@ -1,7 +1,9 @@
 //! Element-wise addition, subtraction and multiplication with NumPy broadcasting.
 
-use super::{Gradients, Operator, ReduceSum, exactly, one};
+use super::ReduceSum;
+use super::check::{exactly, one};
 use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
+use crate::graph::{Gradients, Operator};
 
 /// `y = a + b`.
 #[derive(Debug)]

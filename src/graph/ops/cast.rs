@@ -1,6 +1,7 @@
 //! From one floating-point type to another.
 
-use super::{Operator, exactly, one};
+use super::check::{exactly, one};
+use crate::graph::Operator;
 use crate::graph::onnx::Attribute;
 use crate::graph::{DType, Fact};
 

@@ -1,8 +1,10 @@
 //! Joining along one axis.
 
-use super::{Gradients, Operator, Slice, one};
+use super::Slice;
+use super::check::one;
 use crate::graph::onnx::Attribute;
 use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
+use crate::graph::{Gradients, Operator};
 
 /// Joins its inputs along `axis`; every other dimension agrees.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! The transposed convolution; appears in gradients.
 
-use super::{Conv, Operator, exactly, one};
+use super::check::{exactly, one};
+use super::kernel::Conv;
+use crate::graph::Operator;
 use crate::graph::onnx::Attribute;
 use crate::graph::{Dim, Fact};
 

@@ -1,7 +1,8 @@
 //! The error function; appears in gradients.
 
-use super::{Operator, exactly, one};
+use super::check::{exactly, one};
 use crate::graph::Fact;
+use crate::graph::Operator;
 
 /// `y = 2/√π ∫₀ˣ exp(−t²) dt`.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! The exponential; appears in gradients.
 
-use super::{Operator, exactly, one};
+use super::check::{exactly, one};
 use crate::graph::Fact;
+use crate::graph::Operator;
 
 /// `y = eˣ`.
 #[derive(Debug)]

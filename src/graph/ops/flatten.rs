@@ -1,6 +1,7 @@
 //! All axes but the last made one; appears in gradients.
 
-use super::{Operator, exactly, one};
+use super::check::{exactly, one};
+use crate::graph::Operator;
 use crate::graph::onnx::Attribute;
 use crate::graph::{Dim, Fact};
 

@@ -2,7 +2,9 @@
 
 use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
-use super::{Add, Constant, Erf, Exp, Gradients, HardSigmoid, Mul, Operator, Sub, exactly, one};
+use super::check::{exactly, one};
+use super::{Add, Erf, Exp, HardSigmoid, Mul, Sub};
+use crate::graph::{Constant, Gradients, Operator};
 use crate::graph::{Error, Fact, Graph, Node, Wire};
 
 /// `y = x · ½ (1 + erf(x / √2))` (Hendrycks and Gimpel 2016), as `torch.nn.GELU()`.

@@ -2,8 +2,10 @@
 
 use std::f32::consts::{FRAC_2_SQRT_PI, SQRT_2};
 
-use super::{Add, Constant, Gradients, Mul, Operator, Sigmoid, Sub, exactly, one};
+use super::check::{exactly, one};
+use super::{Add, Mul, Sigmoid, Sub};
 use crate::graph::onnx::Attribute;
+use crate::graph::{Constant, Gradients, Operator};
 use crate::graph::{Error, Fact, Graph, Node, Wire};
 
 /// `y = x · ½ (1 + tanh(√(2/π) (x + 0.044715 x³)))` (Hendrycks and Gimpel 2016), as

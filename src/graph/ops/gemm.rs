@@ -1,6 +1,7 @@
 //! Product of two matrices, either of them transposed; appears in gradients.
 
-use super::{Operator, exactly, one};
+use super::check::{exactly, one};
+use crate::graph::Operator;
 use crate::graph::onnx::Attribute;
 use crate::graph::{Dim, Fact};
 

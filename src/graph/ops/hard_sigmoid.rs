@@ -1,7 +1,8 @@
 //! A clamped line; appears in gradients.
 
-use super::{Operator, exactly, one};
+use super::check::{exactly, one};
 use crate::graph::Fact;
+use crate::graph::Operator;
 use crate::graph::onnx::Attribute;
 
 /// `y = max(0, min(1, slope · x + offset))`.

@@ -1,6 +1,7 @@
 //! Product of quantised activations with a quantised matrix.
 
-use super::{Operator, one};
+use super::check::one;
+use crate::graph::Operator;
 use crate::graph::{DType, Dim, Fact};
 
 /// `y = ((q − z) (w − v)) · s · t`, the sums in 32-bit integers. Unsigned by signed bytes is what VNNI instructions

@@ -1,8 +1,10 @@
 //! Layer normalisation over the last axis.
 
-use super::{Gradients, Mul, Operator, ReduceMean, Sub, exactly, no_gradient, reduced};
+use super::check::{exactly, no_gradient, reduced};
+use super::{Mul, ReduceMean, Sub};
 use crate::graph::onnx::Attribute;
 use crate::graph::{Error, Fact, Graph, Node, Wire};
+use crate::graph::{Gradients, Operator};
 
 /// `y = (x − μ) / √(σ² + ε) · γ + β` over the last axis (Ba et al. 2016).
 ///

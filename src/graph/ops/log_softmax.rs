@@ -1,7 +1,8 @@
 //! Logarithm of softmax over the last axis; appears in losses.
 
-use super::{Operator, exactly, one};
+use super::check::{exactly, one};
 use crate::graph::Fact;
+use crate::graph::Operator;
 use crate::graph::onnx::Attribute;
 
 /// `yᵢ = xᵢ − log Σⱼ exp(xⱼ)` over the last axis.

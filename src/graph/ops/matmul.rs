@@ -1,8 +1,10 @@
 //! Matrix product over the last two axes, with leading axes broadcast.
 
+use super::check::{exactly, no_gradient, one};
 use super::transpose::{exchanged, is_exchanged};
-use super::{Flatten, Gemm, Gradients, Operator, Reshape, exactly, no_gradient, one};
+use super::{Flatten, Gemm, Reshape};
 use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
+use crate::graph::{Gradients, Operator};
 
 /// `y = a b`.
 ///

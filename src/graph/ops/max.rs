@@ -1,7 +1,8 @@
 //! The largest of several tensors, element by element.
 
-use super::{Operator, exactly, one};
+use super::check::{exactly, one};
 use crate::graph::Fact;
+use crate::graph::Operator;
 
 /// `y = max(a, b)`, with NumPy broadcasting of a scalar `b`.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! The opposite; appears in losses.
 
-use super::{Operator, exactly, one};
+use super::check::{exactly, one};
 use crate::graph::Fact;
+use crate::graph::Operator;
 
 /// `y = −x`.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! From floats to unsigned bytes.
 
-use super::{Operator, exactly, one};
+use super::check::{exactly, one};
+use crate::graph::Operator;
 use crate::graph::{DType, Fact};
 
 /// `q = clamp(round(x / s) + z, 0, 255)`, halves rounded to even, with one scale `s` and one zero point `z`.

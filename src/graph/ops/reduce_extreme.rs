@@ -1,7 +1,8 @@
 //! The largest or the smallest element along an axis; it appears where activations are quantised.
 
-use super::{Constant, Operator, exactly, one, reduced};
+use super::check::{exactly, one, reduced};
 use crate::graph::Fact;
+use crate::graph::{Constant, Operator};
 
 /// Which end of an axis' elements.
 #[derive(Clone, Copy, Debug)]

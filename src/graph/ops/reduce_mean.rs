@@ -1,7 +1,9 @@
 //! Mean over one axis.
 
-use super::{Constant, Gradients, Mul, Operator, Reshape, exactly, no_gradient, one, reduced};
+use super::check::{exactly, no_gradient, one, reduced};
+use super::{Mul, Reshape};
 use crate::graph::onnx::Attribute;
+use crate::graph::{Constant, Gradients, Operator};
 use crate::graph::{Error, Fact, Graph, Node, Wire};
 
 /// Mean over `axis`, which disappears or, if `keep`, becomes 1.

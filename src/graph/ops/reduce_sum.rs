@@ -1,8 +1,9 @@
 //! Sum over axes; appears in losses and gradients.
 
-use super::{Constant, Operator, exactly, one, reduced};
+use super::check::{exactly, one, reduced};
 use crate::graph::Fact;
 use crate::graph::onnx::Attribute;
+use crate::graph::{Constant, Operator};
 
 /// Sum over `axes`, which disappear or, if `keep`, become 1.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! The positions of one axis in another order.
 
-use super::{Constant, Gradients, Operator, exactly, one};
+use super::check::{exactly, one};
 use crate::graph::onnx::Attribute;
+use crate::graph::{Constant, Gradients, Operator};
 use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
 
 /// Position `i` of `axis` is what was at position `order[i]`; no position is lost or repeated.

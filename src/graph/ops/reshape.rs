@@ -1,6 +1,7 @@
 //! Another shape for the same elements.
 
-use super::{Constant, Gradients, Operator, exactly, no_gradient, one};
+use super::check::{exactly, no_gradient, one};
+use crate::graph::{Constant, Gradients, Operator};
 use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
 
 /// Gives `[B, ..]` or `[B·n, ..]` the shape `[B, rest..]`.

@@ -1,7 +1,9 @@
 //! The logistic function.
 
-use super::{Gradients, Mul, Operator, Sub, exactly, one};
+use super::check::{exactly, one};
+use super::{Mul, Sub};
 use crate::graph::{Error, Fact, Graph, Node, Wire};
+use crate::graph::{Gradients, Operator};
 
 /// `y = 1 / (1 + exp(−x))`.
 #[derive(Debug)]

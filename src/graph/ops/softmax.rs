@@ -1,8 +1,10 @@
 //! Softmax over the last axis.
 
-use super::{Gradients, Mul, Operator, ReduceSum, Sub, exactly, one};
+use super::check::{exactly, one};
+use super::{Mul, ReduceSum, Sub};
 use crate::graph::onnx::Attribute;
 use crate::graph::{Error, Fact, Graph, Node, Wire};
+use crate::graph::{Gradients, Operator};
 
 /// `yᵢ = exp(xᵢ) / Σⱼ exp(xⱼ)` over the last axis.
 #[derive(Debug)]

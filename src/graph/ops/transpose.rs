@@ -1,8 +1,9 @@
 //! Reordering of axes.
 
-use super::{Gradients, Operator, exactly, one};
+use super::check::{exactly, one};
 use crate::graph::onnx::Attribute;
 use crate::graph::{Error, Fact, Graph, Node, Wire};
+use crate::graph::{Gradients, Operator};
 
 /// Output axis `i` is input axis `order[i]`.
 #[derive(Debug)]

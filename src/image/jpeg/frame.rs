@@ -1,7 +1,8 @@
 //! What a frame header declares (ITU-T T.81, B.2.2), and room for what its scans bring.
 
-use super::{Error, Limits, malformed, unsupported};
-use crate::image::jpeg::inverse::Block;
+use super::error::{malformed, unsupported};
+use super::inverse::Block;
+use crate::image::{Error, Limits};
 
 /// Blocks that a unit of an interleaved scan may have (T.81, B.2.3).
 pub(super) const MAX_BLOCKS: usize = 10;

@@ -1,7 +1,8 @@
 //! Huffman codes of a JPEG (ITU-T T.81, annex C), read by tables.
 
 use super::bits::Bits;
-use super::{Error, malformed};
+use super::error::malformed;
+use crate::image::Error;
 
 /// Codes up to this length are read by one look.
 const LOOK: u32 = 10;

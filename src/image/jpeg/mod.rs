@@ -7,25 +7,27 @@
 
 mod bits;
 mod colour;
+mod error;
 mod frame;
 mod huffman;
 mod inverse;
 mod progressive;
+mod put;
 mod scan;
 mod segments;
+mod selection;
 mod upsample;
+mod zigzag;
 
 use image::RgbImage;
 
-use super::{Error, Format, Limits, orientation};
+use super::{Error, Limits, orientation};
 use bits::marker_from;
 use colour::Colours;
+use error::malformed;
 use frame::Frame;
-use segments::{Tables, segment};
+use segments::{MAX_SCANS, Tables, segment};
 use upsample::Rows;
-
-/// Scans an image may have. Encoders write about ten; each can cost a pass over all blocks for a few bytes.
-const MAX_SCANS: usize = 100;
 
 const START_OF_SCAN: u8 = 0xDA;
 const END_OF_IMAGE: u8 = 0xD9;
@@ -142,12 +144,4 @@ fn pixels(frame: &Frame, tables: &Tables) -> Result<RgbImage, Error> {
         colour::convert(colours, &rows, target);
     }
     Ok(image)
-}
-
-fn malformed(reason: &str) -> Error {
-    Error::Malformed { format: Format::Jpeg, reason: reason.into() }
-}
-
-fn unsupported(feature: &str) -> Error {
-    Error::UnsupportedFeature { format: Format::Jpeg, feature: feature.into() }
 }

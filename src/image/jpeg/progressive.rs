@@ -1,11 +1,14 @@
 //! Progressive blocks: their coefficients come a few at a time, and bit by bit (ITU-T T.81, annex G).
 
 use super::bits::Bits;
+use super::error::{malformed, unsupported};
 use super::frame::Frame;
 use super::huffman::Huffman;
 use super::inverse::Block;
-use super::scan::{Part, Selection, ZIGZAG, put};
-use super::{Error, malformed, unsupported};
+use super::put::put;
+use super::selection::{Part, Selection};
+use super::zigzag::ZIGZAG;
+use crate::image::Error;
 
 /// How many coefficients must be complete so that libjpeg does not smooth: the mean and nine more.
 const SMOOTHED: usize = 10;

@@ -1,50 +1,16 @@
 //! The scans of a frame: sequential and progressive, Huffman-coded (ITU-T T.81, annexes F and G).
 
 use super::bits::Bits;
+use super::error::{malformed, unsupported};
 use super::frame::{Component, Frame, MAX_BLOCKS};
 use super::huffman::Huffman;
-use super::inverse::{Block, flat, transform};
+use super::inverse::Block;
 use super::progressive::{self, Refinement};
-use super::{Error, Tables, malformed, unsupported};
-
-/// Where each coefficient stands in its block, in the order of the file (T.81, figure A.6); numbers too high mean the
-/// last one.
-pub(super) const ZIGZAG: [u8; 80] = {
-    let mut order = [63; 80];
-    let (mut nth, mut diagonal) = (0, 0);
-    while diagonal < 15 {
-        let mut step = 0;
-        while step <= diagonal {
-            let (row, column) =
-                if diagonal % 2 == 0 { (diagonal - step, step) } else { (step, diagonal - step) };
-            if row < 8 && column < 8 {
-                order[nth] = (8 * row + column) as u8;
-                nth += 1;
-            }
-            step += 1;
-        }
-        diagonal += 1;
-    }
-    order
-};
-
-/// A component's part in a scan.
-pub(super) struct Part<'a> {
-    pub component: usize,
-    pub dc: Option<&'a Huffman>,
-    pub ac: Option<&'a Huffman>,
-    /// The last mean, from which the next one differs.
-    pub mean: i32,
-}
-
-/// What a scan header says of coefficients: which ones, and which of their bits (T.81, B.2.3).
-#[derive(Clone, Copy)]
-pub(super) struct Selection {
-    pub first: usize,
-    pub last: usize,
-    pub high: u8,
-    pub low: u8,
-}
+use super::put::put;
+use super::segments::Tables;
+use super::selection::{Part, Selection};
+use super::zigzag::ZIGZAG;
+use crate::image::Error;
 
 /// Reads a scan header, whose segment is given.
 pub(super) fn header<'a>(
@@ -206,13 +172,4 @@ fn sequential(
         at += 1;
     }
     last
-}
-
-/// Transforms a block and writes its samples.
-#[inline]
-pub(super) fn put(component: &mut Component, (x, y): (usize, usize), block: &Block, last: usize) {
-    let stride = 8 * component.room.0;
-    let from = 8 * y * stride + 8 * x;
-    let target = &mut component.samples[from..from + 7 * stride + 8];
-    if last == 0 { flat(block[0], target, stride) } else { transform(block, target, stride) }
 }

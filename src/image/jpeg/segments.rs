@@ -1,12 +1,15 @@
 //! The segments between a JPEG's frames and scans: tables (ITU-T T.81, B.2.4) and what applications add.
 
+use super::error::malformed;
 use super::frame::Frame;
 use super::huffman::Huffman;
-use super::scan::ZIGZAG;
-use super::{Error, malformed};
+use super::zigzag::ZIGZAG;
+use crate::image::Error;
 
+/// Scans an image may have. Encoders write about ten; each can cost a pass over all blocks for a few bytes.
+pub(super) const MAX_SCANS: usize = 100;
 /// Huffman tables a file may have: eight for each scan. Each costs a table of look-ups for a few bytes.
-const MAX_CODES: usize = 8 * super::MAX_SCANS;
+const MAX_CODES: usize = 8 * MAX_SCANS;
 
 /// What the segments read so far say.
 #[derive(Default)]

@@ -1,8 +1,10 @@
 //! What a TIFF's tags say about its samples. Anything this decoder does not support is refused by name.
 
+use super::error::{malformed, unsupported};
 use super::unpack::Compression;
-use super::{Directory, Error, Limits, malformed, unsupported};
+use crate::image::directory::Directory;
 use crate::image::palette::Palette;
+use crate::image::{Error, Limits};
 
 mod tag {
     pub const WIDTH: u16 = 256;

@@ -3,6 +3,7 @@
 //! Reading order: this file is the way from bytes to RGB; `layout.rs` reads the tags and refuses by name what is not
 //! decoded; `strips.rs` finds strips and tiles; `unpack.rs` undoes their compression; `samples.rs` makes RGB of them.
 
+mod error;
 mod layout;
 mod samples;
 mod strips;
@@ -11,7 +12,8 @@ mod unpack;
 use image::RgbImage;
 
 use super::directory::Directory;
-use super::{Error, Format, Limits, orientation};
+use super::{Error, Limits, orientation};
+use error::malformed;
 use layout::Layout;
 
 /// The tag that holds XMP.
@@ -28,12 +30,4 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Error> {
     let image = samples::to_rgb(&samples, &layout)?;
     let turn = orientation::of_directory(Some(&directory), directory.bytes(XMP));
     Ok(orientation::upright(image, turn))
-}
-
-fn malformed(reason: &str) -> Error {
-    Error::Malformed { format: Format::Tiff, reason: reason.into() }
-}
-
-fn unsupported(feature: &str) -> Error {
-    Error::UnsupportedFeature { format: Format::Tiff, feature: feature.into() }
 }

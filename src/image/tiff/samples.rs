@@ -2,8 +2,9 @@
 
 use image::RgbImage;
 
+use super::error::malformed;
 use super::layout::{Alpha, Colours, Layout};
-use super::{Error, malformed};
+use crate::image::Error;
 use crate::image::flatten::{ink_over_black, over_white};
 
 /// Makes RGB of samples, which keep their high byte; alpha is composited on white.

@@ -1,8 +1,10 @@
 //! Strips and tiles, put together to rows of samples.
 
+use super::error::{malformed, unsupported};
 use super::layout::Layout;
 use super::unpack::{Compression, unpack};
-use super::{Directory, Error, Limits, malformed};
+use crate::image::directory::Directory;
+use crate::image::{Error, Limits};
 
 mod tag {
     pub const STRIP_OFFSETS: u16 = 273;
@@ -225,7 +227,7 @@ fn add_up(row: &mut [u8], samples: usize, layout: &Layout) -> Result<(), Error> 
                 row[at] = stored(number(row[at]).wrapping_add(number(row[at - samples])));
             }
         }
-        bits => return Err(super::unsupported(&format!("a predictor with {bits}-bit samples"))),
+        bits => return Err(unsupported(&format!("a predictor with {bits}-bit samples"))),
     }
     Ok(())
 }

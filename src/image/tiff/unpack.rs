@@ -6,7 +6,8 @@ use fax::decoder::{DecodeStatus, Group4Decoder};
 use flate2::read::ZlibDecoder;
 use weezl::{BitOrder, LzwStatus, decode::Configuration};
 
-use super::{Error, malformed, unsupported};
+use super::error::{malformed, unsupported};
+use crate::image::Error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {

@@ -109,7 +109,7 @@ pub(super) fn translate(translator: &mut Translator, request: &Request) -> Resul
     };
     let Translator { from, ledger, .. } = translator;
     let told = HuggingFaceConfig::read(request, ledger)?;
-    let vit = describe(from, ledger, (request, &told, family, &names))?;
+    let vit = describe(from, ledger, request, &told, family, &names)?;
     for layer in [names.query, names.key, names.value] {
         let all = (0..vit.depth).map(|block| format!("{}{block}.{layer}.bias", names.blocks)).collect();
         spelling::fill(&mut translator.from, all, vit.width);
@@ -133,7 +133,10 @@ pub(super) fn translate(translator: &mut Translator, request: &Request) -> Resul
 fn describe(
     from: &Checkpoint,
     ledger: &mut Ledger,
-    (request, told, family, names): (&Request, &HuggingFaceConfig, Family, &Names),
+    request: &Request,
+    told: &HuggingFaceConfig,
+    family: Family,
+    names: &Names,
 ) -> Result<VitConfig, Error> {
     let unknown = |what: String| Error::UnknownLayout { path: from.path.clone(), reason: what };
     let patch = format!("{}.weight", names.patch);
@@ -173,9 +176,9 @@ fn describe(
         patch_bias: from.has(&format!("{}.bias", names.patch)),
         pool_prefix: false,
     };
-    agree(&vit, from, ledger, (request, told, names))?;
-    vit.pool = hugging_face_pool::pool(from, ledger, (request, told, &vit, family))?;
-    numbers(&mut vit, ledger, (request, told, family))?;
+    agree(&vit, from, ledger, request, told, names)?;
+    vit.pool = hugging_face_pool::pool(from, ledger, request, told, &vit, family)?;
+    numbers(&mut vit, ledger, request, told, family)?;
     // Before its numbers are counted to and divided by.
     vit.validate()?;
     Ok(vit)
@@ -186,7 +189,9 @@ fn agree(
     vit: &VitConfig,
     from: &Checkpoint,
     ledger: &mut Ledger,
-    (request, told, names): (&Request, &HuggingFaceConfig, &Names),
+    request: &Request,
+    told: &HuggingFaceConfig,
+    names: &Names,
 ) -> Result<(), Error> {
     let mut both = |what: &str, value: usize, tensor: &str, told: Option<Told<usize>>| {
         ledger.settle(what, [Told::shape(value, tensor), told], None).map(drop)
@@ -221,7 +226,9 @@ fn agree(
 fn numbers(
     vit: &mut VitConfig,
     ledger: &mut Ledger,
-    (request, told, family): (&Request, &HuggingFaceConfig, Family),
+    request: &Request,
+    told: &HuggingFaceConfig,
+    family: Family,
 ) -> Result<(), Error> {
     /// Of ViTConfig, DeiTConfig, CLIPVisionConfig, SiglipVisionConfig and Dinov2Config.
     const HEADS: usize = 12;

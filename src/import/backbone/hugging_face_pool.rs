@@ -17,7 +17,10 @@ use crate::backbone::{Pool, VitConfig};
 pub(super) fn pool(
     from: &Checkpoint,
     ledger: &mut Ledger,
-    (request, told, vit, family): (&Request, &HuggingFaceConfig, &VitConfig, Family),
+    request: &Request,
+    told: &HuggingFaceConfig,
+    vit: &VitConfig,
+    family: Family,
 ) -> Result<Pool, Error> {
     let outside = |name: &str| from.shape(name).or_else(|| from.outside(name));
     let usual = match family {

@@ -17,9 +17,19 @@ pub(super) struct Table {
     rows: usize,
 }
 
-/// What files and the request say of a table: the side of the input in pixels, the side asked for, and whether
-/// tokens before the patches have no row (`no_embed_class`).
-type Said = (Vec<Option<Told<usize>>>, Option<usize>, Vec<Option<Told<bool>>>);
+/// What tells of a table of positions.
+pub(super) struct Said {
+    /// Rows of the table.
+    pub(super) rows: usize,
+    /// Whether the names are those of DINOv2's own code.
+    pub(super) hub: bool,
+    /// Sides of the input that files tell, pixels.
+    pub(super) sides: Vec<Option<Told<usize>>>,
+    /// The side that was asked for, pixels.
+    pub(super) asked: Option<usize>,
+    /// Whether files tell that the table has no rows for class and register tokens.
+    pub(super) bare: Vec<Option<Told<bool>>>,
+}
 
 /// Finds out what a table of so many rows covers. In DINOv2's own files (`hub`) the class token has a row and the
 /// registers have none; timm gives a row to all tokens before the patches, or to none.
@@ -28,9 +38,9 @@ type Said = (Vec<Option<Told<usize>>>, Option<usize>, Vec<Option<Told<bool>>>);
 /// When no square fits, several do and nothing tells which, or a file tells of another.
 pub(super) fn timm_table(
     vit: &VitConfig,
-    (rows, hub): (usize, bool),
-    (sides, asked, bare): Said,
-    (ledger, path): (&mut Ledger, &Path),
+    Said { rows, hub, sides, asked, bare }: Said,
+    ledger: &mut Ledger,
+    path: &Path,
 ) -> Result<Table, Error> {
     let unknown = |reason: String| Error::UnknownLayout { path: path.into(), reason };
     let options = match (hub, vit.prefix_tokens()) {

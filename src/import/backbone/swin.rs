@@ -26,9 +26,9 @@ pub(super) fn translate(translator: &mut Translator, request: &Request) -> Resul
     let (swin, pretrained_cfg) = match names.naming {
         "timm" => {
             let told = TimmConfig::read(from, request, ledger)?;
-            (swin_shape::timms(from, ledger, (request, &told, names))?, told.pretrained_cfg)
+            (swin_shape::timms(from, ledger, request, &told, names)?, told.pretrained_cfg)
         }
-        _ => (swin_shape::hugging_faces(from, ledger, (request, names))?, None),
+        _ => (swin_shape::hugging_faces(from, ledger, request, names)?, None),
     };
     fill_biases(&mut translator.from, &swin, names);
     translator.copy(&format!("{}.weight", names.patch), "patch_embed.proj.weight");

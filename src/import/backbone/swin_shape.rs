@@ -32,7 +32,9 @@ struct Said {
 pub(super) fn timms(
     from: &Checkpoint,
     ledger: &mut Ledger,
-    (request, told, names): (&Request, &TimmConfig, &Names),
+    request: &Request,
+    told: &TimmConfig,
+    names: &Names,
 ) -> Result<SwinConfig, Error> {
     const USED: &[&str] = &[
         "img_size",
@@ -74,14 +76,15 @@ pub(super) fn timms(
         activation,
         layer_norm_eps,
     };
-    describe(from, ledger, (request, names, said))
+    describe(from, ledger, request, names, said)
 }
 
 /// The shape of Hugging Face's Swin.
 pub(super) fn hugging_faces(
     from: &Checkpoint,
     ledger: &mut Ledger,
-    (request, names): (&Request, &Names),
+    request: &Request,
+    names: &Names,
 ) -> Result<SwinConfig, Error> {
     let told = HuggingFaceConfig::read(request, ledger)?;
     let said = Said {
@@ -94,13 +97,15 @@ pub(super) fn hugging_faces(
         activation: vec![told.activation()?],
         layer_norm_eps: vec![told.layer_norm_eps()],
     };
-    describe(from, ledger, (request, names, said))
+    describe(from, ledger, request, names, said)
 }
 
 fn describe(
     from: &Checkpoint,
     ledger: &mut Ledger,
-    (request, names, said): (&Request, &Names, Said),
+    request: &Request,
+    names: &Names,
+    said: Said,
 ) -> Result<SwinConfig, Error> {
     let unknown = |what: &str| Error::UnknownLayout {
         path: from.path.clone(),
@@ -135,7 +140,7 @@ fn describe(
         activation: Activation::Gelu,
         layer_norm_eps: 0.0,
     };
-    let swin = settle(swin, ledger, (request, said))?;
+    let swin = settle(swin, ledger, request, said)?;
     // Before its numbers are counted to and divided by.
     swin.validate()?;
     Ok(swin)
@@ -145,7 +150,8 @@ fn describe(
 fn settle(
     mut swin: SwinConfig,
     ledger: &mut Ledger,
-    (request, said): (&Request, Said),
+    request: &Request,
+    said: Said,
 ) -> Result<SwinConfig, Error> {
     let mut agree = |what: &str, value: usize, tensor: &str, told: Vec<Option<Told<usize>>>| {
         ledger

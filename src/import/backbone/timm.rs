@@ -7,7 +7,7 @@ use super::error::Error;
 use super::family::{Family, Recognised};
 use super::guess::heads;
 use super::ledger::{Ledger, Told};
-use super::positions::{self, Table};
+use super::positions::{self, Said, Table};
 use super::request::Request;
 use super::timm_config::TimmConfig;
 use super::translator::Translator;
@@ -47,7 +47,7 @@ pub(super) fn translate(translator: &mut Translator, request: &Request) -> Resul
     let Translator { from, ledger, .. } = translator;
     let told = TimmConfig::read(from, request, ledger)?;
     refuse_other_models(&told)?;
-    let (vit, table) = describe(from, ledger, (request, &told, hub_registers))?;
+    let (vit, table) = describe(from, ledger, request, &told, hub_registers)?;
     let family = family(from, &vit);
     draw_embeddings(translator, &vit, table);
     spelling::fill_biases(&mut translator.from, &vit);
@@ -124,7 +124,9 @@ fn family(from: &Checkpoint, vit: &VitConfig) -> Family {
 fn describe(
     from: &Checkpoint,
     ledger: &mut Ledger,
-    (request, told, hub_registers): (&Request, &TimmConfig, bool),
+    request: &Request,
+    told: &TimmConfig,
+    hub_registers: bool,
 ) -> Result<(VitConfig, Table), Error> {
     let unknown = |what: &str| Error::UnknownLayout {
         path: from.path.clone(),
@@ -144,15 +146,20 @@ fn describe(
     };
     let hidden = from.shape("blocks.0.mlp.fc1.weight").and_then(|shape| shape.first().copied());
     let mlp_width = hidden.ok_or_else(|| unknown("no blocks.0.mlp.fc1.weight"))?;
-    let mut vit = sizes(from, ledger, (told, [width, patch_size, mlp_width]))?;
+    let mut vit = sizes(from, ledger, told, [width, patch_size, mlp_width])?;
     tokens(&mut vit, from, ledger, told)?;
-    vit.pool = timm_pool::pool(from, ledger, (request, told, &vit))?;
+    vit.pool = timm_pool::pool(from, ledger, request, told, &vit)?;
     vit.pool_prefix = timm_pool::prefix(ledger, told, &vit)?;
-    let sides =
-        (told.image_size()?, request.image_size, told.switch("no_embed_class", |m| m.no_embed_class)?);
-    let table = positions::timm_table(&vit, (rows, hub_registers), sides, (ledger, &from.path))?;
+    let said = Said {
+        rows,
+        hub: hub_registers,
+        sides: told.image_size()?,
+        asked: request.image_size,
+        bare: told.switch("no_embed_class", |m| m.no_embed_class)?,
+    };
+    let table = positions::timm_table(&vit, said, ledger, &from.path)?;
     vit.image_size = table.grid.saturating_mul(patch_size);
-    numbers(&mut vit, ledger, (request, told))?;
+    numbers(&mut vit, ledger, request, told)?;
     // Before its numbers are counted to and divided by.
     vit.validate()?;
     Ok((vit, table))
@@ -162,7 +169,8 @@ fn describe(
 fn sizes(
     from: &Checkpoint,
     ledger: &mut Ledger,
-    (told, [width, patch_size, mlp_width]): (&TimmConfig, [usize; 3]),
+    told: &TimmConfig,
+    [width, patch_size, mlp_width]: [usize; 3],
 ) -> Result<VitConfig, Error> {
     let depth = from.count("blocks.");
     let patch = told.or_model(told.side("patch_size")?, |model| model.patch_size)?;
@@ -230,12 +238,13 @@ fn tokens(
 fn numbers(
     vit: &mut VitConfig,
     ledger: &mut Ledger,
-    (request, told): (&Request, &TimmConfig),
+    request: &Request,
+    told: &TimmConfig,
 ) -> Result<(), Error> {
     let flag = Told::flag(request.heads, "heads");
     let sources = [flag].into_iter().chain(told.number("num_heads", |model| model.heads)?);
     vit.heads = heads(ledger, sources, vit.width)?;
-    vit.activation = activation(vit, ledger, (request, told))?;
+    vit.activation = activation(vit, ledger, request, told)?;
     // timm: 1e-6 for ViT, DeiT and DINOv2, torch's 1e-5 for CLIP.
     let (usual, whose) = if vit.norm_pre { (1e-5, "timm's CLIP models") } else { (1e-6, "timm's ViTs") };
     let flag = Told::flag(request.layer_norm_eps, "layer-norm-eps");
@@ -251,7 +260,8 @@ fn numbers(
 fn activation(
     vit: &VitConfig,
     ledger: &mut Ledger,
-    (request, told): (&Request, &TimmConfig),
+    request: &Request,
+    told: &TimmConfig,
 ) -> Result<Activation, Error> {
     let mut sources = vec![Told::flag(request.activation, "activation")];
     for text in told.text("act_layer")?.into_iter().flatten() {

@@ -18,7 +18,9 @@ use crate::backbone::{Pool, VitConfig};
 pub(super) fn pool(
     from: &Checkpoint,
     ledger: &mut Ledger,
-    (request, told, vit): (&Request, &TimmConfig, &VitConfig),
+    request: &Request,
+    told: &TimmConfig,
+    vit: &VitConfig,
 ) -> Result<Pool, Error> {
     let (norm, fc_norm) = (from.has("norm.weight"), from.has("fc_norm.weight"));
     if norm && fc_norm {

@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use super::Story;
 use super::html::{details, escape, percent, section as part, table};
+use super::story::Story;
 
-/// Most classes whose matrix is drawn; beyond it only the pairs are told.
+/// Maximum number of classes with a matrix; beyond it, the page lists only pairs.
 const DRAWN: usize = 250;
-/// Most classes whose names stand at the matrix.
+/// Maximum number of classes with names at the matrix.
 const NAMED: usize = 60;
-/// Most classes whose counts stand in the matrix.
+/// Maximum number of classes with counts in the matrix.
 const COUNTED: usize = 24;
 /// Most pairs that are listed.
 const PAIRS: usize = 12;
@@ -68,7 +68,7 @@ fn matrix(story: &Story<'_>) -> String {
     }
     let totals = totals(story);
     for (&(truth, taken), &count) in &story.examined.confusion {
-        cell(&mut svg, &sizes, story, ((truth, taken), count, totals[truth].0));
+        cell(&mut svg, &sizes, story, &Cell { truth, taken, count, of: totals[truth].shown });
     }
     svg.push_str("</svg>\n");
     svg
@@ -89,12 +89,20 @@ fn names(svg: &mut String, sizes: &Sizes, (class, label): (usize, &str)) {
     );
 }
 
-fn cell(
-    svg: &mut String,
-    sizes: &Sizes,
-    story: &Story<'_>,
-    ((truth, taken), count, of): ((usize, usize), usize, usize),
-) {
+/// A cell of the matrix.
+struct Cell {
+    /// Class of the images.
+    truth: usize,
+    /// Class they were taken for.
+    taken: usize,
+    /// How many.
+    count: usize,
+    /// Images of their class.
+    of: usize,
+}
+
+fn cell(svg: &mut String, sizes: &Sizes, story: &Story<'_>, cell: &Cell) {
+    let &Cell { truth, taken, count, of } = cell;
     let share = count as f64 / of.max(1) as f64;
     let (x, y) = (sizes.left + sizes.cell * taken as f64, sizes.top + sizes.cell * truth as f64);
     let ink = if truth == taken { "var(--good)" } else { "var(--bad)" };
@@ -118,12 +126,20 @@ fn cell(
     }
 }
 
-/// Images of each class, and how often it was the answer.
-fn totals(story: &Story<'_>) -> Vec<(usize, usize)> {
-    let mut totals = vec![(0, 0); story.labels.len()];
+/// How often a class occurs.
+#[derive(Clone, Copy, Default)]
+struct Total {
+    /// Images that show it.
+    shown: usize,
+    /// Images taken for it.
+    taken: usize,
+}
+
+fn totals(story: &Story<'_>) -> Vec<Total> {
+    let mut totals = vec![Total::default(); story.labels.len()];
     for (&(truth, taken), count) in &story.examined.confusion {
-        totals[truth].0 += count;
-        totals[taken].1 += count;
+        totals[truth].shown += count;
+        totals[taken].taken += count;
     }
     totals
 }
@@ -139,7 +155,7 @@ fn pairs(story: &Story<'_>) -> String {
     let rows = wrong.iter().take(PAIRS).map(|&(count, (truth, taken))| {
         vec![
             format!("{} taken for {}", escape(&story.labels[truth]), escape(&story.labels[taken])),
-            format!("{count} of {}", totals[truth].0),
+            format!("{count} of {}", totals[truth].shown),
         ]
     });
     let table = table(&["most frequent errors", "images"], &rows.collect::<Vec<_>>());
@@ -148,10 +164,11 @@ fn pairs(story: &Story<'_>) -> String {
 
 fn by_class(story: &Story<'_>) -> String {
     let totals = totals(story);
-    let rows = story.labels.iter().zip(&totals).enumerate().map(|(class, (label, &(shown, taken)))| {
-        let right = story.examined.confusion.get(&(class, class)).copied().unwrap_or(0);
-        let share = |of: usize| if of == 0 { "–".into() } else { percent(right as f64 / of as f64) };
-        vec![escape(label), shown.to_string(), share(shown), share(taken)]
-    });
+    let rows =
+        story.labels.iter().zip(&totals).enumerate().map(|(class, (label, &Total { shown, taken }))| {
+            let right = story.examined.confusion.get(&(class, class)).copied().unwrap_or(0);
+            let share = |of: usize| if of == 0 { "–".into() } else { percent(right as f64 / of as f64) };
+            vec![escape(label), shown.to_string(), share(shown), share(taken)]
+        });
     table(&["class", "images", "recall", "precision"], &rows.collect::<Vec<_>>())
 }

@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 
-use super::super::progress::Cycle;
-use super::Story;
 use super::html::{percent, section as part, table};
+use super::story::Story;
 use crate::backbone::SiteSet;
 use crate::graph::{Plan, plan_flops};
 use crate::inspect::grouped;
+use crate::train::history::Cycle;
 
 const HEAD: [&str; 10] = [
     "cycle",
@@ -26,12 +26,12 @@ const HEAD: [&str; 10] = [
 pub(super) fn section(story: &Story<'_>) -> Result<String> {
     let config = story.config;
     let bare = plan_flops(config, &Plan::whole(config, SiteSet::EMPTY), |_| 0)?;
-    if story.cycles.is_empty() {
+    if story.history.cycles.is_empty() {
         let lead = "A head alone: the backbone is not changed, and its features serve every such task.";
         let body = format!("<p>The backbone takes {} GFLOPs an image.</p>\n", giga(bare));
         return Ok(part("Size and cost", lead, &body));
     }
-    let rows: Vec<Vec<String>> = story.cycles.iter().map(|cycle| row(cycle, bare)).collect();
+    let rows: Vec<Vec<String>> = story.history.cycles.iter().map(|cycle| row(cycle, bare)).collect();
     let mut body = table(&HEAD, &rows);
     if let Some(own) = story.own {
         let kept = format!("<tr><td>{}</td>", own + 1);
@@ -42,8 +42,8 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
     let flops = |cycle: &Cycle| cycle.flops.saturating_sub(bare);
     let label = |cycle: &Cycle| format!("+{} M", grouped(flops(cycle).div_ceil(1_000_000)));
     let counted = |cycle: &Cycle| grouped(parameters(cycle));
-    body.push_str(&bars("Parameters of the adapters", story.cycles, parameters, counted));
-    body.push_str(&bars("FLOPs above the backbone’s", story.cycles, flops, label));
+    body.push_str(&bars("Parameters of the adapters", &story.history.cycles, parameters, counted));
+    body.push_str(&bars("FLOPs above the backbone’s", &story.history.cycles, flops, label));
     body.push_str("</div>\n");
     let lead = format!(
         "What is left after each training. The backbone alone has {} parameters and takes {} GFLOPs an image; a \

@@ -3,9 +3,9 @@
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
-use super::super::progress::Epoch;
-use super::Story;
 use super::html::section as part;
+use super::story::Story;
+use crate::train::history::Epoch;
 
 /// Size of one plot, pixels.
 const SIZE: (u32, u32) = (560, 300);
@@ -29,7 +29,7 @@ struct Plot {
 
 /// Both plots.
 pub(super) fn section(story: &Story<'_>) -> Result<String> {
-    let epochs = story.epochs;
+    let epochs = &story.history.epochs;
     if epochs.is_empty() {
         return Ok(String::new());
     }
@@ -57,7 +57,7 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
 
 fn lead(story: &Story<'_>) -> String {
     let smoothing = story.provenance.details.get("smoothing").and_then(|s| s.as_f64()).unwrap_or(0.0);
-    let cycles = if story.cycles.len() > 1 { " A vertical line is a pruning." } else { "" };
+    let cycles = if story.history.cycles.len() > 1 { " A vertical line is a pruning." } else { "" };
     let smoothed = if smoothing > 0.0 {
         format!(
             " The training loss includes label smoothing of {smoothing} (and any mixing of images), the held-out \

@@ -1,28 +1,29 @@
-//! The images: how many of each class, and which are left out.
+//! The images: counts by class, and skipped files.
 
-use super::Story;
 use super::html::{details, escape, section as part, table};
-use crate::train::dataset::by_reason;
+use super::story::Story;
+use crate::train::data::dataset::left_out::by_reason;
 
-/// Most files that are left out and listed.
+/// Maximum number of skipped files listed.
 const LISTED: usize = 200;
-/// Most classes that are shown unasked.
+/// Maximum number of classes shown without unfolding.
 const OPEN: usize = 24;
 
-/// Counts, and files that are left out.
+/// Counts by class, and skipped files.
 pub(super) fn section(story: &Story<'_>) -> String {
     let counts = &story.data.counts;
-    let rows =
-        story.labels.iter().zip(counts).map(|(label, (trained, held_out))| {
-            vec![escape(label), trained.to_string(), held_out.to_string()]
-        });
+    let rows = story
+        .labels
+        .iter()
+        .zip(counts)
+        .map(|(label, count)| vec![escape(label), count.trained.to_string(), count.held_out.to_string()]);
     let classes = table(&["class", "trained on", "held out"], &rows.collect::<Vec<_>>());
     let mut body = match counts.len() <= OPEN {
         true => classes,
         false => details(&format!("All {} classes", counts.len()), &classes),
     };
     body.push_str(&left_out(story));
-    let mut trained: Vec<usize> = counts.iter().map(|&(trained, _)| trained).collect();
+    let mut trained: Vec<usize> = counts.iter().map(|count| count.trained).collect();
     trained.sort_unstable();
     let at = |place: usize| trained.get(place).copied().unwrap_or(0);
     let lead = format!(

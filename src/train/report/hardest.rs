@@ -5,9 +5,9 @@ use std::fmt::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::super::examine::Verdict;
-use super::Story;
 use super::html::{escape, percent, section as part};
+use super::story::Story;
+use crate::train::measure::examine::Verdict;
 
 /// A card an image.
 pub(super) fn section(story: &Story<'_>) -> String {

@@ -16,7 +16,7 @@ pub(super) fn document(title: &str, body: &str) -> String {
     )
 }
 
-/// Text as it may stand between tags and in quoted attributes.
+/// Escapes text for use between tags and in quoted attributes.
 pub(super) fn escape(text: impl Display) -> String {
     let mut out = String::new();
     for letter in text.to_string().chars() {
@@ -32,7 +32,7 @@ pub(super) fn escape(text: impl Display) -> String {
     out
 }
 
-/// A titled part of the page; `lead` says what is seen. Both are HTML.
+/// A titled section; `lead` explains it. Both are HTML.
 pub(super) fn section(title: &str, lead: &str, body: &str) -> String {
     format!("<section>\n<h2>{title}</h2>\n<p class=\"lead\">{lead}</p>\n{body}</section>\n")
 }

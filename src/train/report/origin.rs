@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::Story;
 use super::html::{list, section as part};
+use super::story::Story;
 
 /// Settings, seeds, fingerprints and versions.
 pub(super) fn section(story: &Story<'_>) -> String {

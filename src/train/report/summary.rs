@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
-use super::Story;
 use super::html::{escape, percent};
+use super::story::Story;
 use crate::inspect::grouped;
+use crate::train::measure::final_test::Tested;
 
 /// Two-sided 95 % quantile of the normal distribution.
 const Z: f64 = 1.959_964;
@@ -14,8 +15,8 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
     let accuracy = story.examined.measure.accuracy;
     let held_out = story.provenance.validation_images;
     let mut tiles = Vec::new();
-    if let Some((measure, count)) = story.data.test {
-        let about = format!("test accuracy, {}", among(measure.accuracy, count));
+    if let Some(Tested { measure, images }) = story.data.test {
+        let about = format!("test accuracy, {}", among(measure.accuracy, images));
         tiles.push((percent(measure.accuracy), about));
     }
     tiles.push((percent(accuracy), format!("held-out accuracy, {}", among(accuracy, held_out))));
@@ -23,7 +24,7 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
         let count = grouped(story.provenance.train_images as u64);
         tiles.push((percent(trained), format!("accuracy on the {count} images trained on")));
     }
-    if let Some(cycle) = story.own.and_then(|own| story.cycles.get(own)) {
+    if let Some(cycle) = story.own.and_then(|own| story.history.cycles.get(own)) {
         let (sites, all) = (cycle.widths.len(), story.config.sites().len());
         let about = format!("parameters of {sites} adapters; {} of {all} sites have none", all - sites);
         tiles.push((grouped(cycle.adapter_parameters as u64), about));
@@ -52,7 +53,7 @@ fn description(story: &Story<'_>) -> String {
     if text.is_empty() { String::new() } else { format!(" · {}", escape(text)) }
 }
 
-/// What the held-out images were used for, and so what their accuracy is worth.
+/// How held-out images were used, which decides how much their accuracy means.
 fn use_of_images(story: &Story<'_>) -> String {
     let chose = if story.held_out_chose {
         "Held-out images were never trained on, but their accuracy chose how far pruning went, so it is somewhat \

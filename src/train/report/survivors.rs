@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::Story;
 use super::html::section as part;
+use super::story::Story;
 use crate::backbone::{Place, Site};
 
 /// Height of the widest bar, pixels.
@@ -15,7 +15,7 @@ const MARGIN: f64 = 78.0;
 
 /// The map.
 pub(super) fn section(story: &Story<'_>) -> String {
-    if story.cycles.is_empty() {
+    if story.history.cycles.is_empty() {
         return String::new();
     }
     let lead = "Neurons of the adapter at each site after each training, from the first (left, pale) to the last \
@@ -27,15 +27,16 @@ pub(super) fn section(story: &Story<'_>) -> String {
 /// Widths at a site, training after training.
 fn widths(story: &Story<'_>, site: Site) -> Vec<usize> {
     let name = site.to_string();
-    story.cycles.iter().map(|cycle| cycle.widths.get(&name).copied().unwrap_or(0)).collect()
+    story.history.cycles.iter().map(|cycle| cycle.widths.get(&name).copied().unwrap_or(0)).collect()
 }
 
 fn map(story: &Story<'_>) -> String {
-    let (depth, count) = (story.config.depth(), story.cycles.len());
+    let (depth, count) = (story.config.depth(), story.history.cycles.len());
     let room = ((WIDTH - MARGIN) / depth as f64).clamp(34.0, 80.0);
     let bar = ((room - 12.0) / count as f64).clamp(3.0, 14.0);
     let cell = room.max(bar * count as f64 + 12.0);
-    let widest = story.cycles.iter().flat_map(|c| c.widths.values()).copied().max().unwrap_or(1).max(1);
+    let widest =
+        story.history.cycles.iter().flat_map(|c| c.widths.values()).copied().max().unwrap_or(1).max(1);
     let (width, row) = (MARGIN + cell * depth as f64, HEIGHT + 40.0);
     let mut svg = format!(
         "<svg width=\"{width:.0}\" height=\"{0:.0}\" viewBox=\"0 0 {width:.0} {0:.0}\" role=\"img\" font-size=\"12\">\n",

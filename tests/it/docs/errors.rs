@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use mimi_server::http::Code;
+use mimi_server::http;
+use mimi_server::service::Code;
 
 use super::check_page;
 
@@ -38,10 +39,10 @@ const MEANINGS: &[(&str, &str, &str)] = &[
 fn f19_the_documented_errors_are_those_there_are() {
     let mut text = HEAD.to_owned();
     for code in Code::ALL.into_iter().filter(|code| *code != Code::Ok) {
-        let (status, word) = code.parts();
+        let (status, word) = (http::status(code), code.as_str());
         let found = MEANINGS.iter().find(|(known, ..)| *known == word);
         let (_, meaning, again) = found.unwrap_or_else(|| panic!("{word} has no meaning here"));
-        assert_eq!(again.starts_with("yes"), code.retry(), "{word}");
+        assert_eq!(again.starts_with("yes"), code.retry().is_some(), "{word}");
         writeln!(text, "| {} | `{word}` | {meaning} | {again} |", status.as_u16()).unwrap();
     }
     assert_eq!(MEANINGS.len() + 1, Code::ALL.len(), "a meaning belongs to no code");

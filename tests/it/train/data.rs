@@ -9,11 +9,12 @@ use mimi_server::image::Limits;
 use mimi_server::metrics::Metrics;
 use mimi_server::pack;
 use mimi_server::train::{
-    Dataset, Image, Layout, Method, MimiOptions, Origin, Partition, Progress, Walk, evaluate, train,
+    Dataset, FolderLayout, Image, Measured, Method, MimiOptions, Origin, Partition, Progress, Tested, Walk,
+    evaluate, train,
 };
 use proptest::prelude::*;
 
-use super::{dataset, options, resident, run, write_images};
+use super::{dataset, options, run, setup, write_images};
 use crate::server::World;
 
 fn origin(data: &Path, validation: Option<&Path>) -> Origin {
@@ -139,7 +140,7 @@ fn a_folder_of_parts_is_told_from_classes_of_that_name() {
         put(&dir.path().join(path));
     }
     assert!(format!("{:#}", open(dir.path()).unwrap_err()).contains("--layout classes"));
-    let said = Walk { layout: Some(Layout::Classes), ..Walk::default() };
+    let said = Walk { layout: Some(FolderLayout::Classes), ..Walk::default() };
     let said = Partition::open(&Origin { walk: said, ..origin(dir.path(), None) });
     assert_eq!(said.unwrap().labels, ["test", "train"]);
     let dir = tempfile::tempdir().unwrap();
@@ -155,7 +156,8 @@ fn a_folder_of_parts_is_told_from_classes_of_that_name() {
     assert!(format!("{:#}", open(dir.path()).unwrap_err()).contains("beside them stand tset/"));
     std::fs::rename(dir.path().join("tset"), dir.path().join("test")).unwrap();
     // What is measured when a pack is: the test images.
-    let (measured, part) = Dataset::open_as(dir.path(), &["b".into(), "a".into()], &Walk::default()).unwrap();
+    let Measured { dataset: measured, part } =
+        Dataset::open_as(dir.path(), &["b".into(), "a".into()], &Walk::default()).unwrap();
     assert_eq!(part, "test");
     assert_eq!(measured.images, [Image { path: dir.path().join("test/a/3.png"), class: 1 }]);
     assert!(
@@ -204,14 +206,14 @@ fn test_images_are_measured_once_at_the_end_as_they_are_served() {
     let mut notes = Vec::new();
     for method in [linear.method.clone(), Method::Mimi(mimi)] {
         let options = mimi_server::train::TaskOptions { method, ..linear.clone() };
-        let report = train(&resident(&world), &options, &mut |progress| {
+        let report = train(&setup(&world), &options, &mut |progress| {
             if let Progress::Note(text) = progress {
                 notes.push(text.to_owned());
             }
         });
         let report = report.unwrap();
-        let (measure, count) = report.test.unwrap();
-        assert_eq!((count, report.images.1, report.left_out.len()), (9, 6, 1));
+        let Tested { measure, images: count } = report.test.unwrap();
+        assert_eq!((count, report.images.held_out, report.left_out.len()), (9, 6, 1));
         let pack = Arc::new(pack::read(&report.folder, &world.tiny.config).unwrap().0);
         let details = &pack.manifest.provenance.details;
         assert_eq!(
@@ -221,9 +223,9 @@ fn test_images_are_measured_once_at_the_end_as_they_are_served() {
         let engine =
             Engine::start(world.tiny.resident(), Arc::new(Metrics::new().unwrap()), &world.config().engine)
                 .unwrap();
-        let images = Dataset::open_as(dir.path(), &pack.manifest.labels, &Walk::default()).unwrap().0.images;
-        let served =
-            evaluate(&engine, &"eval".parse().unwrap(), &pack, (&images, &Limits::default())).unwrap();
+        let images =
+            Dataset::open_as(dir.path(), &pack.manifest.labels, &Walk::default()).unwrap().dataset.images;
+        let served = evaluate(&engine, &"eval".parse().unwrap(), &pack, &images, &Limits::default()).unwrap();
         assert_eq!((served.accuracy(), served.total), (measure.accuracy, 9));
         let text = std::fs::read_to_string(report.folder.join("report.html")).unwrap();
         assert!(text.contains("test accuracy, ") && text.contains("Test images were run once"));
@@ -253,7 +255,7 @@ fn a_list_trains_as_the_folder_it_names() {
     std::fs::write(dir.path().join("list.csv"), csv).unwrap();
     let by = |path: &str| run(&world, &options(&world, &dir.path().join(path))).unwrap();
     let weights =
-        |report: &mimi_server::train::Report| std::fs::read(report.folder.join(pack::WEIGHTS_FILE)).unwrap();
+        |report: &mimi_server::train::Outcome| std::fs::read(report.folder.join(pack::WEIGHTS_FILE)).unwrap();
     assert_eq!(weights(&by("images")), weights(&by("list.csv")));
 }
 

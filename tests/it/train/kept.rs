@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use mimi_server::errors::once;
-use mimi_server::train::{Dataset, Layout, LeftOut, Origin, Partition, Reason, Walk, by_reason, summary};
+use mimi_server::train::{
+    Dataset, FolderLayout, LeftOut, Measured, Origin, Partition, Reason, Walk, by_reason, summary,
+};
 
 use super::data::put;
 use super::{dataset, origin};
@@ -20,7 +22,7 @@ fn open(data: &Path) -> Result<Partition, String> {
     open_so(data, Walk::default())
 }
 
-fn split_of(layout: Layout) -> Walk {
+fn split_of(layout: FolderLayout) -> Walk {
     Walk { layout: Some(layout), ..Walk::default() }
 }
 
@@ -117,7 +119,8 @@ fn f15_train_beside_valid_is_a_split() {
     assert_eq!((sizes(&parts), parts.labels.len()), ((4, 4, 0), 2));
     assert!(parts.left_out.is_empty());
     // And what is measured of it when a pack is.
-    let (measured, part) = Dataset::open_as(dir.path(), &parts.labels, &Walk::default()).unwrap();
+    let Measured { dataset: measured, part } =
+        Dataset::open_as(dir.path(), &parts.labels, &Walk::default()).unwrap();
     assert_eq!((measured.images.len(), part), (4, "validation"));
 }
 
@@ -137,9 +140,9 @@ fn f5_loose_pictures_do_not_make_classes_of_splits() {
         "--layout classes",
     ];
     assert!(words.iter().all(|word| error.contains(word)), "{error}");
-    let parts = open_so(dir.path(), split_of(Layout::Splits)).unwrap();
+    let parts = open_so(dir.path(), split_of(FolderLayout::Splits)).unwrap();
     assert_eq!((sizes(&parts), reasons(&parts.left_out)), ((4, 4, 0), BTreeMap::from([(Reason::Loose, 2)])));
-    let error = open_so(dir.path(), split_of(Layout::Classes)).unwrap_err();
+    let error = open_so(dir.path(), split_of(FolderLayout::Classes)).unwrap_err();
     assert!(error.contains("class train has a single image"), "{error}");
 }
 
@@ -240,7 +243,7 @@ fn f5_folders_beside_splits_are_left_out_when_told_so() {
     assert_eq!(reasons(&open(dir.path()).unwrap().left_out), BTreeMap::from([(Reason::NotAnImage, 1)]));
     put(&dir.path().join("extra/a/1.png"));
     assert!(open(dir.path()).unwrap_err().contains("extra/"));
-    let parts = open_so(dir.path(), split_of(Layout::Splits)).unwrap();
+    let parts = open_so(dir.path(), split_of(FolderLayout::Splits)).unwrap();
     assert_eq!(
         reasons(&parts.left_out),
         BTreeMap::from([(Reason::NotAnImage, 1), (Reason::BesideSplits, 1)])

@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use mimi_server::image::Limits;
-use mimi_server::train::{Reason, Resident, train};
+use mimi_server::train::{Reason, Setup, train};
 
-use super::{dataset, options, resident};
+use super::{dataset, options, setup};
 use crate::server::World;
 use crate::support::Random;
 
@@ -26,12 +26,12 @@ fn f14_an_image_that_is_served_is_trained_on() {
     let bytes = std::fs::metadata(&large).unwrap().len();
     assert!(bytes > 18 << 20, "{bytes} bytes");
     let options = options(&world, data.path());
-    let report = train(&resident(&world), &options, &mut |_| {}).unwrap();
-    assert_eq!((report.left_out, report.images.0 + report.images.1), (Vec::new(), 34));
+    let report = train(&setup(&world), &options, &mut |_| {}).unwrap();
+    assert_eq!((report.left_out, report.images.trained + report.images.held_out), (Vec::new(), 34));
     // Lower limits leave it out, with the reason, whichever is crossed.
     let default = Limits::default();
     for limits in [Limits { max_bytes: 16 << 20, ..default }, Limits { max_pixels: 4_000_000, ..default }] {
-        let lower = Resident { limits, ..resident(&world) };
+        let lower = Setup { limits, ..setup(&world) };
         let report = train(&lower, &options, &mut |_| {}).unwrap();
         assert_eq!(report.left_out.len(), 1);
         assert_eq!((&report.left_out[0].path, report.left_out[0].reason), (&large, Reason::TooLarge));

@@ -6,12 +6,12 @@ use mimi_server::graph::training::training_graph;
 use mimi_server::graph::{Dim, Fact, Graph, Plan, build};
 use mimi_server::pack::WEIGHTS_FILE;
 use mimi_server::train::{
-    AugmentOptions, Fit, Images, Init, Method, MimiOptions, Progress, Report, StepOptions, Target,
-    TaskOptions, Values, train,
+    AugmentOptions, Fit, Images, Init, LinearOptions, Method, MimiOptions, Outcome, Progress, RowStore,
+    StepOptions, Target, TaskOptions, train,
 };
 use proptest::prelude::*;
 
-use super::{dataset, options, resident};
+use super::{dataset, options, setup};
 use crate::server::World;
 use crate::support::{Random, TinyBackbone};
 
@@ -56,8 +56,8 @@ proptest! {
         seed in 0u64..99,
     ) {
         let (dir, mut random) = (tempfile::tempdir().unwrap(), Random::new(seed));
-        let memory = Values::in_memory(size, (3, next));
-        let file = Values::in_file(size, &dir.path().join("new/rows")).unwrap();
+        let memory = RowStore::in_memory(size, 3 * next.max(size));
+        let file = RowStore::in_file(size, &dir.path().join("new/rows")).unwrap();
         prop_assert_eq!(std::fs::read_dir(dir.path().join("new")).unwrap().count(), 0, "the file has no name");
         let rows: Vec<Vec<f32>> = counts.iter().map(|count| random.floats(count * size, 1.0)).collect();
         let all = rows.concat();
@@ -94,8 +94,9 @@ proptest! {
         let augment = if changed { AugmentOptions::light() } else { AugmentOptions::none() };
         let mimi = MimiOptions { sigma, first_block, batch, step, augment, ..MimiOptions::default() };
         let images = Images { trained, held_out, classes: 3 };
-        for mimi in [Some(&mimi), None] {
-            let fit = |bound| Fit::within(bound, &tiny.config, mimi, images);
+        let mimi = Method::Mimi(mimi);
+        for method in [&mimi, &Method::Linear(LinearOptions::default())] {
+            let fit = |bound| Fit::within(bound, &tiny.config, method, images);
             match (fit(bound), fit(bound + more)) {
                 (Ok(tight), Ok(loose)) => {
                     prop_assert!(tight.bytes <= bound && tight.micro_batch >= 1);
@@ -113,18 +114,14 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(Fit::within(1 << 40, &tiny.config, Some(&mimi), images).unwrap().micro_batch, micro_batch.min(batch));
+        prop_assert_eq!(Fit::within(1 << 40, &tiny.config, &mimi, images).unwrap().micro_batch, micro_batch.min(batch));
     }
 }
 
 /// The largest bound under which training rows do not fit, found by halving.
 fn tight(world: &World, method: &Method, images: Images) -> u64 {
-    let mimi = match method {
-        Method::Mimi(mimi) => Some(mimi),
-        Method::Linear(_) => None,
-    };
     let roomy =
-        |bound| Fit::within(bound, &world.tiny.config, mimi, images).is_ok_and(|fit| fit.train_in_memory);
+        |bound| Fit::within(bound, &world.tiny.config, method, images).is_ok_and(|fit| fit.train_in_memory);
     let (mut low, mut high) = (0, 1 << 30);
     while high - low > 1 {
         let middle = (low + high) / 2;
@@ -149,14 +146,14 @@ fn rows_on_disk_give_the_same_pack() {
     };
     // From pixels, and from the middle on: rows change their form on the way.
     let late = MimiOptions { first_block: 1, ..mimi.clone() };
-    let weights = |report: &Report| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
+    let weights = |report: &Outcome| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
     for method in [linear.method.clone(), Method::Mimi(mimi), Method::Mimi(late)] {
         let free = TaskOptions { method, ..linear.clone() };
-        let whole = train(&resident(&world), &free, &mut |_| {}).unwrap();
+        let whole = train(&setup(&world), &free, &mut |_| {}).unwrap();
         let bound = tight(&world, &free.method, Images { trained: 23, held_out: 10, classes: 3 });
         let mut notes = Vec::new();
         let bounded = TaskOptions { memory: Some(bound), ..free.clone() };
-        let report = train(&resident(&world), &bounded, &mut |progress| {
+        let report = train(&setup(&world), &bounded, &mut |progress| {
             if let Progress::Note(note) = progress {
                 notes.push(note.to_owned());
             }
@@ -168,7 +165,7 @@ fn rows_on_disk_give_the_same_pack() {
             assert!(left.into_iter().all(|name| !name.to_string_lossy().contains("rows")));
         }
         let nothing = TaskOptions { memory: Some(1000), ..free };
-        let error = train(&resident(&world), &nothing, &mut |_| {}).unwrap_err();
-        assert!(format!("{error:#}").contains("of memory are too few"), "{error:#}");
+        let error = train(&setup(&world), &nothing, &mut |_| {}).unwrap_err();
+        assert!(format!("{error:#}").contains("of memory is not enough"), "{error:#}");
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use mimi_server::backbone::Precision;
 use mimi_server::pack::{self, Provenance};
 use mimi_server::train::{
-    Cycle, DataStory, Epoch, Examination, LeftOut, Measure, Method, MimiOptions, REPORT_FILE, Reason, Story,
-    Target, TaskOptions, Verdict, page,
+    Counts, Cycle, DataStory, Epoch, Examination, History, LeftOut, Measure, Method, MimiOptions,
+    REPORT_FILE, Reason, Story, Target, TaskOptions, Tested, Verdict, page,
 };
 use proptest::prelude::*;
 
@@ -39,8 +39,7 @@ fn assert_whole(page: &str) {
 /// Numbers of a made-up training.
 struct Told {
     labels: Vec<String>,
-    epochs: Vec<Epoch>,
-    cycles: Vec<Cycle>,
+    history: History,
     examined: Examination,
     data: DataStory,
     thumbnails: Vec<Option<Vec<u8>>>,
@@ -94,15 +93,16 @@ fn told(labels: Vec<String>, (cycles, epochs): (usize, usize), seed: u64) -> Tol
         confidence: 0.7,
     }];
     let data = DataStory {
-        counts: vec![(5, 1); classes],
+        counts: vec![Counts { trained: 5, held_out: 1 }; classes],
         held_out: name.clone(),
-        test: Some((Measure { loss: 1.0, accuracy: 0.5 }, 10)),
+        test: Some(Tested { measure: Measure { loss: 1.0, accuracy: 0.5 }, images: 10 }),
         left_out: vec![LeftOut::new(name.clone(), Reason::Malformed, name.clone())],
         warnings: vec![name.clone()],
     };
     let details = BTreeMap::from([(name.clone(), serde_json::json!(name))]).into_iter().collect();
     let provenance = Provenance { method: name.clone(), dataset: name, details, ..Provenance::default() };
-    Told { labels, epochs, cycles, examined, data, thumbnails: vec![Some(vec![1, 2, 3])], provenance }
+    let history = History { epochs, cycles };
+    Told { labels, history, examined, data, thumbnails: vec![Some(vec![1, 2, 3])], provenance }
 }
 
 fn rendered(tiny: &TinyBackbone, told: &Told) -> String {
@@ -113,9 +113,8 @@ fn rendered(tiny: &TinyBackbone, told: &Told) -> String {
         provenance: &told.provenance,
         labels: &told.labels,
         data: &told.data,
-        epochs: &told.epochs,
-        cycles: &told.cycles,
-        own: told.cycles.len().checked_sub(1),
+        history: &told.history,
+        own: told.history.cycles.len().checked_sub(1),
         held_out_chose: true,
         examined: &told.examined,
         thumbnails: &told.thumbnails,
@@ -148,8 +147,8 @@ fn any_number_of_classes_cycles_and_epochs_makes_a_page() {
 #[test]
 fn losses_that_are_no_numbers_are_left_out() {
     let mut told = told(names(3), (2, 3), 1);
-    told.epochs[1].loss = f64::NAN;
-    told.epochs[4].validation_loss = f64::INFINITY;
+    told.history.epochs[1].loss = f64::NAN;
+    told.history.epochs[4].validation_loss = f64::INFINITY;
     assert_whole(&rendered(&TinyBackbone::new(), &told));
 }
 
@@ -203,7 +202,7 @@ fn every_method_writes_a_report_that_agrees_with_its_pack() {
         let text = read_report(&report.folder);
         let (hits, count) = right(&text, "held-out accuracy, ");
         assert_eq!(count, pack.manifest.provenance.validation_images);
-        assert_eq!(hits as f64 / count as f64, report.validation_accuracy, "{:?}", task.method);
+        assert_eq!(hits as f64 / count as f64, report.accuracies.held_out, "{:?}", task.method);
         assert!(text.contains("red/broken.png") && text.contains(&world.tiny.config.fingerprint));
         let chose = matches!(&task.method, Method::Mimi(m) if matches!(m.target, Target::Accuracy(_)));
         assert_eq!(text.contains("chose how far pruning went"), chose);

@@ -1,0 +1,25 @@
+//! Non-linearities.
+
+use serde::{Deserialize, Serialize};
+
+/// The non-linearity of the MLP, and of the adapters put beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// `x Φ(x)` with the exact error function, as `torch.nn.GELU()`.
+    Gelu,
+    /// `x σ(1.702 x)`, as CLIP's QuickGELU.
+    QuickGelu,
+    /// GELU by its tanh approximation, as `torch.nn.GELU(approximate="tanh")`; SigLIP's.
+    GeluTanh,
+}
+
+impl std::fmt::Display for Activation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Gelu => "gelu",
+            Self::QuickGelu => "quick_gelu",
+            Self::GeluTanh => "gelu_tanh",
+        })
+    }
+}

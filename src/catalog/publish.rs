@@ -1,0 +1,97 @@
+//! Versions that go live, and versions that go.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::status::{Entry, Failure, FailureKind, Served, VersionRead};
+use super::table::Catalog;
+use crate::files::Disk;
+use crate::pack::{self, TaskId};
+
+/// Versions in a task's folder, ascending. Anything that is no version is passed over.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn list_versions(disk: &dyn Disk, folder: &Path) -> std::io::Result<Vec<u64>> {
+    let entries = disk.list(folder)?.into_iter().filter(|entry| entry.may_be_folder);
+    let mut found: Vec<u64> = entries.filter_map(|entry| pack::parse_version(&entry.name)).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+impl Catalog {
+    /// Makes a read, checked and warmed version live. From here on, new requests get it.
+    pub async fn publish(&self, task: &TaskId, version: u64, read: VersionRead) {
+        let VersionRead { pack, state } = read;
+        self.count_load(&pack);
+        let served = Some(Served { version, digest: pack.digest.clone(), state });
+        self.packs.insert((task.clone(), version), pack).await;
+        let before = {
+            let mut tasks = self.write();
+            // A newer version that failed is still shown.
+            let failure = tasks.get(task).and_then(|entry| entry.failure.clone());
+            let failure = failure.filter(|failure| failure.version > version);
+            tasks.insert(task.clone(), Entry { served, failure, ..Entry::of(version) })
+        };
+        self.metrics.tasks.set(self.published() as i64);
+        // The old version's pack goes from memory as soon as its last request is answered.
+        if let Some(old) = before.and_then(|entry| entry.live).filter(|&old| old != version) {
+            self.packs.invalidate(&(task.clone(), old)).await;
+        }
+    }
+
+    /// Records that a version could not be published; what is live stays live.
+    pub fn fail(&self, task: &TaskId, failure: Failure) {
+        self.write().entry(task.clone()).or_default().failure = Some(failure);
+        self.lock_doubtful().insert(task.clone());
+    }
+
+    /// Unpublishes a task; requests that hold its pack finish.
+    pub async fn remove(&self, task: &TaskId, codes: &[&str]) {
+        let removed = self.write().remove(task);
+        if let Some(live) = removed.and_then(|entry| entry.live) {
+            self.packs.invalidate(&(task.clone(), live)).await;
+        }
+        self.metrics.tasks.set(self.published() as i64);
+        self.metrics.forget_task(task.as_str(), codes);
+    }
+
+    /// Withdraws a live version that does not give its stored answers: the next older one becomes live, or none.
+    pub async fn withdraw(&self, task: &TaskId, broken: u64, reason: &str) {
+        if self.live(task) == Some(broken) && !self.step_back(task, broken, FailureKind::Broken, reason).await
+        {
+            if let Some(entry) = self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
+                entry.live = None;
+            }
+            self.metrics.tasks.set(self.published() as i64);
+        }
+        self.packs.invalidate(&(task.clone(), broken)).await;
+    }
+
+    /// Records that the live version of a task does not work, and makes the next older one live. So a broken newest
+    /// version never hides a working older one, not even after a restart.
+    pub(super) async fn step_back(
+        &self,
+        task: &TaskId,
+        broken: u64,
+        kind: FailureKind,
+        reason: &str,
+    ) -> bool {
+        let failure = Failure { version: broken, kind, reason: reason.to_owned() };
+        let known = self.read().get(task).and_then(|entry| entry.failure.clone());
+        // A task's only version is read again at each request; it is logged once.
+        if known.as_ref() != Some(&failure) {
+            tracing::error!(%task, version = broken, %reason, "the live version does not work");
+            self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
+        }
+        self.fail(task, failure);
+        let (disk, folder) = (Arc::clone(&self.disk), self.root.join(task.as_str()));
+        let versions = tokio::task::spawn_blocking(move || list_versions(&*disk, &folder)).await;
+        let Ok(Ok(versions)) = versions else { return false };
+        let Some(&older) = versions.iter().rev().find(|&&version| version < broken) else { return false };
+        if let Some(entry) = self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
+            *entry = Entry { failure: entry.failure.take(), ..Entry::of(older) };
+        }
+        true
+    }
+}

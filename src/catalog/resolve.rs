@@ -1,0 +1,93 @@
+//! A request's way to a pack, read from disk if it is cold.
+
+use std::sync::Arc;
+
+use super::error::Error;
+use super::status::{FailureKind, Resolved, Served, VersionRead};
+use super::table::Catalog;
+use crate::pack::{self, Pack, TaskId, VersionState};
+
+/// Said of a version that was read before and differs when it is read again.
+const REWRITTEN: &str = "its files are others than those published; they are served since it was read again";
+
+impl Catalog {
+    /// The live version of a task with its pack, read from disk if it is not in memory.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`]; [`Error::OutOfReach`] and [`Error::Pack`] when the pack is cold and cannot be read, or is
+    /// wrong; [`Error::NoWorkingVersion`].
+    pub async fn resolve(&self, task: &TaskId) -> Result<Resolved, Error> {
+        loop {
+            let live = self.live_or_why(task)?;
+            let entry = self.packs.entry((task.clone(), live)).or_try_insert_with(self.load(task, live));
+            let reason = match entry.await {
+                Ok(entry) => {
+                    let is_fresh = entry.is_fresh();
+                    if is_fresh {
+                        self.recovered(task, live);
+                    }
+                    return Ok(Resolved { version: live, pack: entry.into_value(), is_fresh });
+                }
+                Err(reason) => reason,
+            };
+            // A newer version may have gone live, and this one's folder gone, while we were reading.
+            if self.live(task) != Some(live) {
+                continue;
+            }
+            if self.is_out_of_reach(task, live, &reason).await {
+                if self.keep(task, &format!("version {live} cannot be read: {reason}")) {
+                    tracing::error!(%task, version = live, %reason, "cannot be read; it stays live");
+                    self.metrics.folder_errors.with_label_values(&["version"]).inc();
+                }
+                return Err(Error::OutOfReach { task: task.clone(), version: live, reason });
+            }
+            if !self.step_back(task, live, FailureKind::of(&reason), &reason.to_string()).await {
+                return Err(Error::Pack { task: task.clone(), version: live, reason });
+            }
+        }
+    }
+
+    /// Whether the failure says nothing about the version: the system failed, or its whole folder is gone. The watcher,
+    /// which sees all of the folder, decides what that means.
+    async fn is_out_of_reach(&self, task: &TaskId, version: u64, reason: &pack::Error) -> bool {
+        if reason.is_of_reading() {
+            return true;
+        }
+        if !matches!(reason, pack::Error::Io { .. }) {
+            return false;
+        }
+        let (disk, folder) = (Arc::clone(&self.disk), self.folder(task, version));
+        let state = tokio::task::spawn_blocking(move || VersionState::of(&*disk, &folder)).await;
+        !matches!(state, Ok(Ok(state)) if state.has_folder())
+    }
+
+    /// Clears what was wrong with the live version: it has been read.
+    fn recovered(&self, task: &TaskId, live: u64) {
+        let mut tasks = self.write();
+        if let Some(entry) = tasks.get_mut(task).filter(|entry| entry.live == Some(live)) {
+            entry.failure = entry.failure.take().filter(|failure| failure.version != live);
+            entry.kept = None;
+        }
+    }
+
+    async fn load(&self, task: &TaskId, version: u64) -> Result<Arc<Pack>, pack::Error> {
+        let (folder, backbone) = (self.folder(task, version), Arc::clone(&self.backbone));
+        let disk = Arc::clone(&self.disk);
+        let read = tokio::task::spawn_blocking(move || {
+            let state = VersionState::of(&*disk, &folder).map_err(pack::Error::io(&folder))?;
+            let (pack, _) = pack::read_with(&*disk, &folder, &backbone)?;
+            Ok(VersionRead { pack: Arc::new(pack), state })
+        });
+        let interrupted = |e: tokio::task::JoinError| pack::Error::Io {
+            path: self.folder(task, version),
+            source: std::io::Error::other(e.to_string()),
+        };
+        let VersionRead { pack, state } = read.await.map_err(interrupted)??;
+        self.count_load(&pack);
+        let digest = pack.digest.clone();
+        let before = self.served_state(task).filter(|served| served.version == version);
+        let other = before.is_some_and(|served| served.digest != digest).then(|| REWRITTEN.to_owned());
+        self.looked_at(task, Served { version, digest, state }, other);
+        Ok(pack)
+    }
+}

@@ -1,0 +1,149 @@
+//! The tasks, and the packs in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use moka::future::Cache;
+
+use super::error::Error;
+use super::status::{Entry, TaskStatus};
+use crate::backbone::BackboneConfig;
+use crate::files::Disk;
+use crate::metrics::Metrics;
+use crate::pack::{Pack, TaskId};
+
+/// The tasks and the resident packs.
+pub struct Catalog {
+    pub(super) root: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) backbone: Arc<BackboneConfig>,
+    pub(super) tasks: RwLock<BTreeMap<TaskId, Entry>>,
+    /// Tasks to look at again, though nothing may have changed in the folder.
+    pub(super) doubtful: Mutex<BTreeSet<TaskId>>,
+    pub(super) packs: Cache<(TaskId, u64), Arc<Pack>>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Catalog {
+    /// Makes an empty catalog over the folder `root`, read through `disk`. It keeps at most `budget` bytes of packs in
+    /// memory.
+    pub fn new(
+        root: PathBuf,
+        disk: Arc<dyn Disk>,
+        backbone: Arc<BackboneConfig>,
+        budget: u64,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        metrics.packs_budget_bytes.set(budget as i64);
+        let counted = Arc::clone(&metrics);
+        let packs = Cache::builder()
+            .max_capacity(budget)
+            .weigher(|_, pack: &Arc<Pack>| u32::try_from(pack.bytes()).unwrap_or(u32::MAX))
+            .eviction_listener(move |_, pack, cause| {
+                counted.packs_resident.dec();
+                counted.packs_resident_bytes.sub(pack.bytes() as i64);
+                if cause == moka::notification::RemovalCause::Size {
+                    counted.pack_evictions.inc();
+                }
+            })
+            .build();
+        Self { root, disk, backbone, tasks: RwLock::default(), doubtful: Mutex::default(), packs, metrics }
+    }
+
+    /// The disk that the folder of packs is read through.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// The folder of packs.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The backbone packs must belong to.
+    pub fn backbone(&self) -> &Arc<BackboneConfig> {
+        &self.backbone
+    }
+
+    /// The live version of a task.
+    pub fn live(&self, task: &TaskId) -> Option<u64> {
+        self.read().get(task).and_then(|entry| entry.live)
+    }
+
+    pub(super) fn live_or_why(&self, task: &TaskId) -> Result<u64, Error> {
+        let tasks = self.read();
+        let entry = tasks.get(task).ok_or_else(|| Error::UnknownTask(task.to_string()))?;
+        entry.live_or_why(task)
+    }
+
+    /// Whether the task is known: only then may a metric be labelled with it.
+    pub fn contains(&self, task: &TaskId) -> bool {
+        self.read().contains_key(task)
+    }
+
+    /// What is known of one task.
+    pub fn status(&self, task: &TaskId) -> Option<TaskStatus> {
+        let entry = self.read().get(task).cloned()?;
+        Some(self.describe(task, &entry))
+    }
+
+    /// Up to `limit` tasks after `after`, by name.
+    pub fn page(&self, after: Option<&TaskId>, limit: usize) -> Vec<TaskStatus> {
+        let from = after.map_or(Bound::Unbounded, |task| Bound::Excluded(task.clone()));
+        let tasks = self.read();
+        let page = tasks.range((from, Bound::Unbounded)).take(limit);
+        page.map(|(task, entry)| self.describe(task, entry)).collect()
+    }
+
+    /// Number of published tasks.
+    pub fn published(&self) -> usize {
+        self.read().values().filter(|entry| entry.live.is_some()).count()
+    }
+
+    /// Known tasks with their live versions.
+    pub fn snapshot(&self) -> Vec<(TaskId, Option<u64>)> {
+        self.read().iter().map(|(task, entry)| (task.clone(), entry.live)).collect()
+    }
+
+    /// Makes versions live without reading them, as found at the start.
+    pub fn list(&self, found: impl IntoIterator<Item = (TaskId, u64)>) {
+        self.write().extend(found.into_iter().map(|(task, version)| (task, Entry::of(version))));
+        self.metrics.tasks.set(self.published() as i64);
+    }
+
+    /// Completes pending evictions, so that the gauges are right at a scrape.
+    pub async fn settle(&self) {
+        self.packs.run_pending_tasks().await;
+    }
+
+    /// Folder of one version.
+    pub fn folder(&self, task: &TaskId, version: u64) -> PathBuf {
+        self.root.join(task.as_str()).join(version.to_string())
+    }
+
+    pub(super) fn count_load(&self, pack: &Pack) {
+        self.metrics.pack_loads.inc();
+        self.metrics.packs_resident.inc();
+        self.metrics.packs_resident_bytes.add(pack.bytes() as i64);
+    }
+
+    fn describe(&self, task: &TaskId, entry: &Entry) -> TaskStatus {
+        let resident = entry.live.is_some_and(|live| self.packs.contains_key(&(task.clone(), live)));
+        let Entry { live, failure, kept, rewritten, .. } = entry.clone();
+        TaskStatus { task: task.clone(), live, resident, failure, kept, rewritten }
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, BTreeMap<TaskId, Entry>> {
+        self.tasks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<TaskId, Entry>> {
+        self.tasks.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lock_doubtful(&self) -> MutexGuard<'_, BTreeSet<TaskId>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,70 @@
+//! What goes through the engine: a row in, an answer out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ndarray::Array1;
+use tracing::Span;
+
+use super::image_key::ImageKey;
+use crate::pack::{Pack, TaskId};
+
+/// Whose rows these are. Rows of one flow share its part of the engine.
+///
+/// A flow is a number that a door hands out, and no name of a client: it is never a metric's label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Flow(u64);
+
+impl Flow {
+    /// The flow of everybody who has none of their own.
+    pub const SHARED: Self = Self(0);
+
+    /// The flow of this number; 0 is [`Flow::SHARED`].
+    pub fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// One image under one task.
+pub struct Row {
+    /// The task, for fairness between tasks.
+    pub task: TaskId,
+    /// Whose row this is, for fairness between callers.
+    pub flow: Flow,
+    /// `[3, S, S]`; shared when one image runs under several tasks.
+    pub pixels: Arc<[f32]>,
+    /// The image's key, where other requests may share what frozen blocks give for it. Rows of one request share it
+    /// anyway, by their pixels.
+    pub image: Option<ImageKey>,
+    /// The pack that this request pinned at the door.
+    pub pack: Arc<Pack>,
+    /// When the answer is of no more use.
+    pub deadline: Option<Instant>,
+    /// The request's span. The engine records `queued_us`, `run_us` and `batch_rows` on it.
+    pub span: Span,
+}
+
+impl Row {
+    /// A row of the shared flow, without a deadline, whose image is not kept.
+    pub fn new(task: TaskId, pixels: Arc<[f32]>, pack: Arc<Pack>) -> Self {
+        Self { task, flow: Flow::SHARED, pixels, image: None, pack, deadline: None, span: Span::none() }
+    }
+
+    /// Whether two rows are certainly of one image.
+    pub(super) fn shares_image(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pixels, &other.pixels) || (self.image.is_some() && self.image == other.image)
+    }
+}
+
+/// What a row gets.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// `[C]`.
+    pub logits: Array1<f32>,
+    /// Wait for the batch.
+    pub queued: Duration,
+    /// The batch's run.
+    pub run: Duration,
+    /// Rows in the batch.
+    pub batch_rows: usize,
+}

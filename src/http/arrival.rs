@@ -1,0 +1,57 @@
+//! A classify request whose head has come and whose body is still coming.
+
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::http::HeaderMap;
+
+use super::body::{self, Body};
+use super::error::ApiError;
+use super::headers;
+use super::state::AppState;
+use crate::engine::{self, Flow};
+use crate::service::{Held, Terms};
+
+/// What a request's head says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// When the answer is of no more use.
+    pub(super) deadline: Instant,
+    may_keep: bool,
+}
+
+/// A body with the memory that it holds until both are dropped.
+pub(super) struct Received {
+    pub(super) body: Body,
+    pub(super) held: Held,
+}
+
+impl Arrival {
+    /// Reads the headers of a request that came at `at`.
+    pub(super) fn new(state: &AppState, given: &HeaderMap, at: Instant) -> Result<Self, ApiError> {
+        let options = state.service.options();
+        let deadline = at + headers::timeout(given)?.unwrap_or(options.timeout);
+        let may_keep = headers::may_keep(given)? && options.keeps_prefixes;
+        headers::check(given)?;
+        Ok(Self { deadline, may_keep })
+    }
+
+    /// Reads the body, which must have come by the deadline and within the time for bodies. Whoever sends slowly holds
+    /// what has come and no row's place.
+    pub(super) async fn read(self, state: &AppState, request: Request) -> Result<Received, ApiError> {
+        let mut held = state.service.hold();
+        let longest = state.options.body_timeout;
+        let end = self.deadline.min(Instant::now() + longest);
+        let reading = body::read(request, state.options.payload_limit, &mut held);
+        match tokio::time::timeout_at(end.into(), reading).await {
+            Ok(body) => Ok(Received { body: body?, held }),
+            Err(_) if end == self.deadline => Err(engine::Error::DeadlineExceeded.into()),
+            Err(_) => Err(ApiError::BodyTimeout { seconds: longest.as_secs() }),
+        }
+    }
+
+    /// The terms of this request, which wants `top_k` predictions.
+    pub(super) fn terms(self, top_k: usize) -> Terms {
+        Terms { top_k, may_keep: self.may_keep, deadline: self.deadline, caller: Flow::SHARED }
+    }
+}

@@ -1,0 +1,72 @@
+//! Headers of ours: what a request asks by them, and what an answer tells by them.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::error::ApiError;
+use crate::service::Spent;
+
+/// Sets the request's own deadline, milliseconds from its arrival.
+const TIMEOUT: &str = "x-mimi-timeout-ms";
+/// Longest deadline a request may set, milliseconds.
+const MAX_TIMEOUT_MS: u64 = 600_000;
+/// With the value `off`, nothing of the request's images is kept or looked up: how fast an answer comes tells whether
+/// somebody asked about the same image lately.
+const PREFIX_CACHE: &str = "x-mimi-prefix-cache";
+/// The headers that a request may set.
+const KNOWN: [&str; 2] = [TIMEOUT, PREFIX_CACHE];
+
+/// The deadline that a request sets for itself, if any, from its arrival.
+pub(super) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
+    let Some(value) = headers.get(TIMEOUT) else { return Ok(None) };
+    let milliseconds = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    match milliseconds.filter(|ms| *ms <= MAX_TIMEOUT_MS) {
+        Some(ms) => Ok(Some(Duration::from_millis(ms))),
+        None => Err(ApiError::invalid(format!(
+            "{TIMEOUT} = {value:?}: expected milliseconds, at most {MAX_TIMEOUT_MS}"
+        ))),
+    }
+}
+
+/// Whether a request lets its images be kept and looked up.
+pub(super) fn may_keep(headers: &HeaderMap) -> Result<bool, ApiError> {
+    match headers.get(PREFIX_CACHE).map(|value| value.as_bytes()) {
+        None | Some(b"on") => Ok(true),
+        Some(b"off") => Ok(false),
+        Some(other) => {
+            let other = String::from_utf8_lossy(other);
+            Err(ApiError::invalid(format!("{PREFIX_CACHE} = {other:?}: expected on or off")))
+        }
+    }
+}
+
+/// Refuses headers that only look like ours: a misspelt one must not be ignored.
+pub(super) fn check(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut ours = headers.keys().filter(|name| name.as_str().starts_with("x-mimi-"));
+    match ours.find(|name| !KNOWN.contains(&name.as_str())) {
+        Some(name) => {
+            Err(ApiError::invalid(format!("unknown header {name}: known are {}", KNOWN.join(", "))))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Headers that tell a client what its request cost.
+pub(super) fn of_spent(spent: &Spent) -> HeaderMap {
+    let numbers = [
+        ("x-mimi-decode-us", spent.decode.as_micros() as u64),
+        ("x-mimi-queue-us", spent.queue.as_micros() as u64),
+        ("x-mimi-run-us", spent.run.as_micros() as u64),
+        ("x-mimi-flops", spent.flops),
+        ("x-mimi-batch-rows", spent.batch_rows as u64),
+    ];
+    let named = numbers.map(|(name, n)| (HeaderName::from_static(name), HeaderValue::from(n)));
+    let mut headers = HeaderMap::from_iter(named);
+    let [decode, queue, run] = [spent.decode, spent.queue, spent.run].map(|d| d.as_secs_f64() * 1e3);
+    let timing = format!("decode;dur={decode:.3}, queue;dur={queue:.3}, run;dur={run:.3}");
+    if let Ok(value) = HeaderValue::try_from(timing) {
+        headers.insert("server-timing", value);
+    }
+    headers
+}

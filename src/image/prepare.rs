@@ -1,0 +1,32 @@
+//! From an RGB image to what a backbone reads.
+
+use image::RgbImage;
+
+use super::geometry::Placement;
+use super::{Error, Preprocessing, pixels, resize};
+
+impl Preprocessing {
+    /// Resizes and normalises an image.
+    ///
+    /// # Shapes
+    /// The answer is `[3, S, S]`, row-major: channel (red, green, blue), row, column; `S` is `image_size`.
+    ///
+    /// # Errors
+    /// As [`Preprocessing::resize_rgb`].
+    pub fn apply(&self, image: &RgbImage) -> Result<Vec<f32>, Error> {
+        let square = self.resize_rgb(image)?;
+        Ok(pixels::normalise(&square, &self.mean, &self.std))
+    }
+
+    /// Resizes an image to `image_size` x `image_size`, equal to Pillow's answer bit for bit.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPreprocessing`] as [`Preprocessing::validate`]; [`Error::Empty`] for an image without pixels;
+    /// [`Error::TooElongated`] for one so thin that nothing would be left of it, or that would need far more memory
+    /// than it takes itself.
+    pub fn resize_rgb(&self, image: &RgbImage) -> Result<RgbImage, Error> {
+        self.validate()?;
+        let placement = Placement::new(self, image.width(), image.height())?;
+        resize::resample(image, &placement, self)
+    }
+}

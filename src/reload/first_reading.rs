@@ -1,0 +1,126 @@
+//! A pack's first reading: a cold version is verified before it answers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::future::FutureExt;
+
+use super::checks::Check;
+use super::error::Error;
+use super::reloader::Reloader;
+use crate::catalog::Resolved;
+use crate::pack::{Pack, TaskId};
+
+/// Most readings for one request of a version whose files change under the reader.
+const READINGS: usize = 3;
+
+/// A task as one request sees it, from door to answer.
+#[derive(Clone, Debug)]
+pub struct Pinned {
+    /// The task.
+    pub task: TaskId,
+    /// The version that answers.
+    pub version: u64,
+    /// Its pack.
+    pub pack: Arc<Pack>,
+}
+
+impl Reloader {
+    /// A task's live version with its pack, which has given its stored answers. One that is read for the first time gives
+    /// them before it answers, unless the options say later. One that does not is withdrawn, and the next older one takes
+    /// its place.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] when the task has no version to serve, and what kept the check from ending.
+    pub async fn pin(self: &Arc<Self>, task: &TaskId) -> Result<Pinned, Error> {
+        let Resolved { version, pack, is_fresh } = self.verified(task).await?;
+        if is_fresh {
+            // This request runs on a covering program; later ones on one that skips what the pack leaves out.
+            self.engine.suggest(pack.sites);
+            self.warn_of_precision(task, &pack);
+        }
+        Ok(Pinned { task: task.clone(), version, pack })
+    }
+
+    async fn verified(self: &Arc<Self>, task: &TaskId) -> Result<Resolved, Error> {
+        let mut readings = 0;
+        loop {
+            let resolved = self.catalog.resolve(task).await?;
+            let (version, pack) = (resolved.version, &resolved.pack);
+            if self.has_passed(pack) {
+                return Ok(resolved);
+            }
+            if self.options.verify_late {
+                if resolved.is_fresh {
+                    self.verify_late(task.clone(), version, Arc::clone(pack));
+                }
+                return Ok(resolved);
+            }
+            match self.check(task, version, pack).await {
+                Ok(()) => return Ok(resolved),
+                Err(error) if error.is_of_self_test() => self.withdraw(task, version, &error).await,
+                // Its files have changed or are gone: read whatever is live now.
+                Err(error)
+                    if matches!(*error, Error::Changed { .. } | Error::Pack(_)) && readings < READINGS =>
+                {
+                    readings += 1;
+                    self.catalog.forget(task, version).await;
+                }
+                Err(error) => return Err(Error::Shared(error)),
+            }
+        }
+    }
+
+    fn has_passed(&self, pack: &Pack) -> bool {
+        pack.manifest.self_test.images == 0 || self.verdicts.contains(&pack.digest)
+    }
+
+    /// Checks a version after it has begun to answer.
+    fn verify_late(self: &Arc<Self>, task: TaskId, version: u64, pack: Arc<Pack>) {
+        let reloader = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = reloader.check(&task, version, &pack).await
+                && error.is_of_self_test()
+            {
+                reloader.withdraw(&task, version, &error).await;
+            }
+        });
+    }
+
+    /// The check of a pack, started by the first request that asks. It goes on when no request waits any more.
+    fn check(self: &Arc<Self>, task: &TaskId, version: u64, pack: &Arc<Pack>) -> Check {
+        // Held until the check is entered, so that it cannot leave before.
+        let mut checks = self.checks.lock();
+        if let Some(check) = checks.get(&pack.digest) {
+            return check.clone();
+        }
+        let (reloader, task, pack) = (Arc::clone(self), task.clone(), Arc::clone(pack));
+        let digest = pack.digest.clone();
+        let work = tokio::spawn(async move {
+            let verified = reloader.verify(&task, version, &pack).await.map_err(Arc::new);
+            reloader.checks.lock().remove(&pack.digest);
+            verified
+        });
+        let interrupted = |e: tokio::task::JoinError| Err(Arc::new(Error::Interrupted(e.to_string())));
+        let check = async move { work.await.unwrap_or_else(interrupted) }.boxed().shared();
+        checks.insert(digest, check.clone());
+        check
+    }
+
+    async fn verify(&self, task: &TaskId, version: u64, pack: &Arc<Pack>) -> Result<(), Error> {
+        let _turn = self.turns.acquire().await.map_err(|e| Error::Interrupted(e.to_string()))?;
+        // The stored answers are not kept in memory with the pack; they must be those of the same files.
+        let again = self.read(task, version).await?;
+        if again.pack.digest != pack.digest {
+            return Err(Error::Changed { task: task.clone(), version });
+        }
+        self.test_once(task, pack, again.self_test).await.map(|_| ())
+    }
+
+    async fn withdraw(&self, task: &TaskId, version: u64, error: &Error) {
+        let state = self.catalog.served_state(task).map(|served| served.state);
+        let now = Instant::now();
+        self.attempts.lock().await.failed(task, version, state, error.kind(), now);
+        self.catalog.withdraw(task, version, &error.to_string()).await;
+    }
+}

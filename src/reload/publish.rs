@@ -1,0 +1,109 @@
+//! A version, from folder to live.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::attempts::Attempts;
+use super::blocking::blocking;
+use super::error::Error;
+use super::reading::Reading;
+use super::reloader::Reloader;
+use super::survey::versions_now;
+use crate::catalog::{Failure, FailureKind, VersionRead};
+use crate::engine;
+use crate::pack::{Pack, TaskId, VersionState};
+
+impl Reloader {
+    /// Publishes the newest version of `task` in the folder, even if it is live already or has failed before.
+    ///
+    /// # Errors
+    /// The reason why the catalog was left as it was.
+    pub async fn reload(&self, task: &TaskId) -> Result<u64, Error> {
+        let mut attempts = self.attempts.lock().await;
+        let versions = self.versions(task).await?;
+        let newest = versions.into_iter().max().ok_or_else(|| Error::NoVersion(task.clone()))?;
+        let state = self.state_of(task, newest).await;
+        attempts.forget(task);
+        self.publish(task, newest, state, &mut attempts).await.map(|()| newest)
+    }
+
+    async fn versions(&self, task: &TaskId) -> Result<Vec<u64>, Error> {
+        let (disk, root) = (Arc::clone(self.catalog.disk()), self.catalog.root().to_owned());
+        let listed = {
+            let task = task.clone();
+            blocking(move || versions_now(&*disk, &root, &task)).await?
+        };
+        listed.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::NoVersion(task.clone()),
+            _ => Error::Listing { task: task.clone(), reason: error.to_string() },
+        })
+    }
+
+    /// How the files of a version look; none where the system cannot tell.
+    pub(super) async fn state_of(&self, task: &TaskId, version: u64) -> Option<VersionState> {
+        let (disk, folder) = (Arc::clone(self.catalog.disk()), self.catalog.folder(task, version));
+        blocking(move || VersionState::of(&*disk, &folder)).await.ok()?.ok()
+    }
+
+    pub(super) async fn publish(
+        &self,
+        task: &TaskId,
+        version: u64,
+        state: Option<VersionState>,
+        attempts: &mut Attempts,
+    ) -> Result<(), Error> {
+        match self.prepare(task, version).await {
+            Ok(published) => {
+                self.catalog.publish(task, version, published).await;
+                attempts.passed(task, version);
+                self.metrics.pack_reloads.with_label_values(&["published"]).inc();
+                tracing::info!(%task, version, "published");
+                Ok(())
+            }
+            Err(error) => {
+                let kind = error.kind();
+                // A version is logged once while it fails in the same way, not at every look.
+                if attempts.failed(task, version, state, kind, Instant::now()) {
+                    self.tell_failure(task, version, kind, &error);
+                }
+                self.catalog.fail(task, Failure { version, kind, reason: error.to_string() });
+                Err(error)
+            }
+        }
+    }
+
+    fn tell_failure(&self, task: &TaskId, version: u64, kind: FailureKind, error: &Error) {
+        self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
+        if kind == FailureKind::Unreadable {
+            self.metrics.folder_errors.with_label_values(&["version"]).inc();
+        }
+        let retried = kind.retried();
+        if kind == FailureKind::Broken {
+            tracing::error!(%task, version, %error, retried, "not published");
+        } else {
+            tracing::warn!(%task, version, %error, %kind, retried, "not published yet");
+        }
+    }
+
+    /// Reads, checks, compiles and warms a version. One trained at another precision cannot give its stored answers to
+    /// the last digits: it is published too, with a warning that says how far off they are.
+    async fn prepare(&self, task: &TaskId, version: u64) -> Result<VersionRead, Error> {
+        let Reading { pack, self_test, state } = self.read(task, version).await?;
+        self.engine.prepare(pack.sites).await.map_err(|_| engine::Error::CompilerLost)??;
+        let difference = self.test_once(task, &pack, self_test).await?;
+        if !self.is_strict(&pack) {
+            self.warn_of_precision(task, &pack);
+            tracing::warn!(%task, version, difference, "largest difference of a stored answer, relative to its largest logit");
+        }
+        Ok(VersionRead { pack, state })
+    }
+
+    /// Warns where a pack was trained at another precision than the server runs; it serves all the same.
+    pub(super) fn warn_of_precision(&self, task: &TaskId, pack: &Pack) {
+        let (trained, served) = (pack.manifest.precision, self.engine.precision());
+        if trained != served {
+            tracing::warn!(%task, %trained, %served, "precisions differ: `server eval` tells what that costs");
+        }
+    }
+}

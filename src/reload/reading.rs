@@ -1,0 +1,42 @@
+//! A version read from disk with its stored answers.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::blocking::blocking;
+use super::error::Error;
+use super::reloader::Reloader;
+use crate::files::Disk;
+use crate::pack::{self, Pack, SelfTest, TaskId, VersionState};
+
+/// A version as it was read.
+pub(super) struct Reading {
+    pub(super) pack: Arc<Pack>,
+    /// Its stored inputs and answers, which are not kept in memory with the pack.
+    pub(super) self_test: SelfTest,
+    /// How its files looked.
+    pub(super) state: VersionState,
+}
+
+impl Reloader {
+    /// Reads a version.
+    ///
+    /// # Errors
+    /// [`Error::Pack`], and [`Error::Changed`] when its files changed meanwhile.
+    pub(super) async fn read(&self, task: &TaskId, version: u64) -> Result<Reading, Error> {
+        let (folder, backbone) = (self.catalog.folder(task, version), Arc::clone(self.catalog.backbone()));
+        let disk = Arc::clone(self.catalog.disk());
+        let reading = blocking(move || {
+            let before = state(&*disk, &folder)?;
+            let (pack, self_test) = pack::read_with(&*disk, &folder, &backbone)?;
+            let state = state(&*disk, &folder)?;
+            let reading = Reading { pack: Arc::new(pack), self_test, state };
+            Ok::<_, pack::Error>((state == before).then_some(reading))
+        });
+        reading.await??.ok_or_else(|| Error::Changed { task: task.clone(), version })
+    }
+}
+
+fn state(disk: &dyn Disk, folder: &Path) -> Result<VersionState, pack::Error> {
+    VersionState::of(disk, folder).map_err(pack::Error::io(folder))
+}

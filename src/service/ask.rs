@@ -1,0 +1,41 @@
+//! What a door asks.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::engine::Flow;
+use crate::reload::Pinned;
+
+/// Images under one task.
+pub struct Ask {
+    /// The task, pinned before the images came.
+    pub task: Pinned,
+    /// Encoded images.
+    pub images: Vec<Bytes>,
+    /// On what terms.
+    pub terms: Terms,
+}
+
+/// One image under several tasks.
+pub struct AskMany {
+    /// Names of tasks, no two of them equal.
+    pub tasks: Vec<String>,
+    /// The encoded image.
+    pub image: Bytes,
+    /// On what terms.
+    pub terms: Terms,
+}
+
+/// On what terms a request is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Predictions wanted for each image, at least 1.
+    pub top_k: usize,
+    /// Whether what frozen blocks give for its images may be kept and looked up.
+    pub may_keep: bool,
+    /// When the answer is of no more use.
+    pub deadline: Instant,
+    /// Whose request it is.
+    pub caller: Flow,
+}

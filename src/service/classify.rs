@@ -1,0 +1,46 @@
+//! Images under one task.
+
+use std::slice;
+
+use futures::future::try_join_all;
+
+use super::answer::Answered;
+use super::ask::Ask;
+use super::error::Error;
+use super::handle::Service;
+use super::prepare::Encoded;
+use super::rows::Scored;
+use super::spent::Spent;
+
+impl Service {
+    /// Classifies images under one task. The first image that fails fails the request.
+    ///
+    /// # Errors
+    /// When there are too few or too many images, rows are not admitted, or an image cannot be prepared or run in time.
+    pub async fn classify(&self, ask: Ask) -> Result<Answered, Error> {
+        let Ask { task, images, terms } = ask;
+        self.check_images(images.len())?;
+        let permits = self.shared.engine.admit(images.len())?;
+        let one = |image, permit| {
+            let scores = self.score(image, slice::from_ref(&task), [permit], &terms);
+            async { scores.await?.tasks.into_iter().collect::<Result<Vec<Scored>, Error>>() }
+        };
+        let images = images.into_iter().enumerate().map(|(index, bytes)| Encoded { index, bytes });
+        let scored = try_join_all(images.zip(permits).map(|(image, permit)| one(image, permit))).await?;
+        let mut spent = Spent::default();
+        let mut predictions = Vec::with_capacity(scored.len());
+        for scored in scored.into_iter().flatten() {
+            spent = spent.join(scored.spent);
+            predictions.push(scored.predictions);
+        }
+        Ok(Answered { task: task.task, version: task.version, predictions, spent })
+    }
+
+    fn check_images(&self, count: usize) -> Result<(), Error> {
+        let limit = self.shared.options.max_images;
+        if count == 0 || count > limit {
+            return Err(Error::Invalid(format!("{count} image(s): expected 1 to {limit}")));
+        }
+        Ok(())
+    }
+}

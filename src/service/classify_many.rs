@@ -1,0 +1,64 @@
+//! One image under several tasks.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+
+use super::answer::{Answered, AnsweredMany, TaskAnswer};
+use super::ask::AskMany;
+use super::code::Code;
+use super::error::Error;
+use super::handle::Service;
+use super::prepare::Encoded;
+use super::rows::Scored;
+use crate::reload::Pinned;
+
+impl Service {
+    /// Classifies one image under several tasks. A task that fails leaves the others their answers, and each task is
+    /// counted.
+    ///
+    /// # Errors
+    /// When the tasks are too few, too many or not distinct, rows are not admitted, or the image cannot be prepared.
+    pub async fn classify_many(&self, ask: AskMany) -> Result<AnsweredMany, Error> {
+        let AskMany { tasks, image, terms } = ask;
+        self.check_tasks(&tasks)?;
+        let pins = join_all(tasks.iter().map(|task| self.pin(task, terms.deadline))).await;
+        let found: Vec<Pinned> = pins.iter().flatten().cloned().collect();
+        // An image under unknown tasks is decoded too, so it takes a place as any other.
+        let permits = self.shared.engine.admit(found.len().max(1))?;
+        let image = Encoded { index: 0, bytes: image };
+        let scores = self.score(image, &found, permits, &terms).await?;
+        let mut spent = scores.spent;
+        let mut scored = scores.tasks.into_iter();
+        let mut answers = Vec::with_capacity(tasks.len());
+        for (name, pin) in tasks.into_iter().zip(pins) {
+            let outcome = match pin {
+                Err(error) => Some(Err(error)),
+                Ok(pinned) => scored.next().map(|scored| scored.map(|scored| answered(pinned, scored))),
+            };
+            answers.extend(outcome.map(|outcome| TaskAnswer { name, outcome }));
+        }
+        for TaskAnswer { name, outcome } in &answers {
+            self.count(name, outcome.as_ref().map_or_else(Error::code, |_| Code::Ok));
+            spent = outcome.iter().fold(spent, |spent, answered| spent.join(answered.spent));
+        }
+        Ok(AnsweredMany { tasks: answers, spent })
+    }
+
+    fn check_tasks(&self, tasks: &[String]) -> Result<(), Error> {
+        let (count, limit) = (tasks.len(), self.shared.options.max_tasks);
+        if count == 0 || count > limit {
+            return Err(Error::Invalid(format!("{count} task(s): expected 1 to {limit}")));
+        }
+        let distinct: BTreeSet<&str> = tasks.iter().map(String::as_str).collect();
+        if distinct.len() != count {
+            return Err(Error::Invalid("a task stands twice in \"tasks\"".into()));
+        }
+        Ok(())
+    }
+}
+
+fn answered(pinned: Pinned, scored: Scored) -> Answered {
+    let Scored { predictions, spent } = scored;
+    Answered { task: pinned.task, version: pinned.version, predictions: vec![predictions], spent }
+}

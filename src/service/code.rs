@@ -1,0 +1,142 @@
+//! Codes of failures, without statuses: each door has its own.
+
+use std::time::Duration;
+
+/// How long a client is told to wait before it tries again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// By what a client tells failures apart: one vocabulary for every door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The request was answered.
+    Ok,
+    /// No such route.
+    NotFound,
+    /// The route exists for another method.
+    MethodNotAllowed,
+    /// No such task.
+    TaskNotFound,
+    /// The request is not understood.
+    InvalidRequest,
+    /// The body did not come in time.
+    BodyTimeout,
+    /// The image or body is too large.
+    ImageTooLarge,
+    /// The request asks for more at once than is ever served.
+    RequestTooLarge,
+    /// The bytes are no supported image format.
+    UnsupportedMediaType,
+    /// The image is broken.
+    InvalidImage,
+    /// A pack cannot be published.
+    PackInvalid,
+    /// Too many rows, or requests to publish, are being served.
+    Overloaded,
+    /// Requests hold as much memory as they may.
+    MemoryFull,
+    /// No answer in time.
+    DeadlineExceeded,
+    /// The server is ending.
+    ShuttingDown,
+    /// The server or the task is not ready.
+    NotReady,
+    /// No version of the task works.
+    TaskBroken,
+    /// A run failed.
+    InferenceFailed,
+    /// Something else failed here.
+    Internal,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 19] = [
+        Self::Ok,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::TaskNotFound,
+        Self::InvalidRequest,
+        Self::BodyTimeout,
+        Self::ImageTooLarge,
+        Self::RequestTooLarge,
+        Self::UnsupportedMediaType,
+        Self::InvalidImage,
+        Self::PackInvalid,
+        Self::Overloaded,
+        Self::MemoryFull,
+        Self::DeadlineExceeded,
+        Self::ShuttingDown,
+        Self::NotReady,
+        Self::TaskBroken,
+        Self::InferenceFailed,
+        Self::Internal,
+    ];
+
+    /// The word in bodies and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::TaskNotFound => "task_not_found",
+            Self::InvalidRequest => "invalid_request",
+            Self::BodyTimeout => "body_timeout",
+            Self::RequestTooLarge => "request_too_large",
+            Self::ImageTooLarge => "image_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::InvalidImage => "invalid_image",
+            Self::PackInvalid => "pack_invalid",
+            Self::Overloaded => "overloaded",
+            Self::MemoryFull => "memory_full",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::ShuttingDown => "shutting_down",
+            Self::NotReady => "not_ready",
+            Self::TaskBroken => "task_broken",
+            Self::InferenceFailed => "inference_failed",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// How long to wait where the same request may be answered if it is sent again; none where it will not.
+    pub fn retry(self) -> Option<Duration> {
+        match self {
+            Self::Overloaded
+            | Self::MemoryFull
+            | Self::DeadlineExceeded
+            | Self::ShuttingDown
+            | Self::NotReady => Some(RETRY_AFTER),
+            Self::Ok
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::TaskNotFound
+            | Self::InvalidRequest
+            | Self::BodyTimeout
+            | Self::ImageTooLarge
+            | Self::RequestTooLarge
+            | Self::UnsupportedMediaType
+            | Self::InvalidImage
+            | Self::PackInvalid
+            | Self::TaskBroken
+            | Self::InferenceFailed
+            | Self::Internal => None,
+        }
+    }
+
+    /// Whether the failure lies inside the server: its words go to the log, not to the client.
+    pub fn is_inside(self) -> bool {
+        matches!(self, Self::InferenceFailed | Self::Internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_own_word() {
+        let mut words: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Code::ALL.len());
+    }
+}

@@ -1,0 +1,103 @@
+//! Why a request has no answer.
+
+use std::time::Duration;
+
+use super::causes;
+use super::code::Code;
+use crate::{engine, image, pack};
+
+/// Why a request has no answer, with what it takes to say so.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request is not understood.
+    #[error("{0}")]
+    Invalid(String),
+    /// All requests together would hold more memory than they may.
+    #[error("requests hold {held} bytes and {asked} more would exceed the limit of {limit}")]
+    MemoryFull {
+        /// Bytes that requests hold.
+        held: u64,
+        /// Bytes asked for.
+        asked: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A name that no task can have.
+    #[error("{0}")]
+    TaskId(pack::Error),
+    /// The server is starting or ending.
+    #[error("the server is not ready")]
+    NotReady,
+    /// Too many requests to publish are being served.
+    #[error("{limit} requests to publish are already being served")]
+    Publishing {
+        /// The limit.
+        limit: usize,
+    },
+    /// A part of the server failed. Its words name no path unless the code keeps them inside.
+    #[error("{told}")]
+    Part {
+        /// The code.
+        code: Code,
+        /// The part's words.
+        told: String,
+    },
+    /// An image cannot be prepared.
+    #[error("image {index}: {reason}")]
+    Image {
+        /// Which of the request's images.
+        index: usize,
+        /// Why not.
+        reason: image::Error,
+    },
+    /// The engine gave no answer.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// Something else failed here.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// The code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) => Code::InvalidRequest,
+            Self::MemoryFull { .. } => Code::MemoryFull,
+            // What is no id names no task.
+            Self::TaskId(_) => Code::TaskNotFound,
+            Self::NotReady => Code::NotReady,
+            Self::Publishing { .. } => Code::Overloaded,
+            Self::Part { code, .. } => *code,
+            Self::Image { reason, .. } => causes::of_image(reason),
+            Self::Engine(error) => causes::of_engine(error),
+            Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// How long to wait where the same request may be answered if it is sent again.
+    pub fn retry(&self) -> Option<Duration> {
+        self.code().retry()
+    }
+
+    /// What a caller is told. Causes inside the server are logged instead.
+    pub fn told(&self) -> String {
+        if self.code().is_inside() {
+            tracing::error!(error = %self, "a request failed inside the server");
+            return "the server could not answer; its log says why".into();
+        }
+        self.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_inside_the_server_are_not_told() {
+        for error in [Error::Internal("/secret/path".into()), engine::Error::WorkerLost.into()] {
+            assert!(!error.told().contains("secret") && !error.told().contains("worker"), "{}", error.told());
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What every door holds.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use super::causes;
+use super::code::Code;
+use super::error::Error;
+use super::memory::{Held, Memory};
+use super::options::ServiceOptions;
+use super::told::Folders;
+use crate::catalog::{self, Catalog};
+use crate::engine::{self, Engine};
+use crate::metrics::{Metrics, NO_TASK};
+use crate::pack::TaskId;
+use crate::reload::{self, Pinned, Reloader};
+
+/// Requests to publish that are served at once; they take turns, so more would only wait.
+pub(super) const PUBLISHING_AT_ONCE: usize = 8;
+
+/// What the service is put over.
+pub struct Parts {
+    /// Runs rows.
+    pub engine: Engine,
+    /// Knows tasks.
+    pub catalog: Arc<Catalog>,
+    /// Publishes versions.
+    pub reloader: Arc<Reloader>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Handle of the service. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) engine: Engine,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) reloader: Arc<Reloader>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) options: ServiceOptions,
+    pub(super) decoders: Arc<Semaphore>,
+    pub(super) memory: Arc<Memory>,
+    pub(super) publishing: Semaphore,
+    folders: Folders,
+    ready: AtomicBool,
+}
+
+impl Service {
+    /// Puts parts and limits together; ready at once, see [`Service::set_ready`]. Callers are told nothing of where the
+    /// folder of packs and the `hidden` files and folders are.
+    pub fn new(parts: Parts, options: ServiceOptions, hidden: &[&Path]) -> Self {
+        let Parts { engine, catalog, reloader, metrics } = parts;
+        let folders = Folders::new(hidden.iter().copied().chain([catalog.root()]));
+        let shared = Shared {
+            engine,
+            catalog,
+            reloader,
+            decoders: Arc::new(Semaphore::new(options.decoders.max(1))),
+            memory: Memory::new(options.bytes_in_flight, Arc::clone(&metrics)),
+            publishing: Semaphore::new(PUBLISHING_AT_ONCE),
+            metrics,
+            options,
+            folders,
+            ready: AtomicBool::new(true),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The limits.
+    pub fn options(&self) -> &ServiceOptions {
+        &self.shared.options
+    }
+
+    /// The task's live pack. One that is read for the first time gives its stored answers before, within the deadline.
+    ///
+    /// # Errors
+    /// When there is no such task, none of its versions works, or the deadline passes.
+    pub async fn pin(&self, task: &str, deadline: Instant) -> Result<Pinned, Error> {
+        let task: TaskId = task.parse().map_err(Error::TaskId)?;
+        let pinned = tokio::time::timeout_at(deadline.into(), self.shared.reloader.pin(&task)).await;
+        let pinned = pinned.map_err(|_| engine::Error::DeadlineExceeded)?;
+        pinned.map_err(|error| self.reload_error(&error))
+    }
+
+    /// Whether a row would be admitted now. Overload is told before a body is read, which is cheap; rows are admitted
+    /// after, so that no slow client holds one.
+    ///
+    /// # Errors
+    /// When too many rows are in flight, or the server is ending.
+    pub fn room(&self) -> Result<(), Error> {
+        Ok(self.shared.engine.room(1)?)
+    }
+
+    /// Memory for one request's body, none yet.
+    pub fn hold(&self) -> Held {
+        self.shared.memory.hold()
+    }
+
+    /// Counts one answered request or one task's part of it.
+    pub fn count(&self, task: &str, code: Code) {
+        // Only names that the catalog knows become label values.
+        let known = task.parse().is_ok_and(|task| self.shared.catalog.contains(&task));
+        let label = if known { task } else { NO_TASK };
+        self.shared.metrics.requests.with_label_values(&[label, code.as_str()]).inc();
+    }
+
+    /// Records how long a request took, from its head to its answer.
+    pub fn took(&self, time: Duration) {
+        self.shared.metrics.request_seconds.observe(time.as_secs_f64());
+    }
+
+    /// Every series, in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When a series cannot be encoded.
+    pub async fn series(&self) -> Result<Vec<u8>, Error> {
+        self.shared.catalog.settle().await;
+        self.shared.metrics.render().map_err(|e| Error::Internal(e.to_string()))
+    }
+
+    /// Whether load balancers should send requests.
+    pub fn is_ready(&self) -> bool {
+        self.shared.ready.load(Ordering::Acquire) && self.shared.reloader.is_folder_there()
+    }
+
+    /// Tells load balancers whether to send requests.
+    pub fn set_ready(&self, ready: bool) {
+        self.shared.ready.store(ready, Ordering::Release);
+    }
+
+    /// A failure of the catalog, as a caller is told it.
+    pub(super) fn catalog_error(&self, error: &catalog::Error) -> Error {
+        self.part(causes::of_catalog(error), error.to_string())
+    }
+
+    /// A failure to publish, as a caller is told it.
+    pub(super) fn reload_error(&self, error: &reload::Error) -> Error {
+        self.part(causes::of_reload(error), error.to_string())
+    }
+
+    fn part(&self, code: Code, text: String) -> Error {
+        // The log gets a failure inside as it is, the caller nothing of it.
+        let told = if code.is_inside() { text } else { self.told(&text) };
+        Error::Part { code, told }
+    }
+
+    /// A text from inside, as a caller is told it.
+    pub(super) fn told(&self, text: &str) -> String {
+        self.shared.folders.strip(text)
+    }
+}

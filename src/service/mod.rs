@@ -1,0 +1,48 @@
+//! The one way down, without a transport.
+//!
+//! A door (HTTP, later others) translates a request to an [`Ask`] and an [`Answered`] to a response; all between them is
+//! here. Nothing here knows a status, a header or a body.
+//!
+//! ```text
+//! pin (task -> pack) -> room -> [the door reads the body] -> admit -> prepare (blocking pool) -> engine -> top-k
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `ask`, `answer`, `spent`, `predictions` | what goes in and comes out |
+//! | `code`, `error`, `causes` | why there is no answer: codes, advice to retry, operands |
+//! | `handle` | [`Service`]: pinning, admission, counting, readiness |
+//! | `classify`, `classify_many` | images under a task, an image under tasks |
+//! | `prepare`, `rows` | bytes to pixels, pixels to logits |
+//! | `memory` | what all requests hold together |
+//! | `tasks`, `publishing` | what is published, and publishing |
+//! | `told` | what a caller is told of an error inside |
+
+mod answer;
+mod ask;
+mod causes;
+mod classify;
+mod classify_many;
+mod code;
+mod error;
+mod handle;
+mod memory;
+mod options;
+mod predictions;
+mod prepare;
+mod publishing;
+mod rows;
+mod spent;
+mod tasks;
+mod told;
+
+pub use answer::{Answered, AnsweredMany, TaskAnswer};
+pub use ask::{Ask, AskMany, Terms};
+pub use code::Code;
+pub use error::Error;
+pub use handle::{Parts, Service};
+pub use memory::{Held, Memory};
+pub use options::ServiceOptions;
+pub use predictions::Prediction;
+pub use spent::Spent;
+pub use tasks::{Page, TaskDetails};

@@ -1,0 +1,24 @@
+//! Limits of the service.
+
+use std::time::Duration;
+
+use crate::image::Limits;
+
+/// Limits that hold behind every door.
+#[derive(Clone, Debug)]
+pub struct ServiceOptions {
+    /// Most images in one request.
+    pub max_images: usize,
+    /// Most tasks in one request.
+    pub max_tasks: usize,
+    /// Deadline of a request that names none.
+    pub timeout: Duration,
+    /// Most memory that all requests hold together, bytes: bodies, and images being decoded.
+    pub bytes_in_flight: u64,
+    /// Images decoded at once.
+    pub decoders: usize,
+    /// Whether what frozen blocks give for images may be kept, unless a request says no.
+    pub keeps_prefixes: bool,
+    /// Limits of one image.
+    pub image: Limits,
+}

@@ -1,0 +1,41 @@
+//! Publishing on request, admitted like everything else.
+
+use super::error::Error;
+use super::handle::{PUBLISHING_AT_ONCE, Service};
+use crate::pack::TaskId;
+use crate::reload::FolderStatus;
+
+impl Service {
+    /// Publishes the newest version in the task's folder, and gives its number. When that fails, what was live stays
+    /// live.
+    ///
+    /// # Errors
+    /// [`Error::Publishing`], and why the version was not published.
+    pub async fn reload(&self, task: &TaskId) -> Result<u64, Error> {
+        let _admitted = self.admit_publishing()?;
+        self.shared.reloader.reload(task).await.map_err(|error| self.reload_error(&error))
+    }
+
+    /// Confirms that what stands in the place of the folder of packs is right, and gives how many tasks that unpublished.
+    ///
+    /// # Errors
+    /// [`Error::Publishing`], and why the folder cannot be listed.
+    pub async fn confirm(&self) -> Result<usize, Error> {
+        let _admitted = self.admit_publishing()?;
+        self.shared.reloader.confirm().await.map_err(|error| self.reload_error(&error))
+    }
+
+    /// The folder of packs, as a caller is told it.
+    pub fn folder(&self) -> FolderStatus {
+        let mut status = self.shared.reloader.folder_status();
+        for text in [&mut status.error, &mut status.other, &mut status.notices].into_iter().flatten() {
+            *text = self.told(text);
+        }
+        status
+    }
+
+    fn admit_publishing(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Error> {
+        let permit = self.shared.publishing.try_acquire();
+        permit.map_err(|_| Error::Publishing { limit: PUBLISHING_AT_ONCE })
+    }
+}

@@ -1,0 +1,84 @@
+//! What is published.
+
+use super::error::Error;
+use super::handle::Service;
+use crate::backbone::Precision;
+use crate::catalog::{Error as CatalogError, TaskStatus};
+use crate::pack::{self, Manifest, TaskId};
+
+/// Tasks by name, some at a time.
+#[derive(Debug)]
+pub struct Page {
+    /// The tasks.
+    pub tasks: Vec<TaskStatus>,
+    /// The task after which the next page begins; none on the last.
+    pub next: Option<TaskId>,
+}
+
+/// All about one task.
+#[derive(Debug)]
+pub struct TaskDetails {
+    /// What the catalog knows.
+    pub status: TaskStatus,
+    /// The live version's manifest.
+    pub manifest: Option<Manifest>,
+    /// What this server's backbone multiplies in.
+    pub served_precision: Precision,
+    /// Why its answers may differ from those of its training.
+    pub warning: Option<String>,
+}
+
+impl Service {
+    /// Up to `limit` tasks after `after`, by name.
+    pub fn page(&self, after: Option<&TaskId>, limit: usize) -> Page {
+        // One more than asked tells whether there is a next page.
+        let mut tasks = self.shared.catalog.page(after, limit.saturating_add(1));
+        let more = tasks.len() > limit;
+        tasks.truncate(limit);
+        let next = tasks.last().filter(|_| more).map(|status| status.task.clone());
+        Page { tasks: tasks.into_iter().map(|status| self.told_status(status)).collect(), next }
+    }
+
+    /// All about one task.
+    ///
+    /// # Errors
+    /// When there is no such task.
+    pub async fn show(&self, task: &TaskId) -> Result<TaskDetails, Error> {
+        let status = self.shared.catalog.status(task);
+        let status =
+            status.ok_or_else(|| self.catalog_error(&CatalogError::UnknownTask(task.to_string())))?;
+        let manifest = self.manifest(task, status.live).await?;
+        let served_precision = self.shared.engine.precision();
+        let warning = manifest.as_ref().and_then(|manifest| warning(manifest, served_precision));
+        Ok(TaskDetails { status: self.told_status(status), manifest, served_precision, warning })
+    }
+
+    /// The manifest of what is served: from memory, or from disk where nobody has called the task yet.
+    async fn manifest(&self, task: &TaskId, live: Option<u64>) -> Result<Option<Manifest>, Error> {
+        let Some(version) = live else { return Ok(None) };
+        if let Some(pack) = self.shared.catalog.served(task).await {
+            return Ok(Some(pack.manifest.clone()));
+        }
+        let folder = self.shared.catalog.folder(task, version);
+        let read = tokio::task::spawn_blocking(move || pack::read_manifest(&folder)).await;
+        // A broken manifest is told by the task's failure; the rest of the answer stands.
+        Ok(read.map_err(|e| Error::Internal(e.to_string()))?.ok())
+    }
+
+    fn told_status(&self, mut status: TaskStatus) -> TaskStatus {
+        let failure = status.failure.as_mut().map(|failure| &mut failure.reason);
+        for text in [failure, status.kept.as_mut(), status.rewritten.as_mut()].into_iter().flatten() {
+            *text = self.told(text);
+        }
+        status
+    }
+}
+
+/// Told where a pack was trained at another precision, or with another image decoder.
+fn warning(manifest: &Manifest, served: Precision) -> Option<String> {
+    let trained = manifest.precision;
+    let mismatch =
+        || format!("trained at {trained}, served at {served}: its accuracy may differ from the recorded one");
+    let told = [(trained != served).then(mismatch), manifest.decoder_warning()];
+    told.into_iter().flatten().reduce(|one, other| format!("{one}; {other}"))
+}

@@ -1,0 +1,110 @@
+//! A list of images as CSV. The header names path, label and optionally split. Paths are relative to the list's folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use csv::{ReaderBuilder, StringRecord, Trim};
+use rayon::prelude::*;
+
+use super::entry::{Entry, Part};
+use super::header::{self, Header};
+use super::left_out::{LeftOut, Reason};
+use super::text::{read_text, text};
+use super::tree::look;
+
+/// Lists a file; skips files that are missing or are not images.
+///
+/// # Errors
+/// With the line: when it cannot be read, a column is missing or there twice, a cell is empty, or a split is none; with
+/// the class when none of its images is left.
+pub(super) fn read(file: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<Entry>> {
+    let entries = parse(&read_text(file)?, file)?;
+    let looked: Vec<_> = entries.par_iter().map(|entry| look(&entry.path)).collect();
+    let (mut there, mut gone) = (Vec::new(), Vec::new());
+    for (entry, looked) in entries.into_iter().zip(looked) {
+        match looked {
+            Ok(()) => there.push(entry),
+            Err(why) => {
+                left_out.push(LeftOut { detail: line(&entry, &why.detail), ..why });
+                gone.push(entry);
+            }
+        }
+    }
+    check_classes(file, &there, (&gone, left_out))?;
+    Ok(there)
+}
+
+/// Parses a CSV file from its bytes and counts the lines; the files themselves are not checked.
+///
+/// # Errors
+/// With the line that is wrong.
+pub fn parse_list(bytes: &[u8], file: &Path) -> Result<usize> {
+    Ok(parse(&text(bytes)?, file)?.len())
+}
+
+/// The lines of a list; the files themselves are not checked.
+///
+/// # Errors
+/// As [`read`], but for what lies behind the paths.
+pub(super) fn parse(text: &str, file: &Path) -> Result<Vec<Entry>> {
+    let context = || file.display().to_string();
+    let header = header::read(text).with_context(context)?;
+    let mut reader =
+        ReaderBuilder::new().delimiter(header.delimiter).trim(Trim::All).from_reader(text.as_bytes());
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let mut entries = Vec::new();
+    for record in reader.records() {
+        let record = record.with_context(context)?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let place = || format!("{} line {line}", file.display());
+        entries.push(entry(&record, &header, (folder, line)).with_context(place)?);
+    }
+    ensure!(!entries.is_empty(), "{} lists no image", file.display());
+    Ok(entries)
+}
+
+fn entry(record: &StringRecord, header: &Header, (folder, line): (&Path, u64)) -> Result<Entry> {
+    let filled = |place: usize, name: &str| {
+        let text = record.get(place).unwrap_or_default();
+        ensure!(!text.is_empty(), "the {name} is empty");
+        Ok(text)
+    };
+    let part = match header.split.and_then(|place| record.get(place)) {
+        None => Part::Train,
+        Some(name) => Part::named(name)
+            .with_context(|| format!("the split is {name:?}, expected train, validation or test"))?,
+    };
+    let path = located(folder, filled(header.path, "path")?);
+    Ok(Entry { path, label: filled(header.label, "label")?.to_owned(), part, line: Some(line) })
+}
+
+/// The file that a cell names; one with backslashes, as Windows writes it, where there is none of that very name.
+fn located(folder: &Path, cell: &str) -> PathBuf {
+    let path = folder.join(cell);
+    match cell.contains('\\') && path.symlink_metadata().is_err() {
+        true => folder.join(cell.replace('\\', "/")),
+        false => path,
+    }
+}
+
+fn line(entry: &Entry, detail: &str) -> String {
+    let line = entry.line.map(|line| format!("line {line}")).unwrap_or_default();
+    if detail.is_empty() { line } else { format!("{line}: {detail}") }
+}
+
+/// A class must not vanish with its images.
+fn check_classes(file: &Path, there: &[Entry], (gone, left_out): (&[Entry], &[LeftOut])) -> Result<()> {
+    let left: std::collections::BTreeSet<(&str, Part)> =
+        there.iter().map(|entry| (entry.label.as_str(), entry.part)).collect();
+    let lost = gone.iter().find(|entry| !left.contains(&(entry.label.as_str(), entry.part)));
+    let Some(lost) = lost else { return Ok(()) };
+    let count = gone.iter().filter(|entry| (&entry.label, entry.part) == (&lost.label, lost.part)).count();
+    let why = left_out.iter().find(|one| one.path == lost.path).map(LeftOut::to_string).unwrap_or_default();
+    let (file, label, part) = (file.display(), &lost.label, lost.part.adjective());
+    anyhow::bail!("{file}: class {label} has no {part} image left: {count} are left out, the first {why}")
+}
+
+/// Why a repeated entry is skipped.
+pub(super) fn repeated(entry: &Entry, first: &str) -> LeftOut {
+    LeftOut::new(entry.path.clone(), Reason::Duplicate, line(entry, &format!("it stands at {first} already")))
+}

@@ -1,0 +1,130 @@
+//! Divides images into training, held-out and test images, and warns about oddities.
+
+use anyhow::Result;
+
+use super::classes::Dataset;
+use super::entry::Part;
+use super::image::{Image, counts, limit};
+use super::leaks::{Twins, check_apart, identical};
+use super::left_out::LeftOut;
+use super::listing::Listing;
+use super::names;
+use super::origin::Origin;
+
+/// Ratio of the largest class to the smallest beyond which a warning is given.
+const IMBALANCE: usize = 10;
+
+/// Images by what they are for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Partition {
+    /// Class names, sorted.
+    pub labels: Vec<String>,
+    /// To train on.
+    pub train: Vec<Image>,
+    /// Held out: measured after every epoch.
+    pub validation: Vec<Image>,
+    /// Measured once, at the very end; often none.
+    pub test: Vec<Image>,
+    /// Where the held-out images came from.
+    pub held_out: String,
+    /// Warnings about the images.
+    pub warnings: Vec<String>,
+    /// What was found and is in none of the three.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Partition {
+    /// Finds the images and divides them as the data say, or else draws a share.
+    ///
+    /// # Errors
+    /// When images cannot be listed, there are fewer than two classes, a class is unknown or empty, or an image
+    /// stands twice.
+    pub fn open(origin: &Origin) -> Result<Self> {
+        let (mut all, left_out) = origin.walk.listed(|left_out| Self::find(origin, left_out))?;
+        all.left_out = left_out;
+        for (images, most) in
+            [(&mut all.train, origin.per_class), (&mut all.validation, origin.held_out_per_class)]
+        {
+            if let Some(most) = most {
+                limit(images, most, origin.seed);
+            }
+        }
+        check_apart([&all.train, &all.validation, &all.test])?;
+        all.warnings = all.oddities();
+        Ok(all)
+    }
+
+    fn find(origin: &Origin, left_out: &mut Vec<LeftOut>) -> Result<Self> {
+        let listing = Listing::open(&origin.data, &origin.walk, left_out)?;
+        let labels = listing.labels()?;
+        let part = |part| listing.images(&labels, Some(part));
+        let (train, validation, test) = (part(Part::Train)?, part(Part::Validation)?, part(Part::Test)?);
+        let within = |name| format!("the {name} images of {}", origin.data.display());
+        let (held_out, (warnings, none)) = (String::new(), Default::default());
+        let mut all = Self { labels, train, validation, test, held_out, warnings, left_out: none };
+        if let Some(path) = &origin.validation {
+            let given = Listing::open(path, &origin.walk, left_out)?;
+            let part = given.measured();
+            all.validation = given.images(&all.labels, part)?;
+            let which = part.map(|part| format!("{} ", part.adjective())).unwrap_or_default();
+            all.held_out = format!("the {which}images in {}", path.display());
+        } else if !all.validation.is_empty() {
+            all.held_out = within("validation");
+        } else if !all.test.is_empty() {
+            // With nothing else to look at, the test images are the held-out ones.
+            all.validation = std::mem::take(&mut all.test);
+            all.held_out = within("test");
+        } else {
+            all.draw(origin)?;
+        }
+        Ok(all)
+    }
+
+    fn draw(&mut self, origin: &Origin) -> Result<()> {
+        let (labels, images) = (self.labels.clone(), std::mem::take(&mut self.train));
+        let split = Dataset { labels, images, left_out: Vec::new() }.split(origin.holdout, origin.seed)?;
+        (self.train, self.validation) = (split.train, split.validation);
+        let (share, seed) = (100.0 * origin.holdout, origin.seed);
+        self.held_out = format!("{share:.0} % of each class, drawn with seed {seed}");
+        Ok(())
+    }
+
+    /// Training images of each class.
+    pub fn counts(&self) -> Vec<usize> {
+        counts(&self.train, self.labels.len())
+    }
+
+    fn oddities(&self) -> Vec<String> {
+        let mut odd = names::oddities(&self.labels);
+        let trained = self.counts();
+        let place = |count: Option<&usize>| trained.iter().position(|c| Some(c) == count).unwrap_or(0);
+        let (least, most) = (place(trained.iter().min()), place(trained.iter().max()));
+        if trained[most] > IMBALANCE * trained[least] {
+            odd.push(format!(
+                "the classes are far from balanced: {} has {} training images, {} has {}; accuracy says little of \
+                 the small ones",
+                self.labels[most], trained[most], self.labels[least], trained[least]
+            ));
+        }
+        let held_out = counts(&self.validation, self.labels.len());
+        let bare: Vec<&str> =
+            self.labels.iter().zip(held_out).filter(|(_, n)| *n == 0).map(|(l, _)| l.as_str()).collect();
+        if let Some(first) = bare.first() {
+            odd.push(format!("{} class(es) have no held-out image, {first} for one", bare.len()));
+        }
+        for (what, images) in [("held-out", &self.validation), ("test", &self.test)] {
+            odd.extend(leak(what, &identical(&self.train, images)));
+        }
+        odd
+    }
+}
+
+fn leak(what: &str, pairs: &[Twins]) -> Option<String> {
+    let Twins { held_out, trained } = pairs.first()?;
+    Some(format!(
+        "{} {what} image(s) are byte for byte the same as training images, so the {what} accuracy flatters: {} is {}",
+        pairs.len(),
+        held_out.display(),
+        trained.display()
+    ))
+}

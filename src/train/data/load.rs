@@ -1,0 +1,96 @@
+//! Prepares images for a training: decodes them and runs the frozen blocks.
+
+use std::path::Path;
+
+use anyhow::Result;
+use sha2::{Digest, Sha256};
+
+use super::augment::options::AugmentOptions;
+use super::changing::Changing;
+use super::dataset::image::Image;
+use super::dataset::partition::Partition;
+use super::prefix::Prefix;
+use super::rows::Rows;
+use super::source::Source;
+use crate::backbone::BlockRange;
+use crate::files::beside;
+use crate::train::progress::{Observer, Progress};
+use crate::train::setup::Setup;
+
+/// How images are prepared before the first step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Intake {
+    /// The first block that is trained; the depth for a head alone. What comes before is frozen.
+    pub block: usize,
+    /// How training images are changed at every epoch.
+    pub augment: AugmentOptions,
+}
+
+/// Which rows are kept in a file rather than in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Overflow<'a> {
+    /// Those of training images.
+    pub train: bool,
+    /// Those of held-out images.
+    pub held_out: bool,
+    /// Path beside which the files are created.
+    pub beside: &'a Path,
+}
+
+/// Prepared images.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// To train on.
+    pub train: Source,
+    /// Held out, as inputs of the first trained block.
+    pub held_out: Rows,
+}
+
+impl Loaded {
+    /// SHA-256 of the classes and paths of all images, in their order.
+    pub fn digest(&self) -> String {
+        let mut digest = Sha256::new();
+        let mut add = |class: usize, path: &Path| {
+            let path = path.as_os_str().as_encoded_bytes();
+            digest.update((class as u64).to_le_bytes());
+            digest.update((path.len() as u64).to_le_bytes());
+            digest.update(path);
+        };
+        self.train.classes().iter().zip(self.train.paths()).for_each(|(&class, path)| add(class, path));
+        // A class that no image has separates the two lists.
+        add(usize::MAX, Path::new(""));
+        self.held_out.classes.iter().zip(&self.held_out.paths).for_each(|(&class, path)| add(class, path));
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Loads the images that are trained on and held out.
+///
+/// # Errors
+/// When a run fails or rows that exceed the memory cannot be written.
+pub fn load(
+    setup: &Setup,
+    images: &Partition,
+    intake: &Intake,
+    overflow: &Overflow<'_>,
+    observe: &mut Observer<'_>,
+) -> Result<Loaded> {
+    let mut prefix = Prefix::new(setup, BlockRange { start: 0, end: intake.block })?;
+    let mut keep = |what, images: &[Image], on_disk: bool| {
+        let count = images.len();
+        let tell = |done, rate| observe(Progress::Images { what, done, count, rate });
+        match on_disk {
+            true => prefix.load_to(&beside(overflow.beside), images, tell),
+            false => prefix.load(images, tell),
+        }
+    };
+    let train = match intake.augment.keeps_images() {
+        true => Source::Kept(keep("training images", &images.train, overflow.train)?),
+        false => {
+            let preprocessing = &setup.resident.config().preprocessing;
+            Source::Changing(Changing::new(&images.train, preprocessing, intake.augment, setup.limits))
+        }
+    };
+    let held_out = keep("held-out images", &images.validation, overflow.held_out)?;
+    Ok(Loaded { train, held_out })
+}

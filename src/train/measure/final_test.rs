@@ -1,0 +1,58 @@
+//! The final test of a finished model.
+
+use anyhow::Result;
+
+use super::predict::{Measure, Predictor};
+use crate::backbone::BlockRange;
+use crate::train::data::dataset::image::Image;
+use crate::train::data::dataset::left_out::LeftOut;
+use crate::train::data::prefix::Prefix;
+use crate::train::model::Model;
+use crate::train::setup::Setup;
+
+/// Images in memory at once.
+pub const CHUNK: usize = 256;
+
+/// Scores of a model on the test images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tested {
+    /// Loss and accuracy.
+    pub measure: Measure,
+    /// Images that could be read.
+    pub images: usize,
+}
+
+/// A test, with the files it skipped.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FinalTest {
+    /// The scores; none without images.
+    pub tested: Option<Tested>,
+    /// Files that could not be read, with the reason.
+    pub unreadable: Vec<LeftOut>,
+}
+
+/// Measures a model on images, read a few at a time.
+///
+/// # Errors
+/// When a run fails.
+pub fn measure_images(setup: &Setup, model: &Model, images: &[Image]) -> Result<FinalTest> {
+    if images.is_empty() {
+        return Ok(FinalTest::default());
+    }
+    let (mut sum, mut count, mut unreadable) = (Measure::default(), 0, Vec::new());
+    let block = model.lowest_block(setup.resident.config());
+    let mut prefix = Prefix::new(setup, BlockRange { start: 0, end: block })?;
+    let mut predictor = Predictor::new(&setup.resident, block, model.sites())?;
+    for chunk in images.chunks(CHUNK) {
+        let rows = prefix.load(chunk, |_, _| ())?;
+        let measure = predictor.measure(model, &rows)?;
+        sum.loss += measure.loss * rows.len() as f64;
+        // A share of a count is a whole number again when multiplied by it.
+        sum.accuracy += (measure.accuracy * rows.len() as f64).round();
+        count += rows.len();
+        unreadable.extend(rows.unreadable);
+    }
+    let n = count.max(1) as f64;
+    let measure = Measure { loss: sum.loss / n, accuracy: sum.accuracy / n };
+    Ok(FinalTest { tested: Some(Tested { measure, images: count }), unreadable })
+}

@@ -1,0 +1,85 @@
+//! Whether a trained pack may go where the server looks.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::evaluate::evaluate_alone;
+use crate::backbone::BackboneConfig;
+use crate::pack::{self, Pack, TaskId};
+use crate::train::data::dataset::image::Image;
+use crate::train::setup::Setup;
+
+/// What a pack must reach to be published.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gate {
+    /// Least accuracy on the held-out images, 0 to 1.
+    pub accuracy: Option<f64>,
+    /// Whether it must do at least as well as the newest version, both on this training's held-out images.
+    pub not_below_live: bool,
+    /// Folder for packs that are held back, in the layout of the folder of packs.
+    pub held_back: PathBuf,
+}
+
+/// The held-out side of a training, as the gate sees it.
+pub struct Candidate<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// The folder of packs.
+    pub adapters: &'a Path,
+    /// Class names.
+    pub labels: &'a [String],
+    /// The held-out images.
+    pub held_out: &'a [Image],
+    /// Accuracy on these, 0 to 1.
+    pub accuracy: f64,
+}
+
+impl Gate {
+    /// Why a candidate must not be published; none if it may.
+    ///
+    /// # Errors
+    /// When the newest version cannot be measured.
+    pub fn refuses(&self, setup: &Setup, candidate: &Candidate<'_>) -> Result<Option<String>> {
+        let own = candidate.accuracy;
+        if let Some(least) = self.accuracy.filter(|&least| own < least) {
+            return Ok(Some(format!("its held-out accuracy {own:.4} is below {least:.4}")));
+        }
+        let live = if self.not_below_live { newest(setup.resident.config(), candidate)? } else { None };
+        let Some(Live { version, pack: live }) = live else { return Ok(None) };
+        if live.manifest.labels != candidate.labels {
+            let (old, new) = (live.manifest.labels.len(), candidate.labels.len());
+            return Ok(Some(format!("version {version} has other classes ({old}, this one {new})")));
+        }
+        let measured = evaluate_alone(setup, candidate.task, &Arc::new(live), candidate.held_out)?;
+        let theirs = measured.accuracy();
+        let reason =
+            || format!("its accuracy {own:.4} is below version {version}'s {theirs:.4} on the same images");
+        Ok((own < theirs).then(reason))
+    }
+}
+
+/// The version that serves.
+struct Live {
+    version: u64,
+    pack: Pack,
+}
+
+/// The newest version that can be read.
+fn newest(config: &BackboneConfig, candidate: &Candidate<'_>) -> Result<Option<Live>> {
+    let folder = candidate.adapters.join(candidate.task.as_str());
+    if !folder.try_exists()? {
+        return Ok(None);
+    }
+    for version in pack::versions(&folder)?.into_iter().rev() {
+        match pack::read(&folder.join(version.to_string()), config) {
+            Ok((pack, _)) => return Ok(Some(Live { version, pack })),
+            // What the system could not read may well be the live version.
+            Err(error) if error.is_of_reading() => return Err(error.into()),
+            // As the server does: a version that is broken is passed over for the one before.
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,12 @@
+//! Measures models and packs.
+//!
+//! [`predict`] gives logits as the server will, [`examine`] sums them up image by image, and [`final_test`] measures
+//! images that were kept for the end. [`evaluate`] measures a pack through the engine that serves it; by that a [`gate`]
+//! decides what is published. [`self_test`] stores inputs and answers in a pack.
+
+pub(in crate::train) mod evaluate;
+pub(in crate::train) mod examine;
+pub(in crate::train) mod final_test;
+pub(in crate::train) mod gate;
+pub(in crate::train) mod predict;
+pub(in crate::train) mod self_test;

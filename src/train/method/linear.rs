@@ -1,0 +1,205 @@
+//! Softmax regression on frozen features: `logits = W f + b`, mean cross-entropy, AdamW.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail, ensure};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::training_method::{Accuracies, Course, Demand, Trained, TrainingMethod};
+use crate::backbone::{BackboneConfig, SiteSet};
+use crate::pack::Head;
+use crate::train::data::augment::options::AugmentOptions;
+use crate::train::data::load::{Intake, Loaded};
+use crate::train::data::rows::Rows;
+use crate::train::data::source::Source;
+use crate::train::history::{Epoch, History, Place};
+use crate::train::measure::predict::{Measure, Predictor, likeliest};
+use crate::train::model::Model;
+use crate::train::optim::adamw::{AdamW, AdamWOptions};
+use crate::train::optim::recipe::check_rates;
+use crate::train::optim::schedule::{Schedule, cosine_with_warmup};
+use crate::train::progress::{Observer, Progress, Step};
+
+/// How a head is fitted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LinearOptions {
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images in one step.
+    pub batch: usize,
+    /// Highest learning rate.
+    pub rate: f64,
+    /// Weight decay on the weight; the bias has none (METHOD section 5).
+    pub decay: f64,
+    /// Seed of the order of images.
+    pub seed: u64,
+}
+
+impl Default for LinearOptions {
+    /// 100 epochs and decay 0.05 are METHOD section 5's; the rate is ten times its, since on frozen features
+    /// the problem is convex; a fifth of the run warms up, as there.
+    fn default() -> Self {
+        Self { epochs: 100, batch: 64, rate: 5e-3, decay: 0.05, seed: 0 }
+    }
+}
+
+impl TrainingMethod for LinearOptions {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        let Self { epochs, batch, rate, decay, seed } = self;
+        let pairs = [
+            ("epochs", json!(epochs)),
+            ("batch", json!(batch)),
+            ("learning_rate", json!(rate)),
+            ("weight_decay", json!(decay)),
+            ("order_seed", json!(seed)),
+        ];
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    fn check(&self, _: &BackboneConfig) -> Result<()> {
+        LinearOptions::check(self)
+    }
+
+    fn intake(&self, config: &BackboneConfig) -> Intake {
+        Intake { block: config.depth(), augment: AugmentOptions::none() }
+    }
+
+    fn demand(&self, config: &BackboneConfig, classes: usize) -> Result<Demand> {
+        Ok(Demand { parameters: classes * (config.feature_width() + 1), steps: None })
+    }
+
+    fn train(&self, course: Course<'_>, observe: &mut Observer<'_>) -> Result<Trained> {
+        let Loaded { train: Source::Kept(train), held_out } = course.images else {
+            bail!("a head alone is trained on kept features");
+        };
+        let mut predictor = Predictor::new(&course.setup.resident, train.block, SiteSet::EMPTY)?;
+        let (mut history, started) = (History::default(), Instant::now());
+        let head = fit_heard(&train, course.classes, self, |epoch, seen, head| -> Result<()> {
+            let measured = predictor.measure(&Model::from_head(head), &held_out)?;
+            let rate = (train.len() * (epoch + 1)) as f64 / started.elapsed().as_secs_f64();
+            history.epochs.push(Epoch::new(Place { cycle: 0, epoch }, seen, measured, rate));
+            observe(Progress::Step(&self.step(epoch, &train, seen, rate)));
+            Ok(())
+        })?;
+        let model = Model::from_head(&head);
+        let accuracies = Accuracies {
+            train: predictor.measure(&model, &train)?.accuracy,
+            held_out: predictor.measure(&model, &held_out)?.accuracy,
+        };
+        Ok(Trained { model, held_out, history, accuracies, checkpoint: None })
+    }
+}
+
+impl LinearOptions {
+    /// Checks that the options can train.
+    ///
+    /// # Errors
+    /// With the option that cannot.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
+        check_rates(self.rate, self.decay)
+    }
+
+    /// Progress after an epoch, reported as one step.
+    fn step(&self, epoch: usize, train: &Rows, seen: Measure, rate: f64) -> Step {
+        let (done, count) = (train.len(), train.len());
+        let Measure { loss, accuracy } = seen;
+        let (epochs, trainings) = (self.epochs, Some(1));
+        Step { cycle: 0, epoch, epochs, trainings, done, count, loss, accuracy, rate }
+    }
+}
+
+/// Fits a head to pooled features. The same seed gives the same head.
+///
+/// # Shapes
+/// Features `[n, D]`, head `[classes, D]`.
+///
+/// # Errors
+/// When kept rows cannot be read.
+pub fn fit(train: &Rows, classes: usize, options: &LinearOptions) -> Result<Head> {
+    fit_heard(train, classes, options, |_, _, _| Ok(()))
+}
+
+/// As [`fit`]; calls `hear` after each epoch with its number, its loss and accuracy, and the head.
+///
+/// # Errors
+/// As [`fit`], and those of `hear`.
+pub fn fit_heard(
+    train: &Rows,
+    classes: usize,
+    options: &LinearOptions,
+    mut hear: impl FnMut(usize, Measure, &Head) -> Result<()>,
+) -> Result<Head> {
+    let width = train.values.size();
+    let mut head = Head { weight: Array2::zeros((classes, width)), bias: Array1::zeros(classes) };
+    let mut weight_state = AdamW::new(classes * width, AdamWOptions::default());
+    let mut bias_state = AdamW::new(classes, AdamWOptions::default());
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+    let mut order: Vec<usize> = (0..train.classes.len()).collect();
+    let steps = order.len().div_ceil(options.batch) * options.epochs;
+    let schedule = Schedule { start: 0.0, base: options.rate, floor: 0.0, warmup: steps / 5, total: steps };
+    let mut step = 0;
+    for epoch in 0..options.epochs {
+        order.shuffle(&mut random);
+        let mut seen = Measure::default();
+        for batch in order.chunks(options.batch) {
+            let rate = cosine_with_warmup(&schedule, step);
+            let Gradient { weight, bias } = gradient(&head, train, batch, &mut seen)?;
+            // All are made here in standard layout, so all are slices.
+            if let (Some(values), Some(gradient)) = (head.weight.as_slice_mut(), weight.as_slice()) {
+                weight_state.step(values, gradient, rate, options.decay);
+            }
+            if let (Some(values), Some(gradient)) = (head.bias.as_slice_mut(), bias.as_slice()) {
+                bias_state.step(values, gradient, rate, 0.0);
+            }
+            step += 1;
+        }
+        let count = order.len().max(1) as f64;
+        hear(epoch, Measure { loss: seen.loss / count, accuracy: seen.accuracy / count }, &head)?;
+    }
+    Ok(head)
+}
+
+/// The gradient of a head.
+struct Gradient {
+    /// `[C, D]`.
+    weight: Array2<f32>,
+    /// `[C]`.
+    bias: Array1<f32>,
+}
+
+/// Gradient of the mean cross-entropy: `dW = (softmax − target)ᵀ f / n`, `db` its column mean. Adds losses and right
+/// answers to `seen`.
+fn gradient(head: &Head, train: &Rows, batch: &[usize], seen: &mut Measure) -> Result<Gradient> {
+    let features = Array2::from_shape_vec((batch.len(), train.values.size()), train.values.gather(batch)?)?; // [n, D]
+    let mut error = probabilities(head, features.view()); // [n, C]
+    for (row, &index) in batch.iter().enumerate() {
+        let class = train.classes[index];
+        seen.loss -= f64::from(error[[row, class]].max(f32::MIN_POSITIVE)).ln();
+        seen.accuracy += f64::from(u8::from(likeliest(&error.row(row).to_vec()) == Some(class)));
+        error[[row, class]] -= 1.0;
+    }
+    error /= batch.len() as f32;
+    let weight = error.t().dot(&features).as_standard_layout().into_owned();
+    Ok(Gradient { weight, bias: error.sum_axis(Axis(0)) })
+}
+
+fn probabilities(head: &Head, features: ArrayView2<'_, f32>) -> Array2<f32> {
+    let mut logits = features.dot(&head.weight.t()) + &head.bias;
+    for mut row in logits.rows_mut() {
+        let largest = row.fold(f32::NEG_INFINITY, |most, &x| most.max(x));
+        row.mapv_inplace(|x| (x - largest).exp());
+        let sum = row.sum();
+        row /= sum;
+    }
+    logits
+}

@@ -1,0 +1,198 @@
+//! MiMi (Marouf et al. 2024, algorithm 1): train, score, prune, and again, ending on a training.
+
+use anyhow::{Result, bail};
+use rand::RngExt;
+
+use super::options::{MimiOptions, Target};
+use super::prune::{Pruning, select, survivors};
+use super::score::scores;
+use super::state::State;
+use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
+use crate::graph::{Plan, adapter_flops, plan_flops};
+use crate::train::data::load::Loaded;
+use crate::train::data::prefix::Prefix;
+use crate::train::data::rows::Rows;
+use crate::train::data::source::Source;
+use crate::train::history::{Cycle, Epoch};
+use crate::train::measure::predict::Predictor;
+use crate::train::model::Model;
+use crate::train::optim::epoch::{Pass, Tally};
+use crate::train::optim::recipe::Recipe;
+use crate::train::optim::step::Stepper;
+use crate::train::progress::{Observer, Progress};
+use crate::train::setup::Setup;
+
+/// Trains from one state to the next.
+pub struct Trainer<'a> {
+    setup: &'a Setup,
+    options: &'a MimiOptions,
+    recipe: Recipe,
+    images: Loaded,
+    /// FLOPs of one image without adapters.
+    bare: u64,
+    programs: Option<Programs>,
+}
+
+/// What is compiled for a set of sites.
+struct Programs {
+    sites: SiteSet,
+    stepper: Stepper,
+    predictor: Predictor,
+}
+
+impl<'a> Trainer<'a> {
+    /// Takes images as inputs of a block at or below the lowest adapter. Runs at most `micro_batch` of them together.
+    ///
+    /// # Errors
+    /// When the backbone's configuration contradicts itself.
+    pub fn new(
+        setup: &'a Setup,
+        options: &'a MimiOptions,
+        images: Loaded,
+        micro_batch: usize,
+    ) -> Result<Self> {
+        let config = setup.resident.config();
+        let bare = plan_flops(config, &Plan::whole(config, SiteSet::EMPTY), |_| 0)?;
+        Ok(Self { setup, options, recipe: options.recipe(micro_batch), images, bare, programs: None })
+    }
+
+    /// Runs one epoch; after the last of a training the model is pruned or done. Returns the model that a training
+    /// left, when one ended.
+    ///
+    /// # Errors
+    /// When a run fails or the loss is no longer finite.
+    pub fn epoch(&mut self, state: &mut State, observe: &mut Observer<'_>) -> Result<Option<Model>> {
+        self.prepare(&state.model)?;
+        let Some(programs) = &mut self.programs else { bail!("there is no program to step with") };
+        let trainings = expected(self.options, state, self.setup.resident.config());
+        let (source, recipe, place) = (&self.images.train, &self.recipe, state.place);
+        let pass = Pass { source, recipe, place, trainings };
+        let tally = pass.run(&mut programs.stepper, &mut state.model, observe)?;
+        let measure = programs.predictor.measure(&state.model, &self.images.held_out)?;
+        let epoch = Epoch::new(place, tally.measure(), measure, tally.rate());
+        observe(Progress::Epoch(&epoch));
+        state.history.epochs.push(epoch);
+        state.place.epoch += 1;
+        if state.place.epoch < self.options.epochs {
+            return Ok(None);
+        }
+        let trained = state.model.clone();
+        self.end_cycle(state, &tally, observe)?;
+        Ok(Some(trained))
+    }
+
+    /// The held-out images.
+    pub fn held_out(&self) -> &Rows {
+        &self.images.held_out
+    }
+
+    /// The held-out images, at the end.
+    pub fn into_held_out(self) -> Rows {
+        self.images.held_out
+    }
+
+    /// Brings images and programs to the model's sites.
+    fn prepare(&mut self, model: &Model) -> Result<()> {
+        let sites = model.sites();
+        if self.programs.as_ref().is_some_and(|ready| ready.sites == sites) {
+            return Ok(());
+        }
+        let resident = &self.setup.resident;
+        let block = model.lowest_block(resident.config()).min(resident.config().depth() - 1);
+        self.programs = None;
+        if let Source::Kept(rows) = &mut self.images.train {
+            advance(self.setup, rows, block)?;
+        }
+        advance(self.setup, &mut self.images.held_out, block)?;
+        let stepper = Stepper::new(resident, self.images.train.block(), model, self.recipe.step)?;
+        let predictor = Predictor::new(resident, self.images.held_out.block, sites)?;
+        self.programs = Some(Programs { sites, stepper, predictor });
+        Ok(())
+    }
+
+    /// Tells of the training that ended, then prunes or finishes.
+    fn end_cycle(&self, state: &mut State, tally: &Tally, observe: &mut Observer<'_>) -> Result<()> {
+        let cycle = self.describe(state);
+        observe(Progress::Cycle(&cycle));
+        let total = state.original.values().sum();
+        let last = survivors(total, self.options.rho, state.place.cycle + 1) == 0;
+        let reached = match self.options.target {
+            Target::Never => true,
+            Target::Sigma(sigma) => cycle.sigma >= sigma * (1.0 - 1e-9),
+            Target::Parameters(most) => cycle.adapter_parameters <= most,
+            Target::Accuracy(least) => cycle.validation_accuracy < least,
+        };
+        if let Target::Accuracy(_) = self.options.target {
+            match (reached, state.held.take()) {
+                // This training fell below: the one before it is the answer.
+                (true, Some(held)) => state.model = held,
+                (true, None) => {}
+                (false, _) => state.held = Some(state.model.clone()),
+            }
+        }
+        state.history.cycles.push(cycle);
+        if reached || last {
+            state.finished = true;
+            return Ok(());
+        }
+        self.prune(state, tally)
+    }
+
+    fn prune(&self, state: &mut State, tally: &Tally) -> Result<()> {
+        let mut random = self.recipe.chance(state.place).pruning();
+        let scores = scores(&state.model, self.options.score, &tally.gradients, || random.random())?;
+        state.place.cycle += 1;
+        state.place.epoch = 0;
+        let pruning = Pruning { rho: self.options.rho, round: state.place.cycle };
+        state.model.keep(&select(&scores, self.options.selection, &state.original, pruning));
+        Ok(())
+    }
+
+    fn describe(&self, state: &State) -> Cycle {
+        let (config, model) = (self.setup.resident.config(), &state.model);
+        let widths = model.widths();
+        let adapters = widths.iter().map(|(&site, &width)| adapter_flops(config, site, width));
+        let last = state.history.epochs.last();
+        Cycle {
+            cycle: state.place.cycle,
+            sigma: state.sigma(config),
+            neurons: model.neurons(),
+            flops: self.bare + adapters.sum::<u64>(),
+            widths: widths.into_iter().map(|(site, width)| (site.to_string(), width)).collect(),
+            adapter_parameters: model.adapter_parameters(),
+            parameters: model.parameters.count(),
+            loss: last.map_or(f64::NAN, |e| e.loss),
+            train_accuracy: last.map_or(0.0, |e| e.accuracy),
+            validation_accuracy: last.map_or(0.0, |e| e.validation_accuracy),
+            validation_loss: last.map_or(f64::NAN, |e| e.validation_loss),
+        }
+    }
+}
+
+/// Expected number of trainings until the target is reached; none if the accuracy decides. With blocks of different
+/// widths, a target of parameters assumes that pruning removes them evenly.
+fn expected(options: &MimiOptions, state: &State, config: &BackboneConfig) -> Option<usize> {
+    let neurons: usize = state.original.values().sum();
+    let sum = |value: fn(usize, usize) -> usize| -> f64 {
+        let sites = state.original.iter();
+        sites.map(|(site, &width)| value(config.block_width(site.block), width)).sum::<usize>() as f64
+    };
+    let most = match options.target {
+        Target::Never => return Some(1),
+        Target::Accuracy(_) => return None,
+        Target::Sigma(sigma) => sum(|d, _| d) / sigma * (1.0 + 1e-9),
+        Target::Parameters(most) => most as f64 * neurons as f64 / sum(|d, r| 2 * d * r),
+    };
+    let left = |round| survivors(neurons, options.rho, round);
+    let rounds = (0..).find(|&round| left(round) as f64 <= most || left(round + 1) == 0)?;
+    Some(rounds + 1)
+}
+
+/// Runs rows forward to the input of `block`, unless they are there already.
+fn advance(setup: &Setup, rows: &mut Rows, block: usize) -> Result<()> {
+    if rows.block < block {
+        let blocks = BlockRange { start: rows.block, end: block };
+        Prefix::new(setup, blocks)?.advance(rows)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! First values of adapters.
+
+use rand::Rng;
+use serde::Serialize;
+
+use crate::train::random::{normal, uniform};
+
+/// How an adapter's matrices begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// Normal, deviation 0.02, both matrices (METHOD section 1: Swin, CvT, T2T). Not zero: the network starts
+    /// near the backbone, not at it. (timm cuts this distribution at ±2, a hundred deviations: never.)
+    #[default]
+    Normal,
+    /// Uniform within `±1/√fan_in`, PyTorch's default for a linear layer, both matrices (METHOD section 1:
+    /// ViT).
+    KaimingUniform,
+    /// The first matrix as [`Init::Normal`], the second zero: the network starts at the backbone, and wide adapters
+    /// do not first have to undo what chance put into them (LoRA, Hu et al. 2021, section 4.1; not MiMi's).
+    Identity,
+}
+
+/// Deviation of [`Init::Normal`].
+const DEVIATION: f64 = 0.02;
+
+impl Init {
+    /// Draws `count` elements of a first matrix whose outputs each sum `fan_in` inputs.
+    pub fn down(self, random: &mut impl Rng, count: usize, fan_in: usize) -> Vec<f32> {
+        match self {
+            Self::Normal | Self::Identity => {
+                (0..count).map(|_| (DEVIATION * normal(random)) as f32).collect()
+            }
+            Self::KaimingUniform => uniform(random, count, fan_in),
+        }
+    }
+
+    /// Draws `count` elements of a second matrix whose outputs each sum `fan_in` inputs.
+    pub fn up(self, random: &mut impl Rng, count: usize, fan_in: usize) -> Vec<f32> {
+        match self {
+            Self::Identity => vec![0.0; count],
+            Self::Normal | Self::KaimingUniform => self.down(random, count, fan_in),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn draws_have_their_deviation_and_repeat_for_a_seed() {
+        let draw = |init: Init| init.down(&mut ChaCha8Rng::seed_from_u64(3), 20_000, 48);
+        let deviation = |values: &[f32]| (values.iter().map(|v| v * v).sum::<f32>() / 20_000.0).sqrt();
+        let values = draw(Init::Normal);
+        assert!((deviation(&values) - 0.02).abs() < 3e-4);
+        assert_eq!(values, draw(Init::Normal));
+        assert_eq!(values, draw(Init::Identity));
+        assert_eq!(Init::Identity.up(&mut ChaCha8Rng::seed_from_u64(3), 4, 48), [0.0; 4]);
+        // A uniform distribution's deviation is its bound over √3.
+        assert!((deviation(&draw(Init::KaimingUniform)) - 1.0 / (48.0f32 * 3.0).sqrt()).abs() < 2e-3);
+    }
+}

@@ -1,0 +1,31 @@
+//! Training methods, one file or folder each.
+//!
+//! A new method implements [`TrainingMethod`] in its own file and adds a variant to [`Method`]. No other code
+//! distinguishes methods: [`task`](super::task) drives them all.
+
+pub(in crate::train) mod linear;
+pub(in crate::train) mod mimi;
+pub(in crate::train) mod training_method;
+
+use linear::LinearOptions;
+use mimi::options::MimiOptions;
+use training_method::TrainingMethod;
+
+/// How a task is trained.
+#[derive(Clone, Debug)]
+pub enum Method {
+    /// A head on frozen features, no adapters.
+    Linear(LinearOptions),
+    /// Adapters, pruned in cycles or, without a target, trained as they are.
+    Mimi(MimiOptions),
+}
+
+impl Method {
+    /// The implementation.
+    pub(in crate::train) fn get(&self) -> &dyn TrainingMethod {
+        match self {
+            Self::Linear(linear) => linear,
+            Self::Mimi(mimi) => mimi,
+        }
+    }
+}

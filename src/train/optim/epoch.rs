@@ -1,0 +1,142 @@
+//! The steps of one epoch.
+
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::Result;
+use rand::seq::SliceRandom;
+
+use super::gradients::Gradients;
+use super::recipe::Recipe;
+use super::schedule::{Schedule, cosine_with_warmup};
+use super::step::{Seen, Stepped, Stepper};
+use crate::train::data::minibatch::{Draw, TargetOptions};
+use crate::train::data::source::Source;
+use crate::train::history::Place;
+use crate::train::measure::predict::Measure;
+use crate::train::model::Model;
+use crate::train::progress::{Observer, Progress, Step};
+
+/// Share of a training that warms up: 20 of 100 epochs (METHOD section 2).
+const WARMUP: f64 = 0.2;
+/// First rate of the warm-up over the highest: 5e-7 / 5e-4 (METHOD section 5).
+const START: f64 = 1e-3;
+/// Last rate over the highest: 5e-6 / 5e-4 (METHOD section 5).
+const FLOOR: f64 = 1e-2;
+/// Minibatches made ahead of the step that takes them.
+pub const AHEAD: usize = 2;
+
+/// One epoch of a training.
+#[derive(Clone, Copy)]
+pub struct Pass<'a> {
+    /// The images.
+    pub source: &'a Source,
+    /// How they are trained on.
+    pub recipe: &'a Recipe,
+    /// Which epoch it is.
+    pub place: Place,
+    /// Trainings in all, where that is known.
+    pub trainings: Option<usize>,
+}
+
+impl Pass<'_> {
+    /// Steps of one epoch.
+    fn steps(&self) -> usize {
+        self.source.classes().len().div_ceil(self.recipe.batch)
+    }
+
+    /// The schedule of one training; every training restarts it (METHOD section 4).
+    fn schedule(&self) -> Schedule {
+        let total = self.steps() * self.recipe.epochs;
+        let (base, warmup) = (self.recipe.rate, (total as f64 * WARMUP) as usize);
+        Schedule { start: base * START, base, floor: base * FLOOR, warmup, total }
+    }
+
+    /// Makes every step. A thread of its own makes minibatches ahead.
+    ///
+    /// # Errors
+    /// When a run fails, an image can no longer be read, or the loss is no longer finite.
+    pub fn run(&self, stepper: &mut Stepper, model: &mut Model, observe: &mut Observer<'_>) -> Result<Tally> {
+        let (chance, schedule) = (self.recipe.chance(self.place), self.schedule());
+        let mut order: Vec<usize> = (0..self.source.classes().len()).collect();
+        order.shuffle(&mut chance.whole());
+        let targets = TargetOptions { classes: model.classes()?, smoothing: self.recipe.smoothing };
+        let mut tally = Tally::new(self);
+        let first = self.place.epoch * self.steps();
+        thread::scope(|scope| -> Result<()> {
+            let (sender, batches) = sync_channel(AHEAD);
+            let order = &order;
+            scope.spawn(move || {
+                for (number, indices) in order.chunks(self.recipe.batch).enumerate() {
+                    let draw = Draw { indices, number, chance };
+                    // Nobody listens when a step has failed.
+                    if sender.send(self.source.batch(&draw, targets)).is_err() {
+                        break;
+                    }
+                }
+            });
+            for (number, batch) in batches.iter().enumerate() {
+                let batch = batch?;
+                let rate = cosine_with_warmup(&schedule, first + number);
+                let stepped = stepper.step(model, &batch, rate)?;
+                observe(Progress::Step(&tally.add(stepped, batch.classes.len())?));
+            }
+            Ok(())
+        })?;
+        Ok(tally)
+    }
+}
+
+/// Sums over an epoch.
+pub struct Tally {
+    /// Where the training stands; kept up to date.
+    step: Step,
+    started: Instant,
+    /// Sums of losses and of right answers.
+    seen: Seen,
+    /// Sums of gradients.
+    pub gradients: Gradients,
+}
+
+impl Tally {
+    fn new(pass: &Pass<'_>) -> Self {
+        let step = Step {
+            cycle: pass.place.cycle,
+            epoch: pass.place.epoch,
+            epochs: pass.recipe.epochs,
+            trainings: pass.trainings,
+            count: pass.source.classes().len(),
+            ..Step::default()
+        };
+        Self { step, started: Instant::now(), seen: Seen::default(), gradients: Gradients::default() }
+    }
+
+    fn add(&mut self, stepped: Stepped, rows: usize) -> Result<Step> {
+        let Stepped { seen, gradients } = stepped;
+        self.seen.loss += seen.loss * rows as f64;
+        self.seen.right += seen.right;
+        if self.gradients.is_empty() {
+            self.gradients = gradients;
+        } else {
+            self.gradients.add_all(&gradients)?;
+        }
+        self.step.done += rows;
+        let done = self.step.done as f64;
+        self.step.loss = self.seen.loss / done;
+        self.step.accuracy = self.seen.right as f64 / done;
+        self.step.rate = self.rate();
+        Ok(self.step)
+    }
+
+    /// Mean loss and accuracy while the model changed.
+    pub fn measure(&self) -> Measure {
+        let count = self.step.count as f64;
+        Measure { loss: self.seen.loss / count, accuracy: self.seen.right as f64 / count }
+    }
+
+    /// Images a second.
+    pub fn rate(&self) -> f64 {
+        self.step.done as f64 / self.started.elapsed().as_secs_f64()
+    }
+}

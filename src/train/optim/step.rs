@@ -1,0 +1,126 @@
+//! One step: forward, backward, clip, update.
+
+use std::ops::Range;
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+
+use super::clip::clip;
+use super::gradients::Gradients;
+use crate::backbone::BlockRange;
+use crate::graph::training::{LOGITS, LOSS, TARGETS, gradient_output, training_graph};
+use crate::graph::{ParameterName, Plan};
+use crate::runtime::{Input, Outputs, Program, Resident};
+use crate::train::data::minibatch::Minibatch;
+use crate::train::data::rows::input_name;
+use crate::train::measure::predict::likeliest;
+use crate::train::model::Model;
+
+/// Settings of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct StepOptions {
+    /// Weight decay of matrices.
+    pub decay: f64,
+    /// Largest global norm of the gradients.
+    pub clip: f64,
+    /// Most images that are run together. A larger batch is run in parts whose gradients are added.
+    pub micro_batch: usize,
+}
+
+/// What a step saw before it changed the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// Mean loss, smoothing included.
+    pub loss: f64,
+    /// Images whose likeliest class was theirs.
+    pub right: usize,
+}
+
+/// What a minibatch gave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stepped {
+    /// Loss and right answers.
+    pub seen: Seen,
+    /// Gradients of the mean loss.
+    pub gradients: Gradients,
+}
+
+/// Runs steps of one plan.
+pub struct Stepper {
+    plan: Plan,
+    program: Program,
+    options: StepOptions,
+}
+
+impl Stepper {
+    /// Compiles the step for adapters at the model's sites; its input is the input of `block`.
+    ///
+    /// # Errors
+    /// When the program cannot be compiled.
+    pub fn new(resident: &Resident, block: usize, model: &Model, options: StepOptions) -> Result<Self> {
+        let blocks = BlockRange { start: block, end: resident.config().depth() };
+        let plan = Plan { blocks, sites: model.sites() };
+        let program = resident.compile(&training_graph(resident.config(), &plan)?)?;
+        Ok(Self { plan, program, options })
+    }
+
+    /// Makes one step. Returns the clipped gradients, which some scores need.
+    ///
+    /// # Errors
+    /// When a run fails or the loss is no longer finite.
+    pub fn step(&mut self, model: &mut Model, batch: &Minibatch, rate: f64) -> Result<Stepped> {
+        let mut stepped = self.gradients(model, batch)?;
+        let loss = stepped.seen.loss;
+        ensure!(loss.is_finite(), "the loss is {loss}: the learning rate is too high");
+        clip(&mut stepped.gradients.values_mut(), self.options.clip);
+        for (name, parameter) in model.parameters.iter_mut() {
+            let decay = if parameter.decays { self.options.decay } else { 0.0 };
+            parameter.state.step(&mut parameter.values, stepped.gradients.get(name)?, rate, decay);
+        }
+        Ok(stepped)
+    }
+
+    /// Mean loss over a minibatch and its gradients.
+    ///
+    /// # Errors
+    /// When a run fails.
+    pub fn gradients(&mut self, model: &Model, batch: &Minibatch) -> Result<Stepped> {
+        let (count, classes) = (batch.classes.len(), model.classes()?);
+        let size = self.options.micro_batch.max(1);
+        let mut sum = Stepped { gradients: Gradients::zeros(&model.parameters), ..Stepped::default() };
+        for start in (0..count).step_by(size) {
+            let part = start..(start + size).min(count);
+            let mut outputs = self.run(model, batch, part.clone())?;
+            sum.seen.loss += outputs.take(LOSS)?.data.first().copied().map_or(f64::NAN, f64::from);
+            let logits = outputs.take(LOGITS)?.data;
+            let rows = logits.chunks(classes).zip(&batch.classes[part]);
+            sum.seen.right += rows.filter(|(row, class)| likeliest(row) == Some(**class)).count();
+            for (name, _) in model.parameters.iter() {
+                sum.gradients.add(name, &outputs.take(&gradient_output(name))?.data)?;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Loss, logits and gradients of some rows of a minibatch.
+    fn run(&mut self, model: &Model, batch: &Minibatch, part: Range<usize>) -> Result<Outputs> {
+        let (count, classes) = (batch.classes.len(), model.classes()?);
+        let size = batch.values.len() / count;
+        let targets: Vec<f32> = batch.targets[part.start * classes..part.end * classes]
+            .iter()
+            .map(|t| t / count as f32)
+            .collect();
+        let (shape, wanted) = ([&[part.len()], &batch.shape[1..]].concat(), [part.len(), classes]);
+        let values = &batch.values[part.start * size..part.end * size];
+        let named = |(name, parameter): (ParameterName, _)| (name.to_string(), parameter);
+        let parameters: Vec<_> = model.parameters.iter().map(named).collect();
+        let mut inputs = vec![
+            Input { name: input_name(self.plan.blocks.start), shape: &shape, data: values },
+            Input { name: TARGETS, shape: &wanted, data: &targets },
+        ];
+        for (name, parameter) in &parameters {
+            inputs.push(Input { name, shape: &parameter.shape, data: &parameter.values });
+        }
+        Ok(self.program.run_named(&inputs)?)
+    }
+}

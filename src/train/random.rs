@@ -1,0 +1,16 @@
+//! Numbers by chance.
+
+use rand::{Rng, RngExt};
+
+/// Uniform within `±1/√fan_in`: `torch.nn.Linear`'s default for weight and bias.
+pub fn uniform(random: &mut impl Rng, count: usize, fan_in: usize) -> Vec<f32> {
+    let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
+    (0..count).map(|_| random.random_range(-bound..bound)).collect()
+}
+
+/// A standard normal number (Box and Muller 1958).
+pub fn normal(random: &mut impl Rng) -> f64 {
+    // 1 − u lies in (0, 1], so that the logarithm is finite.
+    let (radius, angle): (f64, f64) = (1.0 - random.random::<f64>(), random.random());
+    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+}

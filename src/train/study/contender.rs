@@ -1,0 +1,110 @@
+//! Who takes part in a comparison.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::train::method::mimi::options::{MimiOptions, Target, Widths};
+use crate::train::method::mimi::prune::{Selection, prunings};
+use crate::train::method::mimi::score::{Normaliser, Score};
+
+/// A way to train; the names are those of the paper's ablations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contender {
+    /// A head alone.
+    Probe,
+    /// Adapters of the size MiMi ends with, from the start, trained as long.
+    Adapters,
+    /// The same with equal widths in all blocks, whatever the blocks' widths.
+    Uniform,
+    /// Adapters of the size MiMi begins with, never pruned, trained as long.
+    Wide,
+    /// MiMi.
+    Mimi,
+    /// MiMi with every adapter losing the same share (local neuron selection).
+    Local,
+    /// MiMi without the scaling factor Z.
+    Unscaled,
+    /// MiMi with Z = N + M.
+    Widths,
+    /// MiMi with scores of down-projections only (no look-ahead).
+    DownOnly,
+    /// MiMi with scores of gradients.
+    Gradient,
+    /// MiMi with scores by chance.
+    Random,
+}
+
+/// Every contender with its name.
+const NAMES: [(Contender, &str); 11] = [
+    (Contender::Probe, "probe"),
+    (Contender::Adapters, "adapters"),
+    (Contender::Uniform, "uniform"),
+    (Contender::Wide, "wide"),
+    (Contender::Mimi, "mimi"),
+    (Contender::Local, "local"),
+    (Contender::Unscaled, "unscaled"),
+    (Contender::Widths, "widths"),
+    (Contender::DownOnly, "down-only"),
+    (Contender::Gradient, "gradient"),
+    (Contender::Random, "random"),
+];
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = NAMES.iter().find(|(contender, _)| contender == self).map_or("", |(_, name)| *name);
+        f.pad(name)
+    }
+}
+
+impl FromStr for Contender {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || NAMES.map(|(_, name)| name).join(", ");
+        let found = NAMES.iter().find(|(_, name)| *name == text).map(|(contender, _)| *contender);
+        found.ok_or_else(|| format!("{text:?} is none of {}", known()))
+    }
+}
+
+impl Contender {
+    /// Its training of adapters, derived from MiMi's; none for a head alone.
+    pub(super) fn adapters(self, mimi: &MimiOptions, seed: u64) -> Option<MimiOptions> {
+        let mimi = MimiOptions { seed, ..mimi.clone() };
+        let scored = |score| MimiOptions { score, ..mimi.clone() };
+        Some(match self {
+            Self::Probe => return None,
+            Self::Adapters => as_long(&mimi, end(&mimi)),
+            Self::Uniform => MimiOptions { widths: Widths::Uniform, ..as_long(&mimi, end(&mimi)) },
+            Self::Wide => as_long(&mimi, mimi.sigma),
+            Self::Mimi => mimi,
+            Self::Local => MimiOptions { selection: Selection::Local, ..mimi },
+            Self::Unscaled => scored(Score::Magnitude(Normaliser::None)),
+            Self::Widths => scored(Score::Magnitude(Normaliser::Widths)),
+            Self::DownOnly => scored(Score::DownOnly(Normaliser::Weights)),
+            Self::Gradient => scored(Score::Gradient(Normaliser::Weights)),
+            Self::Random => scored(Score::Random),
+        })
+    }
+}
+
+/// The mean rate MiMi ends with.
+fn end(mimi: &MimiOptions) -> f64 {
+    mimi.sigma / (1.0 - mimi.rho).powi(cycles(mimi) as i32)
+}
+
+/// Adapters that are never pruned, trained for all of MiMi's epochs in one go.
+fn as_long(mimi: &MimiOptions, sigma: f64) -> MimiOptions {
+    let epochs = mimi.epochs * (cycles(mimi) + 1);
+    MimiOptions { sigma, epochs, target: Target::Never, ..mimi.clone() }
+}
+
+/// Prunings that MiMi makes; a comparison's target is a rate.
+fn cycles(mimi: &MimiOptions) -> usize {
+    match mimi.target {
+        Target::Sigma(target) => prunings(mimi.sigma, target, mimi.rho),
+        Target::Never | Target::Parameters(_) | Target::Accuracy(_) => 0,
+    }
+}

@@ -1,0 +1,76 @@
+//! The service without a door.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::join_all;
+use mimi_server::engine::Flow;
+use mimi_server::service::{Ask, AskMany, Code, Terms};
+
+use crate::server::{World, classify, image, post};
+
+fn terms(top_k: usize) -> Terms {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    Terms { top_k, may_keep: false, deadline, caller: Flow::new(7) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ask_gets_what_a_client_of_http_gets() {
+    let world = World::new();
+    world.publish("one", &world.contents(1, 2));
+    let server = world.server().await;
+    let expected = classify(&server.app(), "one", image("rgb.png")).await.json();
+    let service = server.service();
+    let terms = terms(5);
+    let task = service.pin("one", terms.deadline).await.unwrap();
+    let images = vec![Bytes::from(image("rgb.png")), Bytes::from(image("exif_6.png"))];
+    let answered = service.classify(Ask { task, images, terms }).await.unwrap();
+    assert_eq!((answered.task.as_str(), answered.version, answered.predictions.len()), ("one", 1, 2));
+    for (i, prediction) in answered.predictions[0].iter().enumerate() {
+        let expected = &expected["predictions"][i];
+        assert_eq!(expected["label"], prediction.label);
+        assert!((expected["score"].as_f64().unwrap() - f64::from(prediction.score)).abs() < 1e-6);
+    }
+    assert!(answered.spent.flops > 0 && answered.spent.batch_rows > 0 && !answered.spent.run.is_zero());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_have_codes_and_advice_without_a_door() {
+    let world = World::new();
+    world.publish("one", &world.contents(1, 2));
+    let server = world.server().await;
+    let service = server.service();
+    let unknown = service.pin("nobody", terms(1).deadline).await.unwrap_err();
+    assert_eq!((unknown.code(), unknown.retry()), (Code::TaskNotFound, None));
+    let late = service.pin("one", Instant::now() - Duration::from_secs(1)).await;
+    assert!(late.is_ok() || late.unwrap_err().retry().is_some());
+    let task = service.pin("one", terms(1).deadline).await.unwrap();
+    let broken = vec![Bytes::from_static(b"no image")];
+    let broken = service.classify(Ask { task, images: broken, terms: terms(1) }).await.unwrap_err();
+    assert_eq!(broken.code(), Code::UnsupportedMediaType);
+    let tasks = vec!["one".to_owned(), "nobody".to_owned()];
+    let ask = AskMany { tasks, image: image("rgb.png").into(), terms: terms(3) };
+    let many = service.classify_many(ask).await.unwrap();
+    let codes: Vec<_> =
+        many.tasks.iter().map(|task| task.outcome.as_ref().map_or_else(|e| e.code(), |_| Code::Ok)).collect();
+    assert_eq!(codes, [Code::Ok, Code::TaskNotFound]);
+    assert_eq!(many.spent, many.tasks[0].outcome.as_ref().unwrap().spent);
+}
+
+#[tokio::test]
+async fn requests_to_publish_are_admitted_too() {
+    let world = World::new();
+    world.publish("one", &world.contents(1, 2));
+    let app = world.server().await.app();
+    for path in ["/v1/tasks/one/reload", "/v1/folder/confirm"] {
+        let answers = join_all((0..40).map(|_| post(&app, path, "application/json", ""))).await;
+        let (served, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+        assert!(served.len() >= 8 && !refused.is_empty(), "{path}: {} of 40", served.len());
+        for answer in refused {
+            assert_eq!((answer.status.as_u16(), &*answer.code()), (429, "overloaded"), "{path}");
+            assert!(answer.headers.contains_key("retry-after"));
+        }
+    }
+    let again = post(&app, "/v1/tasks/one/reload", "application/json", "").await;
+    assert_eq!(again.status, 200, "{}", again.text());
+}
