@@ -33,7 +33,7 @@ pub(super) struct Folder {
     held: usize,
     /// The first 20 of them.
     held_tasks: Vec<String>,
-    /// How many folders are passed over because their name is no task id or version.
+    /// How many folders are ignored because their name is neither a task id nor a version.
     passed_over: usize,
     /// The first 20 of them.
     passed_over_names: Vec<String>,

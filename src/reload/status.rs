@@ -18,7 +18,7 @@ pub struct FolderStatus {
     pub held: usize,
     /// The first of them.
     pub held_tasks: Vec<String>,
-    /// How many folders are passed over because their name is no task id or version.
+    /// How many folders are ignored because their name is neither a task id nor a version.
     pub passed_over: usize,
     /// The first of them.
     pub passed_over_names: Vec<String>,

@@ -35,7 +35,7 @@ pub(super) struct Look {
     pub(super) gone: BTreeSet<TaskId>,
     /// Tasks that were listed, with their versions, or why they could not be.
     pub(super) seen: BTreeMap<TaskId, Result<Vec<u64>, String>>,
-    /// Folders whose name is no task id or version, for the first time.
+    /// Folders whose name is neither a task id nor a version, seen for the first time.
     pub(super) passed_over: Vec<String>,
 }
 

@@ -66,7 +66,7 @@ impl Runtime {
     /// Loads the library at first use and checks that the device is there.
     ///
     /// # Errors
-    /// [`Error::Library`], [`Error::Device`] when the device is absent (never another in its stead), and
+    /// [`Error::Library`], [`Error::Device`] when the device is absent (there is no fallback), and
     /// [`Error::OtherSettings`] when the process already runs with another number of threads, or with threads that wait
     /// otherwise.
     pub fn open(options: &RuntimeOptions) -> Result<Self, Error> {

@@ -27,7 +27,7 @@ pub fn disable_telemetry() {
 /// Pieces from 1 MiB on are then given back to the system as soon as they are free. Left alone, glibc keeps ever larger
 /// ones in its heaps once it has seen them freed, and what making programs takes for a moment stays: 490 to 530 MiB with
 /// 8 programs of ViT-B instead of 418. Some free memory at a heap's end is kept: given back at once (glibc's default once
-/// the other setting is made), each picture's buffers are faulted in anew, which takes a millisecond a request.
+/// the other setting is made), each picture's buffers are faulted in again, which takes a millisecond a request.
 ///
 /// Other C libraries are left as they are.
 #[cfg_attr(not(all(target_os = "linux", target_env = "gnu")), allow(unused_variables))]

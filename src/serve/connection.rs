@@ -146,7 +146,7 @@ impl<'a> Watch<'a> {
         own.into_iter().chain(ending.map(|at| (at, Reason::Drain))).min_by_key(|(at, _)| *at)
     }
 
-    /// Ready when a deadline has passed. The timer is set anew only when a deadline comes before it: of requests that are
+    /// Ready when a deadline has passed. The timer is set again only when a deadline comes before it: of requests that are
     /// answered in time, nothing is set.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
         loop {
