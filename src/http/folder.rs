@@ -68,7 +68,7 @@ impl From<FolderStatus> for Folder {
     }
 }
 
-/// Shows the folder of packs: what is kept though it lacks it, what is passed over, how changes are seen.
+/// Shows the folder of packs: tasks kept although it lacks them, ignored folders, how changes are seen.
 #[utoipa::path(get, path = "/v1/folder", responses((status = 200, description = "The folder", body = Folder)))]
 pub(super) async fn show(State(state): State<AppState>, uri: Uri) -> Result<Json<Folder>, ApiError> {
     query::none(&uri)?;

@@ -1,4 +1,4 @@
-//! What is known of the folder of packs as a whole.
+//! Status of the whole folder of packs.
 
 /// Most names shown of each kind.
 pub(super) const SHOWN: usize = 20;

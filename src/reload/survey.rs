@@ -55,7 +55,7 @@ struct Known {
     versions: Vec<u64>,
     /// How it looked; none where it could not be looked at.
     mark: Option<Mark>,
-    /// Whether notices tell of changes.
+    /// Whether notices report changes.
     watched: bool,
     /// Names in it that are passed over.
     odd: BTreeSet<String>,
@@ -97,7 +97,7 @@ impl Survey {
     /// Looks at what may have changed, or at everything.
     ///
     /// # Errors
-    /// When the folder of packs cannot be listed. [`Look::seen`] tells what cannot be listed inside it.
+    /// When the folder of packs cannot be listed. [`Look::seen`] says what cannot be listed inside it.
     pub(super) fn look(&mut self, now: Instant, whole: bool) -> io::Result<Look> {
         let looked = self.look_once(now, whole || self.is_behind);
         self.is_behind = looked.is_err();

@@ -55,7 +55,7 @@ struct Shared {
 
 static ENVIRONMENT: OnceLock<Result<Arc<Shared>, Start>> = OnceLock::new();
 
-/// A failed start, kept so that a second try tells the same.
+/// A failed start, kept so that a second try fails the same way.
 #[derive(Clone)]
 struct Start {
     path: PathBuf,
@@ -197,7 +197,7 @@ fn start(options: &RuntimeOptions) -> Result<Shared, Start> {
 #[derive(Default)]
 struct Refusals {
     messages: Mutex<Vec<String>>,
-    /// Held while a program is compiled, so that refusals are told to the right one.
+    /// Held while a program is compiled, so that refusals go to the right one.
     compiling: Mutex<()>,
 }
 

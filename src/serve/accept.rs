@@ -18,9 +18,9 @@ use crate::metrics::Metrics;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Shortest time between two lines of the log about failures to accept.
 const QUIET: Duration = Duration::from_secs(10);
-/// Connections that the system has taken in and the server, ending, still serves.
+/// Connections that the system has accepted and the ending server still serves.
 const LAST: usize = 1024;
-/// Longest wait for connections to close once they were told.
+/// Longest wait for connections to close after they were asked to.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Serves connections of one listener.
@@ -40,7 +40,7 @@ impl Acceptor {
         Self { host, metrics, accepted: 0, complained: None }
     }
 
-    /// Takes connections in until `stop` resolves, and those that the system had taken in by then.
+    /// Accepts connections until `stop` resolves, and those that the system had accepted by then.
     pub(super) async fn accept(&mut self, listener: &TcpListener, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -86,7 +86,8 @@ impl Acceptor {
         }
     }
 
-    /// Answers what was accepted, until `deadline`; then closes what is left. Whether all was answered.
+    /// Answers what was accepted, until `deadline`; then closes the rest. Returns whether everything was
+    /// answered.
     pub(super) async fn drain(&self, deadline: Instant) -> bool {
         self.host.ending.begin();
         self.host.register.wake_all();

@@ -83,7 +83,7 @@ struct State {
     served: bool,
     /// Whether bytes between requests are not a header's beginning: HTTP/2 has frames of its own.
     multiplexed: bool,
-    /// Since when the client takes nothing of what is to be written.
+    /// Since when the client has read nothing of the answer.
     stalled: Option<Instant>,
     /// When the client last took something of an answer, or an answer was first there to be taken.
     taken: Instant,
@@ -134,7 +134,7 @@ impl Peer {
         }
     }
 
-    /// The client takes so many bytes of what is written, or none.
+    /// The client takes this many bytes of the answer, or none.
     pub(super) fn wrote(&self, taken: Option<usize>, now: Instant) {
         let mut state = self.lock();
         state.stalled = if taken.is_some() { None } else { state.stalled.or(Some(now)) };

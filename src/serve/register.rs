@@ -21,7 +21,8 @@ const UNKNOWN: u8 = u8::MAX - 1;
 const KNOWN: u8 = u8::MAX;
 /// The same of a header, which clients send with their connection's last handshake.
 const YOUNG_HEADER: Duration = Duration::from_millis(100);
-/// Once one connection of so many has no whole header, somebody stalls them, and the oldest goes however young.
+/// Once one connection in this many has no complete header, somebody stalls them, and the oldest goes at any
+/// age.
 const STALLING: usize = 8;
 
 /// Every open connection.
@@ -44,7 +45,7 @@ impl Register {
         Arc::new(Self { peers: Mutex::default(), most, changed: Notify::new(), metrics })
     }
 
-    /// A place for connection `number`; whoever least deserves its place goes when there is none.
+    /// A place for connection `number`. If there is none, the connection that least deserves its place goes.
     pub(super) async fn place(self: &Arc<Self>, number: u64) -> Option<Place> {
         while self.len() >= self.most {
             if !self.make_room().await {

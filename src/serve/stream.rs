@@ -1,4 +1,4 @@
-//! A socket that tells its peer's record what passes.
+//! A socket that reports to its peer's record what passes.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! One request on a connection: its stages are told to the peer's record.
+//! One request on a connection: it reports its stages to the peer's record.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -55,7 +55,7 @@ impl Visit {
         Arc::new(Self { peer: Arc::clone(peer), stage: Mutex::new(stage) })
     }
 
-    /// Goes on to a later stage; stages are never gone back to.
+    /// Moves to a later stage, never to an earlier one.
     fn go(&self, to: Stage) {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if *stage < to {
@@ -93,7 +93,7 @@ enum After {
     Leave,
 }
 
-/// A body whose end is told.
+/// A body that reports its end.
 pub(super) struct Counted<B> {
     body: B,
     visit: Option<Arc<Visit>>,
