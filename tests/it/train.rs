@@ -2,7 +2,7 @@
 
 /// Forms of labelled data, and what is wrong with them.
 mod data;
-/// Nothing of the data is lost in silence.
+/// No data is lost silently.
 mod kept;
 mod kill;
 /// One set of limits for an image, wherever it is read.

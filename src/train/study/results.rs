@@ -1,4 +1,4 @@
-//! What runs gave, kept in a file so that an interrupted comparison goes on where it stopped.
+//! Results of runs, kept in a file so that an interrupted comparison can be continued.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! Nothing of the data is lost in silence: what is left out is counted by reason, and what could be read in two ways is
+//! No data is lost silently: what is left out is counted by reason, and what could be read in two ways is
 //! an error.
 
 use std::collections::BTreeMap;

@@ -97,7 +97,7 @@ impl Listing {
             if (&first.label, first.part) != (&entry.label, entry.part) {
                 let told = |entry: &Entry| format!("{}, {}", entry.label, entry.part.adjective());
                 let (one, other) = (told(first), told(&entry));
-                bail!("the image {path} stands twice: {place} ({one}) and {again} ({other})");
+                bail!("the image {path} is listed twice: {place} ({one}) and {again} ({other})");
             }
             left_out.push(csv::repeated(&entry, &place));
         }

@@ -38,7 +38,7 @@ impl Partition {
     ///
     /// # Errors
     /// When images cannot be listed, there are fewer than two classes, a class is unknown or empty, or an image
-    /// stands twice.
+    /// is listed twice.
     pub fn open(origin: &Origin) -> Result<Self> {
         let (mut all, left_out) = origin.walk.listed(|left_out| Self::find(origin, left_out))?;
         all.left_out = left_out;
