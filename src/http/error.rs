@@ -19,7 +19,7 @@ pub(super) struct ErrorBody {
     pub(super) code: &'static str,
 }
 
-/// Why a request has no answer: what only this door knows, and what the service says.
+/// Why a request has no answer: reasons that only this door knows, and those of the service.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("there is no such route")]

@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 /// Most connections: probes and scrapers of an orchestrator.
 const CONNECTIONS: usize = 16;
 
-/// The running thread; it ends when told or dropped.
+/// The running thread; it ends when asked or dropped.
 pub(super) struct Admin {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,

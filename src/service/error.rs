@@ -69,7 +69,7 @@ impl Error {
         match self {
             Self::Invalid(_) => Code::InvalidRequest,
             Self::MemoryFull { .. } => Code::MemoryFull,
-            // What is no id names no task.
+            // An invalid id names no task.
             Self::TaskId(_) => Code::TaskNotFound,
             Self::NotReady => Code::NotReady,
             Self::Publishing { .. } => Code::Overloaded,
