@@ -34,8 +34,7 @@ pub use limits::{ConnectionLimits, raise_descriptors};
 use accept::Acceptor;
 use admin::Admin;
 
-/// Longest wait for the engine's threads once every connection is closed. Nobody waits for the batches they
-/// still run.
+/// Longest wait for the engine's threads once every connection is closed: no client waits for what they still run.
 const STOPPING: Duration = Duration::from_secs(3);
 
 /// Everything serving needs, checked once.

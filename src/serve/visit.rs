@@ -1,4 +1,4 @@
-//! One request on a connection: it reports its stages to the peer's record.
+//! One request on a connection, whose stages are recorded.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tower::Service;
 
 use super::peer::{Peer, Stage};
 
-/// The service as one connection's peer sees it.
+/// The HTTP door as one connection sees it.
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) app: Router,
@@ -55,7 +55,7 @@ impl Visit {
         Arc::new(Self { peer: Arc::clone(peer), stage: Mutex::new(stage) })
     }
 
-    /// Moves to a later stage, never to an earlier one.
+    /// Goes on to a later stage; stages are never gone back to.
     fn go(&self, to: Stage) {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if *stage < to {
@@ -93,7 +93,7 @@ enum After {
     Leave,
 }
 
-/// A body that reports its end.
+/// A body whose end is recorded.
 pub(super) struct Counted<B> {
     body: B,
     visit: Option<Arc<Visit>>,

@@ -59,6 +59,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The deadline passed.
+    pub fn late() -> Self {
+        engine::Error::DeadlineExceeded.into()
+    }
+
     /// The code.
     pub fn code(&self) -> Code {
         match self {

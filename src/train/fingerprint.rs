@@ -63,7 +63,7 @@ impl Fingerprint {
         match differ[..] {
             [] => None,
             [name] if name == ROUNDING => Some(
-                "it was written on a processor that rounds differently: continue it on one of that kind, or start over"
+                "it was written on a processor that rounds differently: continue it on one of that kind, or start again"
                     .into(),
             ),
             _ => Some(self.told(&there, &differ)),
@@ -84,7 +84,7 @@ impl Fingerprint {
 }
 
 fn other_release() -> String {
-    "it was written by another release of mimi-server, whose records cannot be continued: start over, or continue with that release"
+    "it was written by another release of mimi-server, whose records cannot be continued: start again, or continue with that release"
         .into()
 }
 

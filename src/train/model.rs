@@ -30,6 +30,9 @@ impl Projections<'_> {
     }
 }
 
+/// Adapters in the layout of a pack, by site: width R, down `[R, D]`, up `[D, R]`.
+pub type Packed = BTreeMap<Site, (usize, Vec<f32>, Vec<f32>)>;
+
 /// Everything a task trains.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
@@ -125,11 +128,11 @@ impl Model {
         }
     }
 
-    /// Adapters in the layout of a pack: width R, down `[R, D]`, up `[D, R]`.
+    /// Its adapters in the layout of a pack.
     ///
     /// # Errors
     /// When a matrix is missing.
-    pub fn packed(&self) -> Result<BTreeMap<Site, (usize, Vec<f32>, Vec<f32>)>, MissingParameter> {
+    pub fn packed(&self) -> Result<Packed, MissingParameter> {
         let packed = self.sites().iter().map(|site| {
             let adapter = self.adapter(site)?;
             let (r, d) = (adapter.width(), adapter.block_width());

@@ -68,7 +68,12 @@ impl RowStore {
     /// # Errors
     /// When they are not whole or the disk is full.
     pub fn push(&mut self, rows: &[f32]) -> Result<()> {
-        ensure!(rows.len().is_multiple_of(self.size), "{} numbers are not rows of {}", rows.len(), self.size);
+        ensure!(
+            rows.len().is_multiple_of(self.size),
+            "{} numbers do not fill rows of {}",
+            rows.len(),
+            self.size
+        );
         let end = self.count * self.size;
         match &mut self.store {
             Store::Memory(values) => values.extend_from_slice(rows),

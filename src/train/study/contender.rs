@@ -65,7 +65,7 @@ impl FromStr for Contender {
     fn from_str(text: &str) -> Result<Self, String> {
         let known = || NAMES.map(|(_, name)| name).join(", ");
         let found = NAMES.iter().find(|(_, name)| *name == text).map(|(contender, _)| *contender);
-        found.ok_or_else(|| format!("{text:?} is none of {}", known()))
+        found.ok_or_else(|| format!("unknown contender {text:?}: expected one of {}", known()))
     }
 }
 

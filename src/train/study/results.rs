@@ -1,4 +1,4 @@
-//! Results of runs, kept in a file so that an interrupted comparison resumes.
+//! Results of runs, kept in a file so that an interrupted comparison can be continued.
 
 use std::fs;
 use std::io;

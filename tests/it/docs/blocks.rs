@@ -15,7 +15,7 @@ const LONG: &[(&str, &str)] = &[
     ),
     ("docs/gpu.md", "make gpu-check                          # 8 minutes at most"),
     ("docs/installing.md", "make dist                                   # dist/: wheel, archive, SHA256SUMS"),
-    ("docs/installing.md", "make image"),
+    ("docs/installing.md", "make dist && cd dist && sha256sum --check SHA256SUMS"),
     (
         "docs/method-study.md",
         "target/release/server compare --backbone dinov2-small-56 --data assets/datasets/openclipart/train \\",
@@ -41,7 +41,6 @@ const SHOWN: &[(&str, &str)] = &[
     ("docs/gpu.md", "python3 join.py --store /tmp/mimi-gpu"),
     ("docs/importing.md", "server import-backbone --weights model.safetensors --name my-vit"),
     ("docs/installing.md", "docker build -t mimi-server ."),
-    ("docs/installing.md", "sha256sum --check SHA256SUMS"),
     (
         "docs/packs.md",
         "target/release/server import-pack --from last_fused_ckpt_epoch_0.pth --task shoes --labels names.txt --backbone my-vit",

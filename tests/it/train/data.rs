@@ -110,14 +110,14 @@ fn what_is_wrong_with_a_list_is_told_with_its_line() {
         ("path,label\n", &["lists no image"]),
         ("path,klass\na.png,x\n", &["line 1", "\"klass\""]),
         ("path,split\na.png,train\n", &["line 1", "no column label"]),
-        ("path,label,path\na.png,x,b.png\n", &["line 1", "path is there twice"]),
+        ("path,label,path\na.png,x,b.png\n", &["line 1", "path occurs twice"]),
         ("path,label\na.png,x\nb.png\n", &["line: 3"]),
         ("path,label\na.png,x\nb.png,\n", &["line 3", "label is empty"]),
         ("path,label\n,x\n", &["line 2", "path is empty"]),
         ("path,label,split\na.png,x,trian\n", &["line 2", "\"trian\""]),
         ("path,label\na.png,x\nb.png,x\n", &["1 class(es)"]),
-        ("path,label\na.png,x\nb.png,y\n./a.png,y\n", &["is listed twice", "line 2", "line 4"]),
-        ("path,label,split\na.png,x,train\nb.png,y,train\na.png,x,test\n", &["is listed twice", "line 4"]),
+        ("path,label\na.png,x\nb.png,y\n./a.png,y\n", &["listed twice", "line 2", "line 4"]),
+        ("path,label,split\na.png,x,train\nb.png,y,train\na.png,x,test\n", &["listed twice", "line 4"]),
         ("path,label,split\na.png,x,train\nb.png,y,train\nc.png,z,test\n", &["line 4", "class z"]),
     ];
     let dir = tempfile::tempdir().unwrap();

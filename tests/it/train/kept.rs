@@ -1,4 +1,4 @@
-//! No data is lost silently: everything left out is counted by reason, and what could be read in two ways is
+//! No data is lost silently: what is left out is counted by reason, and what could be read in two ways is
 //! an error.
 
 use std::collections::BTreeMap;

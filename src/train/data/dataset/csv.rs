@@ -106,5 +106,9 @@ fn check_classes(file: &Path, there: &[Entry], (gone, left_out): (&[Entry], &[Le
 
 /// Why a repeated entry is skipped.
 pub(super) fn repeated(entry: &Entry, first: &str) -> LeftOut {
-    LeftOut::new(entry.path.clone(), Reason::Duplicate, line(entry, &format!("it stands at {first} already")))
+    LeftOut::new(
+        entry.path.clone(),
+        Reason::Duplicate,
+        line(entry, &format!("it is listed at {first} already")),
+    )
 }

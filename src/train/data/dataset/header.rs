@@ -64,7 +64,7 @@ fn columns(header: &StringRecord, delimiter: u8) -> Result<Header> {
         let Some(column) = COLUMNS.iter().position(|names| names.contains(&plain.as_str())) else { continue };
         if let Some(first) = places[column].replace(place) {
             let (first, meaning) = (&header[first], COLUMNS[column][0]);
-            ensure!(first != name, "line 1: column {name} is there twice");
+            ensure!(first != name, "line 1: column {name} occurs twice");
             bail!("line 1: columns {first} and {name} can both be the {meaning}: rename or remove one");
         }
     }

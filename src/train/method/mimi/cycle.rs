@@ -63,7 +63,7 @@ impl<'a> Trainer<'a> {
     /// When a run fails or the loss is no longer finite.
     pub fn epoch(&mut self, state: &mut State, observe: &mut Observer<'_>) -> Result<Option<Model>> {
         self.prepare(&state.model)?;
-        let Some(programs) = &mut self.programs else { bail!("there is no program to step with") };
+        let Some(programs) = &mut self.programs else { bail!("no program was compiled") };
         let trainings = expected(self.options, state, self.setup.resident.config());
         let (source, recipe, place) = (&self.images.train, &self.recipe, state.place);
         let pass = Pass { source, recipe, place, trainings };

@@ -105,13 +105,21 @@ impl MimiOptions {
         let depth = config.depth();
         let block = self.first_block;
         ensure!(block < depth, "the first block with adapters is {block}, the backbone has {depth} blocks");
-        ensure!(self.sigma > 0.0 && self.sigma.is_finite(), "the first rate is {}", self.sigma);
+        ensure!(
+            self.sigma > 0.0 && self.sigma.is_finite(),
+            "sigma_0 is {}, expected more than 0",
+            self.sigma
+        );
         ensure!(self.rho > 0.0 && self.rho < 1.0, "rho is {}, expected a share between 0 and 1", self.rho);
         ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
         check_rates(self.rate, self.step.decay)?;
         match self.target {
-            Target::Sigma(sigma) => ensure!(sigma > 0.0 && sigma.is_finite(), "the last rate is {sigma}"),
-            Target::Accuracy(least) => ensure!(least >= 0.0, "the accuracy to keep is {least}"),
+            Target::Sigma(sigma) => {
+                ensure!(sigma > 0.0 && sigma.is_finite(), "sigma is {sigma}, expected more than 0")
+            }
+            Target::Accuracy(least) => {
+                ensure!(least >= 0.0, "the accuracy to keep is {least}, expected 0 or more")
+            }
             Target::Parameters(_) | Target::Never => {}
         }
         let smoothing = self.smoothing;
