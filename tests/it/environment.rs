@@ -1,18 +1,8 @@
 //! Variables that cannot be read are named; empty ones are as if unset.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
-use crate::support::{self, TinyBackbone};
-
-/// The server's command line with nothing of this process's own settings.
-fn server(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MIMI_")) {
-        command.env_remove(name);
-    }
-    command.args(args);
-    command
-}
+use crate::support::{self, TinyBackbone, command as server};
 
 fn errors(done: &Output) -> String {
     String::from_utf8_lossy(&done.stderr).into_owned()

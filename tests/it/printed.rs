@@ -25,13 +25,10 @@ const FILTERS: &[(&str, &str)] = &[
     (r"(accuracy +)[01]\.\d{4}", "$1[share]"),
 ];
 
-/// The server's command line, with nothing of this process's own settings and no terminal.
+/// The server's command line, logging errors only.
 fn server(args: &[&str]) -> Command {
-    let mut command = Command::new(support::server());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MIMI_")) {
-        command.env_remove(name);
-    }
-    command.args(args).env("MIMI_LOG", "error").stdin(std::process::Stdio::null());
+    let mut command = support::command(args);
+    command.env("MIMI_LOG", "error");
     command
 }
 

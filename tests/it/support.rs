@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
 use mimi_server::backbone::{Activation, BackboneConfig, Pool, Precision, Site};
@@ -53,6 +54,16 @@ pub fn repository() -> PathBuf {
 /// The binary: as built beside the tests or, on another machine, where `CARGO_BIN_EXE_server` says.
 pub fn server() -> PathBuf {
     std::env::var_os("CARGO_BIN_EXE_server").unwrap_or_else(|| env!("CARGO_BIN_EXE_server").into()).into()
+}
+
+/// The server's command line, with nothing of this process's own settings and no terminal.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(server());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MIMI_")) {
+        command.env_remove(name);
+    }
+    command.args(args).stdin(Stdio::null());
+    command
 }
 
 pub fn fixtures() -> PathBuf {

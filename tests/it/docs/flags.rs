@@ -1,7 +1,6 @@
 //! The flags of every command, as its help prints them.
 
 use std::fmt::Write;
-use std::process::{Command, Stdio};
 
 use super::check_page;
 use crate::support;
@@ -11,12 +10,8 @@ const HEAD: &str = "# Flags\n\nWhat `server COMMAND --help` prints. Every flag w
 
 /// The help of a command; nothing of this process's environment or terminal shows in it.
 fn help(command: Option<&str>) -> String {
-    let mut server = Command::new(support::server());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MIMI_")) {
-        server.env_remove(name);
-    }
-    server.args(command).arg("--help").env("COLUMNS", "100").stdin(Stdio::null()).stderr(Stdio::piped());
-    let done = server.output().unwrap();
+    let args: Vec<&str> = command.into_iter().chain(["--help"]).collect();
+    let done = support::command(&args).env("COLUMNS", "100").output().unwrap();
     let text = String::from_utf8(done.stdout).unwrap().replace("=]", "]");
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
