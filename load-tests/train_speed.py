@@ -29,7 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES = 10
 IMAGE_SIZE = 112
-# What a pruning of METHOD's kind leaves out first: the early blocks, and some later sites.
+# What a pruning of MiMi leaves out first (docs/method.md section 4): the early blocks, and some later sites.
 LEFT_OUT = [f"blocks.{block}.{place}" for block in range(4) for place in ("attn", "mlp")] + ["blocks.5.attn", "blocks.6.attn"]
 SETTINGS = [
     ("sigma 8, 24 adapters", 8.0, [], False),

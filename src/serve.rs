@@ -34,7 +34,7 @@ pub use limits::{ConnectionLimits, raise_descriptors};
 use accept::Acceptor;
 use admin::Admin;
 
-/// Longest wait for the engine's threads once every connection is closed; what they still run, nobody waits for.
+/// Longest wait for the engine's threads once every connection is closed: no client waits for what they still run.
 const STOPPING: Duration = Duration::from_secs(3);
 
 /// Everything serving needs, checked once.

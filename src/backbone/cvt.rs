@@ -130,7 +130,7 @@ impl CvtConfig {
             ensure(value > 0, field, value, "it must be at least 1")?;
         }
         let heads = stage.width.is_multiple_of(stage.heads);
-        ensure(heads, "stages.width", stage.width, "it is no multiple of heads")?;
+        ensure(heads, "stages.width", stage.width, "it is not a multiple of heads")?;
         ensure(stage.kernel % 2 == 1, "stages.kernel", stage.kernel, "it must be odd")?;
         let before = if index == 0 { self.image_size } else { self.grid(index - 1) };
         let fits = stage.patch_size <= before.saturating_add(stage.patch_padding.saturating_mul(2));
@@ -169,7 +169,7 @@ impl Shape for CvtConfig {
         self.stages.last().map_or(0, |stage| stage.width)
     }
 
-    /// QuickGELU (METHOD: the reference's CvT hands its own non-linearity, that of Microsoft's code, to its
+    /// QuickGELU (docs/method.md section 1: the reference's CvT hands its own non-linearity, that of Microsoft's code, to its
     /// adapters). Hugging Face's class has GELU in its MLPs.
     fn activation(&self) -> Activation {
         Activation::QuickGelu

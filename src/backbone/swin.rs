@@ -213,7 +213,7 @@ impl Shape for SwinConfig {
         let depth = self.depths.iter().fold(0usize, |sum, &n| sum.saturating_add(n));
         ensure(depth <= SiteSet::MAX_BLOCKS, "depths", depth, "at most 64 blocks are supported")?;
         let whole = self.image_size.is_multiple_of(self.patch_size << (stages - 1));
-        ensure(whole, "image_size", self.image_size, "it is no multiple of patch_size and the mergings")?;
+        ensure(whole, "image_size", self.image_size, "it is not a multiple of patch_size and the mergings")?;
         for block in self.blocks() {
             let fits = block.grid.is_multiple_of(self.window);
             ensure(fits, "window", self.window, "it does not divide the map of every stage")?;

@@ -186,8 +186,8 @@ impl Shape for VitConfig {
             ensure(value > 0, field, value, "it must be at least 1")?;
         }
         let whole = self.image_size.is_multiple_of(self.patch_size);
-        ensure(whole, "image_size", self.image_size, "it is no multiple of patch_size")?;
-        ensure(self.width.is_multiple_of(self.heads), "width", self.width, "it is no multiple of heads")?;
+        ensure(whole, "image_size", self.image_size, "it is not a multiple of patch_size")?;
+        ensure(self.width.is_multiple_of(self.heads), "width", self.width, "it is not a multiple of heads")?;
         let shallow = self.depth <= super::SiteSet::MAX_BLOCKS;
         ensure(shallow, "depth", self.depth, "at most 64 blocks are supported")?;
         let poolable = self.class_token || self.pool != Pool::Cls;

@@ -20,7 +20,7 @@ const GAIN: f64 = 0.03;
 /// share a run that neither waits for much longer than for its own.
 const LATENCY_BOUND: f64 = 1.5;
 
-/// What is wanted of a layout.
+/// What a layout is chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
     /// Most rows a second among those whose full batch, with every worker busy, takes at most 1.5 times the shortest.

@@ -10,10 +10,11 @@ use crate::graph::Plan;
 use crate::runtime::Device;
 
 impl Bench {
-    /// Memory in use with so many programs, in rising order, after each has run one row: see [`memory_used`].
+    /// Memory in use with these numbers of programs, in rising order, after each has run one row: see
+    /// [`memory_used`].
     ///
     /// # Errors
-    /// When a program cannot be compiled or run, or the system does not tell.
+    /// When a program cannot be compiled or run, or the system does not say.
     pub fn memory(&self, counts: &[usize]) -> Result<Vec<u64>> {
         let (pack, sites) = (self.pack(0)?, self.config().sites());
         let (mut programs, mut used) = (Vec::new(), Vec::new());

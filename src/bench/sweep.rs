@@ -15,7 +15,7 @@ use crate::pack::Pack;
 pub struct Grid {
     /// Rows in a batch.
     pub rows: Vec<usize>,
-    /// Distinct packs in a batch; a batch of fewer rows is passed over.
+    /// Distinct packs in a batch; a batch with fewer rows is skipped.
     pub packs: Vec<usize>,
     /// Where packs have adapters; the other sites were removed.
     pub sites: SiteSet,

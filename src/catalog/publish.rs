@@ -8,7 +8,7 @@ use super::table::Catalog;
 use crate::files::Disk;
 use crate::pack::{self, TaskId};
 
-/// Versions in a task's folder, ascending. Anything that is no version is passed over.
+/// Versions in a task's folder, ascending. Any other name is ignored.
 ///
 /// # Errors
 /// When the folder cannot be listed.

@@ -1,4 +1,4 @@
-//! What is known of a task.
+//! Status of a task.
 
 use std::fmt;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ pub struct VersionRead {
     pub state: VersionState,
 }
 
-/// What the catalog knows of a task without reading its pack.
+/// What the catalog knows about a task without reading its pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskStatus {
     /// The task.
@@ -105,7 +105,7 @@ pub struct Served {
     pub state: VersionState,
 }
 
-/// What is kept of a task.
+/// What is kept about a task.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entry {
     pub(super) live: Option<u64>,

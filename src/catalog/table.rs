@@ -83,7 +83,7 @@ impl Catalog {
         self.read().contains_key(task)
     }
 
-    /// What is known of one task.
+    /// Status of one task.
     pub fn status(&self, task: &TaskId) -> Option<TaskStatus> {
         let entry = self.read().get(task).cloned()?;
         Some(self.describe(task, &entry))

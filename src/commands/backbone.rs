@@ -15,7 +15,7 @@ pub fn config(args: &RuntimeArgs) -> Result<Arc<BackboneConfig>> {
     Ok(Arc::new(config))
 }
 
-/// The backbone itself, in a runtime of such settings.
+/// The backbone itself, in a runtime with these settings.
 pub fn resident(args: &RuntimeArgs, options: &RuntimeOptions) -> Result<Resident> {
     open(args, config(args)?, options)
 }

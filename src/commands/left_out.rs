@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mimi_server::train::{LeftOut, summary};
 
-/// Files told by name; the rest are counted.
+/// Files shown by name; the rest are counted.
 const SHOWN: usize = 10;
 
 /// Counts what was left out by reason and names the first, or the file that lists all.

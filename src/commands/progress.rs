@@ -1,4 +1,4 @@
-//! How a training goes, on a terminal or in a log.
+//! Progress of a training, on a terminal or in a log.
 //!
 //! On a terminal a bar is drawn over and over; elsewhere a line is written every few seconds, and one after every
 //! epoch.
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use mimi_server::train::{Cycle, Epoch, Progress, Step};
 
-/// Least time between two lines of one kind where there is no terminal.
+/// Least time between two lines of one kind without a terminal.
 const EVERY: Duration = Duration::from_secs(5);
 /// What a bar looks like.
 const TEMPLATE: &str = "{prefix} {wide_bar:.blue} {msg}";
 
-/// Shows how a training goes.
+/// Shows the progress of a training.
 pub struct Reporter {
     bar: Option<ProgressBar>,
     pace: Pace,

@@ -72,7 +72,7 @@ fn show(outcome: &Outcome) {
     }
 }
 
-/// At Ctrl-C the process ends as it would; what was trained lies in the checkpoint of the last epoch.
+/// Ctrl-C ends the process as usual; the checkpoint of the last epoch holds the state.
 fn explain_interruption(args: &TrainArgs) -> Result<()> {
     let checkpoints = args.checkpoints.display().to_string();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;

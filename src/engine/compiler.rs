@@ -14,7 +14,8 @@ use crate::graph::Plan;
 use crate::metrics::Metrics;
 use crate::runtime::{Program, Resident};
 
-/// Plans to be ready, and whom to tell. With nobody to tell they are a suggestion: all of them or none, and never in
+/// Plans to make ready, and where to report. Without a receiver they are a suggestion: all of them or none,
+/// and never in
 /// another program's place.
 pub(super) struct Order {
     pub(super) plans: Vec<Plan>,

@@ -37,7 +37,7 @@ pub enum Error {
     /// The worker does not have the program that its batch was laid out for.
     #[error("the worker has no program for {0}")]
     NoProgram(Plan),
-    /// A program gave another number of rows than it was given.
+    /// A program returned a different number of rows than it was given.
     #[error("the program for {plan} gave {found} row(s) for {expected}")]
     Rows {
         /// What the program computes.

@@ -35,7 +35,7 @@ pub struct EngineOptions {
     pub workers: usize,
     /// Programs kept besides the one with every site.
     pub max_programs: usize,
-    /// Bytes for what frozen blocks gave for images, reused when another task sees the same image; 0 keeps nothing.
+    /// Bytes for outputs of frozen blocks, reused when another task sees the same image; 0 keeps nothing.
     pub prefix_memory: u64,
 }
 

@@ -10,7 +10,7 @@ const ENCODING: &[u8] = b"mimi image key 1";
 pub struct ImageKey([u8; 32]);
 
 impl ImageKey {
-    /// The key of encoded bytes that were prepared as `preparation` tells (`Preprocessing::identity`).
+    /// The key of encoded bytes prepared as `preparation` says (`Preprocessing::identity`).
     ///
     /// SHA-256 over the encoding's name, the length of `preparation` (8 bytes, little-endian), `preparation`, and the
     /// encoded image.

@@ -11,7 +11,7 @@
 //! | `inbox` | the one lock between handlers and workers |
 //! | `worker`, `run` | the loop that owns the device, and what it does with a batch |
 //! | `compiler` | the thread that makes programs, so that no request waits for one |
-//! | `prefixes` | what frozen blocks gave for images |
+//! | `prefixes` | outputs of frozen blocks, kept for images |
 //! | `handle` | [`Engine`] |
 //!
 //! No thread of the engine awaits or touches the disk.

@@ -1,4 +1,4 @@
-//! What frozen blocks gave for images, kept for the next task that sees one of them.
+//! Outputs of frozen blocks for images, kept for the next task that sees one of them.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use moka::sync::Cache;
 use super::image_key::ImageKey;
 use crate::metrics::Metrics;
 
-/// What blocks gave for an image.
+/// Output of the blocks for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Prefix {
     image: ImageKey,

@@ -1,4 +1,4 @@
-//! What goes through the engine: a row in, an answer out.
+//! A row goes into the engine, an answer comes out.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

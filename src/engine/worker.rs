@@ -15,7 +15,7 @@ use crate::graph::Plan;
 use crate::metrics::Metrics;
 use crate::runtime::Program;
 
-/// What the compiler tells a worker.
+/// A command from the compiler to a worker.
 pub(super) enum Command {
     /// Keep this program.
     Install(Plan, Box<Program>),
@@ -110,7 +110,7 @@ fn answer(batch: Vec<Waiting>, features: &[Vec<f32>], started: Instant, run: Dur
     }
 }
 
-/// Tells a row's span what became of the row: a trace survives the hop to this thread.
+/// Records a row's outcome in its span: a trace survives the hop to this thread.
 fn record(span: &tracing::Span, answer: &Answer) {
     if !span.is_disabled() {
         span.record("queued_us", answer.queued.as_micros() as u64);

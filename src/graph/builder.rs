@@ -98,8 +98,8 @@ struct WireInfo {
 /// A graph under construction; complete whenever nothing fails.
 ///
 /// ```
-/// use mimi_server::graph::ops::{Constant, Mul};
-/// use mimi_server::graph::{Dim, Fact, Graph};
+/// use mimi_server::graph::ops::Mul;
+/// use mimi_server::graph::{Constant, Dim, Fact, Graph};
 ///
 /// let mut g = Graph::new("twice");
 /// let x = g.input("x", Fact::f32([Dim::Batch, Dim::Fixed(4)]))?;

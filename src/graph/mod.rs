@@ -1,11 +1,15 @@
 //! Graphs as values: built in Rust, checked as they are wired, written out as ONNX bytes.
 //!
-//! A [`Wire`] is a small `Copy` handle; every wire carries a [`Fact`] (dtype and shape), so that a mistake is
-//! caught where it is made, by the name of its node. [`ops`] holds one operator a file. Each family's file reads
-//! like its paper (`vit`, `swin`); `layers` holds what families share, and `architecture` puts a family's parts together
-//! over a plan's blocks. [`Plan`] says what a graph must hold; [`onnx`] writes it. [`gradients`] walks a graph
-//! backwards, [`training`] makes a whole step of it, [`quantised`] puts integers where a graph multiplies by
-//! frozen matrices, and [`halved`] 16-bit floats.
+//! | part | holds |
+//! |---|---|
+//! | [`Graph`], [`Wire`], [`Fact`], [`Operator`] | the graph; each wire carries dtype and shape, checked as it is made |
+//! | [`ops`] | one operator a file: facts, attributes, gradient, cost |
+//! | `layers`, `parts` | what the families share, and what each must give |
+//! | `vit`, `swin`, `cvt` | one family a file, reading like its paper |
+//! | [`Plan`], [`build`], `architecture` | what a graph must hold, and a family's parts put together over it |
+//! | [`training`], [`gradients`] | a whole training step; reverse mode |
+//! | [`quantised`], [`halved`] | 8-bit integers or 16-bit floats in the products with frozen matrices |
+//! | [`onnx`] | the bytes of an ONNX model |
 //!
 //! # Shape letters
 //!

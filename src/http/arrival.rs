@@ -9,8 +9,7 @@ use super::body::{self, Body};
 use super::error::ApiError;
 use super::headers;
 use super::state::AppState;
-use crate::engine::{self, Flow};
-use crate::service::{Held, Terms};
+use crate::service::{Error, Flow, Held, Terms};
 
 /// What a request's head says.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +44,7 @@ impl Arrival {
         let reading = body::read(request, state.options.payload_limit, &mut held);
         match tokio::time::timeout_at(end.into(), reading).await {
             Ok(body) => Ok(Received { body: body?, held }),
-            Err(_) if end == self.deadline => Err(engine::Error::DeadlineExceeded.into()),
+            Err(_) if end == self.deadline => Err(Error::late().into()),
             Err(_) => Err(ApiError::BodyTimeout { seconds: longest.as_secs() }),
         }
     }

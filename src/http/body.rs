@@ -60,7 +60,7 @@ pub(super) async fn read(request: Request, limit: usize, held: &mut Held) -> Res
 /// Reads a body of any bytes as the classify routes do, and counts its images. Tests try with it what clients may send.
 ///
 /// # Errors
-/// What a client would be told.
+/// The error that a client would get.
 pub async fn examine(content_type: &str, body: Vec<u8>) -> Result<usize, String> {
     let limit = body.len();
     let request = Request::builder().method("POST").header(header::CONTENT_TYPE, content_type);
@@ -129,7 +129,7 @@ fn items(text: &[u8]) -> usize {
     text.iter().filter(|byte| **byte == b',').count().saturating_mul(ITEM_BYTES)
 }
 
-/// Why a body was broken off. The parser knows only that it was.
+/// Why a body ended early. The parser only knows that it did.
 type Full = Arc<Mutex<Option<ApiError>>>;
 
 /// The request with a body whose bytes are held as they come, including those that a parser keeps to itself.

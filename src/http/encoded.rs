@@ -10,7 +10,7 @@ const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
 /// Decodes base64 of either alphabet (`+/` of RFC 4648 section 4, `-_` of section 5), padded or not, in one line or
-/// wrapped, with or without the head of a data URL. Only ASCII white space is passed over.
+/// wrapped, with or without the head of a data URL. Only ASCII white space is ignored.
 ///
 /// # Errors
 /// What the text is instead, for people.

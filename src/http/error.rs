@@ -8,7 +8,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::status::status;
-use crate::engine;
 use crate::service::{Code, Error};
 
 /// Body of every failure.
@@ -20,7 +19,7 @@ pub(super) struct ErrorBody {
     pub(super) code: &'static str,
 }
 
-/// Why a request has no answer: what only this door knows, and what the service says.
+/// Why a request has no answer: reasons that only this door knows, and those of the service.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("there is no such route")]
@@ -44,12 +43,6 @@ impl From<QueryRejection> for ApiError {
 impl From<PathRejection> for ApiError {
     fn from(rejection: PathRejection) -> Self {
         Self::invalid(rejection.body_text())
-    }
-}
-
-impl From<engine::Error> for ApiError {
-    fn from(error: engine::Error) -> Self {
-        Self::Service(error.into())
     }
 }
 

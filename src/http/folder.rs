@@ -33,7 +33,7 @@ pub(super) struct Folder {
     held: usize,
     /// The first 20 of them.
     held_tasks: Vec<String>,
-    /// How many folders are passed over because their name is no task id or version.
+    /// How many folders are ignored because their name is neither a task id nor a version.
     passed_over: usize,
     /// The first 20 of them.
     passed_over_names: Vec<String>,
@@ -68,7 +68,7 @@ impl From<FolderStatus> for Folder {
     }
 }
 
-/// Shows the folder of packs: what is kept though it lacks it, what is passed over, how changes are seen.
+/// Shows the folder of packs: tasks kept although it lacks them, ignored folders, how changes are seen.
 #[utoipa::path(get, path = "/v1/folder", responses((status = 200, description = "The folder", body = Folder)))]
 pub(super) async fn show(State(state): State<AppState>, uri: Uri) -> Result<Json<Folder>, ApiError> {
     query::none(&uri)?;

@@ -1,4 +1,4 @@
-//! Headers of ours: what a request asks by them, and what an answer tells by them.
+//! Our own headers, in requests and in answers.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// Headers that tell a client what its request cost.
+/// Headers with the cost of a request.
 pub(super) fn of_spent(spent: &Spent) -> HeaderMap {
     let numbers = [
         ("x-mimi-decode-us", spent.decode.as_micros() as u64),

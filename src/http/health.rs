@@ -23,13 +23,13 @@ pub(super) struct Health {
     status: &'static str,
 }
 
-/// Tells that the process answers.
+/// Says that the process answers.
 #[utoipa::path(get, path = "/healthz", responses((status = 200, description = "Alive", body = Health)))]
 pub(super) async fn live() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Tells whether requests should be sent: the backbone is resident and the server is not ending.
+/// Says whether to send requests: the backbone is resident and the server is not ending.
 #[utoipa::path(get, path = "/readyz", responses((status = 200, description = "Ready", body = Health)))]
 pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Health>, ApiError> {
     if state.service.is_ready() { Ok(Json(Health { status: "ok" })) } else { Err(Error::NotReady.into()) }

@@ -63,7 +63,7 @@ pub(super) struct Summary {
     /// Why the task is kept as it was although its folder lacks it or cannot be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<String>,
-    /// Told when the live version's files are no longer those that were published.
+    /// Present when the live version's files are no longer those that were published.
     #[serde(skip_serializing_if = "Option::is_none")]
     rewritten: Option<String>,
 }
@@ -94,7 +94,7 @@ pub(super) struct Details {
     /// What this server's backbone multiplies in: `fp32`, `int8`, `int8-reduced` or `fp16`.
     #[schema(value_type = String)]
     served_precision: Precision,
-    /// Told where the live version was trained at another precision, or with another image decoder.
+    /// Present when the live version was trained at another precision, or with another image decoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }

@@ -16,7 +16,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(4);
 /// One failed version.
 #[derive(Clone, Debug)]
 struct Attempt {
-    /// How its files looked; none where the system could not tell.
+    /// State of its files; none if the system could not say.
     state: Option<VersionState>,
     /// Since when they have looked so.
     since: Instant,

@@ -87,7 +87,8 @@ impl Reloader {
         });
     }
 
-    /// The check of a pack, started by the first request that asks. It goes on when no request waits any more.
+    /// The check of a pack, started by the first request that asks. It continues even when no request waits
+    /// any more.
     fn check(self: &Arc<Self>, task: &TaskId, version: u64, pack: &Arc<Pack>) -> Check {
         // Held until the check is entered, so that it cannot leave before.
         let mut checks = self.checks.lock();

@@ -67,7 +67,7 @@ impl Home {
     }
 }
 
-/// What the marker in a folder says; none where there is none.
+/// Content of the marker in a folder; none if there is no marker.
 ///
 /// # Errors
 /// When it cannot be read.

@@ -30,7 +30,7 @@ pub(super) enum Trust {
     Confirmed,
 }
 
-/// What one look tells of the published tasks.
+/// What one look found about the published tasks.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     /// Those whose live version it lacks.
@@ -80,7 +80,7 @@ impl Losses {
         believed
     }
 
-    /// When to look at what is lost a second time.
+    /// When to look again at what is lost.
     pub(super) fn due(&self, policy: Policy) -> Option<Instant> {
         let wait = if self.is_doubtful { policy.again } else { policy.soon };
         self.since.values().max().map(|since| *since + wait)

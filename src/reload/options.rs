@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::files::{Disk, System};
 
-/// How the folder of packs is watched, and what is believed of it.
+/// How the folder of packs is watched, and which losses are believed.
 #[derive(Clone, Debug)]
 pub struct ReloadOptions {
     /// The disk it is read through.
     pub disk: Arc<dyn Disk>,
-    /// How often all of it is scanned, whatever the notices say.
+    /// How often the whole folder is scanned, in addition to notices.
     pub full_scan: Duration,
     /// Whether change notices are asked for.
     pub notices: bool,

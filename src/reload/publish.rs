@@ -40,7 +40,7 @@ impl Reloader {
         })
     }
 
-    /// How the files of a version look; none where the system cannot tell.
+    /// State of a version's files; none if the system cannot say.
     pub(super) async fn state_of(&self, task: &TaskId, version: u64) -> Option<VersionState> {
         let (disk, folder) = (Arc::clone(self.catalog.disk()), self.catalog.folder(task, version));
         blocking(move || VersionState::of(&*disk, &folder)).await.ok()?.ok()

@@ -1,4 +1,4 @@
-//! What is known of the folder of packs as a whole.
+//! Status of the whole folder of packs.
 
 /// Most names shown of each kind.
 pub(super) const SHOWN: usize = 20;
@@ -18,7 +18,7 @@ pub struct FolderStatus {
     pub held: usize,
     /// The first of them.
     pub held_tasks: Vec<String>,
-    /// How many folders are passed over because their name is no task id or version.
+    /// How many folders are ignored because their name is neither a task id nor a version.
     pub passed_over: usize,
     /// The first of them.
     pub passed_over_names: Vec<String>,

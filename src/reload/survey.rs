@@ -35,7 +35,7 @@ pub(super) struct Look {
     pub(super) gone: BTreeSet<TaskId>,
     /// Tasks that were listed, with their versions, or why they could not be.
     pub(super) seen: BTreeMap<TaskId, Result<Vec<u64>, String>>,
-    /// Folders whose name is no task id or version, for the first time.
+    /// Folders whose name is neither a task id nor a version, seen for the first time.
     pub(super) passed_over: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ struct Known {
     versions: Vec<u64>,
     /// How it looked; none where it could not be looked at.
     mark: Option<Mark>,
-    /// Whether notices tell of changes.
+    /// Whether notices report changes.
     watched: bool,
     /// Names in it that are passed over.
     odd: BTreeSet<String>,
@@ -97,7 +97,7 @@ impl Survey {
     /// Looks at what may have changed, or at everything.
     ///
     /// # Errors
-    /// When the folder of packs cannot be listed. [`Look::seen`] tells what cannot be listed inside it.
+    /// When the folder of packs cannot be listed. [`Look::seen`] says what cannot be listed inside it.
     pub(super) fn look(&mut self, now: Instant, whole: bool) -> io::Result<Look> {
         let looked = self.look_once(now, whole || self.is_behind);
         self.is_behind = looked.is_err();

@@ -95,7 +95,7 @@ impl Reloader {
             watcher.last_whole = Some(now);
         }
         for name in &look.passed_over {
-            tracing::warn!(name, "a folder was passed over: its name is no task id or version");
+            tracing::warn!(name, "a folder is ignored: its name is neither a task id nor a version");
         }
         let trust = self.trust(watcher, &look, confirmed);
         let listed = self.listed(&look);

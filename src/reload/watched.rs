@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::files::{Notice, Notices, is_remote};
 use crate::pack::TaskId;
 
-/// What notices told.
+/// What notices said.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     /// Anything may have changed.

@@ -55,7 +55,7 @@ struct Shared {
 
 static ENVIRONMENT: OnceLock<Result<Arc<Shared>, Start>> = OnceLock::new();
 
-/// A failed start, kept so that a second try tells the same.
+/// A failed start, kept so that a second try fails the same way.
 #[derive(Clone)]
 struct Start {
     path: PathBuf,
@@ -66,7 +66,7 @@ impl Runtime {
     /// Loads the library at first use and checks that the device is there.
     ///
     /// # Errors
-    /// [`Error::Library`], [`Error::Device`] when the device is absent (never another in its stead), and
+    /// [`Error::Library`], [`Error::Device`] when the device is absent (there is no fallback), and
     /// [`Error::OtherSettings`] when the process already runs with another number of threads, or with threads that wait
     /// otherwise.
     pub fn open(options: &RuntimeOptions) -> Result<Self, Error> {
@@ -197,7 +197,7 @@ fn start(options: &RuntimeOptions) -> Result<Shared, Start> {
 #[derive(Default)]
 struct Refusals {
     messages: Mutex<Vec<String>>,
-    /// Held while a program is compiled, so that refusals are told to the right one.
+    /// Held while a program is compiled, so that refusals go to the right one.
     compiling: Mutex<()>,
 }
 

@@ -25,7 +25,8 @@ pub(super) fn map(path: &Path) -> Result<Mmap, std::io::Error> {
     unsafe { Mmap::map(&file) }
 }
 
-/// Gives the pages of a mapped file back to the system; whoever reads one again finds it in the page cache or the file.
+/// Gives the pages of a mapped file back to the system. A later read finds them in the page cache or the
+/// file.
 pub(super) fn give_back(map: &Mmap) {
     // SAFETY: the map is shared and read-only, so a page that is read again has the file's content, which never
     // changes (see `map`).

@@ -1,4 +1,4 @@
-//! What a run gave, by name.
+//! Outputs of a run, by name.
 
 use std::collections::BTreeMap;
 

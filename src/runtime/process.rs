@@ -1,4 +1,4 @@
-//! What is set for the whole process, before it has other threads.
+//! Settings of the whole process, made before it has other threads.
 
 /// Keeps ONNX Runtime from reporting to its makers; call it before other threads start.
 ///
@@ -16,7 +16,8 @@ pub fn disable_telemetry() {
     }
 }
 
-/// Has all threads allocate from so many heaps, or as glibc likes if 0; call it before other threads start, since one
+/// Has all threads allocate from this many heaps; 0 leaves it to glibc. Call it before other threads start,
+/// since one
 /// that has a heap keeps it.
 ///
 /// Left alone, glibc gives each thread a heap of its own, up to eight for each core. Packs are read by whichever thread
@@ -27,7 +28,7 @@ pub fn disable_telemetry() {
 /// Pieces from 1 MiB on are then given back to the system as soon as they are free. Left alone, glibc keeps ever larger
 /// ones in its heaps once it has seen them freed, and what making programs takes for a moment stays: 490 to 530 MiB with
 /// 8 programs of ViT-B instead of 418. Some free memory at a heap's end is kept: given back at once (glibc's default once
-/// the other setting is made), each picture's buffers are faulted in anew, which takes a millisecond a request.
+/// the other setting is made), each picture's buffers are faulted in again, which takes a millisecond a request.
 ///
 /// Other C libraries are left as they are.
 #[cfg_attr(not(all(target_os = "linux", target_env = "gnu")), allow(unused_variables))]
@@ -44,7 +45,7 @@ pub fn share_heaps(heaps: u8) {
             // thread's allocating for the first time meanwhile, gives that thread a heap of its own at worst.
             let accepted = unsafe { libc::mallopt(name, value) };
             if accepted == 0 {
-                tracing::warn!(name, value, "memory is kept as glibc likes: mallopt refused a setting");
+                tracing::warn!(name, value, "mallopt refused a setting: glibc keeps memory by its own rules");
             }
         }
     }

@@ -9,7 +9,7 @@ use super::outputs::{Output, Outputs};
 use super::{Error, Runtime, WeightStore};
 use crate::graph::{Dim, Fact, Graph, onnx};
 
-/// A tensor fed to a run; it is read where it lies.
+/// A tensor fed to a run; it is read in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     /// The input's name.

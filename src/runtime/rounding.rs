@@ -17,7 +17,7 @@ const ROWS: usize = 7;
 const IMAGE: [usize; 3] = [3, 16, 16];
 /// Side of a patch.
 const PATCH: usize = 8;
-/// Channels of a patch's embedding: no multiple of a kernel's block.
+/// Channels of a patch's embedding: not a multiple of a kernel's block.
 const WIDTH: usize = 37;
 /// Columns of the product.
 const COLUMNS: usize = 21;

@@ -14,11 +14,11 @@ use super::limits::ConnectionLimits;
 use super::register::Register;
 use crate::metrics::Metrics;
 
-/// Wait after a failure to accept that no closed connection cures.
+/// Pause after a failure to accept that closing a connection does not cure.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Shortest time between two lines of the log about failures to accept.
 const QUIET: Duration = Duration::from_secs(10);
-/// Connections that the system has taken in and the server, ending, still serves.
+/// Connections in the system's backlog that the server still serves when it ends.
 const LAST: usize = 1024;
 /// Longest wait for connections to close once they were told.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ impl Acceptor {
         }
     }
 
-    /// A failure to accept never ends the server, nor keeps it busy.
+    /// Waits after a failure to accept, which neither ends the server nor keeps it busy.
     async fn refused(&mut self, error: &Error) {
         let client = [ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset, ErrorKind::ConnectionRefused];
         if client.contains(&error.kind()) {
@@ -80,13 +80,13 @@ impl Acceptor {
             let open = self.host.register.len();
             tracing::error!(%error, open, "a connection cannot be accepted");
         }
-        // With descriptors used up, whoever least deserves one gives it back.
+        // Descriptors may be used up: closing a connection gives one back.
         if !self.host.register.make_room().await {
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// Answers what was accepted, until `deadline`; then closes what is left. Whether all was answered.
+    /// Answers what was accepted, until `deadline`; then closes what is left. Returns whether all was answered.
     pub(super) async fn drain(&self, deadline: Instant) -> bool {
         self.host.ending.begin();
         self.host.register.wake_all();

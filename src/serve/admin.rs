@@ -1,4 +1,4 @@
-//! Health and metrics on a listener and a thread of their own, which no client's connections can starve.
+//! Health and metrics on their own listener and thread, so that clients' connections cannot starve them.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 /// Most connections: probes and scrapers of an orchestrator.
 const CONNECTIONS: usize = 16;
 
-/// The running thread; it ends when told or dropped.
+/// The running thread; it ends when asked or dropped.
 pub(super) struct Admin {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -55,7 +55,6 @@ impl Admin {
     }
 
     fn end(&mut self) {
-        // A thread that has ended already hears nothing.
         drop(self.stop.take());
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the admin port panicked");

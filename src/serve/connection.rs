@@ -82,7 +82,7 @@ pub(super) fn protocol(limits: &ConnectionLimits) -> Builder<TokioExecutor> {
 impl Host {
     /// Serves one connection to its end.
     pub(super) async fn serve(self: Arc<Self>, socket: TcpStream, place: Place) {
-        // A request's answer is written at once: nothing is gained by waiting for more.
+        // An answer is written at once; waiting for more gains nothing.
         let _ = socket.set_nodelay(true);
         let door = Door { app: self.app.clone(), peer: Arc::clone(&place.peer) };
         let watched = TokioIo::new(Watched { socket, peer: Arc::clone(&place.peer) });
@@ -99,7 +99,7 @@ impl Host {
                 asked_to_end = true;
             }
             match connection.as_mut().poll(cx) {
-                // How a client's connection broke is the client's business.
+                // How the connection broke matters only to the client.
                 Poll::Ready(Ok(()) | Err(_)) => Poll::Ready(None),
                 Poll::Pending => {
                     if !asked_to_end && watch.may_be_asked_to_end() {
@@ -129,7 +129,7 @@ impl<'a> Watch<'a> {
         Self { host, place, timer }
     }
 
-    /// Whether the server ends and no header is on its way, which hyper would cut off or wait for without end.
+    /// Whether the server is ending and no header is on its way: hyper would cut a header off or wait for it forever.
     fn may_be_asked_to_end(&self) -> bool {
         self.host.ending.since().is_some() && self.place.peer.phase().0 != Phase::Header
     }
@@ -139,15 +139,15 @@ impl<'a> Watch<'a> {
         let own = self.place.peer.deadline(&self.host.limits);
         let ending = self.host.ending.since().and_then(|at| match self.place.peer.phase() {
             (Phase::Header, _) => Some(at + LAST_HEADER),
-            // Since it began: what was worked on until now has yet to be taken.
+            // From when the phase began: an answer that was just made has yet to be taken.
             (Phase::Body | Phase::Answer | Phase::Idle, since) => Some(at.max(since) + LAST_BYTES),
             (Phase::Working, _) => None,
         });
         own.into_iter().chain(ending.map(|at| (at, Reason::Drain))).min_by_key(|(at, _)| *at)
     }
 
-    /// Ready when a deadline has passed. The timer is set anew only when a deadline comes before it: of requests that are
-    /// answered in time, nothing is set.
+    /// Ready when a deadline has passed. The timer is set only for a deadline that comes before it, so requests answered in
+    /// time set none.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
         loop {
             let now = Instant::now();

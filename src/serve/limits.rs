@@ -13,7 +13,7 @@ const KEPT_FOR_FILES: usize = 64;
 /// [`HttpOptions`](crate::http::HttpOptions).
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Most connections at once; none chooses by the descriptors the process may open.
+    /// Most connections at once; none derives it from the descriptors that the process may open.
     pub connections: Option<usize>,
     /// Longest wait for a whole header, from its first byte, or from the connection's start.
     pub header: Duration,
@@ -50,7 +50,7 @@ impl ConnectionLimits {
     }
 }
 
-/// Raises the number of descriptors that this process may open to the most that it may raise it to, and gives it.
+/// Raises the soft limit of open descriptors to the hard one, and returns it.
 pub fn raise_descriptors() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

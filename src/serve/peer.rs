@@ -8,7 +8,7 @@ use futures::task::AtomicWaker;
 
 use super::limits::ConnectionLimits;
 
-/// Most bytes that HTTP/2 writes at once of its own accord: pings, settings, windows.
+/// Most bytes that HTTP/2 writes at once by itself: pings, settings, windows.
 const CONTROL_BYTES: usize = 64;
 
 /// What a connection is doing.
@@ -81,7 +81,7 @@ struct State {
     answers: usize,
     /// Whether it has been given an answer.
     served: bool,
-    /// Whether bytes between requests are not a header's beginning: HTTP/2 has frames of its own.
+    /// Whether bytes between requests may be no header: HTTP/2 has frames of its own.
     multiplexed: bool,
     /// Since when the client takes nothing of what is to be written.
     stalled: Option<Instant>,
@@ -134,7 +134,7 @@ impl Peer {
         }
     }
 
-    /// The client takes so many bytes of what is written, or none.
+    /// The client took `taken` bytes of what is written, or none.
     pub(super) fn wrote(&self, taken: Option<usize>, now: Instant) {
         let mut state = self.lock();
         state.stalled = if taken.is_some() { None } else { state.stalled.or(Some(now)) };
@@ -162,7 +162,7 @@ impl Peer {
         state.settle(now);
     }
 
-    /// When, as things stand, the connection is to be closed, and why.
+    /// When the connection will have to be closed if nothing changes, and why.
     pub(super) fn deadline(&self, limits: &ConnectionLimits) -> Option<(Instant, Reason)> {
         let state = self.lock();
         let quiet = match state.phase {
@@ -178,24 +178,24 @@ impl Peer {
         quiet.into_iter().chain(stalled).chain(unread).min_by_key(|(at, _)| *at)
     }
 
-    /// Has the connection closed.
+    /// Closes the connection.
     pub(super) fn close(&self, reason: Reason) {
         self.lock().verdict.get_or_insert(reason);
         self.waker.wake();
     }
 
-    /// Has the connection look at its deadlines again.
+    /// Makes the connection check its deadlines again.
     pub(super) fn wake(&self) {
         self.waker.wake();
     }
 
-    /// Why it is to be closed, if it is; `waker` is woken when that or a deadline changes.
+    /// Why it must be closed, if it must; `waker` is woken when that or a deadline changes.
     pub(super) fn verdict(&self, waker: &Waker) -> Option<Reason> {
         self.waker.register(waker);
         self.condemned()
     }
 
-    /// Why it is to be closed, if it is.
+    /// Why it must be closed, if it must.
     pub(super) fn condemned(&self) -> Option<Reason> {
         self.lock().verdict
     }

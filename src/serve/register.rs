@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 /// Longest wait for a closed connection's place; its task only has to be scheduled.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// What has gone on for less is not held against anybody: the next request, a body or an answer may be on its way.
+/// A phase younger than this is not held against a connection: the next request, a body or an answer may be on its way.
 const YOUNG: Duration = Duration::from_secs(1);
 /// The same of a connection between two requests.
 const YOUNG_IDLE: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ const UNKNOWN: u8 = u8::MAX - 1;
 const KNOWN: u8 = u8::MAX;
 /// The same of a header, which clients send with their connection's last handshake.
 const YOUNG_HEADER: Duration = Duration::from_millis(100);
-/// Once one connection of so many has no whole header, somebody stalls them, and the oldest goes however young.
+/// If one connection in this many has no whole header, somebody is stalling, and the oldest goes however young.
 const STALLING: usize = 8;
 
 /// Every open connection.
@@ -44,7 +44,7 @@ impl Register {
         Arc::new(Self { peers: Mutex::default(), most, changed: Notify::new(), metrics })
     }
 
-    /// A place for connection `number`; whoever least deserves its place goes when there is none.
+    /// A place for connection `number`. If there is none, the least deserving connection goes.
     pub(super) async fn place(self: &Arc<Self>, number: u64) -> Option<Place> {
         while self.len() >= self.most {
             if !self.make_room().await {
@@ -59,10 +59,10 @@ impl Register {
         Some(Place { register: Arc::clone(self), number, peer })
     }
 
-    /// Closes one connection and waits until it is gone; false where each is being worked for.
+    /// Closes one connection and waits until it is gone. Returns false if the server works for every one of them.
     pub(super) async fn make_room(&self) -> bool {
         let before = self.len();
-        // Whoever is already on its way out makes room as well as anybody.
+        // A connection that is already closing makes room too.
         let leaving = self.lock().values().any(|peer| peer.condemned().is_some());
         if !leaving {
             let Some((victim, reason)) = self.least_deserving(Instant::now()) else { return false };
@@ -114,7 +114,7 @@ impl Register {
         self.metrics.connections_closed.with_label_values(&[reason.as_str()]).inc();
     }
 
-    /// Has every connection look at its deadlines again.
+    /// Makes every connection check its deadlines again.
     pub(super) fn wake_all(&self) {
         self.lock().values().for_each(|peer| peer.wake());
     }

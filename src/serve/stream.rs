@@ -1,4 +1,4 @@
-//! A socket that tells its peer's record what passes.
+//! A socket that records what passes through it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! One request on a connection: its stages are told to the peer's record.
+//! One request on a connection, whose stages are recorded.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tower::Service;
 
 use super::peer::{Peer, Stage};
 
-/// The service as one connection's peer sees it.
+/// The HTTP door as one connection sees it.
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) app: Router,
@@ -93,7 +93,7 @@ enum After {
     Leave,
 }
 
-/// A body whose end is told.
+/// A body whose end is recorded.
 pub(super) struct Counted<B> {
     body: B,
     visit: Option<Arc<Visit>>,

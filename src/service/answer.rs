@@ -23,7 +23,7 @@ pub struct Answered {
 pub struct AnsweredMany {
     /// One for each task.
     pub tasks: Vec<TaskAnswer>,
-    /// What all of it cost.
+    /// The cost of everything.
     pub spent: Spent,
 }
 

@@ -52,7 +52,7 @@ impl Service {
         }
         let distinct: BTreeSet<&str> = tasks.iter().map(String::as_str).collect();
         if distinct.len() != count {
-            return Err(Error::Invalid("a task stands twice in \"tasks\"".into()));
+            return Err(Error::Invalid("a task is listed twice in \"tasks\"".into()));
         }
         Ok(())
     }

@@ -1,11 +1,11 @@
-//! Codes of failures, without statuses: each door has its own.
+//! Codes of failures. Statuses belong to the doors.
 
 use std::time::Duration;
 
 /// How long a client is told to wait before it tries again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// By what a client tells failures apart: one vocabulary for every door.
+/// The vocabulary by which clients distinguish failures, the same for every door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     /// The request was answered.
@@ -16,15 +16,15 @@ pub enum Code {
     MethodNotAllowed,
     /// No such task.
     TaskNotFound,
-    /// The request is not understood.
+    /// The request cannot be understood.
     InvalidRequest,
     /// The body did not come in time.
     BodyTimeout,
     /// The image or body is too large.
     ImageTooLarge,
-    /// The request asks for more at once than is ever served.
+    /// The request asks for more rows than are ever in flight.
     RequestTooLarge,
-    /// The bytes are no supported image format.
+    /// The bytes are not of a supported image format.
     UnsupportedMediaType,
     /// The image is broken.
     InvalidImage,
@@ -97,7 +97,7 @@ impl Code {
         }
     }
 
-    /// How long to wait where the same request may be answered if it is sent again; none where it will not.
+    /// How long to wait before sending the same request again; none if it will fail again.
     pub fn retry(self) -> Option<Duration> {
         match self {
             Self::Overloaded
@@ -122,7 +122,7 @@ impl Code {
         }
     }
 
-    /// Whether the failure lies inside the server: its words go to the log, not to the client.
+    /// Whether the failure is inside the server: its text goes to the log, not to the client.
     pub fn is_inside(self) -> bool {
         matches!(self, Self::InferenceFailed | Self::Internal)
     }

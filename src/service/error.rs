@@ -59,12 +59,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// The deadline passed.
+    pub fn late() -> Self {
+        engine::Error::DeadlineExceeded.into()
+    }
+
     /// The code.
     pub fn code(&self) -> Code {
         match self {
             Self::Invalid(_) => Code::InvalidRequest,
             Self::MemoryFull { .. } => Code::MemoryFull,
-            // What is no id names no task.
+            // An invalid id names no task.
             Self::TaskId(_) => Code::TaskNotFound,
             Self::NotReady => Code::NotReady,
             Self::Publishing { .. } => Code::Overloaded,

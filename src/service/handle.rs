@@ -14,7 +14,7 @@ use super::memory::{Held, Memory};
 use super::options::ServiceOptions;
 use super::told::Folders;
 use crate::catalog::{self, Catalog};
-use crate::engine::{self, Engine};
+use crate::engine::Engine;
 use crate::metrics::{Metrics, NO_TASK};
 use crate::pack::TaskId;
 use crate::reload::{self, Pinned, Reloader};
@@ -86,7 +86,7 @@ impl Service {
     pub async fn pin(&self, task: &str, deadline: Instant) -> Result<Pinned, Error> {
         let task: TaskId = task.parse().map_err(Error::TaskId)?;
         let pinned = tokio::time::timeout_at(deadline.into(), self.shared.reloader.pin(&task)).await;
-        let pinned = pinned.map_err(|_| engine::Error::DeadlineExceeded)?;
+        let pinned = pinned.map_err(|_| Error::late())?;
         pinned.map_err(|error| self.reload_error(&error))
     }
 

@@ -46,3 +46,5 @@ pub use options::ServiceOptions;
 pub use predictions::Prediction;
 pub use spent::Spent;
 pub use tasks::{Page, TaskDetails};
+
+pub use crate::engine::Flow;

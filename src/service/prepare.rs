@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::ask::Terms;
 use super::error::Error;
 use super::handle::Service;
-use crate::engine::{self, ImageKey};
+use crate::engine::ImageKey;
 use crate::image::{self, Preprocessing};
 use crate::reload::Pinned;
 
@@ -44,8 +44,7 @@ impl Service {
         tasks: &[Pinned],
         terms: &Terms,
     ) -> Result<Prepared, Error> {
-        let (late, internal) =
-            (|_| engine::Error::DeadlineExceeded, |e: &dyn ToString| Error::Internal(e.to_string()));
+        let (late, internal) = (|_| Error::late(), |e: &dyn ToString| Error::Internal(e.to_string()));
         let wanted: Vec<Preprocessing> =
             tasks.iter().map(|task| task.pack.manifest.preprocessing.clone()).collect();
         let Encoded { index, bytes } = image;

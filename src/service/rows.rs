@@ -74,7 +74,7 @@ impl Service {
         spent: Spent,
     ) -> Result<Scored, Error> {
         let waited = tokio::time::timeout_at(terms.deadline.into(), pending).await;
-        let received = waited.map_err(|_| engine::Error::DeadlineExceeded)?;
+        let received = waited.map_err(|_| Error::late())?;
         let Answer { logits, queued, run, batch_rows } =
             received.map_err(|_| engine::Error::WorkerLost)??;
         let flops = task.pack.flops;

@@ -53,7 +53,7 @@ impl Service {
         Ok(TaskDetails { status: self.told_status(status), manifest, served_precision, warning })
     }
 
-    /// The manifest of what is served: from memory, or from disk where nobody has called the task yet.
+    /// The manifest of the served version: from memory, or from disk if nobody has called the task yet.
     async fn manifest(&self, task: &TaskId, live: Option<u64>) -> Result<Option<Manifest>, Error> {
         let Some(version) = live else { return Ok(None) };
         if let Some(pack) = self.shared.catalog.served(task).await {
@@ -74,7 +74,7 @@ impl Service {
     }
 }
 
-/// Told where a pack was trained at another precision, or with another image decoder.
+/// Present when a pack was trained at another precision, or with another image decoder.
 fn warning(manifest: &Manifest, served: Precision) -> Option<String> {
     let trained = manifest.precision;
     let mismatch =

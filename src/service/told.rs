@@ -1,4 +1,4 @@
-//! What a caller is told of an error inside: never where the server keeps its files.
+//! What a caller learns about an error inside: never where the server keeps its files.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ pub(super) struct Folders(Vec<String>);
 const ENDS: [char; 12] = ['"', '\'', '`', '(', ')', '<', '>', ',', ';', ':', '{', '}'];
 
 impl Folders {
-    /// The folders as they were typed and as the system names them.
+    /// The folders as they were given and as the system names them.
     pub(super) fn new<'a>(folders: impl IntoIterator<Item = &'a Path>) -> Self {
         let both = |folder: &Path| [Some(folder.to_owned()), folder.canonicalize().ok()];
         let named = folders.into_iter().flat_map(both).flatten();

@@ -14,7 +14,7 @@ pub struct Parameter {
     pub values: Vec<f32>,
     /// The optimiser's state.
     pub state: AdamW,
-    /// Whether weight decay acts on it: on matrices, not on vectors (METHOD section 5).
+    /// Whether weight decay acts on it: on matrices, not on vectors (docs/method.md section 5).
     pub decays: bool,
 }
 

@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["serve", "train", "bench"],
 ];
 
-fn sources(dir: &Path) -> Vec<PathBuf> {
+pub fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

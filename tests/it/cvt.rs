@@ -67,7 +67,7 @@ fn settings_that_are_not_computed_are_refused() {
     );
     refused((r#""depth": [1, 2, 3]"#, r#""depth": [1, 2, 10]"#), "must be 3 in stage 2");
     refused((r#""num_heads": [1, 2, 3]"#, r#""num_heads": [1, 2]"#), "num_heads has no stage 2");
-    refused((r#""num_heads": [1, 2, 3]"#, r#""num_heads": [1, 2, 5]"#), "no multiple of heads");
+    refused((r#""num_heads": [1, 2, 3]"#, r#""num_heads": [1, 2, 5]"#), "not a multiple of heads");
     refused((r#""patch_stride": [4, 2, 2]"#, r#""patch_stride": [4, 0, 2]"#), "stages.patch_stride = 0");
     let untold = checkpoint((r#""num_heads": [1, 2, 3]"#, r#""num_heads": null"#));
     assert_names(&untold.import(&request(&untold)).unwrap_err().to_string(), &["heads = unknown"]);

@@ -11,6 +11,7 @@ mod flags;
 /// `docs/reference/metrics.md`.
 mod metrics;
 
+use crate::architecture::sources;
 use crate::support::repository;
 
 /// Compares a page with what the code says; writes it where `UPDATE_DOCS` is 1.
@@ -52,4 +53,21 @@ fn links_lead_to_files() {
             assert!(found, "{}: {target} is not there", page.display());
         }
     }
+}
+
+#[test]
+fn sections_of_the_method_that_the_code_cites_are_there() {
+    let docs = repository().join("docs/method.md");
+    let headings = std::fs::read_to_string(docs).unwrap();
+    let mut cited = 0;
+    for file in sources(&repository().join("src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (at, cite) in text.match_indices("docs/method.md section") {
+            let rest = text[at + cite.len()..].trim_start_matches(['s', ' ']);
+            let number = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+            assert!(headings.contains(&format!("\n## {number}. ")), "{}: section {number}", file.display());
+            cited += 1;
+        }
+    }
+    assert!(cited > 10, "{cited}");
 }

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use mimi_server::engine::Flow;
-use mimi_server::service::{Ask, AskMany, Code, Terms};
+use mimi_server::service::{Ask, AskMany, Code, Flow, Terms};
 
 use crate::server::{World, classify, image, post};
 

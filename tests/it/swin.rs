@@ -151,7 +151,7 @@ fn what_does_not_fit_is_named() {
         ),
         (
             Checkpoint::of("swin_timm").with("layers.0.blocks.0.attn.relative_position_bias_table", &[8, 1]),
-            "a table that is no odd square",
+            "a table that is not an odd square",
         ),
         (Checkpoint::of("swin_timm").with("layers.0.blocks.0.mlp.fc1.weight", &[25, 6]), "of whole widths"),
     ];
@@ -209,7 +209,7 @@ fn parameters_are_those_of_the_published_tables() {
     assert!(inspect::backbone(&config).unwrap().contains("27,519,354"));
     let head = CLASSES * (config.feature_width() as u64 + 1);
     assert_eq!(head, 265_305);
-    // Adapters of every block at σ with the head of 345 classes. METHOD section 6 has them rounded, and the first as
+    // Adapters of every block at σ with the head of 345 classes. docs/method.md section 6 has them rounded, and the first as
     // 8.892 million, one too many in its last digit.
     let table = [
         (1, 8_891_481),
@@ -297,7 +297,7 @@ fn a_pack_of_0_40_million_parameters_costs_at_most_8_92() {
         let more = adapted_flops(&config, width) - bare_flops(&config);
         (2 * PAPER + more) as f64 / 1e9
     };
-    // As METHOD's table rounds: 0.3997 M with the head.
+    // As the table of docs/method.md section 6 rounds: 0.3997 M with the head.
     let even = uniform(&config, 64);
     assert!(paper(&even) <= 8.77, "{}", paper(&even));
     // Wherever pruning left the 138: dearest where the map is largest.

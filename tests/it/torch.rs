@@ -168,7 +168,7 @@ fn cycles_and_claims_are_harmless() {
         (b"\x80\x02.", "stack is empty"),
         (b"\x80\x02t.", "no mark"),
         (b"\x80\x02Na.", "stack is empty"),
-        (b"\x80\x02NNa.", "no list"),
+        (b"\x80\x02NNa.", "other than a list"),
         (b"\x80\x02I1\n.", "opcode"),
         (b"\x80\x02\x8a\xff", "ends before"),
         (b"", "ends before"),

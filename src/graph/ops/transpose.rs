@@ -29,7 +29,7 @@ impl Operator for Transpose {
         let mut sorted = self.order.clone();
         sorted.sort_unstable();
         if sorted != (0..x.rank()).collect::<Vec<_>>() {
-            return Err(format!("{:?} is no order of {} axes", self.order, x.rank()));
+            return Err(format!("{:?} is not an order of {} axes", self.order, x.rank()));
         }
         one(Fact::f32(self.order.iter().map(|&axis| x.shape[axis]).collect::<Vec<_>>()))
     }

@@ -57,7 +57,7 @@ impl<'a> Bits<'a> {
         }
         let fill = self.bytes[self.at..].iter().position(|&byte| byte != 0xFF)?;
         if self.bytes[self.at + fill] != 0 {
-            // The marker's own 0xFF, so that a long fill is passed over once.
+            // The marker's own 0xFF, so that a long fill is skipped once.
             self.at += fill - 1;
             return None;
         }

@@ -41,7 +41,7 @@ pub(super) struct Chosen<'t> {
     pub(super) items: &'t [(Id, Id)],
     /// Other dictionaries of tensors beside it.
     pub(super) others: Vec<String>,
-    /// What of the key asked for is no dictionary's, so must be how names begin.
+    /// The rest of the key that was asked for: it names no dictionary, so names must begin with it.
     pub(super) prefix: Option<String>,
 }
 

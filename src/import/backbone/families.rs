@@ -9,7 +9,7 @@ type Family = (&'static str, &'static [&'static str]);
 
 /// The first that fits counts: those that others contain come first.
 const FAMILIES: &[Family] = &[
-    ("a LoRA adapter, which is no whole model,", &["lora_"]),
+    ("a LoRA adapter, which is not a whole model,", &["lora_"]),
     ("SAM (Segment Anything)", &["mask_decoder."]),
     ("SAM (Segment Anything)", &["prompt_encoder."]),
     ("SAM's image encoder", &["attn.rel_pos_h", "neck."]),

@@ -1,13 +1,18 @@
-//! Other people's checkpoints into our folder.
+//! Checkpoints of timm and Hugging Face as backbones.
 //!
-//! `open` finds out what a file is: safetensors, in one file or, by `shards`, in several, a file of `torch.save`, of
-//! which `dictionary` chooses a part, or, by `onnx`, a graph. `checkpoint` holds the named fp32 tensors, of which
-//! `prefix` finds the backbone's and `families` refuses those of other models. `timm` (with `spelling`, `positions`
-//! and `timm_pool`) and `hugging_face` (with `hugging_face_pool`) know the names of the ViT family, `swin` (with `swin_shape`) those of Swin, `cvt` those of CvT;
-//! each gives a [`Translation`]. `timm_config` (with `timm_models`), `hugging_face_config` and `config_files` read what lies
-//! beside the weights; in the `ledger` what tensors show and what files tell must agree. `attention_pool` folds what
-//! SigLIP pools with, `position` resamples the position table to another image size, `finite` refuses NaN,
-//! `preprocessing` finds how bytes become pixels.
+//! ```text
+//! file -> tensors -> family -> shape and tensors under our names -> folder
+//! ```
+//!
+//! | step | files |
+//! |---|---|
+//! | find out what the file is, from its content | `open`, `single`, `shards`, `dictionary`, `onnx` |
+//! | hold its fp32 tensors, find the backbone's, refuse other models | `checkpoint`, `prefix`, `families`, `finite` |
+//! | read what lies beside the weights | `timm_config` (with `timm_models`), `hugging_face_config`, `config_files` |
+//! | translate names and shapes | `translate` chooses; `timm`, `hugging_face`, `swin`, `cvt` know one naming each |
+//! | note where each value came from, refuse contradictions | `ledger`, `guess` |
+//! | fold SigLIP's pooling, resample positions, find the preprocessing | `attention_pool`, `position`, `preprocessing` |
+//! | write the folder beside, then rename it | `write` |
 
 mod attention_pool;
 pub(crate) mod checkpoint;

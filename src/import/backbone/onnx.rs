@@ -37,7 +37,8 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Checkpoint, Error> {
     for node in &graph.node {
         let Some(matrix) = matrix(node, &initializers).map_err(&unknown)? else { continue };
         if let Some(inside) = layer(&node.name, nodes) {
-            let weight = matrix.transposed().ok_or_else(|| unknown(format!("{} is no matrix", node.name)))?;
+            let weight =
+                matrix.transposed().ok_or_else(|| unknown(format!("{} is not a matrix", node.name)))?;
             checkpoint.tensors.insert(format!("{inside}.weight"), weight);
         } else {
             let outside = layer(&node.name, "/").unwrap_or_else(|| node.name.clone());

@@ -26,7 +26,7 @@ pub(super) fn resample(
     size: usize,
 ) -> Result<(), Error> {
     if size == 0 || !size.is_multiple_of(vit.patch_size) {
-        let reason = format!("it is no multiple of the patch, {} pixels", vit.patch_size);
+        let reason = format!("it is not a multiple of the patch, {} pixels", vit.patch_size);
         return Err(Error::invalid("image_size", size, reason));
     }
     let (from, to, d) = (vit.grid(), size / vit.patch_size, vit.width);

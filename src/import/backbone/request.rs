@@ -16,7 +16,7 @@ pub struct Request {
     pub name: String,
     /// Folder of backbones; the result is `<out>/<name>`.
     pub out: PathBuf,
-    /// Side of the input, pixels; another than the checkpoint's resamples the positions.
+    /// Side of the input, pixels. If it differs from the checkpoint's, the positions are resampled.
     pub image_size: Option<usize>,
     /// Attention heads, where neither `config.json` nor a width of 64 a head tells.
     pub heads: Option<usize>,

@@ -123,7 +123,7 @@ fn describe(
     let heads = heads.ok_or_else(|| unknown(&format!("a stage without {} [offsets, H]", names.table)))?;
     let offsets = table(0).and_then(|shape| square(shape[0])).filter(|side| side % 2 == 1);
     let window =
-        offsets.map(|side| side.div_ceil(2)).ok_or_else(|| unknown("a table that is no odd square"))?;
+        offsets.map(|side| side.div_ceil(2)).ok_or_else(|| unknown("a table that is not an odd square"))?;
     let fc1 = format!("{}0.{}.weight", at(0), names.fc1);
     let hidden = from.shape(&fc1).and_then(|shape| shape.first().copied());
     let hidden = hidden.filter(|hidden| width > 0 && hidden.is_multiple_of(width));

@@ -6,7 +6,7 @@ use crate::backbone::Site;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The tensors' names are none of the reference implementation's.
-    #[error("no checkpoint of the reference implementation: {0}")]
+    #[error("not a checkpoint of the reference implementation: {0}")]
     Layout(String),
     /// A tensor is missing or not what it should be.
     #[error("{tensor}: {reason}")]

@@ -7,7 +7,7 @@
 //! | CvT | `stage{s}.blocks.{b}.parallel_mlp{1,2}.fc{1,2}.` |
 //! | T2T-ViT | `blocks.{i}.parallel_mlp{1,2}.fc{1,2}.` |
 //!
-//! Source: METHOD section 7.
+//! Source: docs/method.md section 7.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,7 +49,7 @@ impl Family {
         }
     }
 
-    /// Non-linearity of the adapters: GELU, and in CvT the backbone's QuickGELU (METHOD section 1).
+    /// Non-linearity of the adapters: GELU, and in CvT the backbone's QuickGELU (docs/method.md section 1).
     pub fn activation(self) -> Activation {
         match self {
             Self::Swin | Self::Vit | Self::T2t => Activation::Gelu,
@@ -58,7 +58,7 @@ impl Family {
     }
 
     /// Whether the adapter behind the attention takes part in the forward pass: not in ViT, where it is built,
-    /// trained, ranked and never used (METHOD section 1).
+    /// trained, ranked and never used (docs/method.md section 1).
     pub fn uses(self, place: Place) -> bool {
         !(self == Self::Vit && place == Place::Attn)
     }

@@ -35,7 +35,7 @@ use source::Source;
 const TOLERANCE: f32 = 1e-5;
 /// Random inputs both forms are run on.
 const INPUTS: u64 = 4;
-/// The reference's model type whose adapters have no non-linearity (METHOD section 7).
+/// The reference's model type whose adapters have no non-linearity (docs/method.md section 7).
 const LINEAR_TYPE: &str = "swin_adapters_layer";
 
 /// What to convert.
@@ -57,7 +57,7 @@ pub struct Request {
     pub allow_different_backbone: bool,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Folder of the new version.
@@ -79,7 +79,7 @@ pub struct Report {
 /// Converts a checkpoint for a backbone, whose files are in `folder`, and writes it as the task's next version.
 ///
 /// # Errors
-/// When the file cannot be read or is no checkpoint of the reference implementation, when it does not fit the
+/// When the file cannot be read or is not a checkpoint of the reference implementation, when it does not fit the
 /// backbone, or when both forms do not give the same logits; then no version appears.
 pub fn import(resident: &Resident, folder: &Path, request: &Request) -> Result<Report> {
     let Source { checkpoint, sha256, model_type, claims } = Source::read(&request.from)?;

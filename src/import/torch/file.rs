@@ -50,7 +50,7 @@ impl<'a> TorchFile<'a> {
     /// Reads what the file holds, but no numbers yet.
     ///
     /// # Errors
-    /// When it is no such file, or a damaged one.
+    /// When it is not such a file, or a damaged one.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Error> {
         if bytes.starts_with(ZIP_MAGIC) { Self::open_zip(bytes) } else { Self::open_legacy(bytes) }
     }

@@ -15,7 +15,7 @@ pub enum DType {
     F16,
     /// 16-bit float, Google's.
     BF16,
-    /// Anything that is no float, of so many bytes.
+    /// Anything but a float, of this many bytes.
     Other(u8),
 }
 

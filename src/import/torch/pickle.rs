@@ -177,7 +177,7 @@ impl Machine<'_> {
                 let parts = self.pop_many(2)?;
                 let [Object::Text(module), Object::Text(name)] = [self.get(parts[0]), self.get(parts[1])]
                 else {
-                    return Err(self.wrong("a name that is no string"));
+                    return Err(self.wrong("a name that is not a string"));
                 };
                 let (module, name) = (shortened(module), shortened(name));
                 self.name(&module, &name)?;
@@ -233,7 +233,7 @@ impl Machine<'_> {
             Some(Object::List(list)) => list.extend(parts),
             // A list's subclass or a queue: what it holds is not needed.
             Some(Object::Opaque { .. }) => {}
-            _ => return Err(self.wrong("appending to what is no list")),
+            _ => return Err(self.wrong("appending to something other than a list")),
         }
         Ok(())
     }
@@ -243,7 +243,7 @@ impl Machine<'_> {
         match self.objects.get_mut(top.0 as usize) {
             Some(Object::Dict(dict)) => dict.extend(pairs(items)),
             Some(Object::Opaque { items: held, .. }) => held.extend(pairs(items)),
-            _ => return Err(self.wrong("setting an item of what is no dictionary")),
+            _ => return Err(self.wrong("setting an item of something other than a dictionary")),
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ pub(super) fn call(machine: &Machine<'_>, callee: Id, arguments: Id) -> Made {
 /// A persistent id: `("storage", class, key, device, elements, …)`.
 pub(super) fn storage(machine: &Machine<'_>, id: Id) -> Result<Object, Error> {
     let Object::Tuple(parts) = machine.get(id) else {
-        return Err(machine.wrong("a persistent id that is no tuple"));
+        return Err(machine.wrong("a persistent id that is not a tuple"));
     };
     let [kind, class, key, _, elements, view @ ..] = &parts[..] else {
         return Err(machine.wrong("a persistent id that is too short"));
@@ -44,7 +44,7 @@ pub(super) fn storage(machine: &Machine<'_>, id: Id) -> Result<Object, Error> {
     let (Object::Text(kind), Object::Global(class), Object::Text(_), Object::Int(elements)) =
         (machine.get(*kind), machine.get(*class), machine.get(*key), machine.get(*elements))
     else {
-        return Err(machine.wrong("a persistent id that is no storage's"));
+        return Err(machine.wrong("a persistent id that does not name a storage"));
     };
     // A view of another storage, which only files from before 2017 have.
     let whole = view.iter().all(|&id| *machine.get(id) == Object::None);

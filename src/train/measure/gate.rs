@@ -77,7 +77,7 @@ fn newest(config: &BackboneConfig, candidate: &Candidate<'_>) -> Result<Option<L
             Ok((pack, _)) => return Ok(Some(Live { version, pack })),
             // What the system could not read may well be the live version.
             Err(error) if error.is_of_reading() => return Err(error.into()),
-            // As the server does: a version that is broken is passed over for the one before.
+            // As the server does: a broken version is skipped for the one before.
             Err(_) => {}
         }
     }

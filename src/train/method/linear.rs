@@ -34,14 +34,14 @@ pub struct LinearOptions {
     pub batch: usize,
     /// Highest learning rate.
     pub rate: f64,
-    /// Weight decay on the weight; the bias has none (METHOD section 5).
+    /// Weight decay on the weight; the bias has none (docs/method.md section 5).
     pub decay: f64,
     /// Seed of the order of images.
     pub seed: u64,
 }
 
 impl Default for LinearOptions {
-    /// 100 epochs and decay 0.05 are METHOD section 5's; the rate is ten times its, since on frozen features
+    /// 100 epochs and decay 0.05 are docs/method.md section 5's; the rate is ten times its, since on frozen features
     /// the problem is convex; a fifth of the run warms up, as there.
     fn default() -> Self {
         Self { epochs: 100, batch: 64, rate: 5e-3, decay: 0.05, seed: 0 }

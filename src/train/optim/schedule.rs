@@ -17,7 +17,7 @@ pub struct Schedule {
     pub total: usize,
 }
 
-/// Linear warm-up, then half a cosine over the whole horizon (METHOD section 5: the reference evaluates the
+/// Linear warm-up, then half a cosine over the whole horizon (docs/method.md section 5: the reference evaluates the
 /// cosine without subtracting the warm-up, so the rate jumps slightly at the junction).
 ///
 /// ```text

@@ -25,7 +25,7 @@ const MEANINGS: &[(&str, &str, &str)] = &[
     ("unsupported_media_type", "the bytes are not an image of a known format", "no"),
     ("invalid_image", "the image is broken or uses an unsupported feature", "no"),
     ("pack_invalid", "the version to publish is broken; what was live stays live", "no; fix the version"),
-    ("overloaded", "too many rows are in flight", "yes"),
+    ("overloaded", "too many rows are in flight, or too many requests to publish are served", "yes"),
     ("memory_full", "requests hold as much memory as they may", "yes"),
     ("deadline_exceeded", "no answer by the request's deadline", "yes"),
     ("shutting_down", "this server is ending", "yes; another one answers"),

@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 use super::options::AugmentOptions;
 use crate::train::random::normal;
 
-/// Chance that cutmix is taken where both are on (METHOD section 5).
+/// Chance that cutmix is taken where both are on (docs/method.md section 5).
 const SWITCH: f64 = 0.5;
 
 /// Images that are mixed with each other.

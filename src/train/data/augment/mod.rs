@@ -1,4 +1,4 @@
-//! Random changes to training images. Defaults and order are timm's, as the reference uses them (METHOD section 5).
+//! Random changes to training images. Defaults and order are timm's, as the reference uses them (docs/method.md section 5).
 //!
 //! ```text
 //! bytes → crop → flip → RandAugment or colour jitter → normalise → erase      an image

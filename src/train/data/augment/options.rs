@@ -33,7 +33,7 @@ impl AugmentOptions {
         Self { crop: 0.5, flip: 0.5, ..Self::none() }
     }
 
-    /// The reference's recipe (METHOD section 5): crops from 0.08, flips, `rand-m9-mstd0.5-inc1`, erasing 0.25,
+    /// The reference's recipe (docs/method.md section 5): crops from 0.08, flips, `rand-m9-mstd0.5-inc1`, erasing 0.25,
     /// mixup 0.8, cutmix 1.0; jitter 0.4 where RandAugment is switched off.
     pub fn full() -> Self {
         Self { crop: 0.08, flip: 0.5, jitter: 0.4, rand_augment: 9.0, erase: 0.25, mixup: 0.8, cutmix: 1.0 }

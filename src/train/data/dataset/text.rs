@@ -21,11 +21,12 @@ pub(super) fn text(bytes: &[u8]) -> Result<String> {
     let wide = |unit: fn([u8; 2]) -> u16| {
         let (units, rest) = bytes[2..].as_chunks::<2>();
         let units: Vec<u16> = units.iter().map(|&pair| unit(pair)).collect();
-        let text = String::from_utf16(&units).context("the byte-order mark says UTF-16, and it is not")?;
+        let text =
+            String::from_utf16(&units).context("the byte-order mark says UTF-16, but the text is not")?;
         if rest.is_empty() {
             Ok(text)
         } else {
-            bail!("the byte-order mark says UTF-16, and a byte is left over")
+            bail!("the byte-order mark says UTF-16, but a byte is left over")
         }
     };
     match bytes {

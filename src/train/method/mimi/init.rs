@@ -9,11 +9,11 @@ use crate::train::random::{normal, uniform};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
-    /// Normal, deviation 0.02, both matrices (METHOD section 1: Swin, CvT, T2T). Not zero: the network starts
+    /// Normal, deviation 0.02, both matrices (docs/method.md section 1: Swin, CvT, T2T). Not zero: the network starts
     /// near the backbone, not at it. (timm cuts this distribution at ±2, a hundred deviations: never.)
     #[default]
     Normal,
-    /// Uniform within `±1/√fan_in`, PyTorch's default for a linear layer, both matrices (METHOD section 1:
+    /// Uniform within `±1/√fan_in`, PyTorch's default for a linear layer, both matrices (docs/method.md section 1:
     /// ViT).
     KaimingUniform,
     /// The first matrix as [`Init::Normal`], the second zero: the network starts at the backbone, and wide adapters

@@ -72,9 +72,9 @@ pub struct MimiOptions {
 }
 
 impl Default for MimiOptions {
-    /// ρ = 0.5, decay 0.05, clipping at 5, smoothing 0.1: METHOD sections 2 and 5. σ₀ = 8 is the least wide the
+    /// ρ = 0.5, decay 0.05, clipping at 5, smoothing 0.1: docs/method.md sections 2 and 5. σ₀ = 8 is the least wide the
     /// paper's figures begin with. For small data on a CPU: 10 epochs instead of 100 and the rate 1e-3 of Adapter+
-    /// (METHOD section 9), batches of 32, images as they are.
+    /// (docs/method.md section 8), batches of 32, images as they are.
     fn default() -> Self {
         Self {
             sigma: 8.0,

@@ -1,4 +1,4 @@
-//! Which neurons survive a pruning (Marouf et al. 2024, algorithm 1; METHOD sections 2 and 4).
+//! Which neurons survive a pruning (Marouf et al. 2024, algorithm 1; docs/method.md sections 2 and 4).
 
 use std::collections::BTreeMap;
 

@@ -18,7 +18,7 @@ use crate::train::optim::gradients::Gradients;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Normaliser {
-    /// `2 M_i`, the number of weights that belong to the neuron: the reference implementation (METHOD
+    /// `2 M_i`, the number of weights that belong to the neuron: the reference implementation (docs/method.md
     /// section 3).
     #[default]
     Weights,

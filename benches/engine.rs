@@ -1,0 +1,86 @@
+//! What the engine does around a run: ordering rows, and laying out a batch's inputs. No ONNX Runtime.
+//!
+//! The two files are the engine's own, compiled here once more, so that they stay private to it.
+
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to report")]
+
+use std::sync::Arc;
+
+use divan::{Bencher, black_box};
+use mimi_server::backbone::BackboneConfig;
+use mimi_server::graph::Plan;
+use mimi_server::pack::{Pack, TaskId};
+
+#[allow(dead_code, reason = "the engine uses all of it")]
+#[path = "../src/engine/batch.rs"]
+mod batch;
+#[allow(dead_code, reason = "the engine uses all of it")]
+#[path = "../src/engine/queue.rs"]
+mod queue;
+
+// Where those files look for the crate's modules.
+use mimi_server::{backbone, graph, pack, runtime};
+
+/// The shipped pack with adapters, and the backbone's description it belongs to.
+const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/adapters/openclipart/3");
+const TINY: &str = include_str!("../fuzz/backbone.json");
+
+fn main() {
+    divan::main();
+}
+
+/// CLIP ViT-B/16 as the pack knows it.
+fn config(fingerprint: &str) -> BackboneConfig {
+    let mut json: serde_json::Value = serde_json::from_str(TINY).unwrap();
+    for (key, value) in [
+        ("image_size", 224),
+        ("patch_size", 16),
+        ("width", 768),
+        ("depth", 12),
+        ("heads", 12),
+        ("mlp_width", 3072),
+    ] {
+        json[key] = value.into();
+    }
+    json["activation"] = "quick_gelu".into();
+    json["fingerprint"] = fingerprint.into();
+    json["preprocessing"]["image_size"] = 224.into();
+    json["preprocessing"]["resize"]["short_side_then_crop"]["resize_to"] = 224.into();
+    serde_json::from_value(json).unwrap()
+}
+
+/// The backbone and as many copies of the pack, which the engine takes for different ones.
+fn packs(count: usize) -> (BackboneConfig, Vec<Arc<Pack>>) {
+    let manifest = pack::read_manifest(PACK.as_ref()).unwrap();
+    let config = config(&manifest.base_model_sha256);
+    let packs = (0..count).map(|_| Arc::new(pack::read(PACK.as_ref(), &config).unwrap().0)).collect();
+    (config, packs)
+}
+
+/// Inputs of a batch of 8 rows under 1, 2 and 8 packs.
+#[divan::bench(args = [1, 2, 8])]
+fn assemble(bencher: Bencher<'_, '_>, count: usize) {
+    let (config, packs) = packs(count);
+    let plan = Plan::whole(&config, packs[0].sites);
+    let pixels = vec![0.5; config.input_shape(0).iter().product()];
+    let rows = |row: usize| batch::BatchRow { values: &pixels, pack: &packs[row % count] };
+    let rows: Vec<_> = (0..8).map(rows).collect();
+    bencher.bench(|| batch::Batch::assemble(black_box(&rows), &plan, &config));
+}
+
+/// 128 rows of 1, 16 and 128 tasks in, batches of 4 out.
+#[divan::bench(args = [1, 16, 128])]
+fn queue_128_rows(bencher: Bencher<'_, '_>, tasks: usize) {
+    let names: Vec<TaskId> = (0..tasks).map(|task| format!("task-{task}").parse().unwrap()).collect();
+    bencher.bench(|| {
+        let mut queue = queue::Queue::default();
+        for row in 0..128 {
+            queue.push(&names[row % tasks], 35_000_000_000, black_box(row));
+        }
+        let mut served = 0;
+        while queue.len() > 0 {
+            served += queue.take(4).len();
+        }
+        served
+    });
+}

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Compares two builds of the server: processor time of an answer, and of a training step.
+
+    python3 load-tests/paired.py --before OLD/server --after target/release/server
+    python3 load-tests/paired.py --before OLD/server --after NEW/server --rounds 3 --answers 20     a smoke run
+
+Answers: both servers run at once on one backbone and one folder of packs. In turns, each answers --answers requests, one
+after the other, and its processor time is read before and after. Training steps: in turns, each build times --steps
+steps (`server bench --train`) in a process of its own, whose processor time counts, start included.
+
+Of each pair the ratio after / before is taken. Printed are the median, and the mean of the logarithms with its 95 %
+interval (Student's t). Bar: the upper end is at most 1.03. Needs the standard library only.
+"""
+
+import argparse
+import math
+import os
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BAR = 1.03
+# Two-sided 95 % quantiles of Student's t, by degrees of freedom.
+T = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26, 14: 2.14, 19: 2.09, 29: 2.05, 59: 2.00}
+
+
+def quantile(freedom: int) -> float:
+    return T[max(known for known in T if known <= freedom)]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Server:
+    """A server of one build."""
+
+    def __init__(self, binary: str, args: argparse.Namespace, folder: Path) -> None:
+        self.url = f"http://127.0.0.1:{(port := free_port())}"
+        command = [binary, "serve", "--port", str(port), "--models", args.models, "--backbone", args.backbone]
+        command += ["--adapters", str(folder), "--prefix-memory", "0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(self.url + "/readyz", timeout=5).read()
+                return
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit(f"{binary} does not serve") from None
+                time.sleep(0.1)
+
+    def seconds(self) -> float:
+        """Processor time so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def answer(self, image: bytes, task: str, times: int) -> float:
+        before = self.seconds()
+        for _ in range(times):
+            request = urllib.request.Request(f"{self.url}/v1/tasks/{task}/classify", data=image)
+            urllib.request.urlopen(request, timeout=60).read()
+        return self.seconds() - before
+
+
+def steps(binary: str, args: argparse.Namespace) -> float:
+    """Processor time of a process that trains some steps."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [binary, "bench", "--train", "--models", args.models, "--backbone", args.backbone]
+    subprocess.run([*command, "--rounds", str(args.steps)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def paired(measure: dict, rounds: int) -> list[tuple[float, float]]:
+    """Pairs (before, after), the order changing from round to round; the first round warms up."""
+    pairs = []
+    for number in range(rounds + 1):
+        order = ["before", "after"] if number % 2 else ["after", "before"]
+        found = {name: measure[name]() for name in order}
+        if number:
+            pairs.append((found["before"], found["after"]))
+    return pairs
+
+
+def report(what: str, pairs: list[tuple[float, float]], each: int) -> bool:
+    logs = [math.log(after / before) for before, after in pairs]
+    mean, middle = statistics.mean(logs), statistics.median(logs)
+    error = quantile(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
+    before, after = (1e3 * statistics.median(side) / each for side in zip(*pairs, strict=True))
+    low, high = math.exp(mean - error), math.exp(mean + error)
+    print(f"{what:<16}{before:>10.2f}{after:>10.2f} ms{math.exp(middle):>9.3f}{math.exp(mean):>9.3f}   {low:.3f} to {high:.3f}   <= {BAR}")
+    return high <= BAR
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", required=True)
+    parser.add_argument("--after", required=True)
+    parser.add_argument("--models", default=os.environ.get("MIMI_MODELS", str(ROOT / "models")))
+    parser.add_argument("--backbone", default="dinov2-small")
+    parser.add_argument("--pack", type=Path, default=None, help="folder of a task's packs for the backbone [one is trained]")
+    parser.add_argument("--image", type=Path, default=ROOT / "tests/images/sample.png")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--answers", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=4)
+    args = parser.parse_args()
+    print(f"{'processor time':<16}{'before':>10}{'after':>10}   {'median':>9}{'mean':>9}   95 % interval    bar")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        if args.pack:
+            (folder / "task").symlink_to(args.pack.resolve())
+        else:
+            train(args, folder)
+        servers = {name: Server(getattr(args, name), args, folder) for name in ("before", "after")}
+        image = args.image.read_bytes()
+        try:
+            asked = {name: lambda s=server: s.answer(image, "task", args.answers) for name, server in servers.items()}
+            good = report("an answer", paired(asked, args.rounds), args.answers)
+        finally:
+            for server in servers.values():
+                server.process.terminate()
+                server.process.wait()
+    trained = {name: lambda b=getattr(args, name): steps(b, args) for name in ("before", "after")}
+    good &= report("training steps", paired(trained, max(2, args.rounds // 2)), args.steps)
+    sys.exit(0 if good else 1)
+
+
+def train(args: argparse.Namespace, folder: Path) -> None:
+    """A pack of two classes, so that nothing but the backbone is needed."""
+    data = folder / ".data"
+    for name in ("a", "b"):
+        (data / name).mkdir(parents=True)
+        for number in range(4):
+            (data / name / f"{number}.png").write_bytes(args.image.read_bytes() + name.encode() + bytes([number]))
+    command = [args.before, "train-task", "--task", "task", "--data", str(data), "--adapters", str(folder), "--epochs", "2"]
+    command += ["--models", args.models, "--backbone", args.backbone, "--checkpoints", str(folder / ".checkpoints")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()
