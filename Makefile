@@ -80,9 +80,10 @@ image-corpus: runtime ## Decode the image corpus; print how many files equal Pil
 smoke: tools runtime backbone ## Do what a newcomer does: make run, then ask every shipped task
 	@$(PYTHON) .ci/smoke.py
 
-lint: ## Check format, lints, spelling, phrases, licences and sources of dependencies
+lint: ## Check format, lints, API docs, spelling, phrases, licences and sources of dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	@PYTHON="$(PYTHON)" sh .ci/prose.sh
 
 # How long each fuzz target runs, and which.

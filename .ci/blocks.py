@@ -153,6 +153,8 @@ class Workplace:
         """Puts what a block printed into its page."""
         if block.kind == "json":
             # A line for each prediction and each result.
+            if "error" in json.loads(printed):
+                sys.exit(f"{block.page}:{block.line}: {printed}")
             printed = re.sub(r"(\[|,) ?(?=\{)", r"\1\n  ", json.dumps(shown(json.loads(printed))))
         text = block.page.read_text()
         old = f"{block.command}```\n\n```{block.kind} output\n{block.output}```"

@@ -20,7 +20,7 @@
 //! | `service` | the one way down, without a transport: asks, answers, admission, preparation, codes | `reload` and below |
 //! | `http` | the HTTP door: routes, bodies, the one table of statuses | `service` and below |
 //! | `serve` | composition root of serving | `http` and below |
-//! | `train` | the offline trainer: dataset, features, heads, evaluation | `engine` and below |
+//! | `train` | the offline trainer: data, methods, optimiser, measures, reports, studies | `engine` and below |
 //! | `bench` | what this machine does: programs, batches, memory | `engine` and below |
 //!
 //! The binary adds `cli` (what was typed, the only reader of the environment) and `commands` (one file a

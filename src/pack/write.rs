@@ -44,10 +44,10 @@ pub fn write(task: &Path, contents: &Contents, backbone: &BackboneConfig) -> Res
     write_with(task, contents, backbone, &[])
 }
 
-/// As [`write`], with more files in the version's folder, by name, that are for people: no server reads them.
+/// As [`write()`], with more files in the version's folder, by name, that are for people: no server reads them.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_with(
     task: &Path,
     contents: &Contents,

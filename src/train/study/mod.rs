@@ -1,7 +1,7 @@
 //! Studies of training itself.
 //!
-//! [`compare`] sets methods against each other: a [`contender`] is a way to train, [`results`] keeps what runs gave, and
-//! [`summary`] and [`plot`] tell of them. [`speed`] times steps without data.
+//! [`compare()`] sets methods against each other: a `contender` is a way to train, `results` keeps what the runs gave, and
+//! `summary` and `plot` present it. `speed` times steps without data.
 
 pub(in crate::train) mod compare;
 pub(in crate::train) mod contender;

@@ -43,7 +43,7 @@ pub struct Split {
 }
 
 impl Dataset {
-    /// Lists every image of a folder or a CSV file (see [`Origin::data`]), whatever it is for.
+    /// Lists every image of a folder or a CSV file (see [`Origin::data`](super::origin::Origin::data)), whatever it is for.
     ///
     /// # Errors
     /// When it cannot be listed, has fewer than two classes, a class without an image, or an image twice.
