@@ -14,8 +14,6 @@ from typing import Dict, List, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 CARGO = os.environ.get("CARGO", "cargo")
 LICENCE = re.compile(r"(licen[cs]e|copying|notice|unlicense|copyright)", re.IGNORECASE)
-# Built in by a build script, so no crate that is linked: the page of the API.
-EMBEDDED = {"utoipa-swagger-ui-vendored"}
 
 
 class Crate(NamedTuple):
@@ -41,7 +39,7 @@ def crates() -> List[Crate]:
     names, found = linked(), []
     for package in told["packages"]:
         title = f"{package['name']} {package['version']}"
-        if package["source"] and (title in names or package["name"] in EMBEDDED):
+        if package["source"] and title in names:
             source = package["repository"] or f"https://crates.io/crates/{package['name']}"
             folder = Path(package["manifest_path"]).parent
             found.append(Crate(title, package["license"] or "see below", source, folder))

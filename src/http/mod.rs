@@ -11,7 +11,8 @@
 //! | `GET /v1/tasks`, `GET /v1/tasks/{task}`, `POST /v1/tasks/{task}/reload` | `tasks` |
 //! | `GET /v1/folder`, `POST /v1/folder/confirm` | `folder` |
 //! | `GET /healthz`, `/readyz`, `/metrics` | `health` |
-//! | `GET /api-doc/openapi.json`, `/docs` | `openapi` |
+//! | `GET /api-doc/openapi.json` | `openapi` |
+//! | `GET /docs/` | `page` |
 
 mod answers;
 mod arrival;
@@ -25,6 +26,7 @@ mod headers;
 mod health;
 mod openapi;
 mod options;
+mod page;
 mod query;
 mod state;
 mod status;

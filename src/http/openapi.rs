@@ -1,17 +1,17 @@
-//! The description of the service, and a page to read it.
+//! The description of the service.
 
 use std::collections::BTreeMap;
 
-use axum::Router;
+use axum::routing::get;
+use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
-use utoipa_swagger_ui::SwaggerUi;
 
 use super::error::ErrorBody;
 use super::state::AppState;
 use super::status::status;
-use super::{answers, classify, classify_many, folder, health, tasks};
+use super::{answers, classify, classify_many, folder, health, page, tasks};
 use crate::service::Code;
 
 #[derive(OpenApi)]
@@ -33,8 +33,12 @@ use crate::service::Code;
 )]
 struct Document;
 
+/// Where the description is.
+const PATH: &str = "/api-doc/openapi.json";
+
 pub(super) fn router() -> Router<AppState> {
-    SwaggerUi::new("/docs").url("/api-doc/openapi.json", document()).into()
+    let document = document();
+    Router::new().route(PATH, get(|| async move { Json(document) })).merge(page::router(PATH))
 }
 
 /// The description, with the failures of each route taken from the one table of errors.

@@ -246,4 +246,6 @@ async fn health_and_description_answer() {
     let page = get(&app, "/docs/").await;
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.text().contains("swagger"), "{}", page.text());
+    let script = get(&app, "/docs/swagger-initializer.js").await;
+    assert!(script.text().contains("url: \"/api-doc/openapi.json\""), "{}", script.text());
 }
