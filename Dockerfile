@@ -17,6 +17,7 @@ COPY Makefile Cargo.toml Cargo.lock ./
 COPY models/fetch.py models/fetch.py
 RUN make runtime weights DEVICE=$DEVICE
 COPY packaging/notices.py packaging/notices.py
+COPY benches benches
 COPY src src
 RUN make image-files DEVICE=$DEVICE && mv image /image
 

@@ -165,8 +165,9 @@ docker: ## Build the container image (DEVICE=cuda for the GPU one)
 link = { cp -alL $(1) $(2) 2>/dev/null || cp -aL $(1) $(2); }
 image-files: runtime backbone ## Lay out in image/ what the container image takes as built
 	@rm -rf image && mkdir -p image/models image/onnxruntime
-	@$(call link,$(dir $(MIMI_ONNXRUNTIME))lib* $(dir $(MIMI_ONNXRUNTIME))LICENSE,image/onnxruntime/)
+	@$(call link,$(dir $(MIMI_ONNXRUNTIME))lib* $(dir $(MIMI_ONNXRUNTIME))LICENSE $(wildcard $(dir $(MIMI_ONNXRUNTIME))ThirdPartyNotices.txt),image/onnxruntime/)
 	@$(call link,$(MIMI_MODELS)/$(MIMI_BACKBONE),image/models/)
+	@[ ! -f assets/clip_encoder.LICENSE ] || cp assets/clip_encoder.LICENSE image/models/clip-vit-b16.LICENSE
 	@cp $(SERVER) image/server
 	@CARGO="$(CARGO)" $(PYTHON) packaging/notices.py > image/THIRD-PARTY.txt
 
@@ -174,4 +175,4 @@ image: image-files ## Build the container image without an engine, run it and as
 	@sh packaging/image.sh
 
 clean: ## Remove what was built and fetched; packs and backbones stay
-	rm -rf target vendor assets dist image .venv
+	rm -rf target $(CARGO_TARGET_DIR) vendor assets dist image .venv gpu-check gpu-bundle packaging/python/mimi_server/THIRD-PARTY.txt

@@ -30,6 +30,9 @@ SECONDS = 300
 
 
 @dataclass
+# By itself curl succeeds at 404 too.
+PRELUDE = 'set -euo pipefail\ncurl() { command curl --fail-with-body "$@"; }\n'
+
 class Block:
     """A command block and what should come of it."""
 
@@ -133,7 +136,7 @@ class Workplace:
         """Runs one block; a failure or another output ends the process."""
         name = f"{block.page.relative_to(self.root)}:{block.line}"
         print(f"-- {name}", flush=True)
-        command = "set -euo pipefail\n" + block.command.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+        command = PRELUDE + block.command.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
         command = command.replace("examples/client.py ", f"examples/client.py --server http://127.0.0.1:{port} ")
         done = subprocess.run(
             ["bash", "-c", command], cwd=self.folder, stdout=subprocess.PIPE, text=True, timeout=SECONDS

@@ -37,7 +37,7 @@ class Server:
 
     def __init__(self, adapters: Path) -> None:
         self.port = free_port()
-        self.env = dict(os.environ, MIMI_PORT=str(self.port), MIMI_HOST="127.0.0.1", MIMI_ADAPTERS=str(adapters))
+        self.env = dict(os.environ, MIMI_STATE="none", MIMI_PORT=str(self.port), MIMI_HOST="127.0.0.1", MIMI_ADAPTERS=str(adapters))
         self.make = subprocess.Popen(["make", "run"], cwd=ROOT, env=self.env)
 
     def ask(self, path: str, body: Optional[bytes] = None) -> bytes:

@@ -25,12 +25,20 @@ def classify(server: str, task: str, image: bytes, top_k: int) -> dict:
             with urllib.request.urlopen(urllib.request.Request(url, data=image), timeout=60) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as refusal:
-            failure = json.load(refusal)
-            wait = refusal.headers.get("Retry-After")
-            if wait is None or attempt == TRIES:
-                raise RuntimeError(f"{failure['code']}: {failure['error']}") from None
-            time.sleep(float(wait))
+            wait = refusal.headers.get("Retry-After", "")
+            if not wait.isdecimal() or attempt == TRIES:
+                raise RuntimeError(reason(refusal)) from None
+            time.sleep(int(wait))
     raise AssertionError("the last attempt returns or raises")
+
+
+def reason(refusal: urllib.error.HTTPError) -> str:
+    """The server's words, or those of a proxy before it."""
+    try:
+        failure = json.load(refusal)
+        return f"{failure['code']}: {failure['error']}"
+    except (ValueError, KeyError, TypeError):
+        return f"{refusal.code} {refusal.reason}"
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ class Server:
     def __init__(self, binary: str, args: argparse.Namespace, folder: Path) -> None:
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         command = [binary, "serve", "--port", str(port), "--models", args.models, "--backbone", args.backbone]
-        command += ["--adapters", str(folder), "--prefix-memory", "0"]
+        command += ["--adapters", str(folder), "--prefix-memory", "0", "--state", "none"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while True:

@@ -76,6 +76,9 @@ ORT_LIBRARY = f"libonnxruntime.so.{ONNXRUNTIME_VERSION}"
 ORT_LICENSE = File(
     "LICENSE", "2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c", 1073
 )
+ORT_NOTICES = File(
+    "ThirdPartyNotices.txt", "143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3", 338088
+)
 
 
 def runtime(arch: str, wheel_sha256: str, sha256: str, size: int) -> Asset:
@@ -87,6 +90,7 @@ def runtime(arch: str, wheel_sha256: str, sha256: str, size: int) -> Asset:
         files={
             f"onnxruntime/capi/{ORT_LIBRARY}": File(ORT_LIBRARY, sha256, size),
             "onnxruntime/LICENSE": ORT_LICENSE,
+            "onnxruntime/ThirdPartyNotices.txt": ORT_NOTICES,
         },
         otherwise=OWN_RUNTIME,
         platform=f"manylinux_2_28_{arch}",

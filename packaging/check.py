@@ -41,7 +41,7 @@ def serve(command: List[str], cwd: Path, adapters: Path) -> None:
 def check_refusal(binary: Path, cwd: Path) -> None:
     """Without a library the error says how to name one."""
     command = [str(binary), "serve", "--models", MODELS, "--port", "0"]
-    done = subprocess.run(command, cwd=cwd, env=environment(), stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, cwd=cwd, env=environment(), stderr=subprocess.PIPE, text=True, timeout=60)
     if done.returncode == 0 or "MIMI_ONNXRUNTIME" not in done.stderr or "mimi-server" not in done.stderr:
         sys.exit(f"{binary} without ONNX Runtime ended with {done.returncode}: {done.stderr}")
 

@@ -82,12 +82,16 @@ def main() -> None:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         bundle(Path(folder), image, args.root, port)
-        with Server(["runc", "run", "--bundle", folder, NAME], port) as server:
-            server.wait_until_ready()
-            check_process(image)
-            print(inside(*image["Healthcheck"]["Test"][1:]).strip())
-            print(f"the sample picture is {server.classify()}")
-            server.stop()
+        try:
+            with Server(["runc", "run", "--bundle", folder, NAME], port) as server:
+                server.wait_until_ready()
+                check_process(image)
+                print(inside(*image["Healthcheck"]["Test"][1:]).strip())
+                print(f"the sample picture is {server.classify()}")
+                server.stop()
+        finally:
+            # The container outlives a killed `runc run`.
+            subprocess.run(["runc", "delete", "--force", NAME], stderr=subprocess.DEVNULL)
     backbone = megabytes(args.root / "srv/mimi/models")
     print(f"image: {megabytes(args.root):.0f} MB, of which the backbone {backbone:.0f} MB; it answered and ended by SIGTERM")
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 THIRD_PARTY = ROOT / "packaging" / "python" / "mimi_server" / "THIRD-PARTY.txt"
 # What stands beside the binary and the notices, as git's patterns; of folders only what git tracks.
-CONTENT = ["README.md", "LICENSE-APACHE", "LICENSE-MIT", "adapters/*/*", "docs", "models/README.md", "models/fetch.py"]
+CONTENT = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "adapters/*/*", "docs", "models/README.md", "models/fetch.py"]
 CONTENT += ["tests/images"]
 
 

@@ -29,7 +29,9 @@ make_base() {
     mkdir -p "$tree"
     debootstrap --variant=minbase bookworm "$tree" >"$STORE/debootstrap.log"
     rm -rf "$tree"/var/cache/apt/* "$tree"/var/lib/apt/lists/* "$tree"/var/log/* \
-        "$tree"/usr/share/doc/* "$tree"/usr/share/man/* "$tree"/usr/share/locale/*
+        "$tree"/usr/share/man/* "$tree"/usr/share/locale/*
+    # Licences stay.
+    find "$tree/usr/share/doc" -type f ! -name copyright -delete
     container=$(buildah from scratch)
     buildah add --quiet "$container" "$tree" / >/dev/null
     buildah commit --quiet --rm "$container" "$BASE" >/dev/null

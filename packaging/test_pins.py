@@ -29,6 +29,14 @@ class Pins(unittest.TestCase):
         image = found("Dockerfile", r"rust:(\d+\.\d+)-")
         self.assertGreaterEqual([int(part) for part in image.split(".")], [int(part) for part in least.split(".")])
 
+    def test_the_image_is_built_from_every_target_of_the_manifest(self):
+        manifest = (ROOT / "Cargo.toml").read_text()
+        folders = {"benches" for _ in re.findall(r"^\[\[bench\]\]", manifest, re.M)}
+        folders |= {path.split("/")[0] for path in re.findall(r'^path = "(.+)"', manifest, re.M)}
+        for folder in folders:
+            self.assertIn(f"COPY {folder} {folder}\n", (ROOT / "Dockerfile").read_text())
+            self.assertIn(f"!{folder}\n", (ROOT / ".dockerignore").read_text())
+
 
 if __name__ == "__main__":
     unittest.main()

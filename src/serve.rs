@@ -21,12 +21,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 
+use crate::backbone::BackboneConfig;
 use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineOptions};
 use crate::http::{self, AppState, HttpOptions};
 use crate::metrics::Metrics;
 use crate::reload::{ReloadOptions, Reloader, arithmetic};
-use crate::runtime::{Resident, RuntimeOptions, WeightOptions};
+use crate::runtime::{Resident, Runtime, RuntimeOptions, WeightOptions};
 use crate::service::{self, Code, Service, ServiceOptions};
 
 pub use limits::{ConnectionLimits, raise_descriptors};
@@ -215,8 +216,11 @@ fn reloader(config: &Config, catalog: &Arc<Catalog>, engine: &Engine, metrics: &
 
 fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Engine> {
     let folder = &config.backbone;
-    let resident = Resident::open(folder, &config.runtime, config.weights);
-    let resident = resident.with_context(|| format!("backbone {}", folder.display()))?;
+    let context = || format!("backbone {}", folder.display());
+    let description = Arc::new(BackboneConfig::read(folder).with_context(context)?);
+    // A library that cannot be loaded is no failure of the backbone.
+    let runtime = Runtime::open(&config.runtime)?;
+    let resident = Resident::on(&runtime, description, folder, config.weights).with_context(context)?;
     let (name, device, precision) = (resident.config().name.clone(), resident.device(), resident.precision());
     let engine = Engine::start(resident, metrics, &config.engine)?;
     tracing::info!(backbone = name, %device, %precision, threads = config.runtime.threads, options = ?config.engine, "resident");

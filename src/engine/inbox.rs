@@ -117,7 +117,14 @@ impl Inbox {
     pub(super) fn next_batch(&self, policy: Policy) -> Option<Vec<Waiting>> {
         let mut state = self.lock();
         loop {
-            self.drop_dead(&mut state, Instant::now());
+            let dead = self.take_dead(&mut state, Instant::now());
+            if !dead.is_empty() {
+                // Their spans close here, which may be slow: nobody waits for the lock meanwhile.
+                drop(state);
+                self.refuse(dead);
+                state = self.lock();
+                continue;
+            }
             let wait = match ready(&state, policy, Instant::now()) {
                 Ready::Now => {
                     let mut batch = state.queue.take(policy.max_batch);
@@ -145,17 +152,22 @@ impl Inbox {
         self.changed.notify_all();
     }
 
-    /// Drops rows that are late or abandoned, before they cost compute.
-    fn drop_dead(&self, state: &mut State, now: Instant) {
+    /// Takes out rows that are late or abandoned, before they cost compute.
+    fn take_dead(&self, state: &mut State, now: Instant) -> Vec<Waiting> {
         let expired = |w: &Waiting| w.row.deadline.is_some_and(|deadline| deadline <= now);
         let dead = state.queue.remove(|w| w.reply.is_closed() || expired(w));
+        self.metrics.queue_rows.set(state.queue.len() as i64);
+        dead
+    }
+
+    /// Answers rows that are late or abandoned.
+    fn refuse(&self, dead: Vec<Waiting>) {
         for waiting in dead {
             let reason = if waiting.reply.is_closed() { "abandoned" } else { "expired" };
             self.metrics.rows_dropped.with_label_values(&[reason]).inc();
             // An abandoned row's reply goes nowhere.
             let _ = waiting.reply.send(Err(Error::DeadlineExceeded));
         }
-        self.metrics.queue_rows.set(state.queue.len() as i64);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

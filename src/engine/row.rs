@@ -9,7 +9,7 @@ use tracing::Span;
 use super::image_key::ImageKey;
 use crate::pack::{Pack, TaskId};
 
-/// Whose rows these are. Rows of one flow share its part of the engine.
+/// Whose rows these are. It travels with its rows; the queue is fair between tasks and does not read it yet.
 ///
 /// A flow is a number that a door hands out, and no name of a client: it is never a metric's label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ impl Flow {
 pub struct Row {
     /// The task, for fairness between tasks.
     pub task: TaskId,
-    /// Whose row this is, for fairness between callers.
+    /// Whose row this is.
     pub flow: Flow,
     /// `[3, S, S]`; shared when one image runs under several tasks.
     pub pixels: Arc<[f32]>,
@@ -40,7 +40,8 @@ pub struct Row {
     pub pack: Arc<Pack>,
     /// When the answer is of no more use.
     pub deadline: Option<Instant>,
-    /// The request's span. The engine records `queued_us`, `run_us` and `batch_rows` on it.
+    /// The row's span. The engine records `queued_us`, `run_us` and `batch_rows` on it when the row is answered; a
+    /// subscriber that keeps spans sees them.
     pub span: Span,
 }
 

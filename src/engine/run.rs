@@ -114,7 +114,8 @@ impl Runner {
                 found.insert(image, values);
             }
         }
-        Ok(rows.iter().map(|row| Arc::clone(&found[&row.image])).collect())
+        let of = |row: &Forked<'_>| found.get(&row.image).cloned().ok_or(Error::WorkerLost);
+        rows.iter().map(of).collect()
     }
 
     /// Features of rows of which `below` is known up to the cut.

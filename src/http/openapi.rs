@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
@@ -37,8 +39,13 @@ struct Document;
 const PATH: &str = "/api-doc/openapi.json";
 
 pub(super) fn router() -> Router<AppState> {
-    let document = document();
-    Router::new().route(PATH, get(|| async move { Json(document) })).merge(page::router(PATH))
+    // Written once: anybody may ask for it.
+    let text = Bytes::from(serde_json::to_vec(&document()).unwrap_or_else(|error| {
+        tracing::error!(%error, "the description cannot be written");
+        Vec::new()
+    }));
+    let answer = get(|| async move { ([(CONTENT_TYPE, "application/json")], text) });
+    Router::new().route(PATH, answer).merge(page::router(PATH))
 }
 
 /// The description, with the failures of each route taken from the one table of errors.

@@ -35,21 +35,33 @@ const EXAMPLE: &str = "https://petstore.swagger.io/v2/swagger.json";
 /// Serves the page at `/docs/`; it reads the description at `description`.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(description: &str) -> Router<S> {
     let redirect = Router::new().route("/docs", get(|| async { Redirect::to("/docs/") }));
-    FILES.iter().fold(redirect, |router, file| match read(file.name) {
-        Ok(bytes) => add(router, file, pointed(file, bytes, description)),
-        Err(error) => {
-            tracing::error!(file = file.name, %error, "a file of the page /docs/ cannot be read");
-            router
+    let files = ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED))
+        .and_then(|mut archive| FILES.iter().map(|file| bytes(&mut archive, file, description)).collect());
+    match files {
+        Ok(files) => {
+            let files: Vec<Bytes> = files;
+            FILES.iter().zip(files).fold(redirect, |router, (file, bytes)| add(router, file, bytes))
         }
-    })
+        Err(error) => {
+            tracing::error!(%error, "the page /docs/ cannot be read");
+            Router::new()
+        }
+    }
 }
 
-/// Has the initializer name our description.
-fn pointed(file: &File, bytes: Vec<u8>, description: &str) -> Bytes {
+type Archive = ZipArchive<Cursor<&'static [u8]>>;
+
+/// One file; the initializer names our description.
+fn bytes(archive: &mut Archive, file: &File, description: &str) -> ZipResult<Bytes> {
+    let bytes = read(archive, file.name)?;
     if file.name != "swagger-initializer.js" {
-        return bytes.into();
+        return Ok(bytes.into());
     }
-    String::from_utf8_lossy(&bytes).replace(EXAMPLE, description).into()
+    let text = String::from_utf8_lossy(&bytes);
+    if !text.contains(EXAMPLE) {
+        return Err(ZipError::InvalidArchive("the initializer does not name the example".into()));
+    }
+    Ok(text.replace(EXAMPLE, description).into())
 }
 
 fn add<S: Clone + Send + Sync + 'static>(router: Router<S>, file: &'static File, bytes: Bytes) -> Router<S> {
@@ -59,8 +71,7 @@ fn add<S: Clone + Send + Sync + 'static>(router: Router<S>, file: &'static File,
 }
 
 /// Inflates one file of the archive's folder `dist`, which is the second level.
-fn read(name: &str) -> ZipResult<Vec<u8>> {
-    let mut archive = ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED))?;
+fn read(archive: &mut Archive, name: &str) -> ZipResult<Vec<u8>> {
     let is_ours = |path: &String| path.split('/').skip(1).eq(["dist", name]);
     let path = archive.file_names().filter_map(Result::ok).map(Cow::into_owned).find(is_ours);
     let path = path.ok_or(ZipError::FileNotFound)?;

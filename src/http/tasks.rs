@@ -130,8 +130,7 @@ impl From<TaskDetails> for Details {
 }
 
 /// A task's name, which must be one that a task can have.
-fn task_id(task: Result<Path<String>, PathRejection>) -> Result<TaskId, ApiError> {
-    let Path(task) = task?;
+fn task_id(task: &str) -> Result<TaskId, ApiError> {
     Ok(task.parse().map_err(Error::TaskId)?)
 }
 
@@ -159,8 +158,9 @@ pub(super) async fn show(
     task: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<Details>, ApiError> {
+    let Path(task) = task?;
     query::none(&uri)?;
-    Ok(Json(state.service.show(&task_id(task)?).await?.into()))
+    Ok(Json(state.service.show(&task_id(&task)?).await?.into()))
 }
 
 /// Publishes the newest version in the task's folder; when it fails, what was live stays live.
@@ -171,8 +171,9 @@ pub(super) async fn reload(
     task: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<Reloaded>, ApiError> {
+    let Path(task) = task?;
     query::none(&uri)?;
-    let task = task_id(task)?;
+    let task = task_id(&task)?;
     let version = state.service.reload(&task).await?;
     Ok(Json(Reloaded { task: task.to_string(), version }))
 }

@@ -9,7 +9,6 @@ use super::ask::Ask;
 use super::error::Error;
 use super::handle::Service;
 use super::prepare::Encoded;
-use super::rows::Scored;
 use super::spent::Spent;
 
 impl Service {
@@ -23,13 +22,13 @@ impl Service {
         let permits = self.shared.engine.admit(images.len())?;
         let one = |image, permit| {
             let scores = self.score(image, slice::from_ref(&task), [permit], &terms);
-            async { scores.await?.tasks.into_iter().collect::<Result<Vec<Scored>, Error>>() }
+            async { scores.await?.tasks.into_iter().next().unwrap_or_else(|| Err(Error::missing_row())) }
         };
         let images = images.into_iter().enumerate().map(|(index, bytes)| Encoded { index, bytes });
         let scored = try_join_all(images.zip(permits).map(|(image, permit)| one(image, permit))).await?;
         let mut spent = Spent::default();
         let mut predictions = Vec::with_capacity(scored.len());
-        for scored in scored.into_iter().flatten() {
+        for scored in scored {
             spent = spent.join(scored.spent);
             predictions.push(scored.predictions);
         }

@@ -33,10 +33,13 @@ impl Service {
         let mut answers = Vec::with_capacity(tasks.len());
         for (name, pin) in tasks.into_iter().zip(pins) {
             let outcome = match pin {
-                Err(error) => Some(Err(error)),
-                Ok(pinned) => scored.next().map(|scored| scored.map(|scored| answered(pinned, scored))),
+                Err(error) => Err(error),
+                Ok(pinned) => {
+                    let scored = scored.next().unwrap_or_else(|| Err(Error::missing_row()));
+                    scored.map(|scored| answered(pinned, scored))
+                }
             };
-            answers.extend(outcome.map(|outcome| TaskAnswer { name, outcome }));
+            answers.push(TaskAnswer { name, outcome });
         }
         for TaskAnswer { name, outcome } in &answers {
             self.count(name, outcome.as_ref().map_or_else(Error::code, |_| Code::Ok));

@@ -64,6 +64,11 @@ impl Error {
         engine::Error::DeadlineExceeded.into()
     }
 
+    /// The engine answered fewer rows than it was given.
+    pub(super) fn missing_row() -> Self {
+        Self::Internal("a row has no answer".into())
+    }
+
     /// The code.
     pub fn code(&self) -> Code {
         match self {

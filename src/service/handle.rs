@@ -19,8 +19,10 @@ use crate::metrics::{Metrics, NO_TASK};
 use crate::pack::TaskId;
 use crate::reload::{self, Pinned, Reloader};
 
-/// Requests to publish that are served at once; they take turns, so more would only wait.
-pub(super) const PUBLISHING_AT_ONCE: usize = 8;
+/// Reloads that are served at once; they take turns, so more would only wait.
+pub(super) const RELOADS_AT_ONCE: usize = 8;
+/// Confirmations that are served at once. They have places of their own: reloads that hang do not keep them out.
+pub(super) const CONFIRMATIONS_AT_ONCE: usize = 2;
 
 /// What the service is put over.
 pub struct Parts {
@@ -48,7 +50,8 @@ pub(super) struct Shared {
     pub(super) options: ServiceOptions,
     pub(super) decoders: Arc<Semaphore>,
     pub(super) memory: Arc<Memory>,
-    pub(super) publishing: Semaphore,
+    pub(super) reloads: Semaphore,
+    pub(super) confirmations: Semaphore,
     folders: Folders,
     ready: AtomicBool,
 }
@@ -65,7 +68,8 @@ impl Service {
             reloader,
             decoders: Arc::new(Semaphore::new(options.decoders.max(1))),
             memory: Memory::new(options.bytes_in_flight, Arc::clone(&metrics)),
-            publishing: Semaphore::new(PUBLISHING_AT_ONCE),
+            reloads: Semaphore::new(RELOADS_AT_ONCE),
+            confirmations: Semaphore::new(CONFIRMATIONS_AT_ONCE),
             metrics,
             options,
             folders,

@@ -4,7 +4,8 @@
 //! here. Nothing here knows a status, a header or a body.
 //!
 //! ```text
-//! pin (task -> pack) -> room -> [the door reads the body] -> admit -> prepare (blocking pool) -> engine -> top-k
+//! images under a task:    pin -> room -> [the door reads the body] -> admit -> prepare -> engine -> top-k
+//! an image under tasks:   room -> [the door reads the body] -> pin -> admit -> prepare -> engine -> top-k
 //! ```
 //!
 //! | file | holds |

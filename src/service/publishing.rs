@@ -1,7 +1,11 @@
 //! Publishing on request, admitted like everything else.
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::code::Code;
 use super::error::Error;
-use super::handle::{PUBLISHING_AT_ONCE, Service};
+use super::handle::{CONFIRMATIONS_AT_ONCE, RELOADS_AT_ONCE, Service};
+use crate::metrics::NO_TASK;
 use crate::pack::TaskId;
 use crate::reload::FolderStatus;
 
@@ -12,7 +16,7 @@ impl Service {
     /// # Errors
     /// [`Error::Publishing`], and why the version was not published.
     pub async fn reload(&self, task: &TaskId) -> Result<u64, Error> {
-        let _admitted = self.admit_publishing()?;
+        let _admitted = self.admit(&self.shared.reloads, RELOADS_AT_ONCE)?;
         self.shared.reloader.reload(task).await.map_err(|error| self.reload_error(&error))
     }
 
@@ -21,7 +25,7 @@ impl Service {
     /// # Errors
     /// [`Error::Publishing`], and why the folder cannot be listed.
     pub async fn confirm(&self) -> Result<usize, Error> {
-        let _admitted = self.admit_publishing()?;
+        let _admitted = self.admit(&self.shared.confirmations, CONFIRMATIONS_AT_ONCE)?;
         self.shared.reloader.confirm().await.map_err(|error| self.reload_error(&error))
     }
 
@@ -34,8 +38,11 @@ impl Service {
         status
     }
 
-    fn admit_publishing(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Error> {
-        let permit = self.shared.publishing.try_acquire();
-        permit.map_err(|_| Error::Publishing { limit: PUBLISHING_AT_ONCE })
+    /// A place among those that are served, or a refusal that is counted.
+    fn admit<'a>(&self, places: &'a Semaphore, limit: usize) -> Result<SemaphorePermit<'a>, Error> {
+        places.try_acquire().map_err(|_| {
+            self.count(NO_TASK, Code::Overloaded);
+            Error::Publishing { limit }
+        })
     }
 }

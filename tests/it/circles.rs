@@ -1,4 +1,4 @@
-//! No circle between files of `src`, and no tuple in the place of a type.
+//! No circle between files of `src`, and no parameter that takes apart a tuple of three or more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -97,9 +97,13 @@ impl Tree {
             rest.push_str(&statement[..at]);
             for path in expand(statement[at + 4..].trim_end_matches(';'), &[]) {
                 let Some(path) = absolute(&path, here, modules) else { continue };
+                // A file without children that hands a name on uses it too.
+                let has_children =
+                    modules.iter().any(|module| module.len() > here.len() && module.starts_with(here));
                 if public {
                     source.handed_on.insert(path.last().unwrap().clone(), path.clone());
-                } else {
+                }
+                if !public || !has_children {
                     source.uses.push(path);
                 }
             }
@@ -169,7 +173,7 @@ fn files_use_each_other_in_one_direction() {
     let tree = Tree::read();
     let edges = tree.edges();
     assert!(
-        edges.values().map(BTreeSet::len).sum::<usize>() > 500,
+        edges.values().map(BTreeSet::len).sum::<usize>() > 1500,
         "the reader of use lines finds too little"
     );
     let circles: Vec<String> = edges

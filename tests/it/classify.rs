@@ -246,6 +246,20 @@ async fn health_and_description_answer() {
     let page = get(&app, "/docs/").await;
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.text().contains("swagger"), "{}", page.text());
+    for (file, kind) in [
+        ("index.html", "text/html"),
+        ("index.css", "text/css"),
+        ("swagger-ui.css", "text/css"),
+        ("swagger-ui-bundle.js", "text/javascript"),
+        ("swagger-ui-standalone-preset.js", "text/javascript"),
+        ("favicon-16x16.png", "image/png"),
+        ("favicon-32x32.png", "image/png"),
+    ] {
+        let answer = get(&app, &format!("/docs/{file}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{file}");
+        assert_eq!(answer.headers["content-type"], kind, "{file}");
+    }
+    assert_eq!(get(&app, "/docs").await.status, StatusCode::SEE_OTHER);
     let script = get(&app, "/docs/swagger-initializer.js").await;
     assert!(script.text().contains("url: \"/api-doc/openapi.json\""), "{}", script.text());
 }
