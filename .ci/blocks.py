@@ -29,10 +29,11 @@ TOLERANCE = 0.005
 SECONDS = 300
 
 
-@dataclass
 # By itself curl succeeds at 404 too.
 PRELUDE = 'set -euo pipefail\ncurl() { command curl --fail-with-body "$@"; }\n'
 
+
+@dataclass
 class Block:
     """A command block and what should come of it."""
 
