@@ -75,7 +75,7 @@ class Server:
 def steps(binary: str, args: argparse.Namespace) -> float:
     """Processor time of a process that trains some steps."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [binary, "bench", "--train", "--models", args.models, "--backbone", args.backbone]
+    command = [binary, "bench", "--train", "--models", args.models, "--backbone", args.backbone, "--batch", "8", "--micro-batch", "8"]
     subprocess.run([*command, "--rounds", str(args.steps)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
