@@ -16,16 +16,17 @@ import argparse
 import math
 import os
 import resource
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "packaging"))
+
+from serving import SAMPLE, Server, free_port  # noqa: E402
+
 BAR = 1.03
 # Two-sided 95 % quantiles of Student's t, by degrees of freedom.
 T = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26, 14: 2.14, 19: 2.09, 29: 2.05, 59: 2.00}
@@ -35,29 +36,15 @@ def quantile(freedom: int) -> float:
     return T[max(known for known in T if known <= freedom)]
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Server:
-    """A server of one build."""
+class Build(Server):
+    """A running server of one build."""
 
     def __init__(self, binary: str, args: argparse.Namespace, folder: Path) -> None:
-        self.url = f"http://127.0.0.1:{(port := free_port())}"
+        port = free_port()
         command = [binary, "serve", "--port", str(port), "--models", args.models, "--backbone", args.backbone]
         command += ["--adapters", str(folder), "--prefix-memory", "0", "--state", "none"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(self.url + "/readyz", timeout=5).read()
-                return
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit(f"{binary} does not serve") from None
-                time.sleep(0.1)
+        super().__init__(command, port, output=subprocess.DEVNULL)
+        self.wait_until_ready()
 
     def seconds(self) -> float:
         """Processor time so far."""
@@ -67,8 +54,7 @@ class Server:
     def answer(self, image: bytes, task: str, times: int) -> float:
         before = self.seconds()
         for _ in range(times):
-            request = urllib.request.Request(f"{self.url}/v1/tasks/{task}/classify", data=image)
-            urllib.request.urlopen(request, timeout=60).read()
+            self.ask(f"/v1/tasks/{task}/classify", image)
         return self.seconds() - before
 
 
@@ -109,7 +95,7 @@ def main() -> None:
     parser.add_argument("--models", default=os.environ.get("MIMI_MODELS", str(ROOT / "models")))
     parser.add_argument("--backbone", default="dinov2-small")
     parser.add_argument("--pack", type=Path, default=None, help="folder of a task's packs for the backbone [one is trained]")
-    parser.add_argument("--image", type=Path, default=ROOT / "tests/images/sample.png")
+    parser.add_argument("--image", type=Path, default=SAMPLE)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--answers", type=int, default=20)
     parser.add_argument("--steps", type=int, default=4)
@@ -121,15 +107,14 @@ def main() -> None:
             (folder / "task").symlink_to(args.pack.resolve())
         else:
             train(args, folder)
-        servers = {name: Server(getattr(args, name), args, folder) for name in ("before", "after")}
+        servers = {name: Build(getattr(args, name), args, folder) for name in ("before", "after")}
         image = args.image.read_bytes()
         try:
             asked = {name: lambda s=server: s.answer(image, "task", args.answers) for name, server in servers.items()}
             good = report("an answer", paired(asked, args.rounds), args.answers)
         finally:
             for server in servers.values():
-                server.process.terminate()
-                server.process.wait()
+                server.stop()
     trained = {name: lambda b=getattr(args, name): steps(b, args) for name in ("before", "after")}
     good &= report("training steps", paired(trained, max(2, args.rounds // 2)), args.steps)
     sys.exit(0 if good else 1)

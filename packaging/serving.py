@@ -1,6 +1,7 @@
 """A server under test: started by a command, asked over HTTP, ended by SIGTERM. Standard library only; Linux."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -23,11 +24,18 @@ def free_port() -> int:
 
 
 class Server:
-    """The command's process; it must be the server itself, or pass SIGTERM on."""
+    """The command's process; it must be the server itself, or pass SIGTERM on. `output` takes what it prints."""
 
-    def __init__(self, command: List[str], port: int, env: Optional[Dict[str, str]] = None, cwd: Optional[Path] = None):
+    def __init__(
+        self,
+        command: List[str],
+        port: int,
+        env: Optional[Dict[str, str]] = None,
+        cwd: Optional[Path] = None,
+        output: Optional[int] = None,
+    ):
         self.port = port
-        self.process = subprocess.Popen(command, env=env, cwd=cwd)
+        self.process = subprocess.Popen(command, env=env, cwd=cwd, stdout=output, stderr=output)
 
     def __enter__(self) -> "Server":
         return self
@@ -48,7 +56,7 @@ class Server:
         start = time.monotonic()
         while time.monotonic() - start < START_SECONDS:
             if self.process.poll() is not None:
-                sys.exit(f"the server ended with {self.process.returncode} before it was ready")
+                sys.exit(f"{self.process.args[0]} ended with {self.process.returncode} before it was ready")
             try:
                 self.ask("/readyz")
                 return
@@ -64,9 +72,13 @@ class Server:
             sys.exit(f"{task} took the sample picture for {label!r}, not for fruit")
         return label
 
+    def pid(self) -> int:
+        """The process that takes SIGTERM."""
+        return self.process.pid
+
     def stop(self) -> None:
         """SIGTERM, after which it must end with 0."""
-        self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(timeout=60)
+        os.kill(self.pid(), signal.SIGTERM)
+        status = self.process.wait(timeout=90)
         if status != 0:
-            sys.exit(f"the server ended with {status} after SIGTERM")
+            sys.exit(f"{self.process.args[0]} ended with {status} after SIGTERM")

@@ -56,8 +56,7 @@ pub trait Operator: Any + Debug + Send + Sync {
         _grad: Wire,
         _needed: &[bool],
     ) -> Result<Gradients, Error> {
-        let (graph, operator) = (g.name().into(), node.operator.name());
-        Err(Error::NoGradient { graph, node: node.name.clone(), operator, reason: "it has no gradient" })
+        Err(no_gradient(g, node, "it has no gradient"))
     }
 
     /// The dimensions whose product is the number of multiply-adds, where the operator has any.
@@ -71,6 +70,12 @@ impl dyn Operator {
     pub fn is<T: Operator>(&self) -> bool {
         (self as &dyn Any).is::<T>()
     }
+}
+
+/// A gradient that is not defined, and why.
+pub(super) fn no_gradient(g: &Graph, node: &Node, reason: &'static str) -> Error {
+    let (graph, operator) = (g.name().into(), node.operator.name());
+    Error::NoGradient { graph, node: node.name.clone(), operator, reason }
 }
 
 /// Gradients of a node's inputs.

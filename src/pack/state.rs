@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::{CONFIG_FILE, WEIGHTS_FILE};
-use crate::files::{Disk, FileState};
+use crate::files::{Disk, FileState, is_absence};
 
 /// Sizes, times and inodes of a version's files; none for a missing one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +40,7 @@ impl VersionState {
 fn look(disk: &dyn Disk, path: &Path) -> io::Result<Option<FileState>> {
     match disk.state(path) {
         Ok(state) => Ok(Some(state)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
+        Err(error) if is_absence(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::home::read_marker;
 use super::watched::Watched;
 use crate::catalog::list_versions;
-use crate::files::{Disk, FileState};
+use crate::files::{Disk, FileState, is_absence};
 use crate::pack::{TaskId, parse_version};
 
 /// A folder's times may count in steps of two seconds: a folder listed sooner after a change is listed once more.
@@ -201,7 +201,7 @@ impl Survey {
         let (state, entries) = match looked {
             Ok(looked) => looked,
             // Gone since the folder of packs was listed, or a file that has the name of a task.
-            Err(error) if is_new && is_no_folder(&error) => return,
+            Err(error) if is_new && is_absence(&error) => return,
             Err(error) => {
                 self.tasks.entry(task.clone()).or_default().mark = None;
                 look.seen.insert(task, Err(error.to_string()));
@@ -243,10 +243,6 @@ impl Survey {
         self.next_unwatched = Some(now + REST * started.elapsed());
         stale
     }
-}
-
-fn is_no_folder(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn is_same_place(one: FileState, other: FileState) -> bool {

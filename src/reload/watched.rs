@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 
-use crate::files::{Notice, Notices, is_remote};
+use crate::files::{Notice, Notices, is_absence, is_remote};
 use crate::pack::TaskId;
 
 /// What notices said.
@@ -163,7 +163,7 @@ impl Watched {
 
     /// Logs once that notices fail, and what follows from it.
     fn complain(&mut self, error: &io::Error) {
-        if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+        if is_absence(error) {
             // The folder went away meanwhile; notices did not fail.
             return;
         }

@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["serve", "train", "bench"],
 ];
 
+/// Every source file under a folder.
 pub fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::architecture::sources;
 use crate::support::repository;
 
 /// A path such as `graph::ops::Conv`, from the crate's root.
@@ -57,24 +58,14 @@ impl Tree {
     fn read() -> Self {
         let root = repository().join("src");
         let mut texts = BTreeMap::new();
-        let mut folders = vec![root.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.extension().is_some_and(|e| e == "rs") {
-                    let module = path.strip_prefix(&root).unwrap().with_extension("");
-                    let mut module = names(&module.to_string_lossy().replace('/', "::"));
-                    if matches!(module.last().map(String::as_str), Some("mod" | "main" | "lib")) {
-                        module.pop();
-                    }
-                    texts
-                        .entry(module)
-                        .or_insert_with(String::new)
-                        .push_str(&code(&std::fs::read_to_string(&path).unwrap()));
-                }
+        for path in sources(&root) {
+            let module = path.strip_prefix(&root).unwrap().with_extension("");
+            let mut module = names(&module.to_string_lossy().replace('/', "::"));
+            if matches!(module.last().map(String::as_str), Some("mod" | "main" | "lib")) {
+                module.pop();
             }
+            let text = code(&std::fs::read_to_string(&path).unwrap());
+            texts.entry(module).or_insert_with(String::new).push_str(&text);
         }
         let modules: BTreeSet<Names> = texts.keys().cloned().collect();
         let files = texts.iter().map(|(here, text)| (here.clone(), Self::source(here, text, &modules)));
@@ -213,32 +204,17 @@ fn parameters(code: &str) -> Vec<(String, Vec<String>)> {
 
 #[test]
 fn no_parameter_takes_apart_a_tuple_of_more_than_two() {
-    let root = repository().join("src");
-    let (mut wrong, mut seen, mut folders) = (Vec::new(), 0, vec![root]);
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            if path.extension().is_none_or(|e| e != "rs") {
-                continue;
-            }
-            let text = code(&std::fs::read_to_string(&path).unwrap());
-            for (name, parts) in parameters(&text) {
-                seen += 1;
-                let wide = |part: &String| {
-                    let pattern = part.trim().strip_prefix('(').and_then(|rest| rest.split_once("):"));
-                    pattern.is_some_and(|(names, _)| names.trim_end_matches(',').matches(',').count() > 1)
-                };
-                wrong.extend(
-                    parts
-                        .iter()
-                        .filter(|part| wide(part))
-                        .map(|part| format!("{}: fn {name}: {}", path.display(), part.trim())),
-                );
-            }
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for path in sources(&repository().join("src")) {
+        let text = code(&std::fs::read_to_string(&path).unwrap());
+        for (name, parts) in parameters(&text) {
+            seen += 1;
+            let wide = |part: &String| {
+                let pattern = part.trim().strip_prefix('(').and_then(|rest| rest.split_once("):"));
+                pattern.is_some_and(|(names, _)| names.trim_end_matches(',').matches(',').count() > 1)
+            };
+            let told = |part: &String| format!("{}: fn {name}: {}", path.display(), part.trim());
+            wrong.extend(parts.iter().filter(|part| wide(part)).map(told));
         }
     }
     assert!(seen > 1000, "the reader of functions finds {seen}");

@@ -228,16 +228,22 @@ fn an_interrupted_training_resumes_bit_for_bit() {
     }
 }
 
+/// Leaves the checkpoint of a training that ended in its second cycle.
+fn stop_in_the_second_training(world: &World, options: &TaskOptions) {
+    let stopped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        train(&setup(world), options, &mut |progress| {
+            assert!(!matches!(progress, Progress::Step(step) if step.cycle == 1), "stopped by the test");
+        })
+    }));
+    assert!(stopped.is_err());
+}
+
 #[test]
 fn a_checkpoint_of_another_training_or_a_damaged_one_is_refused() {
     let (world, data) = (World::new(), tempfile::tempdir().unwrap());
     dataset(data.path());
     let options = task(&world, data.path(), MimiOptions { epochs: 1, ..mimi() });
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        train(&setup(&world), &options, &mut |progress| {
-            assert!(!matches!(progress, Progress::Step(step) if step.cycle == 1), "stopped by the test");
-        })
-    }));
+    stop_in_the_second_training(&world, &options);
     let other = MimiOptions { epochs: 2, ..mimi() };
     let resume = |mimi| TaskOptions { resume: true, ..task(&world, data.path(), mimi) };
     let refusal = |mimi| {
@@ -264,11 +270,7 @@ fn a_checkpoint_of_another_release_or_of_another_kind_of_processor_is_refused() 
     let (world, data) = (World::new(), tempfile::tempdir().unwrap());
     dataset(data.path());
     let options = task(&world, data.path(), MimiOptions { epochs: 1, ..mimi() });
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        train(&setup(&world), &options, &mut |progress| {
-            assert!(!matches!(progress, Progress::Step(step) if step.cycle == 1), "stopped by the test");
-        })
-    }));
+    stop_in_the_second_training(&world, &options);
     let resume = TaskOptions { resume: true, ..options.clone() };
     let refusal = || format!("{:#}", train(&setup(&world), &resume, &mut |_| {}).unwrap_err());
     let whole = std::fs::read(&options.checkpoint).unwrap();

@@ -1,12 +1,8 @@
 //! What operators check of their inputs, and what they say.
 
-use crate::graph::{Dim, Error, Fact, Graph, Node};
+use crate::graph::{Dim, Fact};
 
-/// A gradient that is not defined, and why.
-pub(super) fn no_gradient(g: &Graph, node: &Node, reason: &'static str) -> Error {
-    let (graph, operator) = (g.name().into(), node.operator.name());
-    Error::NoGradient { graph, node: node.name.clone(), operator, reason }
-}
+pub(super) use crate::graph::builder::no_gradient;
 
 /// Takes exactly `N` inputs apart.
 pub(super) fn exactly<'a, const N: usize>(inputs: &[&'a Fact]) -> Result<[&'a Fact; N], String> {

@@ -93,9 +93,14 @@ fn check_name(name: &str) -> Result<(), Error> {
     name.parse::<crate::pack::TaskId>().map(drop).map_err(|e| Error::invalid("name", name, e.to_string()))
 }
 
+/// Name of the weights' file.
+fn file_name(request: &Request) -> String {
+    request.weights.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// The first line of the table.
 fn weights_line(request: &Request, sha256: &str) -> Taken {
-    let value = request.weights.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let value = file_name(request);
     Taken { what: "weights".into(), value, origin: Origin::File, from: format!("sha256 {sha256}") }
 }
 
@@ -107,7 +112,7 @@ fn configure(
     let preprocessing = preprocessing::find(translation, request)?;
     let (left_out, taken) =
         (translation.left_out.clone(), std::mem::take(&mut translation.ledger).into_lines());
-    let file = request.weights.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let file = file_name(request);
     let config = BackboneConfig {
         format_version: FORMAT_VERSION,
         name: request.name.clone(),

@@ -10,6 +10,7 @@ use super::checkpoint::Checkpoint;
 use super::error::Error;
 use super::single;
 use crate::backbone::{Error as BackboneError, Origin, Taken, sha256_hex};
+use crate::files::without_mark;
 
 /// Most files an index may name.
 const MAX_FILES: usize = 1000;
@@ -22,7 +23,7 @@ struct Index {
 
 /// Whether a JSON file is such an index.
 pub(super) fn is_index(bytes: &[u8]) -> bool {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let bytes = without_mark(bytes);
     bytes.trim_ascii_start().starts_with(b"{") && bytes.windows(12).any(|part| part == b"\"weight_map\"")
 }
 
@@ -31,7 +32,7 @@ pub(super) fn is_index(bytes: &[u8]) -> bool {
 /// # Errors
 /// When a file is missing or damaged, or holds other tensors than the index says.
 pub(super) fn read(path: &Path, bytes: &[u8], key: Option<&str>) -> Result<Checkpoint, Error> {
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = without_mark(bytes);
     let index: Index =
         serde_json::from_slice(text).map_err(|source| BackboneError::Config { path: path.into(), source })?;
     let unknown = |reason: String| Error::UnknownLayout { path: path.into(), reason };
