@@ -26,6 +26,7 @@ use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineOptions};
 use crate::http::{self, AppState, HttpOptions};
 use crate::metrics::Metrics;
+use crate::pack::Base;
 use crate::reload::{ReloadOptions, Reloader, arithmetic};
 use crate::runtime::{Resident, Runtime, RuntimeOptions, WeightOptions};
 use crate::service::{self, Code, Service, ServiceOptions};
@@ -134,7 +135,7 @@ impl Server {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             tokio::task::spawn_blocking(move || start_engine(&config, metrics)).await??
         };
-        let catalog = Arc::new(catalog(&config, &engine, &metrics));
+        let catalog = Arc::new(catalog(&config, &engine, &metrics)?);
         let reloader = Arc::new(reloader(&config, &catalog, &engine, &metrics));
         reloader.list().await.with_context(|| format!("folder of packs {}", config.adapters.display()))?;
         let parts = service::Parts {
@@ -200,9 +201,9 @@ impl Server {
     }
 }
 
-fn catalog(config: &Config, engine: &Engine, metrics: &Arc<Metrics>) -> Catalog {
-    let (disk, backbone) = (Arc::clone(&config.reload.disk), Arc::clone(engine.config()));
-    Catalog::new(config.adapters.clone(), disk, backbone, config.pack_memory, Arc::clone(metrics))
+fn catalog(config: &Config, engine: &Engine, metrics: &Arc<Metrics>) -> Result<Catalog> {
+    let (disk, base) = (Arc::clone(&config.reload.disk), Base::new(Arc::clone(engine.config()))?);
+    Ok(Catalog::new(config.adapters.clone(), disk, base, config.pack_memory, Arc::clone(metrics)))
 }
 
 fn reloader(config: &Config, catalog: &Arc<Catalog>, engine: &Engine, metrics: &Arc<Metrics>) -> Reloader {

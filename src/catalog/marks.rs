@@ -20,6 +20,16 @@ impl Catalog {
         is_news
     }
 
+    /// As [`keep`](Self::keep), unless another version has gone live or the task is gone: a request that saw the old
+    /// state must not bring it back.
+    pub(super) fn keep_live(&self, task: &TaskId, live: u64, reason: &str) -> bool {
+        let mut tasks = self.write();
+        let entry = tasks.get_mut(task).filter(|entry| entry.live == Some(live));
+        let Some(entry) = entry.filter(|entry| entry.kept.as_deref() != Some(reason)) else { return false };
+        entry.kept = Some(reason.to_owned());
+        true
+    }
+
     /// Records that a task's folder can be read again.
     pub fn keep_no_more(&self, task: &TaskId) {
         if self.read().get(task).is_none_or(|entry| entry.kept.is_none()) {

@@ -58,8 +58,7 @@ impl Catalog {
 
     /// Withdraws a live version that does not give its stored answers: the next older one becomes live, or none.
     pub async fn withdraw(&self, task: &TaskId, broken: u64, reason: &str) {
-        if self.live(task) == Some(broken) && !self.step_back(task, broken, FailureKind::Broken, reason).await
-        {
+        if !self.step_back(task, broken, FailureKind::Broken, reason).await {
             if let Some(entry) = self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
                 entry.live = None;
             }
@@ -69,7 +68,8 @@ impl Catalog {
     }
 
     /// Records that the live version of a task does not work, and makes the next older one live. So a broken newest
-    /// version never hides a working older one, not even after a restart.
+    /// version never hides a working older one, not even after a restart. Does nothing where another version is live by
+    /// now, or the task is gone. Returns whether there is something else to try.
     pub(super) async fn step_back(
         &self,
         task: &TaskId,
@@ -78,13 +78,16 @@ impl Catalog {
         reason: &str,
     ) -> bool {
         let failure = Failure { version: broken, kind, reason: reason.to_owned() };
-        let known = self.read().get(task).and_then(|entry| entry.failure.clone());
+        let known = match self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
+            Some(entry) => entry.failure.replace(failure.clone()),
+            None => return true,
+        };
         // A task's only version is read again at each request; it is logged once.
         if known.as_ref() != Some(&failure) {
             tracing::error!(%task, version = broken, %reason, "the live version does not work");
             self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
         }
-        self.fail(task, failure);
+        self.lock_doubtful().insert(task.clone());
         let (disk, folder) = (Arc::clone(&self.disk), self.root.join(task.as_str()));
         let versions = tokio::task::spawn_blocking(move || list_versions(&*disk, &folder)).await;
         let Ok(Ok(versions)) = versions else { return false };

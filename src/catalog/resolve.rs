@@ -30,12 +30,13 @@ impl Catalog {
                 }
                 Err(reason) => reason,
             };
+            let is_out_of_reach = self.is_out_of_reach(task, live, &reason).await;
             // A newer version may have gone live, and this one's folder gone, while we were reading.
             if self.live(task) != Some(live) {
                 continue;
             }
-            if self.is_out_of_reach(task, live, &reason).await {
-                if self.keep(task, &format!("version {live} cannot be read: {reason}")) {
+            if is_out_of_reach {
+                if self.keep_live(task, live, &format!("version {live} cannot be read: {reason}")) {
                     tracing::error!(%task, version = live, %reason, "cannot be read; it stays live");
                     self.metrics.folder_errors.with_label_values(&["version"]).inc();
                 }
@@ -71,11 +72,11 @@ impl Catalog {
     }
 
     async fn load(&self, task: &TaskId, version: u64) -> Result<Arc<Pack>, pack::Error> {
-        let (folder, backbone) = (self.folder(task, version), Arc::clone(&self.backbone));
+        let (folder, base) = (self.folder(task, version), self.base.clone());
         let disk = Arc::clone(&self.disk);
         let read = tokio::task::spawn_blocking(move || {
             let state = VersionState::of(&*disk, &folder).map_err(pack::Error::io(&folder))?;
-            let (pack, _) = pack::read_with(&*disk, &folder, &backbone)?;
+            let (pack, _) = pack::read_with(&*disk, &folder, &base)?;
             Ok(VersionRead { pack: Arc::new(pack), state })
         });
         let interrupted = |e: tokio::task::JoinError| pack::Error::Io {

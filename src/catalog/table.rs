@@ -9,16 +9,15 @@ use moka::future::Cache;
 
 use super::error::Error;
 use super::status::{Entry, TaskStatus};
-use crate::backbone::BackboneConfig;
 use crate::files::Disk;
 use crate::metrics::Metrics;
-use crate::pack::{Pack, TaskId};
+use crate::pack::{Base, Pack, TaskId};
 
 /// The tasks and the resident packs.
 pub struct Catalog {
     pub(super) root: PathBuf,
     pub(super) disk: Arc<dyn Disk>,
-    pub(super) backbone: Arc<BackboneConfig>,
+    pub(super) base: Base,
     pub(super) tasks: RwLock<BTreeMap<TaskId, Entry>>,
     /// Tasks to look at again, though nothing may have changed in the folder.
     pub(super) doubtful: Mutex<BTreeSet<TaskId>>,
@@ -29,13 +28,7 @@ pub struct Catalog {
 impl Catalog {
     /// Makes an empty catalog over the folder `root`, read through `disk`. It keeps at most `budget` bytes of packs in
     /// memory.
-    pub fn new(
-        root: PathBuf,
-        disk: Arc<dyn Disk>,
-        backbone: Arc<BackboneConfig>,
-        budget: u64,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub fn new(root: PathBuf, disk: Arc<dyn Disk>, base: Base, budget: u64, metrics: Arc<Metrics>) -> Self {
         metrics.packs_budget_bytes.set(budget as i64);
         let counted = Arc::clone(&metrics);
         let packs = Cache::builder()
@@ -49,7 +42,7 @@ impl Catalog {
                 }
             })
             .build();
-        Self { root, disk, backbone, tasks: RwLock::default(), doubtful: Mutex::default(), packs, metrics }
+        Self { root, disk, base, tasks: RwLock::default(), doubtful: Mutex::default(), packs, metrics }
     }
 
     /// The disk that the folder of packs is read through.
@@ -63,8 +56,8 @@ impl Catalog {
     }
 
     /// The backbone packs must belong to.
-    pub fn backbone(&self) -> &Arc<BackboneConfig> {
-        &self.backbone
+    pub fn base(&self) -> &Base {
+        &self.base
     }
 
     /// The live version of a task.
@@ -102,9 +95,9 @@ impl Catalog {
         self.read().values().filter(|entry| entry.live.is_some()).count()
     }
 
-    /// Known tasks with their live versions.
-    pub fn snapshot(&self) -> Vec<(TaskId, Option<u64>)> {
-        self.read().iter().map(|(task, entry)| (task.clone(), entry.live)).collect()
+    /// Known tasks, published or not.
+    pub fn tasks(&self) -> Vec<TaskId> {
+        self.read().keys().cloned().collect()
     }
 
     /// Makes versions live without reading them, as found at the start.

@@ -15,6 +15,7 @@
 
 use crate::backbone::Precision;
 
+mod base;
 mod error;
 mod id;
 mod manifest;
@@ -23,6 +24,7 @@ mod resident;
 mod state;
 mod write;
 
+pub use base::Base;
 pub use error::Error;
 pub use id::{TaskId, parse_version, versions};
 pub use manifest::{Manifest, Provenance, SelfTestInfo};

@@ -1,14 +1,15 @@
 //! Reading a pack, trusting nothing in it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::{Array1, Array2};
 use safetensors::{Dtype, SafeTensors};
 
-use super::{Adapter, CONFIG_FILE, Error, Head, Manifest, Pack, SelfTest, WEIGHTS_FILE};
+use super::{Adapter, Base, CONFIG_FILE, Error, Head, Manifest, Pack, SelfTest, WEIGHTS_FILE};
 use crate::backbone::{BackboneConfig, Site, sha256_hex};
 use crate::files::{Disk, System, without_mark};
-use crate::graph::{Plan, plan_flops};
+use crate::graph::adapter_flops;
 
 /// Largest manifest that is read, bytes; a hundred thousand labels fit.
 const MAX_CONFIG_BYTES: u64 = 8 << 20;
@@ -23,14 +24,15 @@ const MAX_SELF_TEST_IMAGES: usize = 16;
 /// See [`Error`]: unreadable or oversized files, a manifest that does not fit `backbone`, a digest that
 /// differs from the manifest's, tensors that are missing, unexpected, mis-shaped or not finite.
 pub fn read(dir: &Path, backbone: &BackboneConfig) -> Result<(Pack, SelfTest), Error> {
-    read_with(&System, dir, backbone)
+    read_with(&System, dir, &Base::new(Arc::new(backbone.clone()))?)
 }
 
-/// As [`read`], by way of `disk`.
+/// As [`read`], by way of `disk`, for a backbone whose cost is known.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_with(disk: &dyn Disk, dir: &Path, backbone: &BackboneConfig) -> Result<(Pack, SelfTest), Error> {
+pub fn read_with(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Pack, SelfTest), Error> {
+    let backbone = base.config();
     let config = read_limited(disk, &dir.join(CONFIG_FILE), MAX_CONFIG_BYTES)?;
     let manifest = parse_manifest(dir, &config)?;
     let widths = manifest.check(backbone)?;
@@ -51,9 +53,8 @@ pub fn read_with(disk: &dyn Disk, dir: &Path, backbone: &BackboneConfig) -> Resu
     let self_test = read_self_test(&mut tensors, &manifest)?;
     tensors.check_all_read(&manifest)?;
     let sites = widths.keys().copied().collect();
-    let cost =
-        plan_flops(backbone, &Plan::whole(backbone, sites), |site| widths.get(&site).copied().unwrap_or(0));
-    let flops = cost.map_err(|e| Error::field("adapter_widths", "", e.to_string()))?;
+    let adapters_flops: u64 = widths.iter().map(|(&site, &width)| adapter_flops(backbone, site, width)).sum();
+    let flops = base.flops() + adapters_flops;
     let digest = join_digests(&config, &found);
     Ok((Pack { manifest, sites, adapters, head, flops, digest }, self_test))
 }

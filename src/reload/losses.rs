@@ -59,7 +59,12 @@ impl Losses {
         now: Instant,
     ) -> BTreeSet<TaskId> {
         let Listed { lost, found, published } = listed;
+        let before = self.since.len();
         self.since.retain(|task, _| !found.contains(task));
+        // They are being moved back: the rest has as long again to follow.
+        if self.is_doubtful && self.since.len() < before {
+            self.since.values_mut().for_each(|since| *since = now);
+        }
         for task in lost {
             self.since.entry(task.clone()).or_insert(now);
         }
@@ -134,9 +139,19 @@ mod tests {
         assert_eq!(judge(&mut losses, 0..80, Trust::Same, start), 0);
         assert_eq!((losses.count(), losses.due(POLICY)), (80, Some(start + AGAIN)));
         assert_eq!(judge(&mut losses, 0..80, Trust::Same, start + AGAIN / 2), 0);
-        // Those that came back are out of the question; what is still lost is believed.
-        assert_eq!(judge(&mut losses, 0..70, Trust::Same, start + AGAIN), 70);
+        assert_eq!(judge(&mut losses, 0..80, Trust::Same, start + AGAIN), 80);
         assert_eq!((losses.count(), losses.is_doubtful()), (0, false));
+    }
+
+    #[test]
+    fn what_is_being_moved_back_is_waited_for() {
+        let (mut losses, start) = (Losses::default(), Instant::now());
+        assert_eq!(judge(&mut losses, 0..80, Trust::Same, start), 0);
+        // Half of them, then all but two: few are left, and none is believed as soon as few are.
+        assert_eq!(judge(&mut losses, 0..40, Trust::Same, start + AGAIN), 0);
+        assert_eq!(judge(&mut losses, 0..40, Trust::Same, start + AGAIN * 3 / 2), 0);
+        assert_eq!(judge(&mut losses, 0..2, Trust::Same, start + AGAIN * 7 / 4), 0);
+        assert_eq!(judge(&mut losses, 0..2, Trust::Same, start + AGAIN * 7 / 4 + SOON), 2);
     }
 
     #[test]

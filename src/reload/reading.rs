@@ -24,11 +24,11 @@ impl Reloader {
     /// # Errors
     /// [`Error::Pack`], and [`Error::Changed`] when its files changed meanwhile.
     pub(super) async fn read(&self, task: &TaskId, version: u64) -> Result<Reading, Error> {
-        let (folder, backbone) = (self.catalog.folder(task, version), Arc::clone(self.catalog.backbone()));
+        let (folder, base) = (self.catalog.folder(task, version), self.catalog.base().clone());
         let disk = Arc::clone(self.catalog.disk());
         let reading = blocking(move || {
             let before = state(&*disk, &folder)?;
-            let (pack, self_test) = pack::read_with(&*disk, &folder, &backbone)?;
+            let (pack, self_test) = pack::read_with(&*disk, &folder, &base)?;
             let state = state(&*disk, &folder)?;
             let reading = Reading { pack: Arc::new(pack), self_test, state };
             Ok::<_, pack::Error>((state == before).then_some(reading))

@@ -89,7 +89,7 @@ impl Reloader {
     }
 
     /// Brings the catalog in line with one look.
-    async fn apply(&self, watcher: &mut Watcher, look: Look, confirmed: bool) {
+    async fn apply(&self, watcher: &mut Watcher, mut look: Look, confirmed: bool) {
         let now = Instant::now();
         if look.is_whole {
             watcher.last_whole = Some(now);
@@ -97,6 +97,7 @@ impl Reloader {
         for name in &look.passed_over {
             tracing::warn!(name, "a folder is ignored: its name is neither a task id nor a version");
         }
+        look.gone.extend(self.strays(&look));
         let trust = self.trust(watcher, &look, confirmed);
         let listed = self.listed(&look);
         let believed = watcher.losses.judge(&listed, trust, watcher.policy, now);
@@ -119,6 +120,14 @@ impl Reloader {
         self.show(watcher, &look);
     }
 
+    /// Known tasks that a look at everything did not come across: published by hand while their folder went.
+    fn strays(&self, look: &Look) -> Vec<TaskId> {
+        if !look.is_whole {
+            return Vec::new();
+        }
+        self.catalog.tasks().into_iter().filter(|task| !look.seen.contains_key(task)).collect()
+    }
+
     /// Published tasks whose live version a look lacks, and those whose live version it has.
     fn listed(&self, look: &Look) -> Listed {
         let gone = look.gone.iter().filter(|task| self.catalog.live(task).is_some());
@@ -134,17 +143,16 @@ impl Reloader {
     /// Unpublishes tasks whose loss is believed, and forgets those that never had a live version.
     async fn unpublish(&self, look: &Look, believed: &BTreeSet<TaskId>, trust: Trust) {
         let never_lived = |task: &TaskId| trust != Trust::Other && self.catalog.live(task).is_none();
-        let is_empty =
-            |task: &&TaskId| matches!(look.seen.get(*task), Some(Ok(versions)) if versions.is_empty());
-        let gone = look.gone.iter().filter(|task| believed.contains(*task) || never_lived(task));
-        let gone: BTreeSet<TaskId> = gone.cloned().collect();
-        let emptied = believed.iter().filter(is_empty).cloned();
-        for task in gone.iter().cloned().chain(emptied) {
-            if self.catalog.contains(&task) {
+        let is_over = |task: &&TaskId| believed.contains(*task) || never_lived(task);
+        let gone: BTreeSet<TaskId> = look.gone.iter().filter(is_over).cloned().collect();
+        let empty = look.seen.iter().filter(|(_, seen)| seen.as_ref().is_ok_and(Vec::is_empty));
+        let emptied = empty.map(|(task, _)| task).filter(is_over);
+        for task in gone.iter().chain(emptied) {
+            if self.catalog.contains(task) {
                 tracing::info!(%task, "unpublished: its folder is gone");
-                self.catalog.remove(&task, &self.codes).await;
+                self.catalog.remove(task, &self.codes).await;
             }
-            self.attempts.lock().await.forget(&task);
+            self.attempts.lock().await.forget(task);
         }
         lock(&self.survey).forget(&gone);
     }

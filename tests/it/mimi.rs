@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mimi_server::backbone::{Place, Site};
 use mimi_server::engine::Engine;
-use mimi_server::graph::ParameterName;
+use mimi_server::graph::{ParameterName, Plan, plan_flops};
 use mimi_server::image::Limits;
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::{self, WEIGHTS_FILE};
@@ -101,6 +101,9 @@ fn every_family_trains_and_prunes_adapters_of_its_blocks_widths() {
         let parameters: usize = pack.adapters.iter().map(|a| a.down.len() + a.up.len()).sum();
         assert_eq!(parameters, report.cycles[3].adapter_parameters, "{fixture}");
         assert_eq!(pack.flops, report.cycles[3].flops, "{fixture}");
+        let plan = Plan::whole(config, pack.sites);
+        let width = |site| pack.adapters.iter().find(|a| a.site == site).map_or(0, |a| a.width);
+        assert_eq!(pack.flops, plan_flops(config, &plan, width).unwrap(), "{fixture}");
         assert_eq!(pack.manifest.activation, config.activation(), "{fixture}");
         assert_eq!(served_accuracy(&world, &report, data.path()), report.accuracies.held_out, "{fixture}");
     }

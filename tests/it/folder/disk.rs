@@ -26,6 +26,8 @@ pub enum Op {
 #[derive(Debug, Default)]
 pub struct Faulty {
     faults: Mutex<Vec<(PathBuf, Vec<Op>, i32)>>,
+    /// What further looks wait at, and how many there were.
+    stalled: Mutex<Option<(PathBuf, usize)>>,
     is_coarse: AtomicBool,
     lists: AtomicUsize,
     states: AtomicUsize,
@@ -38,9 +40,30 @@ impl Faulty {
         self.faults.lock().unwrap().push((path.to_owned(), ops.to_vec(), errno));
     }
 
-    /// Nothing fails any more.
+    /// The first look at `path` passes, further ones wait until this heals.
+    pub fn stall(&self, path: &Path) {
+        *self.stalled.lock().unwrap() = Some((path.to_owned(), 0));
+    }
+
+    /// Whether a look waits.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.lock().unwrap().as_ref().is_some_and(|(_, looks)| *looks > 1)
+    }
+
+    fn wait_if_stalled(&self, path: &Path) {
+        let is_here = |stalled: &Option<(PathBuf, usize)>| stalled.as_ref().is_some_and(|(at, _)| at == path);
+        if let Some((_, looks)) = self.stalled.lock().unwrap().as_mut().filter(|(at, _)| at == path) {
+            *looks += 1;
+        }
+        while is_here(&self.stalled.lock().unwrap()) && self.is_stalled() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
+    /// Nothing fails or waits any more.
     pub fn heal(&self) {
         self.faults.lock().unwrap().clear();
+        *self.stalled.lock().unwrap() = None;
     }
 
     /// Times count in steps of ten minutes.
@@ -79,6 +102,7 @@ impl Disk for Faulty {
 
     fn state(&self, path: &Path) -> io::Result<FileState> {
         self.states.fetch_add(1, Ordering::Relaxed);
+        self.wait_if_stalled(path);
         self.check(path, Op::State)?;
         let state = System.state(path)?;
         if self.is_coarse.load(Ordering::Relaxed) {

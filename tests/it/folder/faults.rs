@@ -8,7 +8,7 @@ use mimi_server::reload::MARKER_FILE;
 
 use super::disk::{EACCES, EIO, EMFILE, ESTALE, Faulty, Op};
 use super::{Watching, eventually, publish, some_looks, world};
-use crate::server::get;
+use crate::server::{classify, get, image};
 
 const ALL: [Op; 3] = [Op::List, Op::State, Op::Read];
 
@@ -168,6 +168,34 @@ async fn f1_many_tasks_lost_at_once_are_held_and_few_are_not() {
     eventually("one removal", || async { watching.status("t1").await == 404 }).await;
     fs::remove_dir_all(watching.packs.join("t2/1")).unwrap();
     eventually("an emptied task", || async { watching.status("t2").await == 404 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f1_a_request_does_not_bring_back_a_task_that_went_meanwhile() {
+    let world = world();
+    publish(&world, "t", 1);
+    let watching = Watching::over(world, |_| ()).await;
+    watching.disk.stall(&watching.packs.join("t/1"));
+    fs::remove_dir_all(watching.packs.join("t")).unwrap();
+    let app = watching.app.clone();
+    let request = tokio::spawn(async move { classify(&app, "t", image("rgb.png")).await.status.as_u16() });
+    eventually("the request's second look", || async { watching.disk.is_stalled() || request.is_finished() })
+        .await;
+    let shown = async || get(&watching.app, "/v1/tasks/t").await.status.as_u16();
+    eventually("the task's end", || async { shown().await == 404 }).await;
+    watching.disk.heal();
+    assert_eq!((request.await.unwrap(), shown().await), (404, 404));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f1_a_task_whose_only_version_never_worked_ends_with_it() {
+    let watching = Watching::over(world(), |_| ()).await;
+    let folder = watching.packs.join("t/1");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("adapter_config.json"), "{}").unwrap();
+    eventually("its failure", || async { watching.task("t").await["failure"].is_object() }).await;
+    fs::remove_dir_all(folder).unwrap();
+    eventually("its end", || async { watching.status("t").await == 404 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
