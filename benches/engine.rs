@@ -61,7 +61,7 @@ fn packs(count: usize) -> (BackboneConfig, Vec<Arc<Pack>>) {
 #[divan::bench(args = [1, 2, 8])]
 fn assemble(bencher: Bencher<'_, '_>, count: usize) {
     let (config, packs) = packs(count);
-    let plan = Plan::whole(&config, packs[0].sites);
+    let plan = Plan::whole(&config, packs[0].modules);
     let pixels = vec![0.5; config.input_shape(0).iter().product()];
     let rows = |row: usize| batch::BatchRow { values: &pixels, pack: &packs[row % count] };
     let rows: Vec<_> = (0..8).map(rows).collect();

@@ -37,8 +37,8 @@ pub fn classify(engine: &Engine, folder: &Path, image: &[u8]) -> Result<(String,
     let (pack, _self_test) = pack::read(folder, engine.config())?;
     let pixels = pack.manifest.preprocessing.apply(&image::decode(image, &Limits::default())?)?;
     let pack = Arc::new(pack);
-    // A program for exactly the pack's sites: adapters that training removed cost nothing.
-    engine.prepare(pack.sites).blocking_recv().context("the engine has stopped")??;
+    // A program for exactly the pack's modules: adapters that training removed cost nothing.
+    engine.prepare(pack.modules).blocking_recv().context("the engine has stopped")??;
     let permit = engine.admit(1)?.pop().context("one row was asked for")?;
     let row = Row::new("embedded".parse()?, pixels.into(), Arc::clone(&pack));
     let answer = engine.submit(row, permit).blocking_recv().context("the engine has stopped")??;

@@ -12,6 +12,7 @@ mod parity;
 mod precisions;
 mod sweep;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,11 +21,11 @@ use ndarray::{Array1, Array2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::backbone::{BackboneConfig, SiteSet};
+use crate::backbone::{BackboneConfig, Module, ModuleSet, Part};
 use crate::engine::{Engine, EngineOptions};
 use crate::graph::{Plan, plan_flops};
 use crate::metrics::Metrics;
-use crate::pack::{Adapter, Head, Manifest, Pack, Provenance, SelfTestInfo};
+use crate::pack::{Head, Manifest, Pack, Provenance, SelfTestInfo, Weights};
 use crate::runtime::{Program, Resident};
 
 pub use fork::{Known, Shared};
@@ -89,7 +90,7 @@ impl Bench {
         let packs = (0..self.options.batch).map(|i| self.pack(i as u64)).collect::<Result<Vec<_>>>()?;
         let same = vec![Arc::clone(&packs[0]); packs.len()];
         let images = self.images(packs.len());
-        let all = self.config().all_sites();
+        let all = self.config().adapters();
         let mut program = self.program(&Plan::whole(self.config(), all))?;
         let [one, batch] = [1, self.options.batch].map(|rows| self.feed(&packs[..1], rows, all));
         let mut kinds: [Vec<f64>; 5] = Default::default();
@@ -141,40 +142,43 @@ impl Bench {
 
     /// A pack with an adapter at every site.
     fn pack(&self, seed: u64) -> Result<Arc<Pack>> {
-        self.pack_at(seed, self.config().all_sites())
+        self.pack_at(seed, self.config().adapters())
     }
 
-    /// A pack with adapters at `sites`.
-    fn pack_at(&self, seed: u64, sites: SiteSet) -> Result<Arc<Pack>> {
+    /// A pack with `modules`.
+    fn pack_at(&self, seed: u64, modules: ModuleSet) -> Result<Arc<Pack>> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut floats =
-            |count: usize| -> Box<[f32]> { (0..count).map(|_| random.random_range(-0.01..0.01)).collect() };
+            |count: usize| -> Vec<f32> { (0..count).map(|_| random.random_range(-0.01..0.01)).collect() };
         let width = self.options.width;
-        let adapters: Vec<Adapter> = sites
-            .iter()
-            .map(|site| {
-                let d = self.config().block_width(site.block);
-                Adapter { site, width, down: floats(d * width), up: floats(width * d) }
-            })
-            .collect();
+        let part = |module: Module, part: Part| {
+            let shape = self.config().part_shape(module, part, width).unwrap_or_default();
+            (part, shape.iter().product::<usize>())
+        };
+        let mut weights = BTreeMap::new();
+        for module in modules.iter() {
+            let parts = module.form.parts().iter().map(|&own| part(module, own));
+            let parts: Vec<_> = parts.map(|(part, count)| (part, floats(count))).collect();
+            weights.insert(module, Weights::new(width, parts));
+        }
         let d = self.config().feature_width();
         let head = Head {
-            weight: Array2::from_shape_vec((CLASSES, d), floats(CLASSES * d).into_vec())?,
+            weight: Array2::from_shape_vec((CLASSES, d), floats(CLASSES * d))?,
             bias: Array1::zeros(CLASSES),
         };
-        let flops = plan_flops(self.config(), &Plan::whole(self.config(), sites), |_| width)?;
+        let flops = plan_flops(self.config(), &Plan::whole(self.config(), modules), |_| width)?;
         Ok(Arc::new(Pack {
-            manifest: self.manifest(sites),
-            sites,
-            adapters,
+            manifest: self.manifest(modules),
+            modules,
+            weights,
             head,
             flops,
             digest: String::new(),
         }))
     }
 
-    fn manifest(&self, sites: SiteSet) -> Manifest {
-        let widths = sites.iter().map(|site| (site.to_string(), self.options.width));
+    fn manifest(&self, modules: ModuleSet) -> Manifest {
+        let widths = modules.iter().map(|module| (module.site.to_string(), self.options.width));
         Manifest {
             format_version: crate::pack::FORMAT_VERSION,
             peft_type: crate::pack::PEFT_TYPE.into(),
@@ -183,6 +187,7 @@ impl Bench {
             activation: self.config().activation(),
             adapter_widths: widths.collect(),
             leave_out: Vec::new(),
+            modules: BTreeMap::new(),
             labels: (0..CLASSES).map(|class| class.to_string()).collect(),
             preprocessing: self.config().preprocessing.clone(),
             precision: self.resident.precision(),

@@ -5,16 +5,16 @@
 
 use std::fmt::Write;
 
-use crate::backbone::{BackboneConfig, SiteSet};
-use crate::graph::{Error, Plan, adapter_flops, plan_flops};
-use crate::pack::Pack;
+use crate::backbone::{BackboneConfig, Form, Module, ModuleSet};
+use crate::graph::{Error, Plan, module_flops, plan_flops};
+use crate::pack::{Pack, Weights};
 
 /// The table of a backbone.
 ///
 /// # Errors
 /// When the configuration contradicts itself.
 pub fn backbone(config: &BackboneConfig) -> Result<String, Error> {
-    let flops = plan_flops(config, &Plan::whole(config, SiteSet::EMPTY), |_| 0)?;
+    let flops = plan_flops(config, &Plan::whole(config, ModuleSet::EMPTY), |_| 0)?;
     let mut out = String::new();
     let rows = [
         ("backbone", config.name.clone()),
@@ -29,7 +29,7 @@ pub fn backbone(config: &BackboneConfig) -> Result<String, Error> {
     rows.iter().for_each(|(key, value)| line(&mut out, key, value));
     out.push_str("\nsite              width D   FLOPs per neuron of adapter\n");
     for site in config.sites() {
-        let (width, flops) = (config.block_width(site.block), adapter_flops(config, site, 1));
+        let (width, flops) = (config.block_width(site.block), module_flops(config, Module::adapter(site), 1));
         row(&mut out, &site.to_string(), &[width.to_string(), grouped(flops)]);
     }
     Ok(out)
@@ -40,10 +40,12 @@ pub fn backbone(config: &BackboneConfig) -> Result<String, Error> {
 /// # Errors
 /// When the backbone's configuration contradicts itself.
 pub fn pack(pack: &Pack, config: &BackboneConfig) -> Result<String, Error> {
-    let bare = plan_flops(config, &Plan::whole(config, SiteSet::EMPTY), |_| 0)?;
+    let bare = plan_flops(config, &Plan::whole(config, ModuleSet::EMPTY), |_| 0)?;
     let m = &pack.manifest;
-    let adapters: usize = pack.adapters.iter().map(|a| a.down.len() + a.up.len()).sum();
-    let head = pack.parameters() - adapters;
+    let (adapters, others): (Vec<_>, Vec<_>) =
+        pack.weights.iter().partition(|(module, _)| module.form == Form::Adapter);
+    let sum = |of: &[(&Module, &Weights)]| of.iter().map(|(_, own)| own.parameters()).sum::<usize>();
+    let head = pack.parameters() - pack.module_parameters();
     let share =
         |part: usize| format!("{} ({:.3} % of the backbone)", grouped(part as u64), percent(part, config));
     let mut out = String::new();
@@ -56,8 +58,8 @@ pub fn pack(pack: &Pack, config: &BackboneConfig) -> Result<String, Error> {
             "validation",
             format!("{:.4} on {} images", m.provenance.validation_accuracy, m.provenance.validation_images),
         ),
-        ("adapters", format!("{} of {} sites", pack.sites.len(), config.sites().len())),
-        ("adapter params", share(adapters)),
+        ("adapters", format!("{} of {} sites", adapters.len(), config.sites().len())),
+        ("adapter params", share(sum(&adapters))),
         ("head params", share(head)),
         (
             "FLOPs per image",
@@ -66,19 +68,36 @@ pub fn pack(pack: &Pack, config: &BackboneConfig) -> Result<String, Error> {
         ("over the backbone", format!("+{:.3} %", 100.0 * (pack.flops - bare) as f64 / bare as f64)),
     ];
     rows.iter().for_each(|(key, value)| line(&mut out, key, value));
+    if !others.is_empty() {
+        line(&mut out, "other modules", &others.len().to_string());
+        line(&mut out, "their params", &share(sum(&others)));
+    }
     out.push_str("\nsite              width D   neurons R   parameters        FLOPs\n");
     for site in config.sites() {
         let d = config.block_width(site.block);
-        let cells = match pack.adapter(site) {
-            Some(a) => {
-                let flops = adapter_flops(config, site, a.width);
-                [a.width.to_string(), grouped((2 * d * a.width) as u64), grouped(flops)]
+        let cells = match pack.weights.get(&Module::adapter(site)) {
+            Some(weights) => {
+                let flops = module_flops(config, Module::adapter(site), weights.width);
+                [weights.width.to_string(), grouped(weights.parameters() as u64), grouped(flops)]
             }
             None => ["removed".into(), "0".into(), "0".into()],
         };
         row(&mut out, &site.to_string(), &[&[d.to_string()], &cells[..]].concat());
     }
+    other_modules(&mut out, &others, config);
     Ok(out)
+}
+
+/// The modules that are no adapters, a line each.
+fn other_modules(out: &mut String, others: &[(&Module, &Weights)], config: &BackboneConfig) {
+    if !others.is_empty() {
+        out.push_str("\nmodule                                neurons R   parameters        FLOPs\n");
+    }
+    for (module, weights) in others {
+        let flops = module_flops(config, **module, weights.width);
+        let cells = [weights.width.to_string(), grouped(weights.parameters() as u64), grouped(flops)];
+        row(out, &format!("{:<36}", module.to_string()), &cells);
+    }
 }
 
 fn percent(part: usize, config: &BackboneConfig) -> f64 {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The non-linearity of the MLP, and of the adapters put beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// `x Φ(x)` with the exact error function, as `torch.nn.GELU()`.
@@ -12,6 +12,10 @@ pub enum Activation {
     QuickGelu,
     /// GELU by its tanh approximation, as `torch.nn.GELU(approximate="tanh")`; SigLIP's.
     GeluTanh,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x σ(x)`, also called Swish.
+    Silu,
 }
 
 impl std::fmt::Display for Activation {
@@ -20,6 +24,8 @@ impl std::fmt::Display for Activation {
             Self::Gelu => "gelu",
             Self::QuickGelu => "quick_gelu",
             Self::GeluTanh => "gelu_tanh",
+            Self::Relu => "relu",
+            Self::Silu => "silu",
         })
     }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{BlockRange, CvtConfig, Error, Place, Shape, Site, SiteSet, SwinConfig, VitConfig};
+use super::{
+    BlockRange, CvtConfig, Error, Form, Module, ModuleSet, Part, Shape, Site, SwinConfig, VitConfig,
+};
 use crate::files;
 use crate::image::Preprocessing;
 
@@ -176,14 +178,44 @@ impl BackboneConfig {
         }
     }
 
-    /// Every site, in order of computation.
+    /// The sites of adapters, in order of computation.
     pub fn sites(&self) -> Vec<Site> {
-        self.blocks().iter().flat_map(|b| [Site::new(b, Place::Attn), Site::new(b, Place::Mlp)]).collect()
+        Site::of_adapters(self.blocks()).collect()
     }
 
-    /// The set of every site.
-    pub fn all_sites(&self) -> SiteSet {
-        SiteSet::all(self.blocks())
+    /// Adapters at all of them.
+    pub fn adapters(&self) -> ModuleSet {
+        ModuleSet::adapters(self.blocks())
+    }
+
+    /// The same forms at the same places in every block of `blocks`, where the backbone has the place.
+    pub fn spread(&self, modules: ModuleSet, blocks: BlockRange) -> ModuleSet {
+        modules.spread(blocks).filter(|module| self.place(module.site).is_some())
+    }
+
+    /// What flows through a site; none where the backbone has no such place.
+    pub fn place(&self, site: Site) -> Option<super::PlaceShape> {
+        self.architecture.shape().place(site)
+    }
+
+    /// Shape of one tensor of a module that is `width` neurons wide; none where the backbone has no such place.
+    ///
+    /// # Shapes
+    /// Matrices are `[in, out]`; anything else has a 1 before it, where a batch has rows.
+    pub fn part_shape(&self, module: Module, part: Part, width: usize) -> Option<Vec<usize>> {
+        let place = self.place(module.site)?;
+        // An adapter, like every bypass of an output, reads what leaves the place.
+        let input = match module.form {
+            Form::Bypass { source: super::Source::Input, .. } => place.input,
+            _ => place.width(),
+        };
+        Some(match part {
+            Part::Down => vec![input, width],
+            Part::DownBias => vec![1, width],
+            Part::Up => vec![width, place.width()],
+            Part::UpBias | Part::Scale => vec![1, place.width()],
+            Part::Shift => [vec![1], place.output].concat(),
+        })
     }
 
     /// Every tensor by name with its shape.

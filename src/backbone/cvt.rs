@@ -8,8 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::{Shape, ensure, push_linear, push_norm};
-use super::{Activation, Error, SiteSet};
+use super::shape::{BlockShape, PlaceShape, Shape, ensure, push_linear, push_norm};
+use super::{Activation, Error, ModuleSet, Place, Site};
 
 /// The convolutions that make queries, keys and values.
 pub const PROJECTIONS: [&str; 3] = ["q", "k", "v"];
@@ -101,6 +101,17 @@ impl CvtConfig {
         self.grid(stage).saturating_mul(self.grid(stage)) + self.class_tokens(stage)
     }
 
+    /// The first block of a stage.
+    pub fn first_block(&self, stage: usize) -> usize {
+        self.stages.iter().take(stage).map(|stage| stage.depth).sum()
+    }
+
+    /// Keys along one side of a block's map.
+    fn keys(&self, block: &CvtBlock<'_>) -> usize {
+        let (kernel, stride) = (block.shape.kernel, block.shape.kv_stride);
+        positions(self.grid(block.stage), kernel, stride, kernel / 2)
+    }
+
     fn push_block(list: &mut Vec<(String, Vec<usize>)>, block: usize, stage: &CvtStage) {
         let (d, m, k) = (stage.width, stage.mlp_width, stage.kernel);
         let b = format!("blocks.{block}");
@@ -175,6 +186,21 @@ impl Shape for CvtConfig {
         Activation::QuickGelu
     }
 
+    fn place(&self, site: Site) -> Option<PlaceShape> {
+        let block = self.block(site.block)?;
+        let (d, map) = (block.shape.width, self.grid(block.stage).pow(2));
+        let begins = block.index == 0;
+        match site.place {
+            Place::Tokens | Place::TokensNorm => begins.then(|| PlaceShape::new(d, d, map)),
+            place => {
+                let (all, hidden) = (self.tokens(block.stage), block.shape.mlp_width);
+                let keys = self.class_tokens(block.stage) + self.keys(&block).pow(2);
+                let asking = self.block_tokens(site.block);
+                BlockShape { width: d, hidden, all, keys, asking }.place(place)
+            }
+        }
+    }
+
     /// Kernels are `[D, D', K, K]`, `D'` the width before, and `[D, 1, K, K]` where each channel has its own.
     fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let (mut list, mut before, mut block) = (Vec::new(), 3, 0);
@@ -211,7 +237,7 @@ impl Shape for CvtConfig {
         for (index, stage) in self.stages.iter().enumerate() {
             self.validate_stage(index, stage)?;
         }
-        let shallow = self.depth() <= SiteSet::MAX_BLOCKS;
+        let shallow = self.depth() <= ModuleSet::MAX_BLOCKS;
         ensure(shallow, "stages.depth", self.depth(), "at most 64 blocks are supported")?;
         ensure(self.layer_norm_eps > 0.0, "layer_norm_eps", self.layer_norm_eps, "it must be positive")
     }

@@ -1,8 +1,7 @@
 //! The frozen backbone as data: what it is, which tensors it has, where adapters may sit.
 //!
-//! Pure: nothing here runs a network. `config` describes, `site` numbers the places for adapters, `layout`
-//! reads where each tensor lies in `backbone.safetensors`, `import` turns other people's checkpoints into
-//! ours.
+//! Pure: nothing here runs a network. `config` describes, `site` names the places that may be changed and `module` the
+//! forms of change, `layout` reads where each tensor lies in `backbone.safetensors`.
 //!
 //! # Layout on disk
 //!
@@ -17,6 +16,8 @@ mod config;
 mod cvt;
 mod error;
 mod layout;
+mod module;
+mod module_set;
 mod pool;
 mod precision;
 mod shape;
@@ -33,10 +34,12 @@ pub use config::{
 pub use cvt::{CvtBlock, CvtConfig, CvtStage};
 pub use error::Error;
 pub use layout::{TensorEntry, WeightLayout};
+pub use module::{Form, Module, Part, Source};
+pub use module_set::ModuleSet;
 pub use pool::Pool;
 pub use precision::Precision;
-pub use shape::Shape;
-pub use site::{BlockRange, Place, Site, SiteSet};
+pub use shape::{PlaceShape, Shape};
+pub use site::{BlockRange, Place, Site};
 pub use swin::{SwinBlock, SwinConfig};
 pub use taken::{Origin, Taken};
 pub use vit::VitConfig;

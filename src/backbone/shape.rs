@@ -1,6 +1,60 @@
 //! What every family of backbones tells of its shape.
 
-use super::{Activation, Error};
+use super::{Activation, Error, Place, Site};
+
+/// What flows through a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceShape {
+    /// Width of what enters (D_in).
+    pub input: usize,
+    /// Shape of a shift of what leaves: `[D_out]`, or `[H, n, n]` for scores.
+    pub output: Vec<usize>,
+    /// Tokens that leave it (N).
+    pub tokens: usize,
+}
+
+impl PlaceShape {
+    pub(super) fn new(input: usize, output: usize, tokens: usize) -> Self {
+        Self { input, output: vec![output], tokens }
+    }
+
+    /// Width of what leaves (D_out).
+    pub fn width(&self) -> usize {
+        self.output.last().copied().unwrap_or_default()
+    }
+}
+
+/// The numbers of a block that tell the shapes of its usual places.
+#[derive(Clone, Copy)]
+pub(super) struct BlockShape {
+    /// D.
+    pub(super) width: usize,
+    /// Width of the MLP's hidden layer.
+    pub(super) hidden: usize,
+    /// Tokens that are normed first.
+    pub(super) all: usize,
+    /// Tokens that keys and values are made of.
+    pub(super) keys: usize,
+    /// Tokens that queries are made of; the block leaves no others.
+    pub(super) asking: usize,
+}
+
+impl BlockShape {
+    /// The shape of a place that every family's blocks have.
+    pub(super) fn place(self, place: Place) -> Option<PlaceShape> {
+        let Self { width: d, hidden, all, keys, asking } = self;
+        match place {
+            Place::Tokens | Place::TokensNorm | Place::Scores => None,
+            Place::Norm1 => Some(PlaceShape::new(d, d, all)),
+            Place::K | Place::V => Some(PlaceShape::new(d, d, keys)),
+            Place::Fc1 => Some(PlaceShape::new(d, hidden, asking)),
+            Place::Fc2 => Some(PlaceShape::new(hidden, d, asking)),
+            Place::Q | Place::Proj | Place::Attn | Place::Norm2 | Place::Mlp | Place::Out => {
+                Some(PlaceShape::new(d, d, asking))
+            }
+        }
+    }
+}
 
 /// The numbers of a backbone that everything outside its own graph needs: the engine, the trainer and packs see
 /// only these, so that a new family is one description here and one graph there.
@@ -33,6 +87,9 @@ pub trait Shape {
         let before = block.saturating_sub(1);
         vec![self.block_tokens(before), self.block_width(before)]
     }
+
+    /// What flows through a site; none where the backbone has no such place.
+    fn place(&self, site: Site) -> Option<PlaceShape>;
 
     /// Every tensor the backbone has, by name, with its shape, in order of use.
     ///

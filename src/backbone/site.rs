@@ -1,4 +1,4 @@
-//! Sites, the places an adapter may sit, and sets of them.
+//! Sites: the places in a block where something may be changed.
 
 use std::fmt;
 use std::ops::Range;
@@ -32,27 +32,86 @@ impl fmt::Display for BlockRange {
     }
 }
 
-/// Which sub-layer of a block an adapter follows.
+/// A part of a block whose result may be changed, in order of computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
-    /// After the attention, before its residual addition.
+    /// The embedding of patches or of a stage's tokens, where the block is the first to see them.
+    Tokens,
+    /// The norm of those tokens: ViT's `norm_pre`, Swin's patch norm and the norm before it merges, CvT's stage norm.
+    TokensNorm,
+    /// The norm before the attention.
+    Norm1,
+    /// The query projection.
+    Q,
+    /// The key projection.
+    K,
+    /// The value projection.
+    V,
+    /// The scores of the attention, before the softmax: Swin's relative positions.
+    Scores,
+    /// The output projection of the attention.
+    Proj,
+    /// The whole attention, before its residual addition.
     Attn,
-    /// After the MLP, before its residual addition.
+    /// The norm before the MLP.
+    Norm2,
+    /// The first linear layer of the MLP.
+    Fc1,
+    /// The second.
+    Fc2,
+    /// The whole MLP, before its residual addition.
     Mlp,
+    /// The block's output, after both residual additions.
+    Out,
 }
 
 impl Place {
+    /// Every place, in order of computation.
+    pub const ALL: [Self; 14] = [
+        Self::Tokens,
+        Self::TokensNorm,
+        Self::Norm1,
+        Self::Q,
+        Self::K,
+        Self::V,
+        Self::Scores,
+        Self::Proj,
+        Self::Attn,
+        Self::Norm2,
+        Self::Fc1,
+        Self::Fc2,
+        Self::Mlp,
+        Self::Out,
+    ];
+
     /// The place's word in tensor names.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Tokens => "tokens",
+            Self::TokensNorm => "tokens_norm",
+            Self::Norm1 => "norm1",
+            Self::Q => "q",
+            Self::K => "k",
+            Self::V => "v",
+            Self::Scores => "scores",
+            Self::Proj => "proj",
             Self::Attn => "attn",
+            Self::Norm2 => "norm2",
+            Self::Fc1 => "fc1",
+            Self::Fc2 => "fc2",
             Self::Mlp => "mlp",
+            Self::Out => "out",
         }
+    }
+
+    /// Whether a linear layer makes what leaves the place.
+    pub fn is_linear(self) -> bool {
+        matches!(self, Self::Q | Self::K | Self::V | Self::Proj | Self::Fc1 | Self::Fc2)
     }
 }
 
-/// A place for an adapter: after one sub-layer of one block.
+/// A place of one block.
 ///
 /// ```
 /// use mimi_server::backbone::{Place, Site};
@@ -65,7 +124,7 @@ impl Place {
 pub struct Site {
     /// The block's number.
     pub block: usize,
-    /// The sub-layer.
+    /// The place in it.
     pub place: Place,
 }
 
@@ -75,35 +134,15 @@ impl Site {
         Self { block, place }
     }
 
-    /// Position in the order of computation: attention before MLP, block after block.
-    pub fn index(self) -> usize {
-        2 * self.block + (self.place == Place::Mlp) as usize
-    }
-
-    /// The inverse of [`Site::index`].
-    pub fn from_index(index: usize) -> Self {
-        let place = if index.is_multiple_of(2) { Place::Attn } else { Place::Mlp };
-        Self::new(index / 2, place)
-    }
-
-    /// Key of the down-projection in a pack, e.g. `blocks.3.attn.adapter.down.weight`.
-    pub fn down_key(self) -> String {
-        format!("{self}.adapter.down.weight")
-    }
-
-    /// Key of the up-projection in a pack.
-    pub fn up_key(self) -> String {
-        format!("{self}.adapter.up.weight")
+    /// The sites of adapters in `blocks`, in order of computation: after the attention and after the MLP.
+    pub fn of_adapters(blocks: BlockRange) -> impl Iterator<Item = Self> {
+        blocks.iter().flat_map(|block| [Self::new(block, Place::Attn), Self::new(block, Place::Mlp)])
     }
 
     /// Parses the form `blocks.3.attn`.
     pub fn parse(text: &str) -> Option<Self> {
         let (block, place) = text.strip_prefix("blocks.")?.split_once('.')?;
-        let place = match place {
-            "attn" => Place::Attn,
-            "mlp" => Place::Mlp,
-            _ => return None,
-        };
+        let place = Place::ALL.into_iter().find(|known| known.as_str() == place)?;
         Some(Self::new(block.parse().ok()?, place))
     }
 }
@@ -114,104 +153,15 @@ impl fmt::Display for Site {
     }
 }
 
-/// A set of sites as bits; small, `Copy`, and cheap to compare, so that a plan is a plain key.
-///
-/// ```
-/// use mimi_server::backbone::{BlockRange, SiteSet};
-///
-/// let all = SiteSet::all(BlockRange { start: 0, end: 12 });
-/// let late = all.within(BlockRange { start: 8, end: 12 });
-/// assert_eq!((all.len(), late.len()), (24, 8));
-/// assert!(late.is_subset(all));
-/// assert_eq!(late.lowest_block(), Some(8));
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SiteSet(u128);
-
-impl SiteSet {
-    /// Deepest backbone a set can describe, in blocks (the deepest Swin and ViT have 24, ViT-g 40).
-    pub const MAX_BLOCKS: usize = 64;
-    /// The set without a site.
-    pub const EMPTY: Self = Self(0);
-
-    /// Both sites of every block of `blocks`.
-    pub fn all(blocks: BlockRange) -> Self {
-        blocks.iter().flat_map(|b| [Site::new(b, Place::Attn), Site::new(b, Place::Mlp)]).collect()
-    }
-
-    /// Adds a site.
-    pub fn insert(&mut self, site: Site) {
-        self.0 |= 1u128 << site.index();
-    }
-
-    /// Whether the set holds the site.
-    pub fn contains(self, site: Site) -> bool {
-        self.0 >> site.index() & 1 == 1
-    }
-
-    /// Sites in either set.
-    pub fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Whether every site of this set is in `other`.
-    pub fn is_subset(self, other: Self) -> bool {
-        self.0 & !other.0 == 0
-    }
-
-    /// Sites within the blocks of `blocks`.
-    pub fn within(self, blocks: BlockRange) -> Self {
-        Self(self.0 & Self::all(blocks).0)
-    }
-
-    /// The first block with a site.
-    pub fn lowest_block(self) -> Option<usize> {
-        (self.0 != 0).then(|| Site::from_index(self.0.trailing_zeros() as usize).block)
-    }
-
-    /// How many sites there are.
-    pub fn len(self) -> usize {
-        self.0.count_ones() as usize
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The sites in order of computation.
-    pub fn iter(self) -> impl Iterator<Item = Site> {
-        (0..128).filter(move |i| self.0 >> i & 1 == 1).map(Site::from_index)
-    }
-}
-
-impl FromIterator<Site> for SiteSet {
-    fn from_iter<I: IntoIterator<Item = Site>>(sites: I) -> Self {
-        let mut set = Self::EMPTY;
-        sites.into_iter().for_each(|site| set.insert(site));
-        set
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sites_are_numbered_in_order_of_computation() {
-        for index in 0..48 {
-            assert_eq!(Site::from_index(index).index(), index);
-        }
-        assert_eq!(Site::parse("blocks.3.mlp"), Some(Site::new(3, Place::Mlp)));
+    fn sites_are_ordered_by_computation_and_read_as_they_are_written() {
+        let sites: Vec<Site> = (0..3).flat_map(|b| Place::ALL.map(|place| Site::new(b, place))).collect();
+        assert!(sites.is_sorted());
+        assert!(sites.iter().all(|site| Site::parse(&site.to_string()) == Some(*site)));
         assert_eq!(Site::parse("blocks.3.norm"), None);
-    }
-
-    #[test]
-    fn a_set_restricted_to_a_range_forgets_the_rest() {
-        let all = SiteSet::all(BlockRange { start: 0, end: 12 });
-        let late = all.within(BlockRange { start: 8, end: 12 });
-        assert_eq!((all.len(), late.len()), (24, 8));
-        assert!(late.is_subset(all) && !all.is_subset(late));
-        assert_eq!(late.iter().next(), Some(Site::new(8, Place::Attn)));
     }
 }

@@ -10,8 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::{Shape, ensure, push_linear, push_norm};
-use super::{Activation, Error, SiteSet};
+use super::shape::{BlockShape, PlaceShape, Shape, ensure, push_linear, push_norm};
+use super::{Activation, Error, ModuleSet, Place, Site};
 
 /// Pixels of a map that one merging makes one, along a side.
 const MERGED: usize = 2;
@@ -173,6 +173,25 @@ impl Shape for SwinConfig {
         self.activation
     }
 
+    fn place(&self, site: Site) -> Option<PlaceShape> {
+        if site.block >= self.depth() {
+            return None;
+        }
+        let (block, n) = (self.block(site.block), self.window * self.window);
+        let (d, all) = (block.width, block.grid * block.grid);
+        match site.place {
+            Place::Tokens => (site.block == 0).then(|| PlaceShape::new(d, d, all)),
+            Place::TokensNorm if site.block == 0 => Some(PlaceShape::new(d, d, all)),
+            // Four tokens of half the width are normed together.
+            Place::TokensNorm => block.merges().then(|| PlaceShape::new(2 * d, 2 * d, all)),
+            Place::Scores => Some(PlaceShape { input: d, output: vec![block.heads, n, n], tokens: all }),
+            place => {
+                let hidden = d * self.mlp_ratio;
+                BlockShape { width: d, hidden, all, keys: all, asking: all }.place(place)
+            }
+        }
+    }
+
     /// The patch kernel is `[D, 3, P, P]`; `position_bias` is `[H, W², W²]`, each head's table of relative positions
     /// gathered at import, so that a program just adds it.
     fn tensors(&self) -> Vec<(String, Vec<usize>)> {
@@ -211,7 +230,7 @@ impl Shape for SwinConfig {
         ensure(self.heads.len() == stages, "heads", self.heads.len(), "each stage needs its number")?;
         ensure(!self.depths.contains(&0), "depths", "0", "a stage needs a block")?;
         let depth = self.depths.iter().fold(0usize, |sum, &n| sum.saturating_add(n));
-        ensure(depth <= SiteSet::MAX_BLOCKS, "depths", depth, "at most 64 blocks are supported")?;
+        ensure(depth <= ModuleSet::MAX_BLOCKS, "depths", depth, "at most 64 blocks are supported")?;
         let whole = self.image_size.is_multiple_of(self.patch_size << (stages - 1));
         ensure(whole, "image_size", self.image_size, "it is not a multiple of patch_size and the mergings")?;
         for block in self.blocks() {

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::{Shape, ensure, push_linear, push_norm};
-use super::{Activation, Error, Pool};
+use super::shape::{BlockShape, PlaceShape, Shape, ensure, push_linear, push_norm};
+use super::{Activation, Error, Place, Pool, Site};
 
 /// Shape of a ViT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,6 +134,21 @@ impl Shape for VitConfig {
         self.activation
     }
 
+    fn place(&self, Site { block, place }: Site) -> Option<PlaceShape> {
+        let (d, all) = (self.width, self.tokens());
+        if block >= self.depth {
+            return None;
+        }
+        match place {
+            Place::Tokens => (block == 0).then(|| PlaceShape::new(d, d, self.grid() * self.grid())),
+            Place::TokensNorm => (block == 0 && self.norm_pre).then(|| PlaceShape::new(d, d, all)),
+            place => {
+                let asking = self.block_tokens(block);
+                BlockShape { width: d, hidden: self.mlp_width, all, keys: all, asking }.place(place)
+            }
+        }
+    }
+
     /// The patch kernel is `[D, 3, P, P]`; tables are `[1, tokens, D]`.
     fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let d = self.width;
@@ -188,7 +203,7 @@ impl Shape for VitConfig {
         let whole = self.image_size.is_multiple_of(self.patch_size);
         ensure(whole, "image_size", self.image_size, "it is not a multiple of patch_size")?;
         ensure(self.width.is_multiple_of(self.heads), "width", self.width, "it is not a multiple of heads")?;
-        let shallow = self.depth <= super::SiteSet::MAX_BLOCKS;
+        let shallow = self.depth <= super::ModuleSet::MAX_BLOCKS;
         ensure(shallow, "depth", self.depth, "at most 64 blocks are supported")?;
         let poolable = self.class_token || self.pool != Pool::Cls;
         ensure(poolable, "pool", "cls", "there is no class token")?;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::Bench;
-use crate::backbone::SiteSet;
-use crate::graph::{PIXELS, down_input, up_input};
-use crate::pack::{Adapter, Pack};
+use crate::backbone::ModuleSet;
+use crate::graph::{PIXELS, ParameterName};
+use crate::pack::Pack;
 use crate::runtime::{Input, Output, Program};
 
 /// Named tensors of one run.
@@ -24,26 +24,24 @@ impl Feed {
 }
 
 impl Bench {
-    /// So many rows for a program with adapters at `sites`: all under one pack, or each of several packs' rows in turn.
-    /// Packs have adapters at the same sites, and at `sites` at least.
+    /// So many rows for a program with `modules`: all under one pack, or each of several packs' rows in turn.
+    /// Packs have the same modules, `modules` at least.
     ///
     /// # Shapes
     /// Pixels `[B, 3, S, S]`; of an adapter `[D, R]` and `[R, D]` under one pack, `[B, D, R]` and `[B, R, D]` under more.
-    pub(super) fn feed(&self, packs: &[Arc<Pack>], rows: usize, sites: SiteSet) -> Feed {
+    pub(super) fn feed(&self, packs: &[Arc<Pack>], rows: usize, modules: ModuleSet) -> Feed {
         let shape = [vec![rows], self.config().input_shape(0)].concat();
         let mut tensors = vec![(PIXELS.to_owned(), shape, self.pixels(rows))];
         let rank = if packs.len() > 1 { vec![rows] } else { Vec::new() };
         let copies = if packs.len() > 1 { rows } else { 1 };
-        for (i, Adapter { site, width, .. }) in packs[0].adapters.iter().enumerate() {
-            if !sites.contains(*site) {
-                continue;
+        for (&module, weights) in packs[0].weights.iter().filter(|(module, _)| modules.contains(**module)) {
+            for &part in module.form.parts() {
+                let of = |row: usize| packs[row % packs.len()].weights.get(&module);
+                let values = (0..copies).filter_map(of).flat_map(|own| own.part(part).iter().copied());
+                let own = self.config().part_shape(module, part, weights.width).unwrap_or_default();
+                let name = ParameterName::Module(module, part).to_string();
+                tensors.push((name, [rank.clone(), own].concat(), values.collect()));
             }
-            let (d, r) = (self.config().block_width(site.block), *width);
-            let of = |row: usize| &packs[row % packs.len()].adapters[i];
-            let down = (0..copies).flat_map(|row| of(row).down.iter().copied()).collect();
-            let up = (0..copies).flat_map(|row| of(row).up.iter().copied()).collect();
-            tensors.push((down_input(*site), [rank.clone(), vec![d, r]].concat(), down));
-            tensors.push((up_input(*site), [rank.clone(), vec![r, d]].concat(), up));
         }
         Feed { tensors }
     }

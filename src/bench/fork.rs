@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::ask::ask;
 use super::{Bench, median, seconds};
-use crate::backbone::{BlockRange, SiteSet};
+use crate::backbone::{BlockRange, ModuleSet};
 use crate::engine::{Engine, ImageKey};
 use crate::graph::{Plan, plan_flops};
 use crate::pack::Pack;
@@ -81,17 +81,17 @@ impl Bench {
     /// FLOPs below the cut and of all blocks, without adapters.
     fn flops(&self, cut: usize) -> Result<(f64, f64)> {
         let of = |plan: &Plan| plan_flops(self.config(), plan, |_| 0);
-        let whole = of(&Plan::whole(self.config(), SiteSet::EMPTY))?;
+        let whole = of(&Plan::whole(self.config(), ModuleSet::EMPTY))?;
         Ok((of(&Plan::below(cut))? as f64, whole as f64))
     }
 
     /// An engine with the cut's programs, and packs that begin there.
     fn late(&self, tasks: usize, cut: usize) -> Result<(Engine, Vec<Arc<Pack>>)> {
         let engine = self.engine(tasks, (4, 64 << 20))?;
-        let sites = SiteSet::all(BlockRange { start: cut, end: self.config().depth() });
+        let sites = ModuleSet::adapters(BlockRange { start: cut, end: self.config().depth() });
         engine.prepare(sites).blocking_recv().context("the engine stopped")??;
         // Orders are filled one after another: when this one is, the cut's programs are there.
-        engine.prepare(SiteSet::EMPTY).blocking_recv().context("the engine stopped")??;
+        engine.prepare(ModuleSet::EMPTY).blocking_recv().context("the engine stopped")??;
         let packs = (0..tasks).map(|i| self.pack_at(i as u64, sites)).collect::<Result<_>>()?;
         Ok((engine, packs))
     }

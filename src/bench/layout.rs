@@ -65,12 +65,12 @@ impl Bench {
     /// When a program cannot be compiled or run.
     pub fn layouts(&self, workers: usize) -> Result<Vec<Layout>> {
         let packs = [self.pack(0)?];
-        let plan = Plan::whole(self.config(), self.config().all_sites());
+        let plan = Plan::whole(self.config(), self.config().adapters());
         let mut programs = (0..workers).map(|_| self.program(&plan)).collect::<Result<Vec<_>>>()?;
         let mut measured: Vec<Layout> = Vec::new();
         let mut batch = 1;
         while batch <= LARGEST_BATCH {
-            let feed = self.feed(&packs, batch, plan.sites);
+            let feed = self.feed(&packs, batch, plan.modules);
             let layout = self.layout(&mut programs, (&feed, batch))?;
             let best = measured.last().map_or(0.0, |last| last.rows_per_second);
             measured.push(layout);

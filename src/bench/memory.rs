@@ -24,7 +24,7 @@ impl Bench {
                 // Each program leaves out other sites, as packs of different tasks do.
                 let plan = Plan::whole(self.config(), sites[i..].iter().copied().collect());
                 let mut program = self.program(&plan)?;
-                self.feed(slice::from_ref(&pack), 1, plan.sites).run(&mut program)?;
+                self.feed(slice::from_ref(&pack), 1, plan.modules).run(&mut program)?;
                 programs.push(program);
             }
             used.push(memory_used(self.resident.device())?);

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::Bench;
-use crate::backbone::SiteSet;
+use crate::backbone::ModuleSet;
 use crate::graph::Plan;
 use crate::pack::Pack;
 use crate::runtime::Program;
@@ -36,7 +36,7 @@ pub struct Parity {
 pub fn parity(
     (reference, other): (&Bench, &Bench),
     sizes: impl Iterator<Item = (usize, usize)>,
-    sites: SiteSet,
+    sites: ModuleSet,
     mut each: impl FnMut(Parity) -> Result<()>,
 ) -> Result<()> {
     let program = |bench: &Bench| bench.program(&Plan::whole(bench.config(), sites));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::{Bench, median, seconds};
-use crate::backbone::SiteSet;
+use crate::backbone::ModuleSet;
 use crate::graph::{PIXELS, Plan};
 use crate::image::{self, Limits};
 use crate::runtime::Input;
@@ -27,9 +27,9 @@ pub struct Bare {
 pub fn interleaved(benches: &[Bench]) -> Result<Vec<Bare>> {
     let mut programs = Vec::new();
     for bench in benches {
-        let plan = Plan::whole(bench.config(), bench.config().all_sites());
+        let plan = Plan::whole(bench.config(), bench.config().adapters());
         let packs = [bench.pack(0)?];
-        let feeds = [1, bench.options.batch].map(|rows| bench.feed(&packs, rows, plan.sites));
+        let feeds = [1, bench.options.batch].map(|rows| bench.feed(&packs, rows, plan.modules));
         programs.push((bench.program(&plan)?, feeds, [Vec::new(), Vec::new()]));
     }
     let rounds = benches.iter().map(|bench| bench.options.rounds).max().unwrap_or(0);
@@ -64,7 +64,7 @@ pub struct Nearness {
 /// When an image cannot be read or a program cannot be run.
 pub fn nearness(benches: &[Bench], files: &[PathBuf]) -> Result<Vec<Nearness>> {
     let of = |bench: &Bench| -> Result<Vec<Vec<f32>>> {
-        let mut program = bench.program(&Plan::whole(bench.config(), SiteSet::EMPTY))?;
+        let mut program = bench.program(&Plan::whole(bench.config(), ModuleSet::EMPTY))?;
         let shape = [vec![1], bench.config().input_shape(0)].concat();
         let features = |file: &PathBuf| {
             let pixels = pixels(bench, file).with_context(|| file.display().to_string())?;

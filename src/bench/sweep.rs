@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{Bench, median, seconds};
-use crate::backbone::SiteSet;
+use crate::backbone::ModuleSet;
 use crate::graph::Plan;
 use crate::pack::Pack;
 
@@ -18,7 +18,7 @@ pub struct Grid {
     /// Distinct packs in a batch; a batch with fewer rows is skipped.
     pub packs: Vec<usize>,
     /// Where packs have adapters; the other sites were removed.
-    pub sites: SiteSet,
+    pub sites: ModuleSet,
 }
 
 /// What one batch takes: medians of interleaved rounds.

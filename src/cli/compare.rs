@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
 use mimi_server::train::study::{CompareOptions, Contender};
 use mimi_server::train::{LinearOptions, MimiOptions};
@@ -45,16 +46,19 @@ pub struct CompareArgs {
 
 impl CompareArgs {
     /// What to compare. The head alone keeps its own recipe, which suits it better, and sees images as they are.
-    pub fn options(&self) -> CompareOptions {
+    ///
+    /// # Errors
+    /// When a recipe cannot be read.
+    pub fn options(&self) -> Result<CompareOptions> {
         let augment = self.augment.options();
-        let mimi = MimiOptions { augment, ..self.mimi.options(&self.recipe, 0) };
-        CompareOptions {
+        let mimi = MimiOptions { augment, ..self.mimi.options(&self.recipe, 0)? };
+        Ok(CompareOptions {
             images: self.images.origin(&self.data, 0),
             mimi,
             linear: LinearOptions::default(),
             contenders: self.contenders.clone(),
             seeds: (0..self.seeds).collect(),
             results: self.out.join("results.json"),
-        }
+        })
     }
 }

@@ -1,8 +1,9 @@
 //! How adapters are trained, as typed after `train-task` and `compare`.
 
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use mimi_server::train::{
-    AugmentOptions, Init, MimiOptions, Normaliser, Score, Selection, StepOptions, Target, Widths,
+    Adaptation, AugmentOptions, Init, MimiOptions, Normaliser, Score, Selection, StepOptions, Target, Widths,
 };
 
 use super::recipe::RecipeArgs;
@@ -44,12 +45,18 @@ pub struct MimiArgs {
     /// First block with adapters. The blocks before run once per image.
     #[arg(long, default_value_t = 0, value_name = "BLOCK")]
     pub first_block: usize,
-    /// Share of each target spread evenly over the classes, 0 to 1.
-    #[arg(long, default_value_t = 0.1)]
-    pub smoothing: f64,
-    /// Largest global norm of the gradients.
-    #[arg(long, default_value_t = 5.0)]
-    pub clip: f64,
+    /// Share of each target spread evenly over the classes, 0 to 1 [default: 0.1 for adapters and mimi, else 0].
+    #[arg(long)]
+    pub smoothing: Option<f64>,
+    /// Largest global norm of the gradients [default: 5 for adapters and mimi, else no bound].
+    #[arg(long)]
+    pub clip: Option<f64>,
+    /// Hidden neurons of each module, for methods without --sigma-0 [default: 8; 64 for adaptformer].
+    #[arg(long, value_name = "COUNT")]
+    pub rank: Option<usize>,
+    /// What mimi prunes: adapters, or another method with neurons.
+    #[arg(long, default_value = "adapters", value_name = "METHOD", value_parser = adaptation)]
+    pub prunes: Adaptation,
     /// Images that run together. Fewer take less memory; the result is the same.
     #[arg(long, default_value_t = 8)]
     pub micro_batch: usize,
@@ -108,17 +115,33 @@ pub enum InitArg {
     Identity,
 }
 
+fn adaptation(text: &str) -> Result<Adaptation, String> {
+    let names = || Adaptation::all().map(|known| known.name()).collect::<Vec<_>>().join(", ");
+    Adaptation::named(text).ok_or_else(|| format!("expected one of {}", names()))
+}
+
 impl MimiArgs {
-    /// How adapters are trained, on images as they are.
-    pub fn options(&self, recipe: &RecipeArgs, seed: u64) -> MimiOptions {
-        let default = MimiOptions::default();
-        MimiOptions {
+    /// How MiMi trains, on images as they are.
+    ///
+    /// # Errors
+    /// When a recipe cannot be read.
+    pub fn options(&self, recipe: &RecipeArgs, seed: u64) -> Result<MimiOptions> {
+        Ok(MimiOptions { target: self.target(), ..self.once(self.prunes, recipe, seed)? })
+    }
+
+    /// How an adaptation is trained, once and on images as they are.
+    ///
+    /// # Errors
+    /// When a recipe cannot be read.
+    pub fn once(&self, adaptation: Adaptation, recipe: &RecipeArgs, seed: u64) -> Result<MimiOptions> {
+        let default = MimiOptions::of(adaptation)?;
+        Ok(MimiOptions {
+            rank: self.rank.unwrap_or(default.rank),
             sigma: self.sigma_0,
             widths: match self.widths {
                 WidthsArg::Proportional => Widths::Proportional,
                 WidthsArg::Uniform => Widths::Uniform,
             },
-            target: self.target(),
             rho: self.rho,
             score: self.score(),
             selection: match self.selection {
@@ -134,11 +157,16 @@ impl MimiArgs {
             epochs: recipe.epochs.unwrap_or(default.epochs),
             batch: recipe.batch.unwrap_or(default.batch),
             rate: recipe.learning_rate.unwrap_or(default.rate),
-            step: StepOptions { decay: recipe.weight_decay, clip: self.clip, micro_batch: self.micro_batch },
-            smoothing: self.smoothing,
+            step: StepOptions {
+                decay: recipe.weight_decay.unwrap_or(default.step.decay),
+                clip: self.clip.unwrap_or(default.step.clip),
+                micro_batch: self.micro_batch,
+            },
+            smoothing: self.smoothing.unwrap_or(default.smoothing),
             augment: AugmentOptions::none(),
             seed,
-        }
+            ..default
+        })
     }
 
     fn target(&self) -> Target {

@@ -6,19 +6,20 @@ use mimi_server::train::LinearOptions;
 /// What linear heads and adapters have in common.
 #[derive(Debug, Args)]
 pub struct RecipeArgs {
-    /// Passes over the training images; with mimi, in each training between two prunings [default: 100 for
-    /// linear, else 10].
+    /// Passes over the training images; with mimi, in each training between two prunings [default: 100; 10 for
+    /// adapters and mimi].
     #[arg(long)]
     pub epochs: Option<usize>,
-    /// Images in one step [default: 64 for linear, else 32].
+    /// Images in one step [default: 64; 32 for adapters and mimi].
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Highest learning rate [default: 5e-3 for linear, else 1e-3].
+    /// Highest learning rate [default: 1e-3; 5e-3 for linear].
     #[arg(long)]
     pub learning_rate: Option<f64>,
-    /// Weight decay of matrices; biases have none.
-    #[arg(long, default_value_t = 0.05)]
-    pub weight_decay: f64,
+    /// Weight decay of matrices; biases have none [default: 0.05 for linear, adapters and mimi, else 1e-4, and
+    /// 5e-5 for ssf].
+    #[arg(long)]
+    pub weight_decay: Option<f64>,
 }
 
 impl RecipeArgs {
@@ -29,7 +30,7 @@ impl RecipeArgs {
             epochs: self.epochs.unwrap_or(default.epochs),
             batch: self.batch.unwrap_or(default.batch),
             rate: self.learning_rate.unwrap_or(default.rate),
-            decay: self.weight_decay,
+            decay: self.weight_decay.unwrap_or(default.decay),
             seed,
         }
     }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
-use mimi_server::train::{Gate, Method, MimiOptions, Target, TaskOptions};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use mimi_server::train::{Adaptation, Gate, Method, MimiOptions, TaskOptions};
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
@@ -54,9 +55,10 @@ pub struct TrainArgs {
     /// Folder for packs that are held back, in the layout of --adapters.
     #[arg(long, default_value = "held-back", value_name = "DIR")]
     pub held_back: PathBuf,
-    /// How to train.
-    #[arg(long, default_value = "linear")]
-    pub method: MethodArg,
+    /// How to train: a head alone; modules pruned in turn from --sigma-0 to --sigma (mimi); or the modules of one
+    /// method, trained once. See docs/methods.md.
+    #[arg(long, default_value = LINEAR, value_name = "METHOD", value_parser = PossibleValuesParser::new(methods()))]
+    pub method: String,
     /// Seed of every random choice.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -91,15 +93,14 @@ pub struct ManyArgs {
     pub feature_memory: u64,
 }
 
-/// How to train.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum MethodArg {
-    /// A head on frozen features, no adapters.
-    Linear,
-    /// Adapters at --sigma-0, trained once.
-    Adapters,
-    /// Adapters trained and pruned in turn, from --sigma-0 to --sigma.
-    Mimi,
+/// A head on frozen features.
+const LINEAR: &str = "linear";
+/// Modules that are pruned.
+const MIMI: &str = "mimi";
+
+/// Every method's name.
+fn methods() -> Vec<&'static str> {
+    [LINEAR, MIMI].into_iter().chain(Adaptation::all().map(|known| known.name())).collect()
 }
 
 impl TrainArgs {
@@ -108,12 +109,15 @@ impl TrainArgs {
     /// # Errors
     /// When the task's name is not a task id.
     pub fn options(&self) -> Result<TaskOptions> {
-        let adapters =
-            || MimiOptions { augment: self.augment.options(), ..self.mimi.options(&self.recipe, self.seed) };
-        let method = match self.method {
-            MethodArg::Linear => Method::Linear(self.recipe.linear(self.seed)),
-            MethodArg::Adapters => Method::Mimi(MimiOptions { target: Target::Never, ..adapters() }),
-            MethodArg::Mimi => Method::Mimi(adapters()),
+        let augment = self.augment.options();
+        let method = match self.method.as_str() {
+            LINEAR => Method::Linear(self.recipe.linear(self.seed)),
+            MIMI => Method::Mimi(MimiOptions { augment, ..self.mimi.options(&self.recipe, self.seed)? }),
+            name => {
+                let adaptation = Adaptation::named(name).context("there is no such method")?;
+                let once = self.mimi.once(adaptation, &self.recipe, self.seed)?;
+                Method::Mimi(MimiOptions { augment, ..once })
+            }
         };
         let task = self.task.as_deref().context("--task is missing")?;
         Ok(TaskOptions {

@@ -24,7 +24,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
             reporter.borrow_mut().show(progress);
         }
     };
-    let results = compare(&setup, &args.options(), &mut observe, &mut |point| {
+    let results = compare(&setup, &args.options()?, &mut observe, &mut |point| {
         reporter.borrow().line(&format!(
             "{:<10} seed {} training {}: {} adapters, {} parameters, {:.3} GFLOPs, held-out accuracy {:.4}",
             point.contender,

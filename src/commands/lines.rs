@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use mimi_server::backbone::{BackboneConfig, BlockRange, Precision, SiteSet};
+use mimi_server::backbone::{BackboneConfig, BlockRange, ModuleSet, Precision};
 use mimi_server::bench::{Bench, Grid, Options, memory_used, parity};
 use mimi_server::runtime::{Device, Resident, Runtime, WeightOptions};
 use serde::Serialize;
@@ -58,10 +58,10 @@ fn open(
 }
 
 /// The sites that packs have adapters at.
-fn sites(config: &BackboneConfig, lines: &LinesArgs) -> Result<SiteSet> {
+fn sites(config: &BackboneConfig, lines: &LinesArgs) -> Result<ModuleSet> {
     let (start, end) = (lines.from_block, config.depth());
     ensure!(start < end, "--from-block {start}: {} has blocks 0 to {}", config.name, end - 1);
-    Ok(SiteSet::all(BlockRange { start, end }))
+    Ok(ModuleSet::adapters(BlockRange { start, end }))
 }
 
 /// Rows and packs of every batch that was asked for.

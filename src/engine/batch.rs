@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::backbone::{BackboneConfig, Site};
-use crate::graph::{HIDDEN, PIXELS, Plan, down_input, up_input};
-use crate::pack::{Adapter, Pack};
+use crate::backbone::{BackboneConfig, Module, Part};
+use crate::graph::{HIDDEN, PIXELS, ParameterName, Plan};
+use crate::pack::{Pack, Weights};
 use crate::runtime::Input;
 
 /// A named tensor, borrowed where it can be read in place.
@@ -25,42 +25,38 @@ pub(super) struct Batch<'a> {
 pub(super) struct BatchRow<'a> {
     /// Its pixels, `[3, S, S]`, or what the blocks before the program's first left, `[N, D]`.
     pub(super) values: &'a [f32],
-    /// Whose adapters it runs under.
+    /// Whose modules it runs under.
     pub(super) pack: &'a Arc<Pack>,
 }
 
-/// Which of an adapter's two matrices.
-#[derive(Clone, Copy)]
-enum Side {
-    Down,
-    Up,
-}
-
 impl<'a> Batch<'a> {
-    /// Lays out `rows` for the program of `plan`, whose sites cover those of the rows from its first block on.
+    /// Lays out `rows` for the program of `plan`, whose modules cover those of the rows from its first block on.
     ///
     /// # Shapes
-    /// Adapters are `[D, R]`, `[R, D]` when all rows share one pack, else `[B, D, R]`, `[B, R, D]` with R the
-    /// widest in the batch. The padding is exact: a padded neuron computes `act(0) · 0 = 0`.
+    /// Matrices are `[D_in, R]`, `[R, D_out]` when all rows share one pack, else `[B, D_in, R]`, `[B, R, D_out]` with R
+    /// the widest in the batch. The padding is exact: a padded neuron adds `act(0) · 0 = 0`, a row without the module
+    /// is multiplied by 1 and gets 0 added.
     pub(super) fn assemble(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig) -> Self {
         let values: Vec<&[f32]> = rows.iter().map(|row| row.values).collect();
         let mut tensors = vec![first(&values, plan, config)];
-        for site in plan.sites.iter() {
-            let d = config.block_width(site.block);
-            tensors.push(adapter(rows, site, d, Side::Down));
-            tensors.push(adapter(rows, site, d, Side::Up));
+        let is_shared = rows.iter().all(|row| Arc::ptr_eq(row.pack, rows[0].pack));
+        for module in plan.modules.iter() {
+            let own: Vec<Option<&Weights>> = match is_shared {
+                true => vec![rows[0].pack.weights.get(&module)],
+                false => rows.iter().map(|row| row.pack.weights.get(&module)).collect(),
+            };
+            let parts = module.form.parts().iter();
+            tensors.extend(parts.filter_map(|&part| fed(&own, module, part, config)));
         }
         Self { tensors, rows: rows.len() }
     }
 
     /// Rows that run under no pack.
-    pub(super) fn without_adapters(rows: &[&'a [f32]], plan: &Plan, config: &BackboneConfig) -> Self {
+    pub(super) fn without_modules(rows: &[&'a [f32]], plan: &Plan, config: &BackboneConfig) -> Self {
         let mut tensors = vec![first(rows, plan, config)];
-        for site in plan.sites.iter() {
-            let d = config.block_width(site.block);
-            let empty = |name, shape| Tensor { name, shape, data: Cow::Borrowed(&[][..]) };
-            tensors.push(empty(down_input(site), vec![d, 0]));
-            tensors.push(empty(up_input(site), vec![0, d]));
+        for module in plan.modules.iter() {
+            let parts = module.form.parts().iter();
+            tensors.extend(parts.filter_map(|&part| fed(&[None], module, part, config)));
         }
         Self { tensors, rows: rows.len() }
     }
@@ -88,49 +84,45 @@ fn first<'a>(rows: &[&'a [f32]], plan: &Plan, config: &BackboneConfig) -> Tensor
     Tensor { name: name.into(), shape, data }
 }
 
-fn adapter<'a>(rows: &[BatchRow<'a>], site: Site, d: usize, side: Side) -> Tensor<'a> {
-    let name = match side {
-        Side::Down => down_input(site),
-        Side::Up => up_input(site),
-    };
-    let widest = rows.iter().filter_map(|row| row.pack.adapter(site)).map(|a| a.width).max().unwrap_or(0);
-    let matrix = match side {
-        Side::Down => [d, widest],
-        Side::Up => [widest, d],
-    };
-    let shared = rows.iter().all(|row| Arc::ptr_eq(row.pack, rows[0].pack));
-    let (shape, data) = match rows[0].pack.adapter(site) {
-        Some(only) if shared => (matrix.to_vec(), Cow::Borrowed(weights(only, side))),
-        _ if widest == 0 => (matrix.to_vec(), Cow::Borrowed(&[][..])),
-        _ => {
-            let mut data = vec![0.0; rows.len() * d * widest];
-            for (row, slot) in rows.iter().zip(data.chunks_exact_mut(d * widest)) {
-                if let Some(adapter) = row.pack.adapter(site) {
-                    pad_into(slot, adapter, widest, side);
+/// One tensor of a module for rows that have it or not: one for all rows where `own` has one entry or nobody has it.
+/// None where the backbone has no such place, which a plan rules out.
+fn fed<'a>(
+    own: &[Option<&'a Weights>],
+    module: Module,
+    part: Part,
+    config: &BackboneConfig,
+) -> Option<Tensor<'a>> {
+    let name = ParameterName::Module(module, part).to_string();
+    let widest = own.iter().flatten().map(|weights| weights.width).max().unwrap_or(0);
+    let shape = config.part_shape(module, part, widest)?;
+    let elements: usize = shape.iter().product();
+    let neutral = |count: usize| vec![part.neutral(); count * elements];
+    let (shape, data) = match own {
+        [Some(weights)] => (shape, Cow::Borrowed(weights.part(part))),
+        own if own.iter().all(Option::is_none) => (shape, Cow::Owned(neutral(1))),
+        own => {
+            let mut data = neutral(own.len());
+            for (weights, slot) in own.iter().zip(data.chunks_exact_mut(elements.max(1))) {
+                if let Some(weights) = weights {
+                    pad_into(slot, weights, part, widest);
                 }
             }
-            ([&[rows.len()], &matrix[..]].concat(), Cow::Owned(data))
+            ([&[own.len()], &shape[..]].concat(), Cow::Owned(data))
         }
     };
-    Tensor { name, shape, data }
+    Some(Tensor { name, shape, data })
 }
 
-fn weights(adapter: &Adapter, side: Side) -> &[f32] {
-    match side {
-        Side::Down => &adapter.down,
-        Side::Up => &adapter.up,
-    }
-}
-
-/// Copies an adapter into a slot of zeros that is `widest` neurons wide.
-fn pad_into(slot: &mut [f32], adapter: &Adapter, widest: usize, side: Side) {
-    match side {
-        // [D, R]: each row of R values begins a row of `widest`.
-        Side::Down => {
-            let rows = slot.chunks_exact_mut(widest).zip(adapter.down.chunks_exact(adapter.width));
-            rows.for_each(|(to, from)| to[..adapter.width].copy_from_slice(from));
+/// Copies a tensor into a slot for the widest module.
+fn pad_into(slot: &mut [f32], weights: &Weights, part: Part, widest: usize) {
+    let values = weights.part(part);
+    match part {
+        // [D_in, R]: each row of R values begins a row of `widest`.
+        Part::Down => {
+            let rows = slot.chunks_exact_mut(widest).zip(values.chunks_exact(weights.width));
+            rows.for_each(|(to, from)| to[..weights.width].copy_from_slice(from));
         }
-        // [R, D]: the R rows come first, the rest stays zero.
-        Side::Up => slot[..adapter.up.len()].copy_from_slice(&adapter.up),
+        // The values come first, the rest stays neutral.
+        _ => slot[..values.len()].copy_from_slice(values),
     }
 }

@@ -9,17 +9,25 @@ use super::batch::Batch;
 use super::error::Error;
 use super::programs::PlanTable;
 use super::worker::Command;
-use crate::backbone::BackboneConfig;
+use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::graph::Plan;
 use crate::metrics::Metrics;
 use crate::runtime::{Program, Resident};
 
 /// Plans to make ready, and where to report. Without a receiver they are a suggestion: all of them or none,
-/// and never in
-/// another program's place.
+/// and never in another program's place.
 pub(super) struct Order {
+    /// What must be covered by one program of all blocks; compiled first.
+    pub(super) covered: ModuleSet,
     pub(super) plans: Vec<Plan>,
     pub(super) done: Option<oneshot::Sender<Result<(), Error>>>,
+}
+
+impl Order {
+    /// Plans of use, but of no need.
+    pub(super) fn suggestion(plans: Vec<Plan>) -> Self {
+        Self { covered: ModuleSet::EMPTY, plans, done: None }
+    }
 }
 
 /// Everything compiling needs.
@@ -37,11 +45,9 @@ impl Compiler {
             if order.done.is_none() && !self.lock().has_room(&order.plans) {
                 continue;
             }
-            let result = order.plans.iter().try_for_each(|plan| {
-                let failed =
-                    |error: &Error| tracing::error!(%plan, %error, "a program could not be compiled");
-                self.install(*plan).inspect_err(failed)
-            });
+            let result = self.fill(&order);
+            let failed = |error: &Error| tracing::error!(%error, "a program could not be compiled");
+            let result = result.inspect_err(failed);
             if let Some(done) = order.done {
                 // Whoever asked may have gone; the program stays useful.
                 let _ = done.send(result);
@@ -49,25 +55,54 @@ impl Compiler {
         }
     }
 
+    fn fill(&self, order: &Order) -> Result<(), Error> {
+        self.cover(order.covered)?;
+        order.plans.iter().try_for_each(|plan| self.install(*plan))
+    }
+
+    /// Makes sure that some program runs rows with `modules` beside any others that were asked for.
+    fn cover(&self, modules: ModuleSet) -> Result<(), Error> {
+        let covering = self.lock().covering();
+        if covering.covers(modules) {
+            return Ok(());
+        }
+        let config = self.resident.config();
+        let wider = covering.modules.union(config.spread(modules, config.blocks()));
+        let plan = Plan { modules: wider, ..covering };
+        self.hand_out(plan)?;
+        let leaving = self.lock().cover(plan);
+        self.settle(leaving);
+        tracing::info!(%plan, "rows of every published form run together");
+        Ok(())
+    }
+
     fn install(&self, plan: Plan) -> Result<(), Error> {
         if self.lock().contains(&plan) {
             return Ok(());
         }
+        self.hand_out(plan)?;
+        let leaving = self.lock().insert(plan);
+        self.settle(leaving);
+        Ok(())
+    }
+
+    /// Compiles a plan for every worker.
+    fn hand_out(&self, plan: Plan) -> Result<(), Error> {
         for worker in &self.workers {
             let program = Box::new(self.compile(plan)?);
             // A worker that is gone needs no program.
             let _ = worker.send(Command::Install(plan, program));
         }
-        let mut plans = self.lock();
-        let leaving = plans.insert(plan);
-        self.metrics.programs_resident.set((plans.len() * self.workers.len()) as i64);
-        drop(plans);
-        if let Some(leaving) = leaving {
-            for worker in &self.workers {
-                let _ = worker.send(Command::Drop(leaving));
-            }
-        }
         Ok(())
+    }
+
+    /// Takes from the workers what left the table.
+    fn settle(&self, leaving: Option<Plan>) {
+        let resident = self.lock().len() * self.workers.len();
+        self.metrics.programs_resident.set(resident as i64);
+        for (worker, leaving) in self.workers.iter().zip(leaving.into_iter().cycle()) {
+            let _ = worker.send(Command::Drop(leaving));
+        }
     }
 
     /// Compiles a plan and runs it once: a program that cannot run is found here, and the first request does
@@ -84,9 +119,9 @@ impl Compiler {
     }
 }
 
-/// Runs one row of zeros without adapters.
+/// Runs one row of zeros without a pack.
 fn warm(program: &mut Program, plan: Plan, config: &BackboneConfig) -> Result<(), Error> {
     let zeros = vec![0.0; config.input_shape(plan.blocks.start).iter().product()];
-    let batch = Batch::without_adapters(&[&zeros], &plan, config);
+    let batch = Batch::without_modules(&[&zeros], &plan, config);
     program.run(&batch.inputs()).map(drop).map_err(Error::from)
 }

@@ -36,12 +36,12 @@ pub enum Error {
     Runtime(Arc<crate::runtime::Error>),
     /// The worker does not have the program that its batch was laid out for.
     #[error("the worker has no program for {0}")]
-    NoProgram(Plan),
+    NoProgram(Box<Plan>),
     /// A program returned a different number of rows than it was given.
     #[error("the program for {plan} gave {found} row(s) for {expected}")]
     Rows {
         /// What the program computes.
-        plan: Plan,
+        plan: Box<Plan>,
         /// Rows it gave.
         found: usize,
         /// Rows it was given.

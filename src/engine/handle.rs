@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::programs::PlanTable;
 use super::row::{Answer, Row};
 use super::run::Runner;
 use super::worker::Worker;
-use crate::backbone::{BackboneConfig, Precision, SiteSet};
+use crate::backbone::{BackboneConfig, ModuleSet, Precision};
 use crate::graph::{Plan, plan_flops};
 use crate::metrics::Metrics;
 use crate::runtime::Resident;
@@ -52,6 +52,9 @@ struct Shared {
     threads: Mutex<Vec<JoinHandle<()>>>,
     config: Arc<BackboneConfig>,
     precision: Precision,
+    plans: Arc<Mutex<PlanTable>>,
+    /// What is covered without asking.
+    adapters: ModuleSet,
 }
 
 impl Engine {
@@ -61,7 +64,7 @@ impl Engine {
     /// When the covering program cannot be compiled or a thread cannot be started.
     pub fn start(resident: Resident, metrics: Arc<Metrics>, options: &EngineOptions) -> Result<Self, Error> {
         let (config, precision) = (Arc::clone(resident.config()), resident.precision());
-        let covering = Plan::whole(&config, config.all_sites());
+        let covering = Plan::whole(&config, config.adapters());
         let inbox = Arc::new(Inbox::new(options.queue_limit, Arc::clone(&metrics)));
         let plans = Arc::new(Mutex::new(PlanTable::new(covering, options.max_programs)));
         let policy = Policy { max_batch: options.max_batch.max(1), max_wait: options.max_wait };
@@ -75,7 +78,6 @@ impl Engine {
         for (number, commands) in receivers.into_iter().enumerate() {
             let runner = Runner {
                 plans: Arc::clone(&plans),
-                covering,
                 programs: HashMap::from([(covering, compiler.compile(covering)?)]),
                 config: Arc::clone(&config),
                 prefixes: Arc::clone(&prefixes),
@@ -90,7 +92,17 @@ impl Engine {
         let (orders, queue) = mpsc::channel();
         threads.push(spawn("compiler".into(), move || compiler.run(queue))?);
         let (orders, threads) = (Mutex::new(Some(orders)), Mutex::new(threads));
-        Ok(Self { shared: Arc::new(Shared { inbox, orders, threads, config, precision }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                inbox,
+                orders,
+                threads,
+                config,
+                precision,
+                plans,
+                adapters: covering.modules,
+            }),
+        })
     }
 
     /// Whether `rows` rows would be admitted now; cheap, and holds no place while a body is coming.
@@ -117,33 +129,64 @@ impl Engine {
         self.shared.inbox.admit_beside()
     }
 
-    /// Queues an admitted row. The receiver gets the answer, or is dropped with the worker that failed.
+    /// Queues an admitted row. The receiver gets the answer, or is dropped with the worker that failed. A row whose
+    /// modules no program covers yet (see [`Engine::cover`]) fails at once, and alone.
     pub fn submit(&self, row: Row, permit: Permit) -> oneshot::Receiver<Result<Answer, Error>> {
+        if !self.covers(row.pack.modules) {
+            let (reply, receiver) = oneshot::channel();
+            // The receiver is here.
+            let plan = Plan::whole(&self.shared.config, row.pack.modules);
+            let _ = reply.send(Err(Error::NoProgram(Box::new(plan))));
+            return receiver;
+        }
         self.shared.inbox.submit(row, permit)
     }
 
-    /// Compiles a program for exactly `sites`, off the request path. The receiver learns when it is installed. The least
-    /// recently used program makes room.
-    pub fn prepare(&self, sites: SiteSet) -> oneshot::Receiver<Result<(), Error>> {
+    /// Makes sure that rows with `modules` run beside rows of every other pack, which takes a wider program where a form
+    /// is new. The receiver learns when they do. Rows submitted before fail.
+    pub fn cover(&self, modules: ModuleSet) -> oneshot::Receiver<Result<(), Error>> {
         let (done, receiver) = oneshot::channel();
-        self.order(Order { plans: vec![Plan::whole(&self.shared.config, sites)], done: Some(done) });
-        self.suggest_cut(sites);
+        if self.covers(modules) {
+            // The receiver is here.
+            let _ = done.send(Ok(()));
+        } else {
+            self.order(Order { covered: modules, plans: Vec::new(), done: Some(done) });
+        }
+        receiver
+    }
+
+    /// Compiles a program for exactly `modules`, off the request path, after one that covers them. The receiver learns
+    /// when it is installed. The least recently used program makes room.
+    pub fn prepare(&self, modules: ModuleSet) -> oneshot::Receiver<Result<(), Error>> {
+        let (done, receiver) = oneshot::channel();
+        let plans = vec![Plan::whole(&self.shared.config, modules)];
+        self.order(Order { covered: modules, plans, done: Some(done) });
+        self.suggest_cut(modules);
         receiver
     }
 
     /// Like [`Engine::prepare`], but only while there is room: thousands of cold tasks must not evict each other's
     /// programs.
-    pub fn suggest(&self, sites: SiteSet) {
-        self.order(Order { plans: vec![Plan::whole(&self.shared.config, sites)], done: None });
-        self.suggest_cut(sites);
+    pub fn suggest(&self, modules: ModuleSet) {
+        self.order(Order::suggestion(vec![Plan::whole(&self.shared.config, modules)]));
+        self.suggest_cut(modules);
     }
 
-    /// Suggests the two programs by which rows of one image share the blocks below a pack's lowest adapter.
-    fn suggest_cut(&self, sites: SiteSet) {
-        if let Some(cut) = sites.lowest_block().filter(|&cut| cut > 0) {
-            let plans = vec![Plan::below(cut), Plan::above(&self.shared.config, cut)];
-            self.order(Order { plans, done: None });
+    /// Suggests the two programs by which rows of one image share the blocks below a pack's lowest module.
+    fn suggest_cut(&self, modules: ModuleSet) {
+        if let Some(cut) = modules.lowest_block().filter(|&cut| cut > 0) {
+            let covered = self.plans().covering().modules.union(modules);
+            let above = Plan::above(&self.shared.config, cut, covered);
+            self.order(Order::suggestion(vec![Plan::below(cut), above]));
         }
+    }
+
+    fn covers(&self, modules: ModuleSet) -> bool {
+        modules.is_subset(self.shared.adapters) || self.plans().covers(modules)
+    }
+
+    fn plans(&self) -> MutexGuard<'_, PlanTable> {
+        self.shared.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn order(&self, order: Order) {

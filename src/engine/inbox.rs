@@ -178,7 +178,7 @@ impl Inbox {
 /// Adds waiting rows that can share blocks with the batch's images, up to `most` rows. Together they cost little more;
 /// apart they would cost everything.
 fn join_branches(queue: &mut Queue<Waiting>, batch: &mut Vec<Waiting>, most: usize) {
-    let late = |w: &Waiting| w.row.pack.sites.lowest_block() != Some(0);
+    let late = |w: &Waiting| w.row.pack.modules.lowest_block() != Some(0);
     let mut room = most.saturating_sub(batch.len());
     let joining = queue.remove(|w| {
         let joins = room > 0 && late(w) && batch.iter().any(|b| late(b) && b.row.shares_image(&w.row));

@@ -1,30 +1,53 @@
 //! Which program a batch runs on, and which are kept. Pure.
 
-use crate::backbone::SiteSet;
+use crate::backbone::{BlockRange, ModuleSet};
 use crate::graph::Plan;
 
-/// The plans that are installed, least recently used first; bounded, but for the covering plan.
+/// The plans that are installed, least recently used first; bounded, but for the covering ones.
 #[derive(Debug)]
 pub(super) struct PlanTable {
+    /// Adapters everywhere: what packs have if no other form was ever asked for. It never leaves.
+    base: Plan,
+    /// What covers every form that was asked for, at its places in every block.
     covering: Plan,
     recent: Vec<Plan>,
     capacity: usize,
 }
 
 impl PlanTable {
-    /// Starts with the plan that has every site, which never leaves.
-    pub(super) fn new(covering: Plan, capacity: usize) -> Self {
-        Self { covering, recent: Vec::new(), capacity }
+    /// Starts with the plan that has every adapter.
+    pub(super) fn new(base: Plan, capacity: usize) -> Self {
+        Self { base, covering: base, recent: Vec::new(), capacity }
     }
 
-    /// The installed plan of all blocks with the fewest sites that covers `sites`, which counts as a use of it.
-    pub(super) fn choose(&mut self, sites: SiteSet) -> Plan {
-        let smallest = (0..self.recent.len())
-            .filter(|&i| self.recent[i].blocks == self.covering.blocks && self.recent[i].covers(sites))
-            .min_by_key(|&i| self.recent[i].sites.len());
-        let plan = smallest.map_or(self.covering, |index| self.recent[index]);
+    /// Whether some plan of all blocks covers `modules`.
+    pub(super) fn covers(&self, modules: ModuleSet) -> bool {
+        self.covering.covers(modules)
+    }
+
+    /// The plan that covers most.
+    pub(super) fn covering(&self) -> Plan {
+        self.covering
+    }
+
+    /// Makes a plan the one that covers most. Returns the one that was, if it must leave.
+    pub(super) fn cover(&mut self, plan: Plan) -> Option<Plan> {
+        let before = std::mem::replace(&mut self.covering, plan);
+        (before != self.base && before != plan).then_some(before)
+    }
+
+    /// The plan of `blocks` with the fewest modules that covers `modules` and is `here`, which counts as a use of it.
+    pub(super) fn choose(
+        &mut self,
+        blocks: BlockRange,
+        modules: ModuleSet,
+        here: impl Fn(&Plan) -> bool,
+    ) -> Option<Plan> {
+        let all = self.recent.iter().chain([&self.base, &self.covering]);
+        let fitting = all.filter(|plan| plan.blocks == blocks && plan.covers(modules) && here(plan));
+        let plan = fitting.min_by_key(|plan| plan.modules.len()).copied()?;
         self.touch(&plan);
-        plan
+        Some(plan)
     }
 
     /// Counts a use of a plan.
@@ -37,7 +60,7 @@ impl PlanTable {
 
     /// Whether the plan is installed.
     pub(super) fn contains(&self, plan: &Plan) -> bool {
-        *plan == self.covering || self.recent.contains(plan)
+        [self.base, self.covering].contains(plan) || self.recent.contains(plan)
     }
 
     /// Whether plans can be added without another's leaving.
@@ -57,18 +80,20 @@ impl PlanTable {
 
     /// Number of installed plans.
     pub(super) fn len(&self) -> usize {
-        1 + self.recent.len()
+        1 + usize::from(self.covering != self.base) + self.recent.len()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbone::{BlockRange, Site};
+    use crate::backbone::{Form, Module, Place, Site};
 
-    fn plan(sites: &[usize]) -> Plan {
-        let sites = sites.iter().map(|&i| Site::from_index(i)).collect();
-        Plan { blocks: BlockRange { start: 0, end: 4 }, sites }
+    const BLOCKS: BlockRange = BlockRange { start: 0, end: 4 };
+
+    fn plan(adapters: &[usize]) -> Plan {
+        let sites: Vec<Site> = Site::of_adapters(BLOCKS).collect();
+        Plan { blocks: BLOCKS, modules: adapters.iter().map(|&i| sites[i]).collect() }
     }
 
     #[test]
@@ -77,15 +102,18 @@ mod tests {
         let mut table = PlanTable::new(all, 4);
         table.insert(plan(&[0, 1]));
         table.insert(plan(&[0, 1, 2]));
-        for (sites, expected) in [
+        for (adapters, expected) in [
             (vec![], plan(&[0, 1])),
             (vec![1], plan(&[0, 1])),
             (vec![2], plan(&[0, 1, 2])),
             (vec![0, 2], plan(&[0, 1, 2])),
             (vec![7], all),
         ] {
-            assert_eq!(table.choose(plan(&sites).sites), expected, "{sites:?}");
+            let chosen = table.choose(BLOCKS, plan(&adapters).modules, |_| true);
+            assert_eq!(chosen, Some(expected), "{adapters:?}");
         }
+        let chosen = table.choose(BLOCKS, plan(&[]).modules, |plan| *plan == all);
+        assert_eq!(chosen, Some(all), "only what is here counts");
     }
 
     #[test]
@@ -93,8 +121,23 @@ mod tests {
         let mut table = PlanTable::new(plan(&[0, 1, 2]), 2);
         assert_eq!(table.insert(plan(&[0])), None);
         assert_eq!(table.insert(plan(&[1])), None);
-        table.choose(plan(&[0]).sites);
+        table.choose(BLOCKS, plan(&[0]).modules, |_| true);
         assert_eq!(table.insert(plan(&[2])), Some(plan(&[1])));
         assert!(table.contains(&plan(&[0, 1, 2])) && !table.contains(&plan(&[1])));
+    }
+
+    #[test]
+    fn a_form_that_nobody_asked_for_costs_nothing_and_a_wider_covering_plan_replaces_the_one_before() {
+        let base = plan(&[0, 1]);
+        let shift = ModuleSet::from_iter([Module { site: Site::new(1, Place::Q), form: Form::Shift }]);
+        let wider = |forms| Plan { blocks: BLOCKS, modules: base.modules.union(forms) };
+        let mut table = PlanTable::new(base, 2);
+        assert!(!table.covers(shift) && table.choose(BLOCKS, shift, |_| true).is_none());
+        assert_eq!(table.cover(wider(shift)), None, "the first one stays");
+        let both =
+            shift.union(ModuleSet::from_iter([Module { site: Site::new(1, Place::V), form: Form::Shift }]));
+        assert_eq!(table.cover(wider(both)), Some(wider(shift)));
+        assert_eq!(table.choose(BLOCKS, base.modules, |_| true), Some(base));
+        assert_eq!(table.choose(BLOCKS, shift, |_| true), Some(wider(both)));
     }
 }

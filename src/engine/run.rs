@@ -9,15 +9,15 @@ use super::fork::{Branch, Costs, Layout, layout};
 use super::prefixes::Prefixes;
 use super::programs::PlanTable;
 use super::row::Row;
-use crate::backbone::{BackboneConfig, SiteSet};
+use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
 use crate::graph::Plan;
 use crate::metrics::Metrics;
+use crate::pack::Pack;
 use crate::runtime::Program;
 
 /// A worker's programs, and what it needs to choose among them.
 pub(super) struct Runner {
     pub(super) plans: Arc<Mutex<PlanTable>>,
-    pub(super) covering: Plan,
     pub(super) programs: HashMap<Plan, Program>,
     pub(super) config: Arc<BackboneConfig>,
     pub(super) prefixes: Arc<Prefixes>,
@@ -60,8 +60,7 @@ impl Runner {
 
     /// Features of rows that run from the first block to the last.
     fn unforked(&mut self, rows: &[&Row]) -> Result<Vec<Vec<f32>>, Error> {
-        let sites = rows.iter().fold(SiteSet::EMPTY, |sites, row| sites.union(row.pack.sites));
-        let plan = self.whole(sites);
+        let plan = self.choose(self.config.blocks(), modules(rows.iter().map(|row| &row.pack)))?;
         let values: Vec<BatchRow<'_>> =
             rows.iter().map(|row| BatchRow { values: &row.pixels, pack: &row.pack }).collect();
         self.execute(&plan, &Batch::assemble(&values, &plan, &self.config))
@@ -70,15 +69,19 @@ impl Runner {
     /// How the rows run on the programs that are here.
     fn layout(&self, rows: &[&Row], images: &[usize]) -> Layout {
         let depth = self.config.depth();
-        let lowest = |row: &Row| row.pack.sites.lowest_block().unwrap_or(depth);
+        let lowest = |row: &Row| row.pack.modules.lowest_block().unwrap_or(depth);
         let branches: Vec<Branch> = rows
             .iter()
             .zip(images)
             .map(|(row, &image)| Branch { image, lowest: lowest(row), keeps: row.image.is_some() })
             .collect();
-        let installed = |plan: &Plan| self.programs.contains_key(plan);
-        let cuts = (1..depth)
-            .filter(|&cut| installed(&Plan::below(cut)) && installed(&Plan::above(&self.config, cut)));
+        let can_cut = |cut: &usize| {
+            let late = rows.iter().filter(|row| lowest(row) >= *cut);
+            let above = BlockRange { start: *cut, end: depth };
+            self.programs.contains_key(&Plan::below(*cut))
+                && self.choose(above, modules(late.map(|row| &row.pack))).is_ok()
+        };
+        let cuts = (1..depth).filter(can_cut);
         // After the last block only heads differ, which needs no program of its own.
         let cuts: Vec<usize> = cuts.chain([depth]).collect();
         layout(&branches, &self.costs, &cuts, |image, cut| {
@@ -86,11 +89,14 @@ impl Runner {
         })
     }
 
-    /// The best installed plan of all blocks for `sites`.
-    fn whole(&self, sites: SiteSet) -> Plan {
-        let plan = self.plans.lock().unwrap_or_else(PoisonError::into_inner).choose(sites);
-        // The table is shared by the workers; this one may not have been handed the program yet.
-        if self.programs.contains_key(&plan) { plan } else { self.covering }
+    /// The best plan of `blocks` for `modules` that this worker has a program of.
+    fn choose(&self, blocks: BlockRange, modules: ModuleSet) -> Result<Plan, Error> {
+        // The table is shared by the workers; this one may not have been handed a program yet.
+        let here = |plan: &Plan| self.programs.contains_key(plan);
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        plans
+            .choose(blocks, modules, here)
+            .ok_or_else(|| Error::NoProgram(Box::new(Plan { blocks, modules })))
     }
 
     /// What lies below the cut for each row: kept from before, or run once an image.
@@ -103,9 +109,12 @@ impl Runner {
         }
         let missing: Vec<usize> = images.keys().copied().filter(|image| !found.contains_key(image)).collect();
         if !missing.is_empty() {
-            let plan = if cut == self.config.depth() { self.whole(SiteSet::EMPTY) } else { Plan::below(cut) };
+            let plan = match cut == self.config.depth() {
+                true => self.choose(self.config.blocks(), ModuleSet::EMPTY)?,
+                false => Plan::below(cut),
+            };
             let pixels: Vec<&[f32]> = missing.iter().map(|image| &*images[image].pixels).collect();
-            let made = self.execute(&plan, &Batch::without_adapters(&pixels, &plan, &self.config))?;
+            let made = self.execute(&plan, &Batch::without_modules(&pixels, &plan, &self.config))?;
             for (image, values) in missing.into_iter().zip(made) {
                 let values: Arc<[f32]> = values.into();
                 if let Some(key) = images[&image].image {
@@ -128,7 +137,8 @@ impl Runner {
         if cut == self.config.depth() {
             return Ok(below.iter().map(|values| values.to_vec()).collect());
         }
-        let plan = Plan::above(&self.config, cut);
+        let blocks = BlockRange { start: cut, end: self.config.depth() };
+        let plan = self.choose(blocks, modules(rows.iter().map(|forked| &forked.row.pack)))?;
         let values: Vec<BatchRow<'_>> = rows
             .iter()
             .zip(&below)
@@ -140,7 +150,7 @@ impl Runner {
     /// Runs a batch and takes its output apart: one piece for each of its rows.
     fn execute(&mut self, plan: &Plan, batch: &Batch<'_>) -> Result<Vec<Vec<f32>>, Error> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner).touch(plan);
-        let program = self.programs.get_mut(plan).ok_or(Error::NoProgram(*plan))?;
+        let program = self.programs.get_mut(plan).ok_or_else(|| Error::NoProgram(Box::new(*plan)))?;
         let output = program.run(&batch.inputs())?.pop();
         let found = output.as_ref().and_then(|output| output.shape.first().copied()).unwrap_or(0);
         let expected = batch.rows();
@@ -149,7 +159,7 @@ impl Runner {
                 let size = (output.data.len() / expected).max(1);
                 Ok(output.data.chunks_exact(size).map(<[f32]>::to_vec).collect())
             }
-            _ => Err(Error::Rows { plan: *plan, found, expected }),
+            _ => Err(Error::Rows { plan: Box::new(*plan), found, expected }),
         }
     }
 }
@@ -161,6 +171,11 @@ struct Forked<'a> {
     image: usize,
     /// The first row of that image.
     first: &'a Row,
+}
+
+/// What rows under `packs` need together.
+fn modules<'a>(packs: impl Iterator<Item = &'a Arc<Pack>>) -> ModuleSet {
+    packs.fold(ModuleSet::EMPTY, |modules, pack| modules.union(pack.modules))
 }
 
 /// For each row the first one of its image.

@@ -25,7 +25,7 @@ pub(super) fn wire(
     g: &mut Graph,
     config: &BackboneConfig,
     plan: &Plan,
-    feed: Feed,
+    feed: Feed<'_>,
 ) -> Result<(&'static str, Wire), Error> {
     let parts = parts(&config.architecture);
     let start = plan.blocks.start;
@@ -33,7 +33,7 @@ pub(super) fn wire(
     let row = config.input_shape(start).into_iter().map(Dim::Fixed);
     let mut x = g.input(name, Fact::f32([Dim::Batch].into_iter().chain(row).collect::<Vec<_>>()))?;
     let mut layers =
-        Layers { g, sites: plan.sites, adapter: config.activation(), feed, scope: String::new() };
+        Layers { g, modules: plan.modules, adapter: config.activation(), feed, scope: String::new() };
     if start == 0 {
         x = parts.embed(&mut layers, x)?;
     }

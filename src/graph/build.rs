@@ -2,7 +2,7 @@
 
 use super::layers::Feed;
 use super::{Dim, Error, Graph, Plan, architecture};
-use crate::backbone::{BackboneConfig, Site};
+use crate::backbone::{BackboneConfig, Module};
 
 /// Builds a plan's graph.
 ///
@@ -16,14 +16,18 @@ pub fn build(config: &BackboneConfig, plan: &Plan) -> Result<Graph, Error> {
     Ok(g)
 }
 
-/// FLOPs of one row under `plan` when the adapter at each site has the width that `width` says.
+/// FLOPs of one row under `plan` when each module has the width that `width` says.
 ///
 /// # Errors
 /// As [`build`].
-pub fn plan_flops(config: &BackboneConfig, plan: &Plan, width: impl Fn(Site) -> usize) -> Result<u64, Error> {
+pub fn plan_flops(
+    config: &BackboneConfig,
+    plan: &Plan,
+    width: impl Fn(Module) -> usize,
+) -> Result<u64, Error> {
     let graph = build(config, plan)?;
     Ok(graph.flops(|dim| match dim {
-        Dim::Width(site) => width(site) as u64,
+        Dim::Width(module) => width(module) as u64,
         Dim::Batch | Dim::Rows(_) | Dim::Classes | Dim::Fixed(_) => 1,
     }))
 }

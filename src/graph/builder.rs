@@ -142,6 +142,11 @@ impl Graph {
         Ok(wire)
     }
 
+    /// The input of that name, where there is one.
+    pub fn find_input(&self, name: &str) -> Option<Wire> {
+        self.inputs.iter().copied().find(|&wire| self.wire_name(wire) == name)
+    }
+
     /// Names a frozen weight of the backbone; asking twice gives the same wire.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
-//! Exact cost of graphs and adapters.
+//! Exact cost of graphs and modules.
 
 use super::{Dim, Graph};
 use crate::backbone::BackboneConfig;
-use crate::backbone::Site;
+use crate::backbone::{Form, Module, Part};
 
 impl Graph {
     /// FLOPs of one run, a multiply-add counting as 2, with each open dimension given by `bind`.
@@ -24,7 +24,14 @@ impl Graph {
     }
 }
 
-/// FLOPs of one adapter of width `width` at `site` for one row: `2 · 2 · N · D · R`.
-pub fn adapter_flops(config: &BackboneConfig, site: Site, width: usize) -> u64 {
-    4 * config.block_tokens(site.block) as u64 * config.block_width(site.block) as u64 * width as u64
+/// FLOPs of one module of width `width` for one row: `2 · N · R · (D_in + D_out)` of an adapter or a bypass; 0 of what
+/// works element by element.
+pub fn module_flops(config: &BackboneConfig, module: Module, width: usize) -> u64 {
+    if !matches!(module.form, Form::Adapter | Form::Bypass { .. }) {
+        return 0;
+    }
+    let elements = |part| config.part_shape(module, part, width).map_or(0, |shape| shape.iter().product());
+    let (down, up): (usize, usize) = (elements(Part::Down), elements(Part::Up));
+    let tokens = config.place(module.site).map_or(0, |place| place.tokens);
+    2 * tokens as u64 * (down + up) as u64
 }

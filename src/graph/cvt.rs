@@ -1,4 +1,4 @@
-//! CvT as a graph, with MiMi adapters at the plan's sites.
+//! CvT as a graph, with the plan's modules.
 //!
 //! ```text
 //! stage:   x  = norm(conv(map of the tokens before))          (last stage: [cls; x])
@@ -30,20 +30,24 @@ impl Parts for CvtConfig {
             CvtBlock { stage: 1.., index: 0, .. } => embed_next(self, layers, place.stage, x)?,
             _ => x,
         };
+        let site = |place| Site::new(block, place);
         let mut layers = layers.at(&format!("blocks.{block}"));
         let h = layers.at("norm1").norm(x, d, epsilon)?;
+        let h = layers.change(site(Place::Norm1), h, h)?;
         let x = match place.last {
             true => class_token(layers.at("class"), x)?,
             false => x,
         };
-        let h = attention(self, layers.at("attn"), place, h)?;
-        let h = layers.adapt(Site::new(block, Place::Attn), h)?;
+        let h = attention(self, layers.at("attn"), block, h)?;
+        let h = layers.change(site(Place::Attn), x, h)?;
         let x = layers.wire("attn.residual", Add, &[x, h])?;
         let h = layers.at("norm2").norm(x, d, epsilon)?;
-        let mlp = Mlp { width: d, hidden: place.shape.mlp_width, activation: self.activation };
-        let h = layers.at("mlp").mlp(h, mlp)?;
-        let h = layers.adapt(Site::new(block, Place::Mlp), h)?;
-        layers.wire("mlp.residual", Add, &[x, h])
+        let h = layers.change(site(Place::Norm2), h, h)?;
+        let (hidden, activation) = (place.shape.mlp_width, self.activation);
+        let h = layers.at("mlp").mlp(h, Mlp { block: Some(block), width: d, hidden, activation })?;
+        let h = layers.change(site(Place::Mlp), x, h)?;
+        let x = layers.wire("mlp.residual", Add, &[x, h])?;
+        layers.change(site(Place::Out), x, x)
     }
 
     /// The class token, all that the last block leaves, after the final norm.
@@ -75,8 +79,11 @@ fn embed(cvt: &CvtConfig, layers: &mut Layers<'_>, stage: usize, map: Wire) -> R
     let kernel = own.weight("embed.weight", &[d, channels, k, k])?;
     let bias = own.weight("embed.bias", &[d])?;
     let map = own.wire("embed", conv, &[map, kernel, bias])?; // [B, D, G, G]
+    let site = |place| Site::new(cvt.first_block(stage), place);
     let x = to_tokens(own.at("tokens"), map)?;
+    let x = own.change(site(Place::Tokens), x, x)?;
     let x = own.at("norm").norm(x, d, cvt.layer_norm_eps)?;
+    let x = own.change(site(Place::TokensNorm), x, x)?;
     if cvt.class_tokens(stage) == 0 {
         return Ok(x);
     }
@@ -89,24 +96,26 @@ fn embed(cvt: &CvtConfig, layers: &mut Layers<'_>, stage: usize, map: Wire) -> R
 }
 
 /// Attention with convolved queries, keys and values, then the output projection.
-fn attention(cvt: &CvtConfig, mut layers: Layers<'_>, place: CvtBlock<'_>, x: Wire) -> Result<Wire, Error> {
-    let d = place.shape.width;
+fn attention(cvt: &CvtConfig, mut layers: Layers<'_>, block: usize, x: Wire) -> Result<Wire, Error> {
+    let place = cvt.block(block).ok_or_else(|| no_block(&layers, block))?;
+    let (d, site) = (place.shape.width, |place| Site::new(block, place));
     let (class, rest) = split_class(cvt, &mut layers, place.stage, x)?;
     let map = to_map(layers.at("map"), rest, cvt.grid(place.stage))?;
-    let mut part = |part: &str, stride: Option<usize>| {
+    let mut part = |site: Site, stride: Option<usize>| {
+        let part = site.place.as_str();
         let convolved = |stride| convolved(layers.at(&format!("{part}_conv")), place, map, stride);
         let tokens = stride.map(convolved).transpose()?;
-        heads(&mut layers, place, part, [class, tokens])
+        heads(&mut layers, place, site, [class, tokens])
     };
     // The last block asks for its class token only.
-    let q = part("q", (!place.last).then_some(1))?; // [B, H, N, D/H]
-    let k = part("k", Some(place.shape.kv_stride))?; // [B, H, M, D/H]
-    let v = part("v", Some(place.shape.kv_stride))?; // [B, H, M, D/H]
-    let mixed = layers.attend_scaled(1.0 / (d as f32).sqrt(), [q, k, v], &[])?; // [B, H, N, D/H]
+    let q = part(site(Place::Q), (!place.last).then_some(1))?; // [B, H, N, D/H]
+    let k = part(site(Place::K), Some(place.shape.kv_stride))?; // [B, H, M, D/H]
+    let v = part(site(Place::V), Some(place.shape.kv_stride))?; // [B, H, M, D/H]
+    let mixed = layers.attend_scaled(site(Place::Scores), 1.0 / (d as f32).sqrt(), [q, k, v], &[])?; // [B, H, N, D/H]
     let n = layers.size(mixed, 2);
     let mixed = layers.wire("merged", Transpose { order: vec![0, 2, 1, 3] }, &[mixed])?;
     let merged = layers.wire("flat", Reshape { rest: vec![n, d] }, &[mixed])?;
-    layers.at("proj").linear(merged, d, d)
+    layers.at("proj").linear_at(site(Place::Proj), merged, d, d)
 }
 
 /// # Shapes
@@ -147,17 +156,17 @@ fn convolved(mut layers: Layers<'_>, place: CvtBlock<'_>, map: Wire, stride: usi
 fn heads(
     layers: &mut Layers<'_>,
     place: CvtBlock<'_>,
-    part: &str,
+    site: Site,
     tokens: [Option<Wire>; 2],
 ) -> Result<Wire, Error> {
-    let (d, heads) = (place.shape.width, place.shape.heads);
+    let (d, heads, part) = (place.shape.width, place.shape.heads, site.place.as_str());
     let parts: Vec<Wire> = tokens.into_iter().flatten().collect();
     let x = match parts[..] {
         [alone] => alone,
         _ => layers.wire(&format!("{part}.tokens"), Concat { axis: 1 }, &parts)?,
     };
     let n = layers.size(x, 1);
-    let flat = layers.at(&format!("{part}_proj")).linear(x, d, d)?;
+    let flat = layers.at(&format!("{part}_proj")).linear_at(site, x, d, d)?;
     let mut layers = layers.at(part);
     let split = layers.wire("split", Reshape { rest: vec![n, heads, d / heads] }, &[flat])?; // [B, M, H, D/H]
     layers.wire("heads", Transpose { order: vec![0, 2, 1, 3] }, &[split])

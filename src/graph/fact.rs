@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::backbone::Site;
+use crate::backbone::Module;
 
 /// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub enum Dim {
     Batch,
     /// Rows in the batch times a number: a flattened `[B, n]`.
     Rows(usize),
-    /// Width of the adapter at a site (R).
-    Width(Site),
+    /// Width of a module (R).
+    Width(Module),
     /// Classes of the head (C).
     Classes,
 }
@@ -50,7 +50,7 @@ impl fmt::Display for Dim {
             Self::Fixed(n) => write!(f, "{n}"),
             Self::Batch => write!(f, "B"),
             Self::Rows(n) => write!(f, "B*{n}"),
-            Self::Width(site) => write!(f, "R@{site}"),
+            Self::Width(module) => write!(f, "R@{module}"),
             Self::Classes => write!(f, "C"),
         }
     }
@@ -61,9 +61,9 @@ impl fmt::Display for Dim {
 pub struct Fact {
     /// Element type.
     pub dtype: DType,
-    /// Shape. For an adapter weight (see [`Fact::free_rank`]) its last two dimensions.
+    /// Shape. For a module's tensor (see [`Fact::free_rank`]) what follows the rows.
     pub shape: Vec<Dim>,
-    /// Whether a batch dimension may precede the shape: one adapter for all rows, or one for each row.
+    /// Whether a batch dimension may precede the shape: one module for all rows, or one for each row.
     pub free_rank: bool,
 }
 
@@ -73,8 +73,8 @@ impl Fact {
         Self { dtype: DType::F32, shape: shape.into(), free_rank: false }
     }
 
-    /// An adapter weight: `[a, b]` for all rows or `[B, a, b]`, one for each row.
-    pub fn adapter(shape: [Dim; 2]) -> Self {
+    /// A module's tensor: of that shape for all rows, or with `B` before it, one for each row.
+    pub fn module(shape: impl Into<Vec<Dim>>) -> Self {
         Self { dtype: DType::F32, shape: shape.into(), free_rank: true }
     }
 

@@ -1,24 +1,26 @@
-//! What the families' graphs share: linear layers, norms, MLPs, the core of attention, and adapters.
+//! What the families' graphs share: linear layers, norms, MLPs, and the core of attention.
 
-use super::ops::{Add, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Sigmoid, Softmax, Transpose};
-use super::{Constant, Dim, Error, Fact, Graph, Operator, Wire, down_input, up_input};
-use crate::backbone::{Activation, Site, SiteSet};
+use super::ops::{Add, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Relu, Sigmoid, Softmax, Transpose};
+use super::{Constant, Error, Express, Graph, Operator, Wire};
+use crate::backbone::{Activation, ModuleSet, Place, Site};
 
 /// Slope inside QuickGELU (CLIP's reference implementation).
 const QUICK_GELU_SLOPE: f32 = 1.702;
 
-/// How a graph's adapters are fed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Feed {
-    /// One adapter for all rows or one for each row, as each run likes.
+/// How a graph's modules are fed.
+#[derive(Clone, Copy)]
+pub(super) enum Feed<'a> {
+    /// One module for all rows or one for each row, as each run likes.
     Free,
-    /// One adapter for all rows: what gradients need.
-    Shared,
+    /// One module for all rows, its tensors expressed by what is trained: what gradients need.
+    Shared(&'a dyn Express),
 }
 
 /// Shape of an MLP: `width` to `hidden` neurons and back.
 #[derive(Clone, Copy)]
 pub(super) struct Mlp {
+    /// The block it belongs to; none of an attention pool's.
+    pub(super) block: Option<usize>,
     pub(super) width: usize,
     pub(super) hidden: usize,
     pub(super) activation: Activation,
@@ -27,11 +29,11 @@ pub(super) struct Mlp {
 /// Wires layers into a graph, each under a name and with weights of that name.
 pub(super) struct Layers<'a> {
     pub(super) g: &'a mut Graph,
-    /// Where adapters are computed.
-    pub(super) sites: SiteSet,
+    /// The modules that are computed.
+    pub(super) modules: ModuleSet,
     /// The adapters' non-linearity.
     pub(super) adapter: Activation,
-    pub(super) feed: Feed,
+    pub(super) feed: Feed<'a>,
     /// How names begin; empty at the root.
     pub(super) scope: String,
 }
@@ -43,13 +45,14 @@ impl Layers<'_> {
         self.under(scope)
     }
 
-    fn under(&mut self, scope: String) -> Layers<'_> {
-        let (sites, adapter, feed) = (self.sites, self.adapter, self.feed);
-        Layers { g: &mut *self.g, sites, adapter, feed, scope }
+    /// The layers under a scope of its own.
+    pub(super) fn under(&mut self, scope: String) -> Layers<'_> {
+        let (modules, adapter, feed) = (self.modules, self.adapter, self.feed);
+        Layers { g: &mut *self.g, modules, adapter, feed, scope }
     }
 
     /// A name within the scope; the scope's own for an empty one.
-    fn named(&self, name: &str) -> String {
+    pub(super) fn named(&self, name: &str) -> String {
         match (self.scope.as_str(), name) {
             ("", name) => name.into(),
             (scope, "") => scope.into(),
@@ -88,6 +91,18 @@ impl Layers<'_> {
         self.wire("", Add, &[product, bias])
     }
 
+    /// As [`Layers::linear`], with the modules at its site.
+    pub(super) fn linear_at(
+        &mut self,
+        site: Site,
+        x: Wire,
+        input: usize,
+        output: usize,
+    ) -> Result<Wire, Error> {
+        let y = self.linear(x, input, output)?;
+        self.change(site, x, y)
+    }
+
     /// Layer norm over the last axis, `width` long.
     pub(super) fn norm(&mut self, x: Wire, width: usize, epsilon: f32) -> Result<Wire, Error> {
         let scale = self.weight("weight", &[width])?;
@@ -96,24 +111,45 @@ impl Layers<'_> {
     }
 
     /// `fc2(activation(fc1(x)))` with `hidden` neurons between.
-    pub(super) fn mlp(&mut self, x: Wire, Mlp { width, hidden, activation }: Mlp) -> Result<Wire, Error> {
-        let h = self.at("fc1").linear(x, width, hidden)?;
+    pub(super) fn mlp(&mut self, x: Wire, mlp: Mlp) -> Result<Wire, Error> {
+        let Mlp { block, width, hidden, activation } = mlp;
+        let h = self.at("fc1").linear_of(block, Place::Fc1, x, [width, hidden])?;
         let h = self.at("act").activation(activation, h)?;
-        self.at("fc2").linear(h, hidden, width)
+        self.at("fc2").linear_of(block, Place::Fc2, h, [hidden, width])
+    }
+
+    /// A linear layer from one width to another, with its modules where it belongs to a block.
+    pub(super) fn linear_of(
+        &mut self,
+        block: Option<usize>,
+        place: Place,
+        x: Wire,
+        [input, output]: [usize; 2],
+    ) -> Result<Wire, Error> {
+        match block {
+            Some(block) => self.linear_at(Site::new(block, place), x, input, output),
+            None => self.linear(x, input, output),
+        }
     }
 
     /// Scaled attention: `softmax(q kᵀ / √d + biases) v`.
     ///
     /// # Shapes
     /// `q [.., H, N, d]`, `k` and `v [.., H, M, d]`, each bias broadcast to `[.., H, N, M]`; the result `[.., H, N, d]`.
-    pub(super) fn attend(&mut self, [q, k, v]: [Wire; 3], biases: &[(&str, Wire)]) -> Result<Wire, Error> {
+    pub(super) fn attend(
+        &mut self,
+        site: Site,
+        [q, k, v]: [Wire; 3],
+        biases: &[(&str, Wire)],
+    ) -> Result<Wire, Error> {
         let head = self.g.fact(q).shape.last().and_then(|dim| dim.fixed()).unwrap_or(1);
-        self.attend_scaled(1.0 / (head as f32).sqrt(), [q, k, v], biases)
+        self.attend_scaled(site, 1.0 / (head as f32).sqrt(), [q, k, v], biases)
     }
 
     /// As [`Layers::attend`], the scores multiplied by `scale`.
     pub(super) fn attend_scaled(
         &mut self,
+        site: Site,
         scale: f32,
         [q, k, v]: [Wire; 3],
         biases: &[(&str, Wire)],
@@ -127,29 +163,9 @@ impl Layers<'_> {
         for (part, bias) in biases {
             scores = self.wire(part, Add, &[scores, *bias])?;
         }
+        let scores = self.change(site, scores, scores)?;
         let weights = self.wire("softmax", Softmax, &[scores])?;
         self.wire("mixed", MatMul, &[weights, v])
-    }
-
-    /// The adapter `h + up · act(down · h)`; without one at the site, `h` itself and no node.
-    pub(super) fn adapt(&mut self, site: Site, h: Wire) -> Result<Wire, Error> {
-        if !self.sites.contains(site) {
-            return Ok(h);
-        }
-        let width = self.g.fact(h).shape.last().and_then(|dim| dim.fixed()).unwrap_or(1);
-        let (d, r) = (Dim::Fixed(width), Dim::Width(site));
-        let feed = self.feed;
-        let fact = |shape: [Dim; 2]| match feed {
-            Feed::Free => Fact::adapter(shape),
-            Feed::Shared => Fact::f32(shape),
-        };
-        let down = self.g.input(down_input(site), fact([d, r]))?;
-        let up = self.g.input(up_input(site), fact([r, d]))?;
-        let (adapter, mut layers) = (self.adapter, self.under(format!("{site}.adapter")));
-        let z = layers.wire("hidden", MatMul, &[h, down])?; // [B, N, R]
-        let z = layers.at("act").activation(adapter, z)?;
-        let change = layers.wire("change", MatMul, &[z, up])?; // [B, N, D]
-        layers.wire("out", Add, &[h, change])
     }
 
     /// Element by element.
@@ -157,6 +173,11 @@ impl Layers<'_> {
         match activation {
             Activation::Gelu => self.wire("", Gelu, &[x]),
             Activation::GeluTanh => self.wire("", GeluTanh, &[x]),
+            Activation::Relu => self.wire("", Relu, &[x]),
+            Activation::Silu => {
+                let gate = self.wire("gate", Sigmoid, &[x])?;
+                self.wire("", Mul, &[x, gate])
+            }
             Activation::QuickGelu => {
                 let slope = self.g.constant(self.named("slope"), Constant::scalar(QUICK_GELU_SLOPE))?;
                 let steep = self.wire("steep", Mul, &[x, slope])?;

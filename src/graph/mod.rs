@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Graph`], [`Wire`], [`Fact`], [`Operator`] | the graph; each wire carries dtype and shape, checked as it is made |
 //! | [`ops`] | one operator a file: facts, attributes, gradient, cost |
-//! | `layers`, `parts` | what the families share, and what each must give |
+//! | `layers`, `modules`, `parts` | what the families share, the forms of change, and what each family must give |
 //! | `vit`, `swin`, `cvt` | one family a file, reading like its paper |
 //! | [`Plan`], [`build`], `architecture` | what a graph must hold, and a family's parts put together over it |
 //! | [`training`], [`gradients`] | a whole training step; reverse mode |
@@ -27,11 +27,13 @@ mod constant;
 mod cost;
 mod cvt;
 mod error;
+mod express;
 mod fact;
 mod gradient;
 mod halve;
 mod layers;
 mod memory;
+mod modules;
 mod names;
 pub mod onnx;
 pub mod ops;
@@ -46,13 +48,14 @@ mod vit;
 pub use build::{build, plan_flops};
 pub use builder::{Gradients, Graph, Node, Operator, Wire};
 pub use constant::Constant;
-pub use cost::adapter_flops;
+pub use cost::module_flops;
 pub use error::Error;
+pub use express::{Direct, Express, SERVED, expression, trained};
 pub use fact::{DType, Dim, Fact};
 pub use gradient::gradients;
 pub use halve::halved;
-pub use names::{FEATURES, HIDDEN, HIDDEN_OUT, PIXELS, down_input, up_input};
-pub use parameter::{ParameterName, Projection};
+pub use names::{FEATURES, HIDDEN, HIDDEN_OUT, PIXELS};
+pub use parameter::ParameterName;
 pub use plan::Plan;
 pub(crate) use quantise::ZERO;
 pub use quantise::{Bytes, Derived, Quantised, WeightRange, derived, quantise, quantised};

@@ -3,24 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::backbone::Site;
+use super::Dim;
+use crate::backbone::{BackboneConfig, Module, Part, Site};
 
-/// One of an adapter's two matrices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Projection {
-    /// From the block's width to the adapter's.
-    Down,
-    /// Back to the block's width.
-    Up,
-}
-
-/// A trainable tensor. As text it is the name of the tensor's input in a training graph.
+/// A trainable tensor. As text it is the name of the tensor's input in a program.
 ///
-/// Names are ordered by site, down before up, and the head comes last.
+/// Names are ordered by module, in the order of its tensors, and the head comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ParameterName {
-    /// A matrix of the adapter at a site.
-    Adapter(Site, Projection),
+    /// A tensor of a module; in training also one that a served tensor is made of.
+    Module(Module, Part),
     /// The head's weight, `[D, C]`.
     HeadWeight,
     /// The head's bias, `[C]`.
@@ -28,22 +20,44 @@ pub enum ParameterName {
 }
 
 impl ParameterName {
-    /// The down-projection at a site, `[D, R]`.
-    pub fn down(site: Site) -> Self {
-        Self::Adapter(site, Projection::Down)
+    /// The down-projection of an adapter, `[D, R]`.
+    pub fn down(adapter: impl Into<Module>) -> Self {
+        Self::Module(adapter.into(), Part::Down)
     }
 
-    /// The up-projection at a site, `[R, D]`.
-    pub fn up(site: Site) -> Self {
-        Self::Adapter(site, Projection::Up)
+    /// The up-projection of an adapter, `[R, D]`.
+    pub fn up(adapter: impl Into<Module>) -> Self {
+        Self::Module(adapter.into(), Part::Up)
     }
 
-    /// The site of an adapter's matrix; none for the head.
-    pub fn site(self) -> Option<Site> {
+    /// The tensors of a module.
+    pub fn of(module: Module) -> impl Iterator<Item = Self> {
+        module.form.parts().iter().map(move |&part| Self::Module(module, part))
+    }
+
+    /// Shape of a module's tensor, its width open; none for the head, and where the backbone has no such place.
+    pub fn dims(self, config: &BackboneConfig) -> Option<Vec<Dim>> {
+        let Self::Module(module, part) = self else { return None };
+        let mut dims: Vec<Dim> = config.part_shape(module, part, 0)?.into_iter().map(Dim::Fixed).collect();
+        match part {
+            Part::Down | Part::DownBias => dims[1] = Dim::Width(module),
+            Part::Up => dims[0] = Dim::Width(module),
+            Part::UpBias | Part::Scale | Part::Shift => {}
+        }
+        Some(dims)
+    }
+
+    /// The module of a tensor; none for the head.
+    pub fn module(self) -> Option<Module> {
         match self {
-            Self::Adapter(site, _) => Some(site),
+            Self::Module(module, _) => Some(module),
             Self::HeadWeight | Self::HeadBias => None,
         }
+    }
+
+    /// The site of a module's tensor; none for the head.
+    pub fn site(self) -> Option<Site> {
+        self.module().map(|module| module.site)
     }
 }
 
@@ -55,8 +69,7 @@ pub const HEAD_BIAS: &str = "head.bias";
 impl fmt::Display for ParameterName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Adapter(site, Projection::Down) => write!(f, "{site}.adapter.down"),
-            Self::Adapter(site, Projection::Up) => write!(f, "{site}.adapter.up"),
+            Self::Module(module, part) => write!(f, "{module}.{}", part.as_str()),
             Self::HeadWeight => f.write_str(HEAD_WEIGHT),
             Self::HeadBias => f.write_str(HEAD_BIAS),
         }
@@ -67,15 +80,14 @@ impl FromStr for ParameterName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let adapter = |site: &str, projection| Site::parse(site).map(|site| Self::Adapter(site, projection));
+        let of_module = || {
+            let (module, part) = text.rsplit_once('.')?;
+            Some(Self::Module(Module::parse(module)?, Part::parse(part)?))
+        };
         let found = match text {
             HEAD_WEIGHT => Some(Self::HeadWeight),
             HEAD_BIAS => Some(Self::HeadBias),
-            _ => match text.rsplit_once(".adapter.") {
-                Some((site, "down")) => adapter(site, Projection::Down),
-                Some((site, "up")) => adapter(site, Projection::Up),
-                _ => None,
-            },
+            _ => of_module(),
         };
         found.ok_or_else(|| format!("unknown parameter {text:?}"))
     }
@@ -84,26 +96,30 @@ impl FromStr for ParameterName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{down_input, up_input};
+    use crate::backbone::{BlockRange, ModuleSet};
 
     #[test]
-    fn names_are_those_of_the_inputs_and_are_read_as_they_are_written() {
-        let site = Site::from_index(5);
-        let (down, up) = (ParameterName::down(site), ParameterName::up(site));
-        assert_eq!((down.to_string(), up.to_string()), (down_input(site), up_input(site)));
-        for name in [down, up, ParameterName::HeadWeight, ParameterName::HeadBias] {
-            assert_eq!(name.to_string().parse(), Ok(name));
+    fn names_are_read_as_they_are_written() {
+        let site = Site::parse("blocks.2.mlp").unwrap();
+        assert_eq!(ParameterName::down(site).to_string(), "blocks.2.mlp.adapter.down");
+        let names = [
+            "blocks.0.q.bypass_input_none.up",
+            "blocks.1.norm1.affine.scale",
+            "blocks.2.out.bypass_output_relu.down_bias",
+        ];
+        for name in names.into_iter().chain([HEAD_WEIGHT, HEAD_BIAS]) {
+            assert_eq!(name.parse::<ParameterName>().unwrap().to_string(), name);
         }
-        assert!("blocks.1.attn.adapter.left".parse::<ParameterName>().is_err());
+        for name in ["blocks.1.attn.adapter.left", "blocks.1.q.adapter.down"] {
+            assert!(name.parse::<ParameterName>().is_err());
+        }
     }
 
     #[test]
     fn names_are_ordered_by_site_and_the_head_is_last() {
-        let names: Vec<_> = (0..4)
-            .map(Site::from_index)
-            .flat_map(|site| [ParameterName::down(site), ParameterName::up(site)])
-            .chain([ParameterName::HeadWeight, ParameterName::HeadBias])
-            .collect();
+        let adapters = ModuleSet::adapters(BlockRange { start: 0, end: 2 });
+        let heads = [ParameterName::HeadWeight, ParameterName::HeadBias];
+        let names: Vec<_> = adapters.iter().flat_map(ParameterName::of).chain(heads).collect();
         assert!(names.is_sorted());
     }
 }

@@ -3,48 +3,48 @@
 use std::fmt;
 
 use super::Error;
-use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
+use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
 
-/// What is to be compiled: a range of blocks and the sites where adapters are computed.
+/// What is to be compiled: a range of blocks and the modules computed in them.
 ///
 /// ```
-/// use mimi_server::backbone::{BlockRange, SiteSet};
+/// use mimi_server::backbone::{BlockRange, ModuleSet};
 /// use mimi_server::graph::Plan;
 ///
 /// let blocks = BlockRange { start: 0, end: 12 };
-/// let late = SiteSet::all(BlockRange { start: 8, end: 12 });
-/// let plan = Plan { blocks, sites: late };
-/// assert!(plan.covers(SiteSet::EMPTY) && !plan.covers(SiteSet::all(blocks)));
-/// assert_eq!(plan.to_string(), "blocks 0..12 with 8 site(s)");
+/// let late = ModuleSet::adapters(BlockRange { start: 8, end: 12 });
+/// let plan = Plan { blocks, modules: late };
+/// assert!(plan.covers(ModuleSet::EMPTY) && !plan.covers(ModuleSet::adapters(blocks)));
+/// assert_eq!(plan.to_string(), "blocks 0..12 with 8 module(s)");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Plan {
     /// The blocks.
     pub blocks: BlockRange,
-    /// The active sites, all within the blocks.
-    pub sites: SiteSet,
+    /// The modules, all within the blocks.
+    pub modules: ModuleSet,
 }
 
 impl Plan {
-    /// The whole backbone with adapters at `sites`.
-    pub fn whole(config: &BackboneConfig, sites: SiteSet) -> Self {
-        Self { blocks: config.blocks(), sites }
+    /// The whole backbone with `modules`.
+    pub fn whole(config: &BackboneConfig, modules: ModuleSet) -> Self {
+        Self { blocks: config.blocks(), modules }
     }
 
-    /// The blocks before `cut`, which no adapter is in.
+    /// The blocks before `cut`, which no module is in.
     pub fn below(cut: usize) -> Self {
-        Self { blocks: BlockRange { start: 0, end: cut }, sites: SiteSet::EMPTY }
+        Self { blocks: BlockRange { start: 0, end: cut }, modules: ModuleSet::EMPTY }
     }
 
-    /// The blocks from `cut` on, with adapters at every site.
-    pub fn above(config: &BackboneConfig, cut: usize) -> Self {
+    /// The blocks from `cut` on, with the forms of `modules` at their places in all of them.
+    pub fn above(config: &BackboneConfig, cut: usize, modules: ModuleSet) -> Self {
         let blocks = BlockRange { start: cut, end: config.depth() };
-        Self { blocks, sites: SiteSet::all(blocks) }
+        Self { blocks, modules: config.spread(modules, blocks) }
     }
 
-    /// Whether a program of this plan can serve rows that have adapters at `sites`.
-    pub fn covers(&self, sites: SiteSet) -> bool {
-        sites.is_subset(self.sites)
+    /// Whether a program of this plan can serve rows that have `modules`.
+    pub fn covers(&self, modules: ModuleSet) -> bool {
+        modules.is_subset(self.modules)
     }
 
     pub(super) fn check(&self, config: &BackboneConfig) -> Result<(), Error> {
@@ -52,8 +52,11 @@ impl Plan {
         if self.blocks.start >= self.blocks.end || self.blocks.end > config.depth() {
             return fail(format!("blocks must lie within 0..{}", config.depth()));
         }
-        if self.sites.within(self.blocks) != self.sites {
-            return fail("a site lies outside the blocks".into());
+        if self.modules.within(self.blocks) != self.modules {
+            return fail("a module lies outside the blocks".into());
+        }
+        if let Some(module) = self.modules.iter().find(|module| config.place(module.site).is_none()) {
+            return fail(format!("{} has no place {}", config.name, module.site));
         }
         Ok(())
     }
@@ -61,6 +64,6 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "blocks {} with {} site(s)", self.blocks, self.sites.len())
+        write!(f, "blocks {} with {} module(s)", self.blocks, self.modules.len())
     }
 }

@@ -1,4 +1,4 @@
-//! Swin as a graph, with MiMi adapters at the plan's sites.
+//! Swin as a graph, with the plan's modules.
 //!
 //! ```text
 //! x₀      = norm(patches(pixels))
@@ -31,23 +31,28 @@ impl Parts for SwinConfig {
         let map = layers.wire("proj", Conv::patches(p), &[pixels, weight, bias])?; // [B, D, G, G]
         let flat = layers.wire("flat", Reshape { rest: vec![d, grid * grid] }, &[map])?;
         let x = layers.wire("tokens", Transpose { order: vec![0, 2, 1] }, &[flat])?; // [B, N, D]
-        layers.at("norm").norm(x, d, self.layer_norm_eps)
+        let x = layers.change(Site::new(0, Place::Tokens), x, x)?;
+        let x = layers.at("norm").norm(x, d, self.layer_norm_eps)?;
+        layers.change(Site::new(0, Place::TokensNorm), x, x)
     }
 
     fn block(&self, layers: &mut Layers<'_>, number: usize, x: Wire) -> Result<Wire, Error> {
         let (block, epsilon) = (self.block(number), self.layer_norm_eps);
-        let d = block.width;
+        let (d, site) = (block.width, |place| Site::new(number, place));
         let mut layers = layers.at(&format!("blocks.{number}"));
         let x = enter(self, &mut layers, number, x)?;
         let h = layers.at("norm1").norm(x, d, epsilon)?;
-        let h = attention(self, layers.at("attn"), block, h)?;
-        let h = layers.adapt(Site::new(number, Place::Attn), h)?;
+        let h = layers.change(site(Place::Norm1), h, h)?;
+        let h = attention(self, layers.at("attn"), number, h)?;
+        let h = layers.change(site(Place::Attn), x, h)?;
         let x = layers.wire("attn.residual", Add, &[x, h])?;
         let h = layers.at("norm2").norm(x, d, epsilon)?;
-        let mlp = Mlp { width: d, hidden: d * self.mlp_ratio, activation: self.activation };
-        let h = layers.at("mlp").mlp(h, mlp)?;
-        let h = layers.adapt(Site::new(number, Place::Mlp), h)?;
-        layers.wire("mlp.residual", Add, &[x, h])
+        let h = layers.change(site(Place::Norm2), h, h)?;
+        let (hidden, activation) = (d * self.mlp_ratio, self.activation);
+        let h = layers.at("mlp").mlp(h, Mlp { block: Some(number), width: d, hidden, activation })?;
+        let h = layers.change(site(Place::Mlp), x, h)?;
+        let x = layers.wire("mlp.residual", Add, &[x, h])?;
+        layers.change(site(Place::Out), x, x)
     }
 
     fn pool(&self, layers: &mut Layers<'_>, x: Wire) -> Result<Wire, Error> {
@@ -72,6 +77,7 @@ fn enter(swin: &SwinConfig, layers: &mut Layers<'_>, number: usize, x: Wire) -> 
             let rest = vec![block.grid * block.grid, wide];
             let four = merge.wire("four", Reshape { rest }, &[four])?; // [B, N/4, 4 D]
             let four = merge.at("norm").norm(four, wide, swin.layer_norm_eps)?;
+            let four = merge.change(Site::new(number, Place::TokensNorm), four, four)?;
             let weight = merge.weight("reduction.weight", &[wide, block.width])?;
             merge.wire("reduction", MatMul, &[four, weight])
         }
@@ -102,27 +108,28 @@ fn reorder(mut layers: Layers<'_>, x: Wire, from: &[usize], to: &[usize]) -> Res
 }
 
 /// Multi-head self-attention within each window, then the output projection.
-fn attention(swin: &SwinConfig, mut layers: Layers<'_>, block: SwinBlock, x: Wire) -> Result<Wire, Error> {
+fn attention(swin: &SwinConfig, mut layers: Layers<'_>, number: usize, x: Wire) -> Result<Wire, Error> {
+    let (block, site) = (swin.block(number), |place| Site::new(number, place));
     let (tokens, n, d) = (block.grid * block.grid, swin.window * swin.window, block.width);
-    let mut heads = |part: &str| {
+    let mut heads = |part: &str, place: Place| {
         let mut layers = layers.at(part);
-        let flat = layers.linear(x, d, d)?;
+        let flat = layers.linear_at(site(place), x, d, d)?;
         let split = Reshape { rest: vec![tokens / n, n, block.heads, d / block.heads] };
         let split = layers.wire("split", split, &[flat])?; // [B, windows, n, H, D/H]
         layers.wire("heads", Transpose { order: vec![0, 1, 3, 2, 4] }, &[split])
     };
-    let q = heads("q_proj")?; // [B, windows, H, n, D/H]
-    let k = heads("k_proj")?;
-    let v = heads("v_proj")?;
+    let q = heads("q_proj", Place::Q)?; // [B, windows, H, n, D/H]
+    let k = heads("k_proj", Place::K)?;
+    let v = heads("v_proj", Place::V)?;
     let position = layers.weight("position_bias", &[block.heads, n, n])?;
     let mut biases = vec![("positioned", position)];
     if block.shift > 0 {
         biases.push(("masked", mask(swin, &mut layers, block)?));
     }
-    let mixed = layers.attend([q, k, v], &biases)?; // [B, windows, H, n, D/H]
+    let mixed = layers.attend(site(Place::Scores), [q, k, v], &biases)?; // [B, windows, H, n, D/H]
     let mixed = layers.wire("merged", Transpose { order: vec![0, 1, 3, 2, 4] }, &[mixed])?;
     let merged = layers.wire("flat", Reshape { rest: vec![tokens, d] }, &[mixed])?;
-    layers.at("proj").linear(merged, d, d)
+    layers.at("proj").linear_at(site(Place::Proj), merged, d, d)
 }
 
 /// What keeps the regions of a shifted window apart; one for all of a stage's shifted blocks.

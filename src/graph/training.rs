@@ -13,7 +13,7 @@ use std::fmt::Display;
 
 use super::layers::Feed;
 use super::ops::{Add, LogSoftmax, MatMul, Mul, Neg, ReduceSum, Softmax, Sub};
-use super::{Dim, Error, Fact, Graph, ParameterName, Plan, Wire, architecture, gradients};
+use super::{Dim, Error, Express, Fact, Graph, ParameterName, Plan, Wire, architecture, gradients};
 use crate::backbone::BackboneConfig;
 
 pub use super::parameter::{HEAD_BIAS, HEAD_WEIGHT};
@@ -30,31 +30,26 @@ pub fn gradient_output(input: impl Display) -> String {
     format!("grad/{input}")
 }
 
-/// What a plan's training graph trains: the adapter at each site, and the head. Each is an input, and its gradient is
-/// the output that [`gradient_output`] names.
-pub fn trainable(plan: &Plan) -> Vec<ParameterName> {
-    let adapters = plan.sites.iter().flat_map(|site| [ParameterName::down(site), ParameterName::up(site)]);
-    adapters.chain([ParameterName::HeadWeight, ParameterName::HeadBias]).collect()
-}
-
 /// Builds the step of a plan that ends at the last block. One that begins later starts from [`HIDDEN`](super::HIDDEN).
+/// What is trained are the inputs under names of parameters, the head's among them; the gradient of each is the output
+/// that [`gradient_output`] names.
 ///
 /// # Errors
 /// When the plan asks for what the backbone does not have, does not end at the last block, or holds a parameter that
 /// the loss does not depend on.
-pub fn training_graph(config: &BackboneConfig, plan: &Plan) -> Result<Graph, Error> {
+pub fn training_graph(config: &BackboneConfig, plan: &Plan, express: &dyn Express) -> Result<Graph, Error> {
     plan.check(config)?;
     if plan.blocks.end != config.depth() {
         let reason = "a head needs the last block".into();
         return Err(Error::Plan { plan: plan.to_string(), reason });
     }
     let mut g = Graph::new(format!("training {plan}"));
-    let (_, features) = architecture::wire(&mut g, config, plan, Feed::Shared)?; // [B, D]
+    let (_, features) = architecture::wire(&mut g, config, plan, Feed::Shared(express))?; // [B, D]
     let logits = head(&mut g, features, config.feature_width())?;
     let loss = cross_entropy(&mut g, logits)?;
     g.output(LOSS, loss.total);
     g.output(LOGITS, logits);
-    let parameters = inputs(&g, &trainable(plan))?;
+    let parameters = trainable(&g);
     let targets: Vec<Wire> = parameters.values().copied().collect();
     let found = gradients(&mut g, (logits, loss.gradient), &targets)?;
     for (name, wire) in &parameters {
@@ -65,14 +60,10 @@ pub fn training_graph(config: &BackboneConfig, plan: &Plan) -> Result<Graph, Err
     Ok(g.pruned())
 }
 
-/// The inputs of parameters, by name.
-fn inputs(g: &Graph, names: &[ParameterName]) -> Result<BTreeMap<ParameterName, Wire>, Error> {
-    let wires: BTreeMap<&str, Wire> = g.inputs().iter().map(|&wire| (g.wire_name(wire), wire)).collect();
-    let named = |name: &ParameterName| {
-        let wire = wires.get(name.to_string().as_str()).copied();
-        Ok((*name, wire.ok_or_else(|| untrained(g, name, "it is not an input"))?))
-    };
-    names.iter().map(named).collect()
+/// The inputs of a graph that are trained, by name.
+pub fn trainable(g: &Graph) -> BTreeMap<ParameterName, Wire> {
+    let named = |&wire: &Wire| Some((g.wire_name(wire).parse().ok()?, wire));
+    g.inputs().iter().filter_map(named).collect()
 }
 
 fn untrained(g: &Graph, name: &ParameterName, reason: &'static str) -> Error {

@@ -1,4 +1,4 @@
-//! The ViT family as a graph, with MiMi adapters at the plan's sites.
+//! The ViT family as a graph, with the plan's modules.
 //!
 //! ```text
 //! x₀      = [cls; reg; patches(pixels)] + positions          (norm_pre)
@@ -28,29 +28,38 @@ impl Parts for VitConfig {
         let flat = Reshape { rest: vec![d, self.grid() * self.grid()] };
         let flat = patches.wire("flat", flat, &[grid])?; // [B, D, n]
         let tokens = patches.wire("tokens", Transpose { order: vec![0, 2, 1] }, &[flat])?; // [B, n, D]
+        let tokens = patches.change(Site::new(0, Place::Tokens), tokens, tokens)?;
         let room = Pad { axis: 1, before: self.prefix_tokens(), after: 0 };
         let padded = patches.wire("padded", room, &[tokens])?; // [B, N, D]
         let table = position_table(self, layers)?;
         let x = layers.wire("embed", Add, &[padded, table])?;
-        if self.norm_pre { norm(self, layers.at("norm_pre"), x) } else { Ok(x) }
+        if !self.norm_pre {
+            return Ok(x);
+        }
+        let x = norm(self, layers.at("norm_pre"), x)?;
+        layers.change(Site::new(0, Place::TokensNorm), x, x)
     }
 
     fn block(&self, layers: &mut Layers<'_>, block: usize, x: Wire) -> Result<Wire, Error> {
+        let site = |place| Site::new(block, place);
         let mut layers = layers.at(&format!("blocks.{block}"));
         let all = norm(self, layers.at("norm1"), x)?;
+        let all = layers.change(site(Place::Norm1), all, all)?;
         // What the pooling does not read need not be computed: only keys and values come from all tokens.
         let read = self.block_tokens(block);
         let asking = first_tokens(layers.at("norm1.read"), all, read)?;
         let x = first_tokens(layers.at("read"), x, read)?;
-        let h = attention(self, layers.at("attn"), asking, all)?;
+        let h = attention(self, layers.at("attn"), block, [asking, all])?;
         let h = layer_scale(self, layers.at("ls1"), h)?;
-        let h = layers.adapt(Site::new(block, Place::Attn), h)?;
+        let h = layers.change(site(Place::Attn), x, h)?;
         let x = layers.wire("attn.residual", Add, &[x, h])?;
         let h = norm(self, layers.at("norm2"), x)?;
-        let h = layers.at("mlp").mlp(h, mlp(self))?;
+        let h = layers.change(site(Place::Norm2), h, h)?;
+        let h = layers.at("mlp").mlp(h, mlp(self, Some(block)))?;
         let h = layer_scale(self, layers.at("ls2"), h)?;
-        let h = layers.adapt(Site::new(block, Place::Mlp), h)?;
-        layers.wire("mlp.residual", Add, &[x, h])
+        let h = layers.change(site(Place::Mlp), x, h)?;
+        let x = layers.wire("mlp.residual", Add, &[x, h])?;
+        layers.change(site(Place::Out), x, x)
     }
 
     fn pool(&self, layers: &mut Layers<'_>, x: Wire) -> Result<Wire, Error> {
@@ -101,18 +110,18 @@ fn attention_pool(vit: &VitConfig, layers: &mut Layers<'_>, x: Wire) -> Result<W
     let scores = pool.wire("scores.heads", Transpose { order: vec![0, 2, 1] }, &[scores])?; // [B, H, N]
     let weights = pool.wire("softmax", Softmax, &[scores])?;
     let weights = pool.wire("weights", Reshape { rest: vec![heads, 1, n] }, &[weights])?; // [B, H, 1, N]
-    let v = split_heads(vit, pool.at("v_proj"), x)?; // [B, H, N, D/H]
+    let v = split_heads(vit, pool.at("v_proj"), None, x)?; // [B, H, N, D/H]
     let mixed = pool.wire("mixed", MatMul, &[weights, v])?; // [B, H, 1, D/H]
     let mixed = pool.wire("flat", Reshape { rest: vec![d] }, &[mixed])?;
     let h = pool.at("proj").linear(mixed, d, d)?; // [B, D]
     let change = norm(vit, pool.at("norm"), h)?;
-    let change = pool.at("mlp").mlp(change, mlp(vit))?;
+    let change = pool.at("mlp").mlp(change, mlp(vit, None))?;
     layers.wire("pool", Add, &[h, change])
 }
 
 /// Shape of every MLP.
-fn mlp(vit: &VitConfig) -> Mlp {
-    Mlp { width: vit.width, hidden: vit.mlp_width, activation: vit.activation }
+fn mlp(vit: &VitConfig, block: Option<usize>) -> Mlp {
+    Mlp { block, width: vit.width, hidden: vit.mlp_width, activation: vit.activation }
 }
 
 /// Class and register tokens with the positions, ready to be added to the padded patches.
@@ -147,24 +156,33 @@ fn position_table(vit: &VitConfig, layers: &mut Layers<'_>) -> Result<Wire, Erro
 ///
 /// # Shapes
 /// `asking [B, n, D]`, `all [B, N, D]`, the result `[B, n, D]`.
-fn attention(vit: &VitConfig, mut layers: Layers<'_>, asking: Wire, all: Wire) -> Result<Wire, Error> {
+fn attention(
+    vit: &VitConfig,
+    mut layers: Layers<'_>,
+    block: usize,
+    [asking, all]: [Wire; 2],
+) -> Result<Wire, Error> {
     let (n, d) = (layers.size(asking, 1), vit.width);
-    let q = split_heads(vit, layers.at("q_proj"), asking)?; // [B, H, n, D/H]
-    let k = split_heads(vit, layers.at("k_proj"), all)?; // [B, H, N, D/H]
-    let v = split_heads(vit, layers.at("v_proj"), all)?; // [B, H, N, D/H]
-    let mixed = layers.attend([q, k, v], &[])?; // [B, H, n, D/H]
+    let site = |place| Site::new(block, place);
+    let q = split_heads(vit, layers.at("q_proj"), Some(site(Place::Q)), asking)?; // [B, H, n, D/H]
+    let k = split_heads(vit, layers.at("k_proj"), Some(site(Place::K)), all)?; // [B, H, N, D/H]
+    let v = split_heads(vit, layers.at("v_proj"), Some(site(Place::V)), all)?; // [B, H, N, D/H]
+    let mixed = layers.attend(site(Place::Scores), [q, k, v], &[])?; // [B, H, n, D/H]
     let mixed = layers.wire("merged", Transpose { order: vec![0, 2, 1, 3] }, &[mixed])?;
     let merged = layers.wire("flat", Reshape { rest: vec![n, d] }, &[mixed])?;
-    layers.at("proj").linear(merged, d, d)
+    layers.at("proj").linear_at(site(Place::Proj), merged, d, d)
 }
 
 /// A linear layer whose output is split into heads.
 ///
 /// # Shapes
 /// `[B, N, D]` to `[B, H, N, D/H]`.
-fn split_heads(vit: &VitConfig, mut layers: Layers<'_>, x: Wire) -> Result<Wire, Error> {
+fn split_heads(vit: &VitConfig, mut layers: Layers<'_>, site: Option<Site>, x: Wire) -> Result<Wire, Error> {
     let (n, d) = (layers.size(x, 1), vit.width);
-    let flat = layers.linear(x, d, d)?;
+    let flat = match site {
+        Some(site) => layers.linear_at(site, x, d, d)?,
+        None => layers.linear(x, d, d)?,
+    };
     let split = Reshape { rest: vec![n, vit.heads, d / vit.heads] };
     let split = layers.wire("split", split, &[flat])?; // [B, N, H, D/H]
     layers.wire("heads", Transpose { order: vec![0, 2, 1, 3] }, &[split])

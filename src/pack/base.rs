@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Error;
-use crate::backbone::{BackboneConfig, SiteSet};
+use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::graph::{Plan, plan_flops};
 
 /// A backbone and its FLOPs for one row without adapters, known once: reading a pack then builds no graph.
@@ -19,7 +19,7 @@ impl Base {
     /// # Errors
     /// [`Error::Field`] when the configuration contradicts itself.
     pub fn new(config: Arc<BackboneConfig>) -> Result<Self, Error> {
-        let flops = plan_flops(&config, &Plan::whole(&config, SiteSet::EMPTY), |_| 0);
+        let flops = plan_flops(&config, &Plan::whole(&config, ModuleSet::EMPTY), |_| 0);
         let flops =
             flops.map_err(|e| Error::field("base_model_name_or_path", &config.name, e.to_string()))?;
         Ok(Self { config, flops })

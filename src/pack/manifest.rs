@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, FORMAT_VERSION, PEFT_TYPE};
-use crate::backbone::{Activation, BackboneConfig, Precision, Site, SiteSet};
+use super::{Error, FIRST_FORMAT_VERSION, FORMAT_VERSION, PEFT_TYPE};
+use crate::backbone::{Activation, BackboneConfig, Form, Module, Precision, Site};
 use crate::image::{DECODER_VERSION, Preprocessing};
 
 /// Most classes a head may have.
@@ -28,6 +28,9 @@ pub struct Manifest {
     pub adapter_widths: BTreeMap<String, usize>,
     /// Sites without an adapter.
     pub leave_out: Vec<String>,
+    /// Width of every module that is no adapter, by its name (see [`Module`]); 0 where the form has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub modules: BTreeMap<String, usize>,
     /// Class names, in the order of the head's rows.
     pub labels: Vec<String>,
     /// How bytes become pixels.
@@ -100,13 +103,23 @@ impl Manifest {
         })
     }
 
-    /// Checks the manifest against the resident backbone and gives the adapters' widths by site.
+    /// The oldest version of the format that holds the pack.
+    pub fn needed_format(&self) -> u32 {
+        if self.modules.is_empty() { FIRST_FORMAT_VERSION } else { FORMAT_VERSION }
+    }
+
+    /// Checks the manifest against the resident backbone and gives the width of each module.
     ///
     /// # Errors
     /// [`Error::Field`] with the impossible field, [`Error::OtherBackbone`].
-    pub fn check(&self, backbone: &BackboneConfig) -> Result<BTreeMap<Site, usize>, Error> {
-        if self.format_version != FORMAT_VERSION {
-            let reason = format!("this server reads version {FORMAT_VERSION}");
+    pub fn check(&self, backbone: &BackboneConfig) -> Result<BTreeMap<Module, usize>, Error> {
+        if !(self.needed_format()..=FORMAT_VERSION).contains(&self.format_version) {
+            let reason = match self.format_version {
+                0 | FORMAT_VERSION.. => {
+                    format!("this server reads versions {FIRST_FORMAT_VERSION} to {FORMAT_VERSION}")
+                }
+                _ => format!("modules need version {}", self.needed_format()),
+            };
             return Err(Error::field("format_version", self.format_version, reason));
         }
         if self.peft_type != PEFT_TYPE {
@@ -122,7 +135,11 @@ impl Manifest {
         }
         self.check_settings(backbone)?;
         self.check_labels()?;
-        self.check_sites(backbone)
+        let mut widths = self.check_sites(backbone)?;
+        for (name, &width) in &self.modules {
+            widths.insert(known_module(name, width, backbone)?, width);
+        }
+        Ok(widths)
     }
 
     fn check_settings(&self, backbone: &BackboneConfig) -> Result<(), Error> {
@@ -159,7 +176,7 @@ impl Manifest {
         }
     }
 
-    fn check_sites(&self, backbone: &BackboneConfig) -> Result<BTreeMap<Site, usize>, Error> {
+    fn check_sites(&self, backbone: &BackboneConfig) -> Result<BTreeMap<Module, usize>, Error> {
         let mut widths = BTreeMap::new();
         for (name, &width) in &self.adapter_widths {
             let site = known_site("adapter_widths", name, backbone)?;
@@ -171,11 +188,12 @@ impl Manifest {
                     format!("expected 1 to {limit}"),
                 ));
             }
-            widths.insert(site, width);
+            widths.insert(Module::adapter(site), width);
         }
         let left_out = self.leave_out.iter().map(|name| known_site("leave_out", name, backbone));
-        let left_out = left_out.collect::<Result<SiteSet, Error>>()?;
-        match backbone.sites().into_iter().find(|s| left_out.contains(*s) == widths.contains_key(s)) {
+        let left_out = left_out.collect::<Result<BTreeSet<Site>, Error>>()?;
+        let has_adapter = |site: &Site| widths.contains_key(&Module::adapter(*site));
+        match backbone.sites().into_iter().find(|site| left_out.contains(site) == has_adapter(site)) {
             Some(site) => {
                 let reason = "a site must be in exactly one of adapter_widths and leave_out";
                 Err(Error::field("leave_out", site, reason))
@@ -186,8 +204,26 @@ impl Manifest {
 }
 
 fn known_site(field: &'static str, name: &str, backbone: &BackboneConfig) -> Result<Site, Error> {
-    let site = Site::parse(name).filter(|site| site.block < backbone.depth());
+    let site = Site::parse(name).filter(|site| backbone.sites().contains(site));
     site.ok_or_else(|| {
         Error::field(field, name, format!("this backbone has blocks 0 to {}", backbone.depth() - 1))
     })
+}
+
+/// The module of that name, which the backbone must have a place for.
+fn known_module(name: &str, width: usize, backbone: &BackboneConfig) -> Result<Module, Error> {
+    let refuse = |reason: String| Err(Error::field("modules", format!("{name}: {width}"), reason));
+    let module = match Module::parse(name) {
+        Some(module) if module.form != Form::Adapter => module,
+        Some(_) => return refuse("an adapter belongs into adapter_widths".into()),
+        None => return refuse("this server computes no such module".into()),
+    };
+    let Some(place) = backbone.place(module.site) else {
+        return refuse(format!("the backbone {} has no place {}", backbone.name, module.site));
+    };
+    let (least, most) = if module.form.has_width() { (1, 4 * place.width()) } else { (0, 0) };
+    match (least..=most).contains(&width) {
+        true => Ok(module),
+        false => refuse(format!("expected a width of {least} to {most}")),
+    }
 }

@@ -9,11 +9,13 @@
 //! |---|---|---|
 //! | `blocks.{i}.{attn or mlp}.adapter.down.weight` | `[R, D]` | F32 |
 //! | `blocks.{i}.{attn or mlp}.adapter.up.weight` | `[D, R]` | F32 |
+//! | `{module}.{down or up}.weight` | `[out, in]` | F32 |
+//! | `{module}.{down or up}.bias`, `{module}.{scale or shift}` | `[out]` | F32 |
 //! | `head.weight`, `head.bias` | `[C, D]`, `[C]` | F32 |
 //! | `self_test.image.{k}` | `[bytes]`, an encoded image | U8 |
 //! | `self_test.logits` | `[images, C]` | F32 |
 
-use crate::backbone::Precision;
+use crate::backbone::{Module, Part, Precision};
 
 mod base;
 mod error;
@@ -22,24 +24,29 @@ mod manifest;
 mod read;
 mod resident;
 mod state;
+mod weights;
 mod write;
 
 pub use base::Base;
 pub use error::Error;
 pub use id::{TaskId, parse_version, versions};
 pub use manifest::{Manifest, Provenance, SelfTestInfo};
-pub(crate) use read::transpose;
 pub use read::{read, read_digest, read_manifest, read_with};
-pub use resident::{Adapter, Head, Pack, SelfTest};
+pub use resident::{Head, Pack, SelfTest};
 pub use state::VersionState;
+pub use weights::Weights;
+pub(crate) use weights::transpose;
 pub use write::{Contents, write, write_with};
 
 /// Name of the manifest inside a pack.
 pub const CONFIG_FILE: &str = "adapter_config.json";
 /// Name of the tensors inside a pack.
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
-/// Version of the format; raised when an older server could misread a newer pack.
-pub const FORMAT_VERSION: u32 = 1;
+/// Newest version of the format; raised when an older server could misread a newer pack. A pack is written in the
+/// oldest version that holds it, so that an older server reads it too: 2 only with modules other than adapters.
+pub const FORMAT_VERSION: u32 = 2;
+/// The first version.
+const FIRST_FORMAT_VERSION: u32 = 1;
 /// `peft_type` of every pack.
 pub const PEFT_TYPE: &str = "MIMI";
 /// In fp32: ten times the largest difference seen between CPUs' kernels.
@@ -49,6 +56,18 @@ const SELF_TEST_TOLERANCE_INT8: f32 = 5e-2;
 
 /// In fp16: its last bit is 5e-4 of a number.
 const SELF_TEST_TOLERANCE_FP16: f32 = 1e-2;
+
+/// Key of a module's tensor in a pack, e.g. `blocks.3.attn.adapter.down.weight`.
+fn tensor_key(module: Module, part: Part) -> String {
+    let name = match part {
+        Part::Down => "down.weight",
+        Part::DownBias => "down.bias",
+        Part::Up => "up.weight",
+        Part::UpBias => "up.bias",
+        Part::Scale | Part::Shift => part.as_str(),
+    };
+    format!("{module}.{name}")
+}
 
 /// Allowed difference of a new pack's self-test, relative to the largest logit.
 pub fn self_test_tolerance(precision: Precision) -> f32 {

@@ -1,15 +1,18 @@
 //! Reading a pack, trusting nothing in it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::{Array1, Array2};
 use safetensors::{Dtype, SafeTensors};
 
-use super::{Adapter, Base, CONFIG_FILE, Error, Head, Manifest, Pack, SelfTest, WEIGHTS_FILE};
-use crate::backbone::{BackboneConfig, Site, sha256_hex};
+use super::{
+    Base, CONFIG_FILE, Error, Head, Manifest, Pack, SelfTest, WEIGHTS_FILE, Weights, tensor_key, transpose,
+};
+use crate::backbone::{BackboneConfig, Module, sha256_hex};
 use crate::files::{Disk, System, without_mark};
-use crate::graph::adapter_flops;
+use crate::graph::module_flops;
 
 /// Largest manifest that is read, bytes; a hundred thousand labels fit.
 const MAX_CONFIG_BYTES: u64 = 8 << 20;
@@ -45,18 +48,18 @@ pub fn read_with(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Pack, Self
     let invalid =
         |e: safetensors::SafeTensorError| Error::Weights { path: path.clone(), reason: e.to_string() };
     let mut tensors = Tensors { file: SafeTensors::deserialize(&bytes).map_err(invalid)?, read: 0 };
-    let mut adapters = Vec::with_capacity(widths.len());
-    for (&site, &width) in &widths {
-        adapters.push(read_adapter(&mut tensors, site, width, backbone.block_width(site.block))?);
+    let mut weights = BTreeMap::new();
+    for (&module, &width) in &widths {
+        weights.insert(module, read_module(&mut tensors, module, width, backbone)?);
     }
     let head = read_head(&mut tensors, manifest.labels.len(), backbone.feature_width())?;
     let self_test = read_self_test(&mut tensors, &manifest)?;
     tensors.check_all_read(&manifest)?;
-    let sites = widths.keys().copied().collect();
-    let adapters_flops: u64 = widths.iter().map(|(&site, &width)| adapter_flops(backbone, site, width)).sum();
-    let flops = base.flops() + adapters_flops;
+    let modules = widths.keys().copied().collect();
+    let added: u64 = widths.iter().map(|(&module, &width)| module_flops(backbone, module, width)).sum();
+    let flops = base.flops() + added;
     let digest = join_digests(&config, &found);
-    Ok((Pack { manifest, sites, adapters, head, flops, digest }, self_test))
+    Ok((Pack { manifest, modules, weights, head, flops, digest }, self_test))
 }
 
 /// The digest of what is in `dir` now, whether or not it is a valid pack: [`Pack::digest`] of what would be
@@ -134,11 +137,11 @@ impl Tensors<'_> {
             return Ok(());
         }
         let known = |name: &str| {
-            let adapter =
-                name.strip_suffix(".adapter.down.weight").or(name.strip_suffix(".adapter.up.weight"));
-            name.starts_with("head.")
-                || name.starts_with("self_test.")
-                || adapter.is_some_and(|site| manifest.adapter_widths.contains_key(site))
+            let is_adapter = |site: &String| name.starts_with(&format!("{site}.adapter."));
+            let is_module = |module: &String| name.starts_with(&format!("{module}."));
+            ["head.", "self_test."].iter().any(|start| name.starts_with(start))
+                || manifest.adapter_widths.keys().any(is_adapter)
+                || manifest.modules.keys().any(is_module)
         };
         let names = self.file.names();
         let extra = names.iter().find(|name| !known(name)).or(names.first());
@@ -146,15 +149,28 @@ impl Tensors<'_> {
     }
 }
 
-fn read_adapter(tensors: &mut Tensors<'_>, site: Site, r: usize, d: usize) -> Result<Adapter, Error> {
-    let down = tensors.floats(&site.down_key(), &[r, d])?;
-    let up = tensors.floats(&site.up_key(), &[d, r])?;
-    Ok(Adapter { site, width: r, down: transpose(&down, r, d).into(), up: transpose(&up, d, r).into() })
-}
-
-/// `[rows, columns]` to `[columns, rows]`.
-pub(crate) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..rows * columns).map(|i| values[(i % rows) * columns + i / rows]).collect()
+/// A module's tensors, its matrices transposed as programs want them.
+fn read_module(
+    tensors: &mut Tensors<'_>,
+    module: Module,
+    width: usize,
+    backbone: &BackboneConfig,
+) -> Result<Weights, Error> {
+    let mut parts = Vec::new();
+    for &part in module.form.parts() {
+        let key = tensor_key(module, part);
+        let no_place = || Error::field("modules", module, "the backbone has no such place");
+        let shape = backbone.part_shape(module, part, width).ok_or_else(no_place)?;
+        let values = match shape[..] {
+            [input, output] if part.is_matrix() => {
+                transpose(&tensors.floats(&key, &[output, input])?, output, input)
+            }
+            // A vector, or a table; the 1 before it is for a batch's rows.
+            _ => tensors.floats(&key, &shape[1..])?,
+        };
+        parts.push((part, values));
+    }
+    Ok(Weights::new(width, parts))
 }
 
 fn read_head(tensors: &mut Tensors<'_>, classes: usize, width: usize) -> Result<Head, Error> {

@@ -1,30 +1,12 @@
 //! A pack in memory, laid out as programs want it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use ndarray::{Array1, Array2};
 
-use super::Manifest;
-use crate::backbone::{Site, SiteSet};
-
-/// The adapter at one site.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Adapter {
-    /// Where it sits.
-    pub site: Site,
-    /// Hidden neurons (R).
-    pub width: usize,
-    /// Down-projection, transposed for `x · down`.
-    ///
-    /// # Shapes
-    /// `[D, R]`, row-major.
-    pub down: Box<[f32]>,
-    /// Up-projection, transposed for `z · up`.
-    ///
-    /// # Shapes
-    /// `[R, D]`, row-major.
-    pub up: Box<[f32]>,
-}
+use super::{Manifest, Weights};
+use crate::backbone::{Module, ModuleSet, Site};
 
 /// The linear classifier on the pooled feature.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,42 +31,46 @@ impl Head {
 pub struct Pack {
     /// The manifest.
     pub manifest: Manifest,
-    /// Sites that have an adapter.
-    pub sites: SiteSet,
-    /// Adapters in order of computation.
-    pub adapters: Vec<Adapter>,
+    /// The modules it has, as a plan's key.
+    pub modules: ModuleSet,
+    /// Their tensors.
+    pub weights: BTreeMap<Module, Weights>,
     /// The classifier.
     pub head: Head,
-    /// FLOPs of one image through the backbone and this pack's adapters, a multiply-add counting as 2.
+    /// FLOPs of one image through the backbone and this pack's modules, a multiply-add counting as 2.
     pub flops: u64,
     /// SHA-256 over manifest and weights: packs of the same digest give the same answers.
     pub digest: String,
 }
 
 impl Pack {
-    /// The adapter at `site`, if the pack has one.
-    pub fn adapter(&self, site: Site) -> Option<&Adapter> {
-        self.adapters.binary_search_by_key(&site, |adapter| adapter.site).ok().map(|i| &self.adapters[i])
+    /// Width of the adapter at a site that has one.
+    pub fn adapter_width(&self, site: Site) -> Option<usize> {
+        self.weights.get(&Module::adapter(site)).map(|weights| weights.width)
     }
 
-    /// Parameters: adapters and head.
+    /// Parameters of the modules, without the head.
+    pub fn module_parameters(&self) -> usize {
+        self.weights.values().map(Weights::parameters).sum()
+    }
+
+    /// Parameters: modules and head.
     pub fn parameters(&self) -> usize {
-        let adapters = self.adapters.iter().map(|a| a.down.len() + a.up.len()).sum::<usize>();
-        adapters + self.head.weight.len() + self.head.bias.len()
+        self.module_parameters() + self.head.weight.len() + self.head.bias.len()
     }
 
     /// Memory the pack takes, bytes: what the cache's budget counts.
     pub fn bytes(&self) -> usize {
         let labels: usize = self.manifest.labels.iter().map(|l| l.len() + size_of::<String>()).sum();
-        let adapters = self.adapters.len() * size_of::<Adapter>();
-        size_of::<Self>() + self.parameters() * size_of::<f32>() + adapters + labels
+        let modules = self.weights.len() * size_of::<(Module, Weights)>();
+        size_of::<Self>() + self.parameters() * size_of::<f32>() + modules + labels
     }
 }
 
 impl fmt::Debug for Pack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sites, classes) = (self.sites.len(), self.manifest.labels.len());
-        write!(f, "Pack({sites} adapters, {classes} classes, {} parameters)", self.parameters())
+        let (modules, classes) = (self.weights.len(), self.manifest.labels.len());
+        write!(f, "Pack({modules} modules, {classes} classes, {} parameters)", self.parameters())
     }
 }
 

@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::{CONFIG_FILE, Error, FORMAT_VERSION, Manifest, PEFT_TYPE, Provenance, SelfTest, SelfTestInfo};
-use super::{WEIGHTS_FILE, versions};
-use crate::backbone::{BackboneConfig, Precision, Site, sha256_hex};
+use super::{CONFIG_FILE, Error, Manifest, PEFT_TYPE, Provenance, SelfTest, SelfTestInfo};
+use super::{WEIGHTS_FILE, Weights, tensor_key, transpose, versions};
+use crate::backbone::{BackboneConfig, Form, Module, Precision, Site, sha256_hex};
 use crate::files;
 use crate::image::Preprocessing;
 
-/// What a trainer puts into a pack, in the layout of the file.
+/// What a trainer puts into a pack.
 #[derive(Clone, Debug)]
 pub struct Contents {
-    /// By site: width R, down `[R, D]`, up `[D, R]`, row-major.
-    pub adapters: BTreeMap<Site, (usize, Vec<f32>, Vec<f32>)>,
+    /// The modules.
+    pub weights: BTreeMap<Module, Weights>,
     /// Head weight `[C, D]`, row-major.
     pub head_weight: Vec<f32>,
     /// Head bias `[C]`.
@@ -89,8 +89,8 @@ fn is_taken(error: &std::io::Error) -> bool {
 
 /// A training that diverged leaves no version: its numbers are not finite.
 fn check_finite(dir: &Path, contents: &Contents) -> Result<(), Error> {
-    let adapters = contents.adapters.values().flat_map(|(_, down, up)| [down, up]);
-    let tensors = adapters.chain([&contents.head_weight, &contents.head_bias]);
+    let modules = contents.weights.values().flat_map(|weights| weights.iter().map(|(_, values)| values));
+    let tensors = modules.chain([&contents.head_weight[..], &contents.head_bias]);
     match tensors.flatten().find(|value| !value.is_finite()) {
         Some(value) => {
             let reason =
@@ -116,16 +116,19 @@ fn write_folder(dir: &Path, contents: &Contents, backbone: &BackboneConfig) -> R
 }
 
 fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_sha256: String) -> Manifest {
-    let widths = contents.adapters.iter().map(|(site, (width, _, _))| (site.to_string(), *width)).collect();
-    let left_out = backbone.sites().into_iter().filter(|site| !contents.adapters.contains_key(site));
-    Manifest {
-        format_version: FORMAT_VERSION,
+    let width = |(module, weights): (&Module, &Weights)| (*module, weights.width);
+    let (adapters, others): (Vec<_>, Vec<_>) =
+        contents.weights.iter().map(width).partition(|(module, _)| module.form == Form::Adapter);
+    let left_out = |site: &Site| !contents.weights.contains_key(&Module::adapter(*site));
+    let mut manifest = Manifest {
+        format_version: 0,
         peft_type: PEFT_TYPE.into(),
         base_model_name_or_path: backbone.name.clone(),
         base_model_sha256: backbone.fingerprint.clone(),
         activation: backbone.activation(),
-        adapter_widths: widths,
-        leave_out: left_out.map(|site| site.to_string()).collect(),
+        adapter_widths: adapters.iter().map(|(module, width)| (module.site.to_string(), *width)).collect(),
+        leave_out: backbone.sites().iter().filter(|site| left_out(site)).map(Site::to_string).collect(),
+        modules: others.iter().map(|(module, width)| (module.to_string(), *width)).collect(),
         labels: contents.labels.clone(),
         preprocessing: contents.preprocessing.clone(),
         precision: contents.precision,
@@ -133,7 +136,9 @@ fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_sha256: Stri
         weights_sha256,
         self_test: SelfTestInfo { images: contents.self_test.images.len(), tolerance: contents.tolerance },
         provenance: contents.provenance.clone(),
-    }
+    };
+    manifest.format_version = manifest.needed_format();
+    manifest
 }
 
 fn serialize(contents: &Contents, backbone: &BackboneConfig) -> Result<Vec<u8>, String> {
@@ -142,10 +147,19 @@ fn serialize(contents: &Contents, backbone: &BackboneConfig) -> Result<Vec<u8>, 
     let mut floats = |name: String, shape: Vec<usize>, data: &[f32]| {
         tensors.push((name, Dtype::F32, shape, data.iter().flat_map(|v| v.to_le_bytes()).collect()));
     };
-    for (site, (r, down, up)) in &contents.adapters {
-        let d = backbone.block_width(site.block);
-        floats(site.down_key(), vec![*r, d], down);
-        floats(site.up_key(), vec![d, *r], up);
+    for (&module, weights) in &contents.weights {
+        for (part, values) in weights.iter() {
+            let shape = backbone.part_shape(module, part, weights.width).unwrap_or_default();
+            let key = tensor_key(module, part);
+            match shape[..] {
+                [input, output] if part.is_matrix() && values.len() == input * output => {
+                    floats(key, vec![output, input], &transpose(values, input, output));
+                }
+                // The 1 before a vector is for a batch's rows.
+                [1, ref rest @ ..] => floats(key, rest.to_vec(), values),
+                _ => return Err(format!("{key} has {} elements, expected {shape:?}", values.len())),
+            }
+        }
     }
     floats("head.weight".into(), vec![classes, width], &contents.head_weight);
     floats("head.bias".into(), vec![classes], &contents.head_bias);

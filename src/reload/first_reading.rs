@@ -9,6 +9,7 @@ use super::checks::Check;
 use super::error::Error;
 use super::reloader::Reloader;
 use crate::catalog::Resolved;
+use crate::engine;
 use crate::pack::{Pack, TaskId};
 
 /// Most readings for one request of a version whose files change under the reader.
@@ -36,7 +37,7 @@ impl Reloader {
         let Resolved { version, pack, is_fresh } = self.verified(task).await?;
         if is_fresh {
             // This request runs on a covering program; later ones on one that skips what the pack leaves out.
-            self.engine.suggest(pack.sites);
+            self.engine.suggest(pack.modules);
             self.warn_of_precision(task, &pack);
         }
         Ok(Pinned { task: task.clone(), version, pack })
@@ -47,6 +48,7 @@ impl Reloader {
         loop {
             let resolved = self.catalog.resolve(task).await?;
             let (version, pack) = (resolved.version, &resolved.pack);
+            self.engine.cover(pack.modules).await.map_err(|_| engine::Error::CompilerLost)??;
             if self.has_passed(pack) {
                 return Ok(resolved);
             }

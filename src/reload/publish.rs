@@ -90,7 +90,7 @@ impl Reloader {
     /// the last digits: it is published too, with a warning that says how far off they are.
     async fn prepare(&self, task: &TaskId, version: u64) -> Result<VersionRead, Error> {
         let Reading { pack, self_test, state } = self.read(task, version).await?;
-        self.engine.prepare(pack.sites).await.map_err(|_| engine::Error::CompilerLost)??;
+        self.engine.prepare(pack.modules).await.map_err(|_| engine::Error::CompilerLost)??;
         let difference = self.test_once(task, &pack, self_test).await?;
         if !self.is_strict(&pack) {
             self.warn_of_precision(task, &pack);

@@ -6,7 +6,7 @@ use memmap2::Mmap;
 
 use super::mapped::floats;
 use super::{Device, Error, Runtime};
-use crate::backbone::{BackboneConfig, SiteSet, TensorEntry, WeightLayout};
+use crate::backbone::{BackboneConfig, ModuleSet, TensorEntry, WeightLayout};
 use crate::graph::{Derived, Plan, build, derived, halved};
 
 /// A matrix in 16-bit floats.
@@ -33,7 +33,7 @@ pub(super) fn halves(
             "16-bit floats are for GPUs: a CPU without instructions for them multiplies the rounded weights in fp32"
         );
     }
-    let graph = halved(&build(config, &Plan::whole(config, SiteSet::EMPTY))?)?;
+    let graph = halved(&build(config, &Plan::whole(config, ModuleSet::EMPTY))?)?;
     let mut made = Vec::new();
     for (name, _) in graph.weights() {
         let Some((weight, Derived::Half)) = derived(name) else { continue };

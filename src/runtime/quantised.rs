@@ -10,7 +10,7 @@ use ort::value::DynValue;
 use super::kernel::{exact_bytes, unsigned};
 use super::mapped::floats;
 use super::{Error, Runtime, memory};
-use crate::backbone::{BackboneConfig, SiteSet, TensorEntry, WeightLayout};
+use crate::backbone::{BackboneConfig, ModuleSet, TensorEntry, WeightLayout};
 use crate::graph::{Bytes, Derived, Plan, Quantised, WeightRange, build, derived, quantise, quantised};
 
 /// Range of the quantised matrices, and how their bytes are written.
@@ -43,7 +43,7 @@ pub(super) fn derive(
     Scheme { range, bytes }: Scheme,
     (layout, tensors): (&mut WeightLayout, &mut BTreeMap<String, Arc<DynValue>>),
 ) -> Result<Vec<Quantised>, Error> {
-    let graph = quantised(&build(config, &Plan::whole(config, SiteSet::EMPTY))?, bytes)?;
+    let graph = quantised(&build(config, &Plan::whole(config, ModuleSet::EMPTY))?, bytes)?;
     let (info, allocator) = (memory::cpu_memory()?, Allocator::default());
     let mut kept = Vec::new();
     for (name, _) in graph.weights() {

@@ -25,7 +25,7 @@ use super::data::rows::row_shape;
 use super::method::Method;
 use super::method::training_method::StepDemand;
 use super::optim::epoch::AHEAD;
-use crate::backbone::{BackboneConfig, SiteSet};
+use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::graph::{Dim, Plan, build};
 
 /// Bytes of a float.
@@ -138,7 +138,7 @@ impl Need {
             (start..=config.depth()).map(|block| row_shape(config, block).iter().product::<usize>()).max();
         let row = FLOAT * longest.unwrap_or(0) as u64;
         let batch = demand.steps.as_ref().map_or(0, |steps| steps.batch);
-        let whole = build(config, &Plan::whole(config, SiteSet::EMPTY))?;
+        let whole = build(config, &Plan::whole(config, ModuleSet::EMPTY))?;
         Ok(Self {
             row,
             batches: (AHEAD as u64 + 2) * batch as u64 * row,
@@ -161,7 +161,7 @@ impl Need {
         let size = match dim {
             Dim::Batch => rows,
             Dim::Classes => self.classes,
-            Dim::Width(site) => step.widths.get(&site).copied().unwrap_or(0),
+            Dim::Width(module) => step.widths.get(&module).copied().unwrap_or(0),
             Dim::Fixed(n) | Dim::Rows(n) => n,
         };
         size as u64

@@ -12,7 +12,7 @@
 //! | `data` | images: found, divided, decoded, changed, run through frozen blocks |
 //! | `memory` | how a training keeps within a bound |
 //! | `method` | ways to train, a file or folder each |
-//! | `model`, `parameters` | what is trained, by name |
+//! | `model`, `parameters`, `expression` | what is trained, by name, and what is served of it |
 //! | `optim` | steps, gradients, updates |
 //! | `measure` | accuracy as the server will have it, the gate, the self-test |
 //! | `history`, `progress` | measurements and events of a running training |
@@ -21,6 +21,7 @@
 //! | `study` | methods compared, steps timed |
 
 mod data;
+mod expression;
 mod fingerprint;
 mod history;
 mod measure;
@@ -60,6 +61,7 @@ pub use measure::gate::Gate;
 pub use measure::predict::Measure;
 pub use memory::{Fit, Images};
 pub use method::Method;
+pub use method::adaptation::Chosen as Adaptation;
 pub use method::linear::LinearOptions;
 pub use method::mimi::init::Init;
 pub use method::mimi::options::{MimiOptions, Target, Widths};
@@ -70,6 +72,7 @@ pub use method::training_method::Accuracies;
 pub use model::Model;
 pub use optim::adamw::{AdamW, AdamWOptions};
 pub use optim::clip::clip;
+pub use optim::schedule::Shape;
 pub use optim::step::StepOptions;
 pub use options::TaskOptions;
 pub use outcome::{Counts, Outcome};

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use ndarray::{Array1, Array2};
 
 use super::parameters::{MissingParameter, Parameter, Parameters};
-use crate::backbone::{BackboneConfig, Site, SiteSet};
-use crate::graph::{ParameterName, Projection};
-use crate::pack::{self, Head};
+use crate::backbone::{BackboneConfig, Module, ModuleSet, Part};
+use crate::graph::ParameterName;
+use crate::pack::{Head, Weights};
 
 /// The matrices of the adapter at one site.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,9 +29,6 @@ impl Projections<'_> {
         self.up.shape[1]
     }
 }
-
-/// Adapters in the layout of a pack, by site: width R, down `[R, D]`, up `[D, R]`.
-pub type Packed = BTreeMap<Site, (usize, Vec<f32>, Vec<f32>)>;
 
 /// Everything a task trains.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,71 +71,75 @@ impl Model {
         Ok(self.parameters.get(ParameterName::HeadBias)?.values.len())
     }
 
-    /// The adapter at a site.
+    /// The matrices of an adapter or a bypass.
     ///
     /// # Errors
-    /// When one of its matrices is missing.
-    pub fn adapter(&self, site: Site) -> Result<Projections<'_>, MissingParameter> {
+    /// When one of them is missing.
+    pub fn projections(&self, module: Module) -> Result<Projections<'_>, MissingParameter> {
         let get = |name| self.parameters.get(name);
-        Ok(Projections { down: get(ParameterName::down(site))?, up: get(ParameterName::up(site))? })
+        Ok(Projections { down: get(ParameterName::down(module))?, up: get(ParameterName::up(module))? })
     }
 
-    /// Sites that have an adapter.
-    pub fn sites(&self) -> SiteSet {
-        self.parameters.iter().filter_map(|(name, _)| name.site()).collect()
+    /// The modules.
+    pub fn modules(&self) -> ModuleSet {
+        self.parameters.iter().filter_map(|(name, _)| name.module()).collect()
     }
 
-    /// Width of the adapter at each site that has one.
-    pub fn widths(&self) -> BTreeMap<Site, usize> {
+    /// Width of each module that has one.
+    pub fn widths(&self) -> BTreeMap<Module, usize> {
         let width = |(name, parameter): (ParameterName, &Parameter)| match name {
-            ParameterName::Adapter(site, Projection::Up) => Some((site, parameter.shape[0])),
+            ParameterName::Module(module, Part::Up) => Some((module, parameter.shape[0])),
             _ => None,
         };
         self.parameters.iter().filter_map(width).collect()
     }
 
-    /// Adapter neurons in all.
+    /// Hidden neurons in all.
     pub fn neurons(&self) -> usize {
         self.widths().values().sum()
     }
 
-    /// Elements of the adapters.
-    pub fn adapter_parameters(&self) -> usize {
-        let adapters = self.parameters.iter().filter(|(name, _)| name.site().is_some());
-        adapters.map(|(_, parameter)| parameter.values.len()).sum()
+    /// Elements of the modules, without the head.
+    pub fn module_parameters(&self) -> usize {
+        let modules = self.parameters.iter().filter(|(name, _)| name.module().is_some());
+        modules.map(|(_, parameter)| parameter.values.len()).sum()
     }
 
-    /// First block with an adapter; the depth where there is none.
+    /// First block with a module; the depth where there is none.
     pub fn lowest_block(&self, config: &BackboneConfig) -> usize {
-        self.sites().lowest_block().unwrap_or(config.depth())
+        self.modules().lowest_block().unwrap_or(config.depth())
     }
 
-    /// Keeps the neurons that `kept` lists for each site, ascending, with their moments. An adapter left with none
-    /// vanishes.
-    pub fn keep(&mut self, kept: &BTreeMap<Site, Vec<usize>>) {
+    /// Keeps the neurons that `kept` lists for each module, ascending, with their moments. A module left with none
+    /// vanishes, and its biases with it.
+    pub fn keep(&mut self, kept: &BTreeMap<Module, Vec<usize>>) {
         let none = Vec::new();
-        let neurons = |site: Site| kept.get(&site).unwrap_or(&none);
-        self.parameters.retain(|name| name.site().is_none_or(|site| !neurons(site).is_empty()));
+        let neurons = |module: Module| kept.get(&module).unwrap_or(&none);
+        let is_kept = |module: Module| !module.form.has_width() || !neurons(module).is_empty();
+        self.parameters.retain(|name| name.module().is_none_or(is_kept));
         for (name, parameter) in self.parameters.iter_mut() {
             match name {
-                ParameterName::Adapter(site, Projection::Down) => parameter.keep_columns(neurons(site)),
-                ParameterName::Adapter(site, Projection::Up) => parameter.keep_rows(neurons(site)),
-                ParameterName::HeadWeight | ParameterName::HeadBias => {}
+                ParameterName::Module(module, Part::Down | Part::DownBias) => {
+                    parameter.keep_columns(neurons(module));
+                }
+                ParameterName::Module(module, Part::Up) => parameter.keep_rows(neurons(module)),
+                ParameterName::Module(..) | ParameterName::HeadWeight | ParameterName::HeadBias => {}
             }
         }
     }
 
-    /// Its adapters in the layout of a pack.
-    ///
-    /// # Errors
-    /// When a matrix is missing.
-    pub fn packed(&self) -> Result<Packed, MissingParameter> {
-        let packed = self.sites().iter().map(|site| {
-            let adapter = self.adapter(site)?;
-            let (r, d) = (adapter.width(), adapter.block_width());
-            let down = pack::transpose(&adapter.down.values, d, r);
-            Ok((site, (r, down, pack::transpose(&adapter.up.values, r, d))))
-        });
-        packed.collect()
+    /// Its modules as a pack has them.
+    pub fn weights(&self) -> BTreeMap<Module, Weights> {
+        let widths = self.widths();
+        let of = |module: Module| {
+            let own = self.parameters.iter().filter_map(|(name, parameter)| match name {
+                ParameterName::Module(other, part) if other == module => {
+                    Some((part, parameter.values.clone()))
+                }
+                _ => None,
+            });
+            (module, Weights::new(widths.get(&module).copied().unwrap_or(0), own))
+        };
+        self.modules().iter().map(of).collect()
     }
 }

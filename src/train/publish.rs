@@ -85,7 +85,7 @@ impl Publisher<'_> {
         let (resident, model) = (&self.setup.resident, snapshot.model);
         let head = model.head()?;
         Ok(Contents {
-            adapters: model.packed()?,
+            weights: model.weights(),
             head_weight: head.weight.iter().copied().collect(),
             head_bias: head.bias.to_vec(),
             labels: self.images.labels.clone(),

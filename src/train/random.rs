@@ -8,6 +8,16 @@ pub fn uniform(random: &mut impl Rng, count: usize, fan_in: usize) -> Vec<f32> {
     (0..count).map(|_| random.random_range(-bound..bound)).collect()
 }
 
+/// A standard normal number, drawn again until it lies within ±2.
+pub fn truncated_normal(random: &mut impl Rng) -> f64 {
+    loop {
+        let drawn = normal(random);
+        if drawn.abs() <= 2.0 {
+            return drawn;
+        }
+    }
+}
+
 /// A standard normal number (Box and Muller 1958).
 pub fn normal(random: &mut impl Rng) -> f64 {
     // 1 − u lies in (0, 1], so that the logarithm is finite.

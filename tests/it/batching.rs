@@ -1,13 +1,13 @@
 //! A row's answer does not depend on its neighbours.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mimi_server::backbone::{Place, Site};
+use mimi_server::backbone::{Module, Part, Place, Site};
 use mimi_server::engine::{Answer, Engine, EngineOptions, Error, Row};
 use mimi_server::metrics::Metrics;
-use mimi_server::pack::Pack;
+use mimi_server::pack::{Pack, Weights};
 use tracing::field::Empty;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -90,7 +90,7 @@ fn an_exact_program_answers_as_the_covering_one() {
         for (i, pack) in packs(&tiny).into_iter().enumerate() {
             let row = [(tiny.pixels(i as u64), Arc::clone(&pack))];
             let covering = run(&engine, &row).remove(0);
-            engine.prepare(pack.sites).blocking_recv().unwrap().unwrap();
+            engine.prepare(pack.modules).blocking_recv().unwrap().unwrap();
             let exact = run(&engine, &row).remove(0);
             assert_same(&format!("{fixture} pack {i}"), &exact, &covering);
         }
@@ -112,14 +112,14 @@ fn adapters_change_the_answer_and_padding_does_not() {
         Arc::new(mimi_server::pack::read(&folder, &tiny.config).unwrap().0)
     };
     let narrow = pack(&contents);
-    // The same adapter with four dead neurons: zero rows in down, zero columns in up.
-    let (_, down, up) = contents.adapters[&site].clone();
-    let d = tiny.config.block_width(1);
-    let padded_down = [down, vec![0.0; 4 * d]].concat();
-    let padded_up = up.chunks(3).flat_map(|row| [row, &[0.0; 4]].concat()).collect();
-    contents.adapters.insert(site, (7, padded_down, padded_up));
+    // The same adapter with four dead neurons: zero columns in down, zero rows in up.
+    let module = Module::adapter(site);
+    let own = contents.weights[&module].clone();
+    let down = own.part(Part::Down).chunks(3).flat_map(|row| [row, &[0.0; 4]].concat()).collect();
+    let up = [own.part(Part::Up), &vec![0.0; 4 * tiny.config.block_width(1)]].concat();
+    contents.weights.insert(module, Weights::new(7, [(Part::Down, down), (Part::Up, up)]));
     let wide = pack(&contents);
-    contents.adapters = HashMap::<Site, (usize, Vec<f32>, Vec<f32>)>::new().into_iter().collect();
+    contents.weights.clear();
     let without = pack(&contents);
     let pixels = tiny.pixels(3);
     let of = |pack: &Arc<Pack>| run(&engine, &[(Arc::clone(&pixels), Arc::clone(pack))]).remove(0).logits;
@@ -196,7 +196,7 @@ fn suggested_programs_take_no_others_place() {
         engine.suggest([*site].into_iter().collect());
     }
     // Orders are filled one after another, so this one's end is the end of all before it.
-    engine.prepare(tiny.config.all_sites()).blocking_recv().unwrap().unwrap();
+    engine.prepare(tiny.config.adapters()).blocking_recv().unwrap().unwrap();
     assert!(sites.len() > 4);
     assert_eq!((metrics.programs_compiled.get(), metrics.programs_resident.get()), (5, 5));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use mimi_server::backbone::{Activation, Architecture, BackboneConfig, BlockRange, CvtConfig, CvtStage};
-use mimi_server::backbone::{FORMAT_VERSION, Pool, Provenance, SiteSet};
+use mimi_server::backbone::{FORMAT_VERSION, ModuleSet, Pool, Provenance};
 use mimi_server::graph::{PIXELS, Plan, build, plan_flops};
 use mimi_server::image::{Interpolation, Preprocessing, ResizeMode};
 use mimi_server::import::backbone::{Request, import};
@@ -110,7 +110,7 @@ fn features(config: &BackboneConfig, folder: &std::path::Path, pixels: &support:
     let runtime = support::runtime();
     let store =
         mimi_server::runtime::WeightStore::open(&runtime, config, folder, WeightOptions::default()).unwrap();
-    let graph = build(config, &Plan::whole(config, SiteSet::EMPTY)).unwrap();
+    let graph = build(config, &Plan::whole(config, ModuleSet::EMPTY)).unwrap();
     let mut program = Program::compile(&runtime, &std::sync::Arc::new(store), &graph).unwrap();
     program.run(&[Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data }]).unwrap().remove(0).data
 }
@@ -186,12 +186,12 @@ fn the_cost_is_the_sum_of_its_products() {
     let expected = 2 * (all - left_out) as u64;
     let bare = |start, end| {
         let blocks = BlockRange { start, end };
-        plan_flops(&tiny.config, &Plan { blocks, sites: SiteSet::EMPTY }, |_| 0).unwrap()
+        plan_flops(&tiny.config, &Plan { blocks, modules: ModuleSet::EMPTY }, |_| 0).unwrap()
     };
     assert_eq!(bare(0, 6), expected);
     // Parts cost what the whole costs, and adapters what their sites' tokens do.
     assert_eq!(bare(0, 1) + bare(1, 3) + bare(3, 6), expected);
-    let adapted = Plan::whole(&tiny.config, tiny.config.all_sites());
+    let adapted = Plan::whole(&tiny.config, tiny.config.adapters());
     let adapters: usize = (0..6).map(|b| 8 * tiny.config.block_tokens(b) * tiny.config.block_width(b)).sum();
     assert_eq!(plan_flops(&tiny.config, &adapted, |_| 1).unwrap(), expected + adapters as u64);
 }
@@ -237,7 +237,7 @@ fn published_sizes_count_and_cost_what_is_published() {
         assert_eq!(config.parameters(), parameters);
         let (all, left_out) = multiply_adds(cvt(&config));
         assert!((all as f64 / 1e9 - giga).abs() < 0.1, "{all} and {giga} G");
-        let flops = plan_flops(&config, &Plan::whole(&config, SiteSet::EMPTY), |_| 0).unwrap();
+        let flops = plan_flops(&config, &Plan::whole(&config, ModuleSet::EMPTY), |_| 0).unwrap();
         assert_eq!(flops, 2 * (all - left_out) as u64);
     }
     let table = inspect::backbone(&published([1, 2, 10], 224)).unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use mimi_server::backbone::{Precision, SiteSet};
+use mimi_server::backbone::{ModuleSet, Precision};
 use mimi_server::bench::{Bench, Options, Parity, parity};
 use mimi_server::graph::{PIXELS, Plan, build};
 use mimi_server::runtime::{Device, Input, Program, Resident, Runtime, RuntimeOptions, WeightStore};
@@ -25,7 +25,7 @@ fn programs_share_one_copy_of_the_weights_and_give_pytorchs_features() {
         for name in FAMILIES {
             let tiny = TinyBackbone::from(name).at(precision);
             let store = store(&tiny, &runtime);
-            let graph = build(&tiny.config, &Plan::whole(&tiny.config, SiteSet::EMPTY)).unwrap();
+            let graph = build(&tiny.config, &Plan::whole(&tiny.config, ModuleSet::EMPTY)).unwrap();
             let fixture = Fixture::named(name);
             let pixels = &fixture.tensors["input/pixels"];
             for copy in 0..4 {
@@ -59,7 +59,7 @@ fn adapted_rows_of_one_pack_and_of_many_equal_the_cpus() {
             let (exact, tiny) = (TinyBackbone::from(name), TinyBackbone::from(name).at(precision));
             let (theirs, ours) = (bench(&exact, Device::Cpu), bench(&tiny, support::device()));
             let late = tiny.config.sites().into_iter().skip(3).collect();
-            for sites in [tiny.config.all_sites(), late, SiteSet::EMPTY] {
+            for sites in [tiny.config.adapters(), late, ModuleSet::EMPTY] {
                 let sizes = [(1, 1), (3, 1), (3, 3), (8, 5)];
                 let mut expected = sizes.into_iter();
                 let check = |found: Parity| {
@@ -82,7 +82,7 @@ fn a_row_is_the_same_in_batches_whose_sizes_alternate() {
     for name in FAMILIES {
         let tiny = TinyBackbone::from(name);
         let runtime = support::runtime();
-        let graph = build(&tiny.config, &Plan::whole(&tiny.config, SiteSet::EMPTY)).unwrap();
+        let graph = build(&tiny.config, &Plan::whole(&tiny.config, ModuleSet::EMPTY)).unwrap();
         let mut program = Program::compile(&runtime, &store(&tiny, &runtime), &graph).unwrap();
         let mut features = |rows: usize| {
             let data: Vec<f32> = (0..rows as u64).flat_map(|seed| tiny.pixels(seed).to_vec()).collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mimi_server::backbone::{Place, Site, SiteSet};
+use mimi_server::backbone::{ModuleSet, Place, Site};
 use mimi_server::engine::{Answer, Engine, EngineOptions, ImageKey, Row};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::Pack;
@@ -55,10 +55,10 @@ fn run(engine: &Engine, rows: &[Asked<'_>]) -> Vec<Answer> {
 
 fn prepare(engine: &Engine, packs: &[Arc<Pack>]) {
     for pack in packs {
-        engine.prepare(pack.sites).blocking_recv().unwrap().unwrap();
+        engine.prepare(pack.modules).blocking_recv().unwrap().unwrap();
     }
     // Orders are filled one after another, so the cuts suggested before this one are there when it is.
-    engine.prepare(SiteSet::EMPTY).blocking_recv().unwrap().unwrap();
+    engine.prepare(ModuleSet::EMPTY).blocking_recv().unwrap().unwrap();
 }
 
 fn assert_same(what: &str, got: &Answer, expected: &Answer) {

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use mimi_server::backbone::{BackboneConfig, Place, Precision, Site};
+use mimi_server::backbone::{BackboneConfig, Module, Place, Precision, Site};
 use mimi_server::graph::onnx::{GraphProto, ModelProto, TensorProto, data_type};
 use mimi_server::image::Preprocessing;
 use mimi_server::import::backbone::{PreprocessingName, Request, import};
-use mimi_server::pack::{self, Contents, Provenance, SelfTest};
+use mimi_server::pack::{self, Contents, Provenance, SelfTest, Weights};
 use prost::Message;
 
 use crate::support::{Random, Tensor, fixtures, repository, write_safetensors};
@@ -195,9 +195,12 @@ fn shapes(of: &[(&str, &[usize])]) -> BTreeMap<String, Tensor> {
 fn contents(config: &BackboneConfig) -> Contents {
     let mut random = Random::new(1);
     let sites = [(Site::new(0, Place::Attn), 2), (Site::new(0, Place::Mlp), 1)];
-    let adapters = sites.map(|(site, r)| (site, (r, random.floats(8 * r, 0.2), random.floats(8 * r, 0.2))));
+    let weights = sites.map(|(site, r)| {
+        let (down, up) = (random.floats(8 * r, 0.2), random.floats(8 * r, 0.2));
+        (Module::adapter(site), Weights::adapter(r, &down, &up))
+    });
     Contents {
-        adapters: adapters.into_iter().collect(),
+        weights: weights.into_iter().collect(),
         head_weight: random.floats(3 * 8, 0.3),
         head_bias: random.floats(3, 0.3),
         labels: ["a", "b", "c"].map(str::to_owned).to_vec(),

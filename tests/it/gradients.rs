@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mimi_server::backbone::{BlockRange, Place, Site, SiteSet};
+use mimi_server::backbone::{Activation, BlockRange, Form, ModuleSet, Place, Site};
 use mimi_server::graph::ops::{
     Add, Concat, Conv, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reorder, Reshape,
 };
 use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Transpose};
+use mimi_server::graph::training::training_graph;
 use mimi_server::graph::training::{HEAD_BIAS, HEAD_WEIGHT, LOGITS, LOSS, TARGETS, gradient_output};
-use mimi_server::graph::training::{trainable, training_graph};
 use mimi_server::graph::{
-    Constant, Dim, Error, Fact, Graph, HIDDEN, HIDDEN_OUT, PIXELS, Plan, Wire, build, down_input, gradients,
-    up_input,
+    Constant, Dim, Direct, Error, Fact, Graph, HIDDEN, HIDDEN_OUT, PIXELS, ParameterName, Plan, Wire, build,
+    gradients,
 };
 use mimi_server::runtime::{Input, Program, WeightStore};
 
@@ -31,23 +31,23 @@ const PYTORCH_TOLERANCE: f32 = 1e-4;
 /// Rows in every operator's test.
 const ROWS: usize = 2;
 
-type Named = BTreeMap<String, Tensor>;
+pub type Named = BTreeMap<String, Tensor>;
 
 /// Runs a graph; tensors it does not read are passed over.
-struct Runner {
+pub struct Runner {
     program: Program,
     inputs: Vec<String>,
     outputs: Vec<String>,
 }
 
 impl Runner {
-    fn new(store: &Arc<WeightStore>, graph: &Graph) -> Self {
+    pub fn new(store: &Arc<WeightStore>, graph: &Graph) -> Self {
         let inputs = graph.inputs().iter().map(|&wire| graph.wire_name(wire).to_owned()).collect();
         let outputs = graph.outputs().iter().map(|(name, _)| name.clone()).collect();
         Self { program: Program::compile(&support::runtime(), store, graph).unwrap(), inputs, outputs }
     }
 
-    fn run(&mut self, tensors: &Named) -> Named {
+    pub fn run(&mut self, tensors: &Named) -> Named {
         let input = |name: &'_ String| {
             let (name, tensor) = tensors.get_key_value(name).unwrap();
             Input { name, shape: &tensor.shape, data: &tensor.data }
@@ -190,18 +190,24 @@ fn what_has_no_gradient_says_so() {
     assert_eq!(error.to_string(), "graph frozen: node norm (LayerNormalization): scale and bias are frozen");
 }
 
+/// Names of what a plan trains: its modules' tensors and the head's.
+fn names(plan: &Plan) -> Vec<String> {
+    let modules = plan.modules.iter().flat_map(ParameterName::of);
+    let heads = [ParameterName::HeadWeight, ParameterName::HeadBias];
+    modules.chain(heads).map(|name| name.to_string()).collect()
+}
+
 /// Random values for every trainable input of a plan, and soft targets.
 fn random_step(tiny: &TinyBackbone, plan: &Plan, (rows, classes): (usize, usize)) -> Named {
     let mut random = Random::new(11);
     let mut tensors = Named::new();
-    for site in plan.sites.iter() {
-        let (d, r) = (tiny.config.block_width(site.block), 2 + site.index() % 3);
-        let mut put = |name: String, shape: Vec<usize>| {
-            let data = random.floats(d * r, 0.3);
-            tensors.insert(name, Tensor { shape, data });
-        };
-        put(down_input(site), vec![d, r]);
-        put(up_input(site), vec![r, d]);
+    for (i, module) in plan.modules.iter().enumerate() {
+        for name in ParameterName::of(module) {
+            let ParameterName::Module(_, part) = name else { continue };
+            let shape = tiny.config.part_shape(module, part, 2 + i % 3).unwrap();
+            let data = random.floats(shape.iter().product(), 0.3);
+            tensors.insert(name.to_string(), Tensor { shape, data });
+        }
     }
     let d = tiny.config.feature_width();
     let weight = Tensor { shape: vec![d, classes], data: random.floats(d * classes, 0.3) };
@@ -221,41 +227,60 @@ fn a_whole_step_equals_finite_differences() {
     let others = ["vit_timm_deit_distilled", "vit_timm_siglip", "swin_timm", "cvt_hf"];
     for fixture in vits.into_iter().chain(others) {
         let tiny = TinyBackbone::from(fixture);
-        let plan = Plan::whole(&tiny.config, tiny.config.all_sites());
-        let mut tensors = random_step(&tiny, &plan, (3, 4));
-        let mut runner = Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan).unwrap());
-        let computed = runner.run(&tensors);
-        for (i, name) in trainable(&plan).iter().map(ToString::to_string).enumerate() {
-            let base = tensors[&name].clone();
-            let gradient = &computed[&gradient_output(&name)];
-            assert_eq!(gradient.shape, base.shape, "{fixture} {name}");
-            // Along the gradient itself, so that the derivative is as large as it can be.
-            let direction: Vec<f32> =
-                gradient.data.iter().map(|x| x / largest(&gradient.data).max(1e-9)).collect();
-            let mut loss = |by: f32| {
-                let data = base.data.iter().zip(&direction).map(|(x, d)| x + by * d).collect();
-                tensors.insert(name.clone(), Tensor { shape: base.shape.clone(), data });
-                f64::from(runner.run(&tensors)[LOSS].data[0])
-            };
-            let expected = (loss(SMALL_STEP) - loss(-SMALL_STEP)) / f64::from(2.0 * SMALL_STEP);
-            let found = dot(&gradient.data, &direction);
-            let error = (found - expected).abs() / expected.abs().max(1e-2);
-            assert!(error < STEP_TOLERANCE, "{fixture} {i} {name}: {found} and {expected}");
-            tensors.insert(name, base);
+        let plan = Plan::whole(&tiny.config, tiny.config.adapters());
+        check_a_step(fixture, &tiny, &plan, STEP_TOLERANCE);
+    }
+}
+
+#[test]
+fn modules_of_every_form_equal_finite_differences() {
+    for fixture in FAMILIES {
+        let tiny = TinyBackbone::from(fixture);
+        let modules = crate::modules::every(&tiny.config).filter(|module| {
+            // A step may cross where a rectifier bends; PyTorch's numbers check that one.
+            let bends = matches!(module.form, Form::Bypass { activation: Some(Activation::Relu), .. });
+            module.site.block == 0 && !bends
+        });
+        for some in modules.iter().collect::<Vec<_>>().chunks(6) {
+            check_a_step(fixture, &tiny, &Plan::whole(&tiny.config, some.iter().copied().collect()), 0.05);
         }
     }
 }
 
+fn check_a_step(fixture: &str, tiny: &TinyBackbone, plan: &Plan, tolerance: f64) {
+    let mut tensors = random_step(tiny, plan, (3, 4));
+    let mut runner = Runner::new(&tiny.store(), &training_graph(&tiny.config, plan, &Direct).unwrap());
+    let computed = runner.run(&tensors);
+    for (i, name) in names(plan).into_iter().enumerate() {
+        let base = tensors[&name].clone();
+        let gradient = &computed[&gradient_output(&name)];
+        assert_eq!(gradient.shape, base.shape, "{fixture} {name}");
+        // Along the gradient itself, so that the derivative is as large as it can be.
+        let direction: Vec<f32> =
+            gradient.data.iter().map(|x| x / largest(&gradient.data).max(1e-9)).collect();
+        let mut loss = |by: f32| {
+            let data = base.data.iter().zip(&direction).map(|(x, d)| x + by * d).collect();
+            tensors.insert(name.clone(), Tensor { shape: base.shape.clone(), data });
+            f64::from(runner.run(&tensors)[LOSS].data[0])
+        };
+        let expected = (loss(SMALL_STEP) - loss(-SMALL_STEP)) / f64::from(2.0 * SMALL_STEP);
+        let found = dot(&gradient.data, &direction);
+        let error = (found - expected).abs() / expected.abs().max(1e-2);
+        assert!(error < tolerance, "{fixture} {i} {name}: {found} and {expected}");
+        tensors.insert(name, base);
+    }
+}
+
 /// A fixture's trainable tensors in the layout of the graph, and its images and targets.
-fn fixture_step(fixture: &Fixture) -> (SiteSet, Named) {
+fn fixture_step(fixture: &Fixture) -> (ModuleSet, Named) {
     let mut tensors = Named::new();
-    let mut sites = SiteSet::EMPTY;
+    let mut sites = ModuleSet::EMPTY;
     for (key, tensor) in fixture.under("adapter/") {
         let name = key.strip_suffix(".weight").unwrap_or(&key);
         match name.strip_suffix(".adapter.down") {
             _ if key == HEAD_BIAS => tensors.insert(key, tensor),
             Some(site) => {
-                sites.insert(Site::parse(site).unwrap());
+                sites.insert(Site::parse(site).unwrap().into());
                 tensors.insert(name.into(), transposed(&tensor))
             }
             None if key == HEAD_WEIGHT => tensors.insert(key, transposed(&tensor)),
@@ -287,7 +312,7 @@ fn a_whole_step_equals_pytorch() {
         let tiny = TinyBackbone::from(name);
         let (sites, tensors) = fixture_step(&fixture);
         let plan = Plan::whole(&tiny.config, sites);
-        let mut runner = Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan).unwrap());
+        let mut runner = Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan, &Direct).unwrap());
         let computed = runner.run(&tensors);
         assert_relative(
             &format!("{name} logits"),
@@ -315,14 +340,16 @@ fn check_a_step_from_a_cached_prefix(fixture: &str) {
     let tiny = TinyBackbone::from(fixture);
     let start = tiny.config.depth() / 2;
     let blocks = BlockRange { start, end: tiny.config.depth() };
-    let plan = Plan { blocks, sites: SiteSet::all(blocks) };
+    let plan = Plan { blocks, modules: ModuleSet::adapters(blocks) };
     let mut tensors = random_step(&tiny, &plan, (3, 4));
-    let whole = training_graph(&tiny.config, &Plan { blocks: tiny.config.blocks(), ..plan }).unwrap();
+    let whole =
+        training_graph(&tiny.config, &Plan { blocks: tiny.config.blocks(), ..plan }, &Direct).unwrap();
     let expected = Runner::new(&tiny.store(), &whole).run(&tensors);
-    let prefix = Plan { blocks: BlockRange { start: 0, end: start }, sites: SiteSet::EMPTY };
+    let prefix = Plan { blocks: BlockRange { start: 0, end: start }, modules: ModuleSet::EMPTY };
     let hidden = Runner::new(&tiny.store(), &build(&tiny.config, &prefix).unwrap()).run(&tensors);
     tensors.insert(HIDDEN.into(), hidden[HIDDEN_OUT].clone());
-    let found = Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan).unwrap()).run(&tensors);
+    let found =
+        Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan, &Direct).unwrap()).run(&tensors);
     for (name, tensor) in &expected {
         assert_relative(name, &found[name].data, &tensor.data);
     }
@@ -333,7 +360,7 @@ fn gradients_of_parts_of_a_batch_add_up() {
     let tiny = TinyBackbone::new();
     let plan = Plan::whole(&tiny.config, [Site::new(1, Place::Mlp)].into_iter().collect());
     let tensors = random_step(&tiny, &plan, (3, 4));
-    let mut runner = Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan).unwrap());
+    let mut runner = Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan, &Direct).unwrap());
     let whole = runner.run(&tensors);
     let mut part = |rows: std::ops::Range<usize>| {
         let mut tensors = tensors.clone();
@@ -346,7 +373,7 @@ fn gradients_of_parts_of_a_batch_add_up() {
         runner.run(&tensors)
     };
     let (first, second) = (part(0..1), part(1..3));
-    for name in trainable(&plan).iter().map(gradient_output).chain([LOSS.into()]) {
+    for name in names(&plan).iter().map(gradient_output).chain([LOSS.into()]) {
         let sum: Vec<f32> = first[&name].data.iter().zip(&second[&name].data).map(|(a, b)| a + b).collect();
         assert_relative(&name, &sum, &whole[&name].data);
     }
@@ -355,13 +382,16 @@ fn gradients_of_parts_of_a_batch_add_up() {
 #[test]
 fn backward_stops_at_the_lowest_site_and_skips_frozen_weights() {
     let tiny = TinyBackbone::new();
-    let flops = |sites: SiteSet| {
-        let graph = training_graph(&tiny.config, &Plan::whole(&tiny.config, sites)).unwrap();
-        let below = format!("blocks.{}.", sites.iter().next().map_or(3, |site| site.block).saturating_sub(1));
+    let flops = |sites: ModuleSet| {
+        let graph = training_graph(&tiny.config, &Plan::whole(&tiny.config, sites), &Direct).unwrap();
+        let below = format!(
+            "blocks.{}.",
+            sites.iter().next().map_or(3, |module| module.site.block).saturating_sub(1)
+        );
         let reaches_down =
             graph.nodes().iter().any(|n| n.name.starts_with(&below) && n.name.contains(".grad"));
         assert!(
-            sites.contains(Site::new(0, Place::Attn)) || !reaches_down,
+            sites.contains(Site::new(0, Place::Attn).into()) || !reaches_down,
             "backward goes below the lowest site"
         );
         graph.flops(|dim| match dim {
@@ -369,10 +399,10 @@ fn backward_stops_at_the_lowest_site_and_skips_frozen_weights() {
             _ => 1,
         })
     };
-    let forward = build(&tiny.config, &Plan::whole(&tiny.config, SiteSet::EMPTY)).unwrap().flops(|_| 1);
+    let forward = build(&tiny.config, &Plan::whole(&tiny.config, ModuleSet::EMPTY)).unwrap().flops(|_| 1);
     let [low, middle, high] = [0, 1, 2].map(|b| flops([Site::new(b, Place::Attn)].into_iter().collect()));
     assert!(forward < high && high < middle && middle < low);
     // A frozen layer's backward is one product a forward product, attention's two.
-    let all = flops(tiny.config.all_sites());
+    let all = flops(tiny.config.adapters());
     assert!(all < 3 * forward && all > forward, "{all} and {forward}");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use mimi_server::backbone::{Activation, BackboneConfig, Pool, SiteSet};
+use mimi_server::backbone::{Activation, BackboneConfig, ModuleSet, Pool};
 use mimi_server::graph::{PIXELS, Plan, build};
 use mimi_server::import::backbone::{Error, PreprocessingName, Request, import};
 use mimi_server::runtime::{Input, Program, WeightOptions, WeightStore};
@@ -68,7 +68,7 @@ impl Grid {
 pub fn features(config: &BackboneConfig, folder: &Path, pixels: &Tensor) -> Vec<f32> {
     let runtime = support::runtime();
     let store = WeightStore::open(&runtime, config, folder, WeightOptions::default()).unwrap();
-    let graph = build(config, &Plan::whole(config, SiteSet::EMPTY)).unwrap();
+    let graph = build(config, &Plan::whole(config, ModuleSet::EMPTY)).unwrap();
     let mut program = Program::compile(&runtime, &std::sync::Arc::new(store), &graph).unwrap();
     let input = Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data };
     program.run(&[input]).unwrap().remove(0).data

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mimi_server::backbone::{Activation, Place, Site};
-use mimi_server::graph::{PIXELS, Plan, build, down_input, up_input};
+use mimi_server::graph::{PIXELS, ParameterName, Plan, build};
 use mimi_server::import::pack::{Family, Found, Frozen, Report, Request, import};
 use mimi_server::import::torch::{Object, TorchFile};
 use mimi_server::pack::{self, Pack};
@@ -71,13 +71,14 @@ impl World {
     /// Logits of a pack for every row of `pixels`.
     fn logits(&self, pack: &Pack, pixels: &Tensor) -> Vec<f32> {
         let config = &self.tiny.config;
-        let graph = build(config, &Plan::whole(config, pack.sites)).unwrap();
+        let graph = build(config, &Plan::whole(config, pack.modules)).unwrap();
         let mut program = Program::compile(&support::runtime(), &self.tiny.store(), &graph).unwrap();
         let mut tensors = Vec::new();
-        for a in &pack.adapters {
-            let d = config.block_width(a.site.block);
-            tensors.push((down_input(a.site), [d, a.width], &a.down));
-            tensors.push((up_input(a.site), [a.width, d], &a.up));
+        for (&module, weights) in &pack.weights {
+            for (part, values) in weights.iter() {
+                let shape = config.part_shape(module, part, weights.width).unwrap();
+                tensors.push((ParameterName::Module(module, part).to_string(), shape, values));
+            }
         }
         let mut inputs = vec![Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data }];
         inputs.extend(tensors.iter().map(|(name, shape, data)| Input { name, shape, data }));
@@ -114,7 +115,7 @@ fn packs_give_pytorchs_logits() {
         let report = world.import(&world.request(fixtures().join(format!("{name}.pth")))).unwrap();
         let pack = world.read(&report);
         assert_eq!(report.sites, [0, 1, 2].map(|b| (mlp(b), 6, widths[b])), "{name}");
-        let kept: Vec<_> = pack.adapters.iter().map(|a| (a.site.block, a.width)).collect();
+        let kept: Vec<_> = pack.weights.iter().map(|(module, own)| (module.site.block, own.width)).collect();
         let expected: Vec<_> = widths.into_iter().enumerate().filter(|(_, width)| *width > 0).collect();
         assert_eq!(kept, expected, "{name}: an emptied adapter is left out");
         let expected = &fixture.tensors[&format!("expect/{name}")].data;

@@ -82,7 +82,7 @@ fn f0_features_do_not_depend_on_the_kernel() {
     for fixture in FAMILIES {
         let features = |precision, bytes| {
             let tiny = TinyBackbone::from(fixture).at(precision).with(bytes);
-            let plan = Plan::whole(&tiny.config, mimi_server::backbone::SiteSet::EMPTY);
+            let plan = Plan::whole(&tiny.config, mimi_server::backbone::ModuleSet::EMPTY);
             let graph = build(&tiny.config, &plan).unwrap();
             let mut program = Program::compile(&support::runtime(), &tiny.store(), &graph).unwrap();
             let pixels = [tiny.pixels(1), tiny.pixels(2), tiny.pixels(3)].concat();

@@ -64,10 +64,16 @@ mod integers;
 mod layout;
 /// What `bench` prints as lines of JSON.
 mod lines;
+/// Every method's served modules against PyTorch.
+mod method_references;
+/// Every method: its size, and that it is served as it was trained.
+mod methods;
 /// Series, their names and their bounds.
 mod metrics;
 /// Adapters: trained, scored, pruned, and served as they were measured.
 mod mimi;
+/// Modules of every form: gradients, packs, batches of several kinds.
+mod modules;
 /// Any bytes as a pack: an error, never a panic.
 mod packs;
 /// No error tells where files are.

@@ -77,7 +77,7 @@ fn pruning_halves_the_neurons_and_ends_on_a_training() {
     let one = |cycle| [(cycle, 0), (cycle, 1), (cycle, 2), (99, 0)];
     assert_eq!(news, (0..4).flat_map(one).collect::<Vec<_>>());
     let (pack, self_test) = pack::read(&report.folder, &world.tiny.config).unwrap();
-    assert_eq!(pack.adapters.iter().map(|adapter| adapter.width).sum::<usize>(), 9);
+    assert_eq!(pack.weights.values().map(|own| own.width).sum::<usize>(), 9);
     assert_eq!(pack.flops, report.cycles[3].flops);
     assert_eq!((self_test.images.len(), pack.manifest.provenance.method.as_str()), (2, "mimi"));
     let packs = std::fs::read_dir(cycles.path().join("colours")).unwrap().count();
@@ -98,11 +98,10 @@ fn every_family_trains_and_prunes_adapters_of_its_blocks_widths() {
         let neurons: Vec<usize> = report.cycles.iter().map(|cycle| cycle.neurons).collect();
         assert_eq!(neurons, [widths / 2, widths / 4, widths / 8, widths / 16], "{fixture}");
         let pack = pack::read(&report.folder, config).unwrap().0;
-        let parameters: usize = pack.adapters.iter().map(|a| a.down.len() + a.up.len()).sum();
-        assert_eq!(parameters, report.cycles[3].adapter_parameters, "{fixture}");
+        assert_eq!(pack.module_parameters(), report.cycles[3].adapter_parameters, "{fixture}");
         assert_eq!(pack.flops, report.cycles[3].flops, "{fixture}");
-        let plan = Plan::whole(config, pack.sites);
-        let width = |site| pack.adapters.iter().find(|a| a.site == site).map_or(0, |a| a.width);
+        let plan = Plan::whole(config, pack.modules);
+        let width = |module| pack.weights[&module].width;
         assert_eq!(pack.flops, plan_flops(config, &plan, width).unwrap(), "{fixture}");
         assert_eq!(pack.manifest.activation, config.activation(), "{fixture}");
         assert_eq!(served_accuracy(&world, &report, data.path()), report.accuracies.held_out, "{fixture}");
@@ -137,7 +136,7 @@ fn adapters_that_begin_late_train_from_the_cached_prefix() {
     let late = MimiOptions { first_block: 2, target: Target::Never, epochs: 8, ..mimi() };
     let report = run(&world, &task(&world, data.path(), late));
     let pack = pack::read(&report.folder, &world.tiny.config).unwrap().0;
-    assert_eq!(pack.sites.iter().map(|site| site.block).collect::<Vec<_>>(), [2, 2]);
+    assert_eq!(pack.modules.iter().map(|module| module.site.block).collect::<Vec<_>>(), [2, 2]);
     assert_eq!(report.cycles.len(), 1);
     assert_eq!(pack.manifest.provenance.method, "adapters");
     assert_eq!(served_accuracy(&world, &report, data.path()), report.accuracies.held_out);
@@ -187,8 +186,8 @@ fn survivors_keep_their_weights_and_moments() {
     let (down, up) = (ParameterName::down(site), ParameterName::up(site));
     let (mut whole, up_before) = (get(&state, down), get(&state, up));
     let before = whole.values.clone();
-    state.model.keep(&[(site, vec![2, 5])].into_iter().collect());
-    assert_eq!(state.model.sites().len(), 1, "adapters without a survivor vanish");
+    state.model.keep(&[(site.into(), vec![2, 5])].into_iter().collect());
+    assert_eq!(state.model.modules().len(), 1, "adapters without a survivor vanish");
     let (mut after, up_after) = (get(&state, down), get(&state, up));
     assert_eq!((after.shape.clone(), up_after.shape.clone()), (vec![48, 2], vec![2, 48]));
     assert_eq!(up_after.values[48..], up_before.values[5 * 48..6 * 48]);

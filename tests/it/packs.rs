@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mimi_server::backbone::{Place, Site};
+use mimi_server::backbone::{Module, Part, Place, Site};
 use mimi_server::pack::{self, CONFIG_FILE, SelfTest, WEIGHTS_FILE};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -22,15 +22,22 @@ fn what_is_written_is_what_is_read() {
     assert_eq!(self_test, contents.self_test);
     assert_eq!(read.manifest.labels, contents.labels);
     assert_eq!(read.manifest.leave_out.len(), 4);
-    assert_eq!(read.sites.iter().collect::<Vec<_>>(), [a, b]);
-    let (_, down, up) = &contents.adapters[&b];
-    let adapter = read.adapter(b).unwrap();
-    // Stored [R, D] and [D, R]; resident [D, R] and [R, D].
+    assert_eq!(read.modules.iter().collect::<Vec<_>>(), [a, b].map(Module::adapter));
+    assert_eq!(read.weights, contents.weights);
+    let adapter = &read.weights[&Module::adapter(b)];
+    // Stored [R, D] and [D, R], as PyTorch has them; resident [D, R] and [R, D].
+    let file = std::fs::read(folder.join(WEIGHTS_FILE)).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&file).unwrap();
+    let stored = |part: &str| -> Vec<f32> {
+        let tensor = file.tensor(&format!("{b}.adapter.{part}.weight")).unwrap();
+        tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    let (down, up) = (stored("down"), stored("up"));
     let d = tiny.config.block_width(2);
     for r in 0..5 {
         for i in 0..d {
-            assert_eq!(adapter.down[i * 5 + r], down[r * d + i]);
-            assert_eq!(adapter.up[r * d + i], up[i * 5 + r]);
+            assert_eq!(adapter.part(Part::Down)[i * 5 + r], down[r * d + i]);
+            assert_eq!(adapter.part(Part::Up)[r * d + i], up[i * 5 + r]);
         }
     }
     assert_eq!(read.parameters(), 2 * d * 8 + 6 * d + 6);

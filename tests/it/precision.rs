@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use half::f16;
-use mimi_server::backbone::{Precision, SiteSet};
+use mimi_server::backbone::{ModuleSet, Precision};
 use mimi_server::graph::ops::{Gelu, MatMul};
 use mimi_server::graph::training::training_graph;
 use mimi_server::graph::{
-    Bytes, Dim, FEATURES, Fact, Graph, Node, PIXELS, Plan, Quantised, WeightRange, build, halved, quantise,
-    quantised,
+    Bytes, Dim, Direct, FEATURES, Fact, Graph, Node, PIXELS, Plan, Quantised, WeightRange, build, halved,
+    quantise, quantised,
 };
 use mimi_server::pack::{self, SelfTest};
 use mimi_server::runtime::{Input, Program};
@@ -157,7 +157,7 @@ fn a_product_is_that_of_the_halves() {
 }
 
 fn features(tiny: &TinyBackbone, rows: usize) -> Vec<f32> {
-    let graph = build(&tiny.config, &Plan::whole(&tiny.config, SiteSet::EMPTY)).unwrap();
+    let graph = build(&tiny.config, &Plan::whole(&tiny.config, ModuleSet::EMPTY)).unwrap();
     assert_eq!(graph.outputs()[0].0, FEATURES);
     let mut program = Program::compile(&support::runtime(), &tiny.store(), &graph).unwrap();
     let pixels: Vec<f32> = (0..rows).flat_map(|row| tiny.pixels(row as u64).to_vec()).collect();
@@ -214,7 +214,7 @@ fn a_mixed_batch_equals_its_rows_alone() {
             } else {
                 assert_eq!(alone.logits, mixed.logits, "{fixture} row {i}");
             }
-            engine.prepare(row.1.sites).blocking_recv().unwrap().unwrap();
+            engine.prepare(row.1.modules).blocking_recv().unwrap().unwrap();
             let exact = run_rows(&engine, std::slice::from_ref(row)).remove(0);
             let what = format!("{fixture} row {i}, the program of its own sites");
             let (exact, alone) = (exact.logits.to_vec(), alone.logits.to_vec());
@@ -229,8 +229,8 @@ fn a_mixed_batch_equals_its_rows_alone() {
 fn gradients_pass_the_rounding_as_if_it_were_not_there() {
     for fixture in FAMILIES {
         let tiny = TinyBackbone::from(fixture);
-        let plan = Plan::whole(&tiny.config, tiny.config.all_sites());
-        let exact = training_graph(&tiny.config, &plan).unwrap();
+        let plan = Plan::whole(&tiny.config, tiny.config.adapters());
+        let exact = training_graph(&tiny.config, &plan, &Direct).unwrap();
         let (int8, fp16) = (quantised(&exact, Bytes::Signed).unwrap(), halved(&exact).unwrap());
         let describe = |g: &Graph, node: &Node| {
             let names: Vec<_> = node.inputs.iter().map(|&wire| g.wire_name(wire).to_owned()).collect();

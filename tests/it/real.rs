@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mimi_server::backbone::{BackboneConfig, ONNX_FILE, SiteSet};
+use mimi_server::backbone::{BackboneConfig, ModuleSet, ONNX_FILE};
 use mimi_server::graph::{PIXELS, Plan, build};
 use mimi_server::import::backbone::{Request, import};
 use mimi_server::runtime::{Device, Input, Program, Runtime, RuntimeOptions, WeightOptions, WeightStore};
@@ -49,7 +49,7 @@ fn check(file: &str, image_size: Option<usize>, fixture: &str) -> Option<Backbon
     let folder = dir.path().join("real");
     let store =
         Arc::new(WeightStore::open(&support::runtime(), &config, &folder, WeightOptions::default()).unwrap());
-    let graph = build(&config, &Plan::whole(&config, SiteSet::EMPTY)).unwrap();
+    let graph = build(&config, &Plan::whole(&config, ModuleSet::EMPTY)).unwrap();
     let mut program = Program::compile(&support::runtime(), &store, &graph).unwrap();
     let fixture = Fixture::named(fixture);
     let (shape, data) = pixels(&fixture);

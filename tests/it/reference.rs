@@ -1,6 +1,6 @@
 //! Imported checkpoints give PyTorch's numbers (scripts in `tests/fixtures/reference/`).
 
-use mimi_server::backbone::{Architecture, BlockRange, SiteSet};
+use mimi_server::backbone::{Architecture, BlockRange, ModuleSet};
 use mimi_server::graph::{HIDDEN, PIXELS, Plan, build};
 use mimi_server::runtime::{Input, Program, WeightOptions, WeightStore};
 
@@ -35,7 +35,7 @@ const FIXTURES: [&str; 22] = [
 ];
 
 fn program(tiny: &TinyBackbone, blocks: BlockRange) -> Program {
-    let graph = build(&tiny.config, &Plan { blocks, sites: SiteSet::EMPTY }).unwrap();
+    let graph = build(&tiny.config, &Plan { blocks, modules: ModuleSet::EMPTY }).unwrap();
     // The program keeps the store alive.
     Program::compile(&support::runtime(), &tiny.store(), &graph).unwrap()
 }

@@ -142,7 +142,7 @@ fn breakages() -> Vec<Breakage> {
         ("wrong fingerprint", |d| edit(d, |j| j["base_model_sha256"] = "00".into()), "belongs to backbone"),
         ("wrong digest", |d| edit(d, |j| j["weights_sha256"] = "00".into()), "sha256"),
         ("another activation", |d| edit(d, |j| j["activation"] = "quick_gelu".into()), "activation"),
-        ("unknown activation", |d| edit(d, |j| j["activation"] = "relu".into()), "relu"),
+        ("unknown activation", |d| edit(d, |j| j["activation"] = "maxout".into()), "maxout"),
         ("no labels", |d| edit(d, |j| j["labels"] = Value::Array(vec![])), "labels = 0"),
         ("a label twice", |d| edit(d, |j| j["labels"][1] = "class-0".into()), "listed twice"),
         ("fewer labels", |d| edit(d, |j| drop(j["labels"].as_array_mut().unwrap().pop())), "head.weight"),

@@ -26,7 +26,7 @@ fn compiled(prepack: bool) -> (usize, usize) {
     let options = WeightOptions { prepack, ..WeightOptions::default() };
     let store = Arc::new(WeightStore::open(&runtime(), &tiny.config, &tiny.folder, options).unwrap());
     let before = resident(&file);
-    let plan = Plan::whole(&tiny.config, tiny.config.all_sites());
+    let plan = Plan::whole(&tiny.config, tiny.config.adapters());
     let _program = Program::compile(&runtime(), &store, &build(&tiny.config, &plan).unwrap()).unwrap();
     (before, resident(&file))
 }

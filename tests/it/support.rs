@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
-use mimi_server::backbone::{Activation, BackboneConfig, Pool, Precision, Site};
+use mimi_server::backbone::{Activation, BackboneConfig, Module, Pool, Precision, Site};
 use mimi_server::graph::Bytes;
 use mimi_server::image::Preprocessing;
 use mimi_server::import::backbone::{PreprocessingName, Request, import};
-use mimi_server::pack::{self, Contents, Pack, Provenance, SelfTest};
+use mimi_server::pack::{self, Contents, Pack, Provenance, SelfTest, Weights};
 use mimi_server::runtime::{Device, Resident, Runtime, RuntimeOptions, WeightOptions, WeightStore};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -217,12 +217,13 @@ impl TinyBackbone {
     pub fn contents(&self, seed: u64, widths: &[(Site, usize)], classes: usize) -> Contents {
         let mut random = Random::new(seed);
         let d = self.config.feature_width();
-        let adapters = widths.iter().map(|&(site, r)| {
+        let weights = widths.iter().map(|&(site, r)| {
             let d = self.config.block_width(site.block);
-            (site, (r, random.floats(r * d, 0.2), random.floats(d * r, 0.2)))
+            let (down, up) = (random.floats(r * d, 0.2), random.floats(d * r, 0.2));
+            (Module::adapter(site), Weights::adapter(r, &down, &up))
         });
         Contents {
-            adapters: adapters.collect(),
+            weights: weights.collect(),
             head_weight: random.floats(classes * d, 0.3),
             head_bias: random.floats(classes, 0.3),
             labels: (0..classes).map(|c| format!("class-{c}")).collect(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use mimi_server::backbone::{
-    Activation, Architecture, BackboneConfig, FORMAT_VERSION, Place, Pool, Provenance, Shape, Site, SiteSet,
-    SwinConfig,
+    Activation, Architecture, BackboneConfig, FORMAT_VERSION, ModuleSet, Place, Pool, Provenance, Shape,
+    Site, SwinConfig,
 };
 use mimi_server::graph::{Plan, plan_flops};
 use mimi_server::image::Preprocessing;
@@ -190,7 +190,7 @@ fn published(width: usize, depths: [usize; 4], window: usize) -> BackboneConfig 
     config
 }
 
-fn swin_t() -> BackboneConfig {
+pub fn swin_t() -> BackboneConfig {
     published(96, [2, 2, 6, 2], 7)
 }
 
@@ -231,11 +231,11 @@ fn parameters_are_those_of_the_published_tables() {
 }
 
 fn bare_flops(config: &BackboneConfig) -> u64 {
-    plan_flops(config, &Plan::whole(config, SiteSet::EMPTY), |_| 0).unwrap()
+    plan_flops(config, &Plan::whole(config, ModuleSet::EMPTY), |_| 0).unwrap()
 }
 
 fn adapted_flops(config: &BackboneConfig, width: impl Fn(Site) -> usize) -> u64 {
-    plan_flops(config, &Plan::whole(config, config.all_sites()), width).unwrap()
+    plan_flops(config, &Plan::whole(config, config.adapters()), |module| width(module.site)).unwrap()
 }
 
 /// Multiply-adds as the paper counts them: what ptflops 0.7 gives for Swin-T with a head of 345 classes, which doubled

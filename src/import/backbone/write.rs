@@ -10,7 +10,7 @@ use safetensors::tensor::TensorView;
 use super::checkpoint::Tensor;
 use super::error::Error;
 use crate::backbone::{
-    BackboneConfig, Error as BackboneError, ONNX_FILE, SiteSet, WEIGHTS_FILE, WeightLayout, sha256_hex,
+    BackboneConfig, Error as BackboneError, ModuleSet, ONNX_FILE, WEIGHTS_FILE, WeightLayout, sha256_hex,
 };
 use crate::files;
 use crate::graph::Plan;
@@ -28,7 +28,7 @@ pub(super) fn write_folder(
     files::write_atomically(&path, &weights).map_err(BackboneError::io(&path))?;
     config.fingerprint = sha256_hex(&weights);
     let layout = WeightLayout::read(&path, &weights, &config)?;
-    let graph = crate::graph::build(&config, &Plan::whole(&config, SiteSet::EMPTY));
+    let graph = crate::graph::build(&config, &Plan::whole(&config, ModuleSet::EMPTY));
     let model = graph.and_then(|graph| crate::graph::onnx::write(&graph, &layout));
     let model = model.map_err(|e| Error::UnknownLayout { path: path.clone(), reason: e.to_string() })?;
     let onnx = dir.join(ONNX_FILE);

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::backbone::{BackboneConfig, Site};
-use crate::graph::{PIXELS, Plan, down_input, up_input};
+use crate::graph::{PIXELS, ParameterName, Plan};
 use crate::image::{self, Limits, RgbImage};
 use crate::pack::{Head, SelfTest, transpose};
 use crate::runtime::{Input, Program, Resident};
@@ -45,8 +45,8 @@ impl Model {
         let mut inputs = Vec::new();
         for (&site, (r, down, up)) in adapters {
             let d = config.block_width(site.block);
-            inputs.push((down_input(site), [d, *r], transpose(down, *r, d)));
-            inputs.push((up_input(site), [*r, d], transpose(up, d, *r)));
+            inputs.push((ParameterName::down(site).to_string(), [d, *r], transpose(down, *r, d)));
+            inputs.push((ParameterName::up(site).to_string(), [*r, d], transpose(up, d, *r)));
         }
         let weight = Array2::from_shape_vec((bias.len(), config.feature_width()), weight.to_vec())?;
         let head = Head { weight, bias: Array1::from_vec(bias.to_vec()) };

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Error;
-use crate::backbone::{Activation, Place, Site, SiteSet};
+use crate::backbone::{Activation, ModuleSet, Place, Site};
 
 /// Which of the reference implementation's models a checkpoint is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Stages {
         }
         let contiguous = depths.keys().copied().eq(0..depths.len());
         let count: usize = depths.values().sum();
-        if !contiguous || count > SiteSet::MAX_BLOCKS {
+        if !contiguous || count > ModuleSet::MAX_BLOCKS {
             let stages: Vec<_> = depths.iter().collect();
             return Err(Error::Layout(format!("stages (number, blocks) {stages:?} are not possible")));
         }

@@ -25,8 +25,8 @@ pub use error::Error;
 pub use frozen::Frozen;
 pub use layout::Family;
 
-use crate::backbone::{Activation, BackboneConfig, Site};
-use crate::pack::{self, Contents, Provenance, TaskId, self_test_tolerance};
+use crate::backbone::{Activation, BackboneConfig, Module, Site};
+use crate::pack::{self, Contents, Provenance, TaskId, Weights, self_test_tolerance};
 use crate::runtime::Resident;
 use check::{Adapters, Model};
 use source::Source;
@@ -131,7 +131,10 @@ fn write(
     let contents = Contents {
         labels: labels(request.labels.as_deref(), found.head_bias.len())?,
         self_test: check::self_test(&mut model)?,
-        adapters,
+        weights: adapters
+            .iter()
+            .map(|(site, (r, down, up))| (Module::adapter(*site), Weights::adapter(*r, down, up)))
+            .collect(),
         head_weight: found.head_weight,
         head_bias: found.head_bias,
         preprocessing: resident.config().preprocessing.clone(),

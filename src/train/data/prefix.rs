@@ -13,7 +13,7 @@ use super::features::Key;
 use super::picture::bytes;
 use super::row_store::RowStore;
 use super::rows::{Rows, input_name, row_shape};
-use crate::backbone::{BlockRange, SiteSet};
+use crate::backbone::{BlockRange, ModuleSet};
 use crate::graph::{Plan, build};
 use crate::image::{self, Limits, Preprocessing};
 use crate::runtime::{Input, Program};
@@ -38,7 +38,7 @@ impl Prefix {
     /// When the program cannot be compiled.
     pub fn new(setup: &Setup, blocks: BlockRange) -> Result<Self> {
         let resident = &setup.resident;
-        let plan = Plan { blocks, sites: SiteSet::EMPTY };
+        let plan = Plan { blocks, modules: ModuleSet::EMPTY };
         let compile = || resident.compile(&build(resident.config(), &plan)?);
         let program = (blocks.start < blocks.end).then(compile).transpose()?;
         let preprocessing = resident.config().preprocessing.clone();

@@ -50,6 +50,7 @@ pub fn evaluate(
     images: &[Image],
     limits: &Limits,
 ) -> Result<Evaluation> {
+    engine.cover(pack.modules).blocking_recv().context("the engine stopped")??;
     let classes = pack.manifest.labels.len();
     let mut result =
         Evaluation { right: 0, total: 0, confusion: vec![vec![0; classes]; classes], unreadable: Vec::new() };
@@ -97,7 +98,7 @@ pub fn evaluate_alone(
         prefix_memory: 0,
     };
     let engine = Engine::start(setup.resident.clone(), Arc::new(Metrics::new()?), &options)?;
-    engine.prepare(pack.sites).blocking_recv().context("the engine stopped")??;
+    engine.prepare(pack.modules).blocking_recv().context("the engine stopped")??;
     evaluate(&engine, task, pack, images, &setup.limits)
 }
 

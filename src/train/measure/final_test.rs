@@ -42,7 +42,7 @@ pub fn measure_images(setup: &Setup, model: &Model, images: &[Image]) -> Result<
     let (mut sum, mut count, mut unreadable) = (Measure::default(), 0, Vec::new());
     let block = model.lowest_block(setup.resident.config());
     let mut prefix = Prefix::new(setup, BlockRange { start: 0, end: block })?;
-    let mut predictor = Predictor::new(&setup.resident, block, model.sites())?;
+    let mut predictor = Predictor::new(&setup.resident, block, model.modules())?;
     for chunk in images.chunks(CHUNK) {
         let rows = prefix.load(chunk, |_, _| ())?;
         let measure = predictor.measure(model, &rows)?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use ndarray::Array2;
 
-use crate::backbone::{BlockRange, SiteSet};
+use crate::backbone::{BlockRange, ModuleSet};
 use crate::graph::{FEATURES, ParameterName, Plan, build};
 use crate::pack::Head;
 use crate::runtime::{Input, Program, Resident};
@@ -22,7 +22,7 @@ pub struct Measure {
     pub accuracy: f64,
 }
 
-/// Runs the blocks from `block` on with adapters at `sites`.
+/// Runs the blocks from `block` on with `modules`.
 pub struct Predictor {
     block: usize,
     /// None where no block is left to run.
@@ -34,9 +34,9 @@ impl Predictor {
     ///
     /// # Errors
     /// When the program cannot be compiled.
-    pub fn new(resident: &Resident, block: usize, sites: SiteSet) -> Result<Self> {
+    pub fn new(resident: &Resident, block: usize, modules: ModuleSet) -> Result<Self> {
         let blocks = BlockRange { start: block, end: resident.config().depth() };
-        let compile = || resident.compile(&build(resident.config(), &Plan { blocks, sites })?);
+        let compile = || resident.compile(&build(resident.config(), &Plan { blocks, modules })?);
         let program = (block < blocks.end).then(compile).transpose()?;
         Ok(Self { block, program })
     }

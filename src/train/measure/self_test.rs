@@ -26,7 +26,7 @@ const IMAGES: usize = 2;
 /// When an image cannot be read or a run fails.
 pub fn self_test(setup: &Setup, model: &Model, held_out: &Rows) -> Result<SelfTest> {
     let resident = &setup.resident;
-    let mut predictor = Predictor::new(resident, 0, model.sites())?;
+    let mut predictor = Predictor::new(resident, 0, model.modules())?;
     let mut test = SelfTest::default();
     let mut chosen = Vec::new();
     for (path, &class) in held_out.paths.iter().zip(&held_out.classes) {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::training_method::{Accuracies, Course, Demand, Trained, TrainingMethod};
-use crate::backbone::{BackboneConfig, SiteSet};
+use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::pack::Head;
 use crate::train::data::augment::options::AugmentOptions;
 use crate::train::data::load::{Intake, Loaded};
@@ -81,7 +81,7 @@ impl TrainingMethod for LinearOptions {
         let Loaded { train: Source::Kept(train), held_out } = course.images else {
             bail!("a head alone is trained on kept features");
         };
-        let mut predictor = Predictor::new(&course.setup.resident, train.block, SiteSet::EMPTY)?;
+        let mut predictor = Predictor::new(&course.setup.resident, train.block, ModuleSet::EMPTY)?;
         let (mut history, started) = (History::default(), Instant::now());
         let head = fit_heard(&train, course.classes, self, |epoch, seen, head| -> Result<()> {
             let measured = predictor.measure(&Model::from_head(head), &held_out)?;

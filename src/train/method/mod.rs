@@ -1,8 +1,10 @@
 //! Training methods, one file or folder each.
 //!
-//! A new method implements [`TrainingMethod`] in its own file and adds a variant to [`Method`]. No other code
-//! distinguishes methods: [`task`](super::task) drives them all.
+//! What is trained beside the backbone is an [`Adaptation`](adaptation::Adaptation), one file each. Another course of
+//! training implements [`TrainingMethod`] and adds a variant to [`Method`]. No other code distinguishes methods:
+//! [`task`](super::task) drives them all.
 
+pub(in crate::train) mod adaptation;
 pub(in crate::train) mod linear;
 pub(in crate::train) mod mimi;
 pub(in crate::train) mod training_method;
@@ -16,7 +18,7 @@ use training_method::TrainingMethod;
 pub enum Method {
     /// A head on frozen features, no adapters.
     Linear(LinearOptions),
-    /// Adapters, pruned in cycles or, without a target, trained as they are.
+    /// Modules of an adaptation, pruned in cycles or, without a target, trained as they are.
     Mimi(MimiOptions),
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::{Map, Value};
 
-use crate::backbone::{BackboneConfig, Site};
+use crate::backbone::{BackboneConfig, Module};
 use crate::graph::Graph;
 use crate::train::data::load::{Intake, Loaded};
 use crate::train::data::rows::Rows;
@@ -69,8 +69,8 @@ pub struct StepDemand {
     pub graph: Graph,
     /// Images of a minibatch.
     pub batch: usize,
-    /// Width of each adapter.
-    pub widths: BTreeMap<Site, usize>,
+    /// Width of each module.
+    pub widths: BTreeMap<Module, usize>,
 }
 
 /// Everything a training needs.

@@ -18,12 +18,6 @@ use crate::train::measure::predict::Measure;
 use crate::train::model::Model;
 use crate::train::progress::{Observer, Progress, Step};
 
-/// Share of a training that warms up: 20 of 100 epochs (docs/method.md section 2).
-const WARMUP: f64 = 0.2;
-/// First rate of the warm-up over the highest: 5e-7 / 5e-4 (docs/method.md section 5).
-const START: f64 = 1e-3;
-/// Last rate over the highest: 5e-6 / 5e-4 (docs/method.md section 5).
-const FLOOR: f64 = 1e-2;
 /// Minibatches made ahead of the step that takes them.
 pub const AHEAD: usize = 2;
 
@@ -48,9 +42,7 @@ impl Pass<'_> {
 
     /// The schedule of one training; every training restarts it (docs/method.md section 4).
     fn schedule(&self) -> Schedule {
-        let total = self.steps() * self.recipe.epochs;
-        let (base, warmup) = (self.recipe.rate, (total as f64 * WARMUP) as usize);
-        Schedule { start: base * START, base, floor: base * FLOOR, warmup, total }
+        self.recipe.shape.over(self.steps() * self.recipe.epochs, self.recipe.rate)
     }
 
     /// Makes every step. A thread of its own makes minibatches ahead.

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 
+use super::schedule::Shape;
 use super::step::StepOptions;
 use crate::train::data::chance::Chance;
 use crate::train::history::Place;
@@ -15,6 +16,8 @@ pub struct Recipe {
     pub batch: usize,
     /// Highest learning rate.
     pub rate: f64,
+    /// How the rate goes up and down.
+    pub shape: Shape,
     /// Share of each target spread evenly over the classes.
     pub smoothing: f64,
     /// Seed of the order of images.

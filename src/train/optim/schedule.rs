@@ -2,6 +2,35 @@
 
 use std::f64::consts::PI;
 
+use serde::Serialize;
+
+/// A schedule as shares of the highest rate and of all steps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Shape {
+    /// Share of the steps that warm up.
+    pub warmup: f64,
+    /// First rate of the warm-up over the highest.
+    pub start: f64,
+    /// Last rate over the highest.
+    pub floor: f64,
+}
+
+impl Default for Shape {
+    /// 20 of 100 epochs of warm-up (docs/method.md section 2), from 5e-7 to 5e-4 and down to 5e-6 (section 5).
+    fn default() -> Self {
+        Self { warmup: 0.2, start: 1e-3, floor: 1e-2 }
+    }
+}
+
+impl Shape {
+    /// The schedule of `total` steps with the highest rate `base`.
+    pub fn over(self, total: usize, base: f64) -> Schedule {
+        let Self { warmup, start, floor } = self;
+        let warmup = (total as f64 * warmup) as usize;
+        Schedule { start: base * start, base, floor: base * floor, warmup, total }
+    }
+}
+
 /// Rate at each step of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {

@@ -9,7 +9,7 @@ use super::clip::clip;
 use super::gradients::Gradients;
 use crate::backbone::BlockRange;
 use crate::graph::training::{LOGITS, LOSS, TARGETS, gradient_output, training_graph};
-use crate::graph::{ParameterName, Plan};
+use crate::graph::{Express, ParameterName, Plan};
 use crate::runtime::{Input, Outputs, Program, Resident};
 use crate::train::data::minibatch::Minibatch;
 use crate::train::data::rows::input_name;
@@ -53,14 +53,19 @@ pub struct Stepper {
 }
 
 impl Stepper {
-    /// Compiles the step for adapters at the model's sites; its input is the input of `block`.
+    /// Compiles the step for the model's modules, which `express` makes of what is trained; its input is the input of `block`.
     ///
     /// # Errors
     /// When the program cannot be compiled.
-    pub fn new(resident: &Resident, block: usize, model: &Model, options: StepOptions) -> Result<Self> {
+    pub fn new(
+        resident: &Resident,
+        block: usize,
+        (model, express): (&Model, &dyn Express),
+        options: StepOptions,
+    ) -> Result<Self> {
         let blocks = BlockRange { start: block, end: resident.config().depth() };
-        let plan = Plan { blocks, sites: model.sites() };
-        let program = resident.compile(&training_graph(resident.config(), &plan)?)?;
+        let plan = Plan { blocks, modules: model.modules() };
+        let program = resident.compile(&training_graph(resident.config(), &plan, express)?)?;
         Ok(Self { plan, program, options })
     }
 

@@ -68,13 +68,13 @@ impl Composer<'_> {
     fn examine(&self, model: &Model, held_out: &Rows) -> Result<Examination> {
         let block = model.lowest_block(self.setup.resident.config());
         if held_out.block <= block {
-            let mut predictor = Predictor::new(&self.setup.resident, held_out.block, model.sites())?;
+            let mut predictor = Predictor::new(&self.setup.resident, held_out.block, model.modules())?;
             return examine(&mut predictor, model, held_out, SHOWN);
         }
         // The rows went ahead with a smaller model than this one, which an accuracy target brought back.
         let (images, mut found) = (held_out.images(), Examination::default());
         let mut prefix = Prefix::new(self.setup, BlockRange { start: 0, end: block })?;
-        let mut predictor = Predictor::new(&self.setup.resident, block, model.sites())?;
+        let mut predictor = Predictor::new(&self.setup.resident, block, model.modules())?;
         for chunk in images.chunks(CHUNK) {
             let rows = prefix.load(chunk, |_, _| ())?;
             found.add(examine(&mut predictor, model, &rows, SHOWN)?, SHOWN);

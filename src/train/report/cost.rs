@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::html::{percent, section as part, table};
 use super::story::Story;
-use crate::backbone::SiteSet;
+use crate::backbone::ModuleSet;
 use crate::graph::{Plan, plan_flops};
 use crate::inspect::grouped;
 use crate::train::history::Cycle;
@@ -25,7 +25,7 @@ const HEAD: [&str; 10] = [
 /// Table and bars.
 pub(super) fn section(story: &Story<'_>) -> Result<String> {
     let config = story.config;
-    let bare = plan_flops(config, &Plan::whole(config, SiteSet::EMPTY), |_| 0)?;
+    let bare = plan_flops(config, &Plan::whole(config, ModuleSet::EMPTY), |_| 0)?;
     if story.history.cycles.is_empty() {
         let lead = "A head alone: the backbone is not changed, and its features serve every such task.";
         let body = format!("<p>The backbone takes {} GFLOPs an image.</p>\n", giga(bare));

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use super::contender::Contender;
 use super::results::{Point, Results};
-use crate::backbone::{BlockRange, SiteSet};
+use crate::backbone::{BlockRange, ModuleSet};
 use crate::graph::{Plan, plan_flops};
 use crate::train::data::changing::Changing;
 use crate::train::data::dataset::image::Image;
@@ -155,7 +155,7 @@ impl<'a> Field<'a> {
         let mut points = Vec::new();
         while !state.finished {
             if let Some(model) = trainer.epoch(&mut state, observe)? {
-                let held_out = Predictor::new(resident, self.validation.block, model.sites())?
+                let held_out = Predictor::new(resident, self.validation.block, model.modules())?
                     .measure(&model, &self.validation)?;
                 let cycle = state.history.cycles.last().context("a training ended without its figures")?;
                 let epochs = mimi.epochs * (cycle.cycle + 1);
@@ -181,7 +181,7 @@ impl<'a> Field<'a> {
         };
         let linear = LinearOptions { seed, ..self.options.linear.clone() };
         let model = Model::from_head(&fit(train, self.classes, &linear)?);
-        let mut predictor = Predictor::new(resident, depth, model.sites())?;
+        let mut predictor = Predictor::new(resident, depth, model.modules())?;
         let seen = predictor.measure(&model, train)?;
         let cycle = Cycle {
             cycle: 0,
@@ -190,7 +190,7 @@ impl<'a> Field<'a> {
             widths: Default::default(),
             adapter_parameters: 0,
             parameters: model.parameters.count(),
-            flops: plan_flops(config, &Plan::whole(config, SiteSet::EMPTY), |_| 0)?,
+            flops: plan_flops(config, &Plan::whole(config, ModuleSet::EMPTY), |_| 0)?,
             loss: seen.loss,
             train_accuracy: seen.accuracy,
             validation_accuracy: 0.0,

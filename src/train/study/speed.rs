@@ -6,7 +6,8 @@ use anyhow::Result;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::backbone::SiteSet;
+use crate::backbone::ModuleSet;
+use crate::graph::Direct;
 use crate::runtime::Resident;
 use crate::train::data::minibatch::{Minibatch, TargetOptions};
 use crate::train::data::rows::row_shape;
@@ -20,7 +21,7 @@ pub struct SpeedOptions {
     /// Width of the blocks over width of the adapters (σ).
     pub sigma: f64,
     /// Sites without an adapter.
-    pub leave_out: SiteSet,
+    pub leave_out: ModuleSet,
     /// Whether steps begin at the lowest adapter, as in a training without augmentation.
     pub kept: bool,
     /// Images in one step.
@@ -40,9 +41,10 @@ pub struct SpeedOptions {
 pub fn step_seconds(resident: &Resident, options: &SpeedOptions) -> Result<Vec<f64>> {
     let mimi = MimiOptions { sigma: options.sigma, batch: options.batch, ..MimiOptions::default() };
     let mut model = State::new(resident.config(), options.classes, &mimi).model;
-    model.parameters.retain(|name| name.site().is_none_or(|site| !options.leave_out.contains(site)));
+    model.parameters.retain(|name| name.module().is_none_or(|module| !options.leave_out.contains(module)));
     let block = if options.kept { model.lowest_block(resident.config()) } else { 0 };
-    let mut stepper = Stepper::new(resident, block, &model, mimi.recipe(options.micro_batch).step)?;
+    let mut stepper =
+        Stepper::new(resident, block, (&model, &Direct), mimi.recipe(options.micro_batch).step)?;
     let batch = batch(resident, block, options);
     let mut seconds = Vec::with_capacity(options.steps);
     for step in 0..=options.steps {

@@ -1,9 +1,9 @@
 //! A bound of memory: kept to, by the formula; and nothing that is learned depends on where rows are kept.
 
-use mimi_server::backbone::SiteSet;
+use mimi_server::backbone::ModuleSet;
 use mimi_server::graph::ops::{Add, Gelu};
 use mimi_server::graph::training::training_graph;
-use mimi_server::graph::{Dim, Fact, Graph, Plan, build};
+use mimi_server::graph::{Dim, Direct, Fact, Graph, Plan, build};
 use mimi_server::pack::WEIGHTS_FILE;
 use mimi_server::train::{
     AugmentOptions, Fit, Images, Init, LinearOptions, Method, MimiOptions, Outcome, Progress, RowStore,
@@ -32,8 +32,9 @@ fn a_value_lives_until_it_is_last_read() {
 #[test]
 fn a_step_takes_more_than_a_run_and_less_than_all_its_values() {
     let tiny = TinyBackbone::new();
-    let plan = Plan::whole(&tiny.config, tiny.config.all_sites());
-    let (step, run) = (training_graph(&tiny.config, &plan).unwrap(), build(&tiny.config, &plan).unwrap());
+    let plan = Plan::whole(&tiny.config, tiny.config.adapters());
+    let (step, run) =
+        (training_graph(&tiny.config, &plan, &Direct).unwrap(), build(&tiny.config, &plan).unwrap());
     let bytes = |graph: &Graph, rows| graph.peak_bytes(|dim| if dim == Dim::Batch { rows } else { 4 });
     for rows in 1..9 {
         assert!(bytes(&run, rows) < bytes(&step, rows));
@@ -41,7 +42,7 @@ fn a_step_takes_more_than_a_run_and_less_than_all_its_values() {
         // Activations grow with the rows, gradients of parameters do not.
         assert!(bytes(&step, rows + 1) <= bytes(&step, rows) * (rows + 1) / rows);
     }
-    let bare = build(&tiny.config, &Plan::whole(&tiny.config, SiteSet::EMPTY)).unwrap();
+    let bare = build(&tiny.config, &Plan::whole(&tiny.config, ModuleSet::EMPTY)).unwrap();
     assert!(bytes(&bare, 1) <= bytes(&run, 1));
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::state::State;
-use crate::backbone::Site;
+use crate::backbone::Module;
 use crate::files::write_atomically;
 use crate::graph::ParameterName;
 use crate::train::fingerprint::Fingerprint;
@@ -73,7 +73,7 @@ pub fn save(path: &Path, state: &State, fingerprint: &Fingerprint) -> Result<()>
         fingerprint: serde_json::to_value(fingerprint)?,
         cycle: state.place.cycle,
         epoch: state.place.epoch,
-        original: state.original.iter().map(|(site, width)| (site.to_string(), *width)).collect(),
+        original: state.original.iter().map(|(module, width)| (module.to_string(), *width)).collect(),
         history: state.history.clone(),
         finished: state.finished,
         steps,
@@ -127,7 +127,7 @@ fn parse(file: &[u8], fingerprint: &Fingerprint) -> Result<State> {
     let header: Header = serde_json::from_value(header)?;
     let tensors = SafeTensors::deserialize(file)?;
     let model = |name: &str| header.steps.get(name).map(|steps| model(name, steps, &tensors)).transpose();
-    let original = header.original.iter().map(|(name, width)| Ok((site(name)?, *width)));
+    let original = header.original.iter().map(|(name, width)| Ok((module(name)?, *width)));
     Ok(State {
         place: Place { cycle: header.cycle, epoch: header.epoch },
         model: model(MODEL)?.context("it has no model")?,
@@ -156,8 +156,8 @@ fn parameter(name: &str, steps: i32, tensors: &SafeTensors<'_>) -> Result<Parame
     Ok(parameter)
 }
 
-fn site(text: &str) -> Result<Site> {
-    Site::parse(text).with_context(|| format!("{text:?} is not a site"))
+fn module(text: &str) -> Result<Module> {
+    Module::parse(text).with_context(|| format!("{text:?} is not a module"))
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {

@@ -7,12 +7,13 @@ use super::options::{MimiOptions, Target};
 use super::prune::{Pruning, select, survivors};
 use super::score::scores;
 use super::state::State;
-use crate::backbone::{BackboneConfig, BlockRange, SiteSet};
-use crate::graph::{Plan, adapter_flops, plan_flops};
+use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
+use crate::graph::{Plan, module_flops, plan_flops};
 use crate::train::data::load::Loaded;
 use crate::train::data::prefix::Prefix;
 use crate::train::data::rows::Rows;
 use crate::train::data::source::Source;
+use crate::train::expression::Expression;
 use crate::train::history::{Cycle, Epoch};
 use crate::train::measure::predict::Predictor;
 use crate::train::model::Model;
@@ -33,10 +34,11 @@ pub struct Trainer<'a> {
     programs: Option<Programs>,
 }
 
-/// What is compiled for a set of sites.
+/// What is compiled for a set of modules.
 struct Programs {
-    sites: SiteSet,
+    modules: ModuleSet,
     stepper: Stepper,
+    expression: Expression,
     predictor: Predictor,
 }
 
@@ -52,7 +54,7 @@ impl<'a> Trainer<'a> {
         micro_batch: usize,
     ) -> Result<Self> {
         let config = setup.resident.config();
-        let bare = plan_flops(config, &Plan::whole(config, SiteSet::EMPTY), |_| 0)?;
+        let bare = plan_flops(config, &Plan::whole(config, ModuleSet::EMPTY), |_| 0)?;
         Ok(Self { setup, options, recipe: options.recipe(micro_batch), images, bare, programs: None })
     }
 
@@ -68,7 +70,8 @@ impl<'a> Trainer<'a> {
         let (source, recipe, place) = (&self.images.train, &self.recipe, state.place);
         let pass = Pass { source, recipe, place, trainings };
         let tally = pass.run(&mut programs.stepper, &mut state.model, observe)?;
-        let measure = programs.predictor.measure(&state.model, &self.images.held_out)?;
+        let served = programs.expression.served(&state.model)?;
+        let measure = programs.predictor.measure(&served, &self.images.held_out)?;
         let epoch = Epoch::new(place, tally.measure(), measure, tally.rate());
         observe(Progress::Epoch(&epoch));
         state.history.epochs.push(epoch);
@@ -76,9 +79,16 @@ impl<'a> Trainer<'a> {
         if state.place.epoch < self.options.epochs {
             return Ok(None);
         }
-        let trained = state.model.clone();
         self.end_cycle(state, &tally, observe)?;
-        Ok(Some(trained))
+        Ok(Some(served))
+    }
+
+    /// A model as it is served.
+    ///
+    /// # Errors
+    /// When a program cannot be compiled or run.
+    pub fn served(&self, model: &Model) -> Result<Model> {
+        Expression::new(&self.setup.resident, model.modules(), &*self.options.adaptation)?.served(model)
     }
 
     /// The held-out images.
@@ -91,10 +101,10 @@ impl<'a> Trainer<'a> {
         self.images.held_out
     }
 
-    /// Brings images and programs to the model's sites.
+    /// Brings images and programs to the model's modules.
     fn prepare(&mut self, model: &Model) -> Result<()> {
-        let sites = model.sites();
-        if self.programs.as_ref().is_some_and(|ready| ready.sites == sites) {
+        let modules = model.modules();
+        if self.programs.as_ref().is_some_and(|ready| ready.modules == modules) {
             return Ok(());
         }
         let resident = &self.setup.resident;
@@ -104,9 +114,13 @@ impl<'a> Trainer<'a> {
             advance(self.setup, rows, block)?;
         }
         advance(self.setup, &mut self.images.held_out, block)?;
-        let stepper = Stepper::new(resident, self.images.train.block(), model, self.recipe.step)?;
-        let predictor = Predictor::new(resident, self.images.held_out.block, sites)?;
-        self.programs = Some(Programs { sites, stepper, predictor });
+        let stepper = {
+            let block = self.images.train.block();
+            Stepper::new(resident, block, (model, &*self.options.adaptation), self.recipe.step)?
+        };
+        let expression = Expression::new(resident, modules, &*self.options.adaptation)?;
+        let predictor = Predictor::new(resident, self.images.held_out.block, modules)?;
+        self.programs = Some(Programs { modules, stepper, expression, predictor });
         Ok(())
     }
 
@@ -151,15 +165,15 @@ impl<'a> Trainer<'a> {
     fn describe(&self, state: &State) -> Cycle {
         let (config, model) = (self.setup.resident.config(), &state.model);
         let widths = model.widths();
-        let adapters = widths.iter().map(|(&site, &width)| adapter_flops(config, site, width));
+        let adapters = widths.iter().map(|(&module, &width)| module_flops(config, module, width));
         let last = state.history.epochs.last();
         Cycle {
             cycle: state.place.cycle,
             sigma: state.sigma(config),
             neurons: model.neurons(),
             flops: self.bare + adapters.sum::<u64>(),
-            widths: widths.into_iter().map(|(site, width)| (site.to_string(), width)).collect(),
-            adapter_parameters: model.adapter_parameters(),
+            widths: widths.into_iter().map(|(module, width)| (module.site.to_string(), width)).collect(),
+            adapter_parameters: model.module_parameters(),
             parameters: model.parameters.count(),
             loss: last.map_or(f64::NAN, |e| e.loss),
             train_accuracy: last.map_or(0.0, |e| e.accuracy),
@@ -174,8 +188,9 @@ impl<'a> Trainer<'a> {
 fn expected(options: &MimiOptions, state: &State, config: &BackboneConfig) -> Option<usize> {
     let neurons: usize = state.original.values().sum();
     let sum = |value: fn(usize, usize) -> usize| -> f64 {
-        let sites = state.original.iter();
-        sites.map(|(site, &width)| value(config.block_width(site.block), width)).sum::<usize>() as f64
+        let modules = state.original.iter();
+        modules.map(|(module, &width)| value(config.block_width(module.site.block), width)).sum::<usize>()
+            as f64
     };
     let most = match options.target {
         Target::Never => return Some(1),

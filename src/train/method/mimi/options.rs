@@ -1,14 +1,18 @@
 //! Options of a training of adapters.
 
-use anyhow::{Result, ensure};
-use serde::Serialize;
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 
 use super::init::Init;
 use super::prune::Selection;
 use super::score::Score;
-use crate::backbone::BackboneConfig;
+use crate::backbone::{BackboneConfig, BlockRange, Module, ModuleSet};
 use crate::train::data::augment::options::AugmentOptions;
+use crate::train::method::adaptation::Chosen;
 use crate::train::optim::recipe::{Recipe, check_rates};
+use crate::train::optim::schedule::Shape;
 use crate::train::optim::step::StepOptions;
 
 /// When pruning ends.
@@ -39,6 +43,10 @@ pub enum Widths {
 /// How adapters are trained.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MimiOptions {
+    /// What is trained beside the backbone.
+    pub adaptation: Chosen,
+    /// Width of each module that does not follow the rate.
+    pub rank: usize,
     /// Rate of the first adapters, `M / N` (σ₀).
     pub sigma: f64,
     /// How wide each adapter is at first.
@@ -61,6 +69,8 @@ pub struct MimiOptions {
     pub batch: usize,
     /// Highest learning rate.
     pub rate: f64,
+    /// How the rate goes up and down.
+    pub shape: Shape,
     /// Settings of a step.
     pub step: StepOptions,
     /// Share of each target spread evenly over the classes.
@@ -71,12 +81,34 @@ pub struct MimiOptions {
     pub seed: u64,
 }
 
+/// A recipe's file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    rank: Option<usize>,
+    epochs: usize,
+    batch: usize,
+    learning_rate: f64,
+    weight_decay: f64,
+    /// Largest global norm of the gradients; none does not clip.
+    clip: Option<f64>,
+    smoothing: f64,
+    warmup: f64,
+    start: f64,
+    floor: f64,
+    /// Where the numbers come from.
+    #[serde(rename = "source")]
+    _source: String,
+}
+
 impl Default for MimiOptions {
     /// ρ = 0.5, decay 0.05, clipping at 5, smoothing 0.1: docs/method.md sections 2 and 5. σ₀ = 8 is the least wide the
     /// paper's figures begin with. For small data on a CPU: 10 epochs instead of 100 and the rate 1e-3 of Adapter+
     /// (docs/method.md section 8), batches of 32, images as they are.
     fn default() -> Self {
         Self {
+            adaptation: Chosen::default(),
+            rank: 8,
             sigma: 8.0,
             widths: Widths::default(),
             target: Target::Sigma(64.0),
@@ -88,6 +120,7 @@ impl Default for MimiOptions {
             epochs: 10,
             batch: 32,
             rate: 1e-3,
+            shape: Shape::default(),
             step: StepOptions { decay: 0.05, clip: 5.0, micro_batch: 8 },
             smoothing: 0.1,
             augment: AugmentOptions::none(),
@@ -97,6 +130,32 @@ impl Default for MimiOptions {
 }
 
 impl MimiOptions {
+    /// The settings of `recipes/<name>.json` for an adaptation, trained once as it is.
+    ///
+    /// # Errors
+    /// When the recipe cannot be read.
+    pub fn of(adaptation: Chosen) -> Result<Self> {
+        let recipe: Settings = serde_json::from_str(adaptation.recipe())
+            .with_context(|| format!("the recipe of {}", adaptation.name()))?;
+        let default = Self::default();
+        Ok(Self {
+            adaptation,
+            rank: recipe.rank.unwrap_or(default.rank),
+            target: Target::Never,
+            epochs: recipe.epochs,
+            batch: recipe.batch,
+            rate: recipe.learning_rate,
+            shape: Shape { warmup: recipe.warmup, start: recipe.start, floor: recipe.floor },
+            step: StepOptions {
+                decay: recipe.weight_decay,
+                clip: recipe.clip.unwrap_or(f64::INFINITY),
+                ..default.step
+            },
+            smoothing: recipe.smoothing,
+            ..default
+        })
+    }
+
     /// Checks that the numbers make sense on this backbone.
     ///
     /// # Errors
@@ -111,6 +170,14 @@ impl MimiOptions {
             self.sigma
         );
         ensure!(self.rho > 0.0 && self.rho < 1.0, "rho is {}, expected a share between 0 and 1", self.rho);
+        ensure!(self.rank > 0, "the rank is 0, expected at least 1");
+        let modules = self.modules(config);
+        ensure!(
+            !modules.is_empty(),
+            "{} has no module in the blocks from {block} on of {}",
+            self.adaptation.name(),
+            config.name
+        );
         ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
         check_rates(self.rate, self.step.decay)?;
         match self.target {
@@ -127,9 +194,42 @@ impl MimiOptions {
         self.augment.check()
     }
 
+    /// The modules that are trained, from the first block on.
+    pub fn modules(&self, config: &BackboneConfig) -> ModuleSet {
+        let blocks = BlockRange { start: self.first_block, end: config.depth() };
+        self.adaptation.modules(config).within(blocks)
+    }
+
+    /// Width of each module that has one at first, at least 1.
+    pub fn first_widths(&self, config: &BackboneConfig) -> BTreeMap<Module, usize> {
+        let modules: Vec<Module> =
+            self.modules(config).iter().filter(|module| module.form.has_width()).collect();
+        if !self.adaptation.follows_sigma() {
+            return modules.into_iter().map(|module| (module, self.rank)).collect();
+        }
+        let width = |module: &Module| config.block_width(module.site.block) as f64;
+        let mean = modules.iter().map(width).sum::<f64>() / modules.len() as f64;
+        let of = |module| match self.widths {
+            Widths::Proportional => width(module),
+            Widths::Uniform => mean,
+        };
+        modules.iter().map(|module| (*module, ((of(module) / self.sigma) as usize).max(1))).collect()
+    }
+
+    /// Elements of fresh modules, without the head.
+    pub fn module_parameters(&self, config: &BackboneConfig) -> usize {
+        let widths = self.first_widths(config);
+        let size = |module: Module, part| {
+            let width = widths.get(&module).copied().unwrap_or(0);
+            config.part_shape(module, part, width).map_or(0, |shape| shape.iter().product::<usize>())
+        };
+        let of = |module| self.adaptation.trained(module).into_iter().map(move |part| (module, part));
+        self.modules(config).iter().flat_map(of).map(|(module, part)| size(module, part)).sum()
+    }
+
     /// What does not depend on adapters, with at most `micro_batch` images run together.
     pub fn recipe(&self, micro_batch: usize) -> Recipe {
-        let Self { epochs, batch, rate, smoothing, seed, step, .. } = *self;
-        Recipe { epochs, batch, rate, smoothing, seed, step: StepOptions { micro_batch, ..step } }
+        let Self { epochs, batch, rate, shape, smoothing, seed, step, .. } = *self;
+        Recipe { epochs, batch, rate, shape, smoothing, seed, step: StepOptions { micro_batch, ..step } }
     }
 }

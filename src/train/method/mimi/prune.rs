@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::score::Scores;
-use crate::backbone::Site;
+use crate::backbone::Module;
 
 /// Among which neurons the weakest are sought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -41,29 +41,32 @@ pub struct Pruning {
     pub round: usize,
 }
 
-/// Neurons that survive a pruning, ascending, by site; sites without any are left out.
+/// Neurons that survive a pruning, ascending, by module; modules without any are left out.
 ///
 /// `original` are the widths before the first pruning. Globally the n-th largest score is a threshold, and what
 /// equals it stays, as in the reference; a local pruning keeps each adapter's first on equal scores.
 pub fn select(
     scores: &Scores,
     selection: Selection,
-    original: &BTreeMap<Site, usize>,
+    original: &BTreeMap<Module, usize>,
     pruning: Pruning,
-) -> BTreeMap<Site, Vec<usize>> {
+) -> BTreeMap<Module, Vec<usize>> {
     let Pruning { rho, round } = pruning;
     let kept = match selection {
         Selection::Global => {
             let threshold = threshold(scores, survivors(original.values().sum(), rho, round));
             let keep = |s: &Vec<f64>| (0..s.len()).filter(|&j| s[j] >= threshold).collect();
-            scores.iter().map(|(&site, s)| (site, keep(s))).collect()
+            scores.iter().map(|(&module, s)| (module, keep(s))).collect()
         }
         Selection::Local => {
-            let count = |site| survivors(original.get(site).copied().unwrap_or(0), rho, round);
-            scores.iter().map(|(site, s)| (*site, strongest(s, count(site)))).collect::<BTreeMap<_, _>>()
+            let count = |module| survivors(original.get(module).copied().unwrap_or(0), rho, round);
+            scores
+                .iter()
+                .map(|(module, s)| (*module, strongest(s, count(module))))
+                .collect::<BTreeMap<_, _>>()
         }
     };
-    kept.into_iter().filter(|(_, neurons): &(Site, Vec<usize>)| !neurons.is_empty()).collect()
+    kept.into_iter().filter(|(_, neurons): &(Module, Vec<usize>)| !neurons.is_empty()).collect()
 }
 
 /// The `count`-th largest score; above every score for 0.
@@ -87,9 +90,11 @@ fn strongest(scores: &[f64], count: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbone::{Place, Site};
 
-    fn site(index: usize) -> Site {
-        Site::from_index(index)
+    fn site(index: usize) -> Module {
+        let place = if index.is_multiple_of(2) { Place::Attn } else { Place::Mlp };
+        Module::adapter(Site::new(index / 2, place))
     }
 
     fn scores(lists: &[&[f64]]) -> Scores {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::backbone::Site;
+use crate::backbone::Module;
 use crate::graph::ParameterName;
 use crate::train::model::Model;
 use crate::train::optim::gradients::Gradients;
@@ -59,8 +59,8 @@ impl Default for Score {
     }
 }
 
-/// Scores of every neuron, by site.
-pub type Scores = BTreeMap<Site, Vec<f64>>;
+/// Scores of every neuron, by module.
+pub type Scores = BTreeMap<Module, Vec<f64>>;
 
 /// Matrices whose magnitudes are summed: `down [D, R]`, `up [R, D]`.
 #[derive(Clone, Copy, Debug)]
@@ -100,8 +100,8 @@ pub fn scores(
     mut chance: impl FnMut() -> f64,
 ) -> Result<Scores> {
     let mut found = Scores::new();
-    for site in model.sites().iter() {
-        let adapter = model.adapter(site)?;
+    for module in model.widths().into_keys() {
+        let adapter = model.projections(module)?;
         let width = adapter.width();
         let weights = Matrices { down: &adapter.down.values, up: &adapter.up.values, width };
         let (raw, normaliser) = match score {
@@ -109,13 +109,14 @@ pub fn scores(
             Score::DownOnly(z) => (down_magnitude(&weights), z),
             Score::Gradient(z) => {
                 let gradient = |name| gradients.get(name);
-                let (down, up) = (gradient(ParameterName::down(site))?, gradient(ParameterName::up(site))?);
+                let (down, up) =
+                    (gradient(ParameterName::down(module))?, gradient(ParameterName::up(module))?);
                 (magnitude(&Matrices { down, up, width }), z)
             }
             Score::Random => ((0..width).map(|_| chance()).collect(), Normaliser::None),
         };
         let z = normaliser.of(width, adapter.block_width());
-        found.insert(site, raw.into_iter().map(|sum| sum / z).collect());
+        found.insert(module, raw.into_iter().map(|sum| sum / z).collect());
     }
     Ok(found)
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::options::{MimiOptions, Widths};
-use crate::backbone::{BackboneConfig, BlockRange, Site, SiteSet};
+use super::options::MimiOptions;
+use crate::backbone::{BackboneConfig, Module};
 use crate::graph::ParameterName;
 use crate::train::history::{History, Place};
+use crate::train::method::adaptation::Drawn;
 use crate::train::model::Model;
 use crate::train::parameters::{Parameter, Parameters};
 use crate::train::random::uniform;
@@ -23,7 +24,7 @@ pub struct State {
     /// The last model that held the accuracy, where that is the target.
     pub held: Option<Model>,
     /// Widths before the first pruning.
-    pub original: BTreeMap<Site, usize>,
+    pub original: BTreeMap<Module, usize>,
     /// What was measured so far.
     pub history: History,
     /// Whether nothing is left to do.
@@ -31,18 +32,21 @@ pub struct State {
 }
 
 impl State {
-    /// Fresh adapters of mean rate σ₀ at both sites of every block from the first on, and a fresh head as
-    /// `torch.nn.Linear` begins.
+    /// Fresh modules of every block from the first on, and a fresh head as `torch.nn.Linear` begins.
     pub fn new(config: &BackboneConfig, classes: usize, options: &MimiOptions) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(options.seed);
-        let original = first_widths(config, options);
+        let original = options.first_widths(config);
         let mut parameters = Parameters::default();
-        for (&site, &r) in &original {
-            let d = config.block_width(site.block);
-            let down = Parameter::new(vec![d, r], options.init.down(&mut random, d * r, d));
-            let up = Parameter::new(vec![r, d], options.init.up(&mut random, r * d, r));
-            parameters.insert(ParameterName::down(site), down);
-            parameters.insert(ParameterName::up(site), up);
+        for module in options.modules(config).iter() {
+            let width = original.get(&module).copied().unwrap_or(0);
+            for part in options.adaptation.trained(module) {
+                let shape = config.part_shape(module, part, width).unwrap_or_default();
+                let (count, fan_in) = (shape.iter().product(), shape.first().copied().unwrap_or(1));
+                let mut draw = Drawn { random: &mut random, count, fan_in, init: options.init };
+                let values = options.adaptation.begin(part, &mut draw);
+                let parameter = Parameter { decays: part.is_matrix(), ..Parameter::new(shape, values) };
+                parameters.insert(ParameterName::Module(module, part), parameter);
+            }
         }
         let width = config.feature_width();
         let weight = uniform(&mut random, width * classes, width);
@@ -61,26 +65,12 @@ impl State {
 
     /// `Σ M / Σ N` over the sites there were at first; infinite without a neuron.
     pub fn sigma(&self, config: &BackboneConfig) -> f64 {
-        let widths: usize = self.original.keys().map(|site| config.block_width(site.block)).sum();
+        let widths: usize = self.original.keys().map(|module| config.block_width(module.site.block)).sum();
         widths as f64 / self.model.neurons() as f64
     }
 }
 
-/// Width of each adapter at first, at least 1.
-pub fn first_widths(config: &BackboneConfig, options: &MimiOptions) -> BTreeMap<Site, usize> {
-    let blocks = BlockRange { start: options.first_block, end: config.depth() };
-    let sites: Vec<Site> = SiteSet::all(blocks).iter().collect();
-    let width = |site: &Site| config.block_width(site.block) as f64;
-    let mean = sites.iter().map(width).sum::<f64>() / sites.len() as f64;
-    let of = |site| match options.widths {
-        Widths::Proportional => width(site),
-        Widths::Uniform => mean,
-    };
-    sites.iter().map(|site| (*site, ((of(site) / options.sigma) as usize).max(1))).collect()
-}
-
-/// Parameters of fresh adapters and a head.
-pub fn first_parameters(config: &BackboneConfig, classes: usize, widths: &BTreeMap<Site, usize>) -> usize {
-    let adapters = widths.iter().map(|(site, r)| 2 * r * config.block_width(site.block)).sum::<usize>();
-    adapters + classes * (config.feature_width() + 1)
+/// Parameters of fresh modules and a head.
+pub fn first_parameters(config: &BackboneConfig, classes: usize, options: &MimiOptions) -> usize {
+    options.module_parameters(config) + classes * (config.feature_width() + 1)
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::checkpoint;
 use super::cycle::Trainer;
 use super::options::{MimiOptions, Target};
-use super::state::{State, first_parameters, first_widths};
+use super::state::{State, first_parameters};
 use crate::backbone::{BackboneConfig, BlockRange};
 use crate::graph::Plan;
 use crate::graph::training::training_graph;
@@ -22,11 +22,13 @@ use crate::train::progress::Observer;
 
 impl TrainingMethod for MimiOptions {
     fn name(&self) -> &'static str {
-        if self.target == Target::Never { "adapters" } else { "mimi" }
+        if self.target == Target::Never { self.adaptation.name() } else { "mimi" }
     }
 
     fn settings(&self) -> Map<String, Value> {
         let pairs = [
+            ("adaptation", json!(self.adaptation)),
+            ("rank", json!(self.rank)),
             ("sigma_0", json!(self.sigma)),
             ("target", json!(self.target)),
             ("rho", json!(self.rho)),
@@ -37,6 +39,7 @@ impl TrainingMethod for MimiOptions {
             ("epochs_per_cycle", json!(self.epochs)),
             ("batch", json!(self.batch)),
             ("learning_rate", json!(self.rate)),
+            ("schedule", json!(self.shape)),
             ("weight_decay", json!(self.step.decay)),
             ("clip", json!(self.step.clip)),
             ("smoothing", json!(self.smoothing)),
@@ -59,12 +62,13 @@ impl TrainingMethod for MimiOptions {
     }
 
     fn demand(&self, config: &BackboneConfig, classes: usize) -> Result<Demand> {
-        let widths = first_widths(config, self);
+        let widths = self.first_widths(config);
         // Changed images come as pixels, whatever the first block.
         let start = if self.augment.keeps_images() { self.first_block } else { 0 };
         let blocks = BlockRange { start, end: config.depth() };
-        let graph = training_graph(config, &Plan { blocks, sites: widths.keys().copied().collect() })?;
-        let parameters = first_parameters(config, classes, &widths);
+        let graph =
+            training_graph(config, &Plan { blocks, modules: self.modules(config) }, &*self.adaptation)?;
+        let parameters = first_parameters(config, classes, self);
         Ok(Demand { parameters, steps: Some(StepDemand { graph, batch: self.batch, widths }) })
     }
 
@@ -90,10 +94,11 @@ impl TrainingMethod for MimiOptions {
             }
             checkpoint::save(checkpoint.path, &state, &fingerprint)?;
         }
+        let model = trainer.served(&state.model)?;
         Ok(Trained {
-            accuracies: accuracies(&state.history, &state.model),
+            accuracies: accuracies(&state.history, &model),
             held_out: trainer.into_held_out(),
-            model: state.model,
+            model,
             history: state.history,
             checkpoint: Some(checkpoint.path.to_owned()),
         })

@@ -1,0 +1,48 @@
+//! SSF (Lian et al. 2022): `γ ⊙ y + β` after every linear layer, norm and embedding.
+
+use super::bitfit::at;
+use super::{Adaptation, Drawn};
+use crate::backbone::{BackboneConfig, Form, ModuleSet, Part, Place};
+use crate::graph::Express;
+
+/// Deviation of γ about 1 and of β about 0 at first (the authors' code).
+const DEVIATION: f64 = 0.02;
+
+/// Where the authors' code scales and shifts. What follows the last norm is left to the head, which is as linear.
+const PLACES: [Place; 10] = [
+    Place::Tokens,
+    Place::TokensNorm,
+    Place::Norm1,
+    Place::Q,
+    Place::K,
+    Place::V,
+    Place::Proj,
+    Place::Norm2,
+    Place::Fc1,
+    Place::Fc2,
+];
+
+/// Scales and shifts of features.
+#[derive(Debug)]
+pub struct Ssf;
+
+impl Express for Ssf {}
+
+impl Adaptation for Ssf {
+    fn name(&self) -> &'static str {
+        "ssf"
+    }
+
+    fn recipe(&self) -> &'static str {
+        include_str!("../../../../recipes/ssf.json")
+    }
+
+    fn modules(&self, config: &BackboneConfig) -> ModuleSet {
+        at(config, &PLACES, Form::Affine)
+    }
+
+    fn begin(&self, part: Part, draw: &mut Drawn<'_>) -> Vec<f32> {
+        let mean = if part == Part::Scale { 1.0 } else { 0.0 };
+        draw.normal(mean, DEVIATION)
+    }
+}
