@@ -51,6 +51,10 @@ pub struct MimiArgs {
     /// Largest global norm of the gradients [default: 5 for adapters and mimi, else no bound].
     #[arg(long)]
     pub clip: Option<f64>,
+    /// Share of the images for which the last block's branches are dropped in a step; earlier blocks' in proportion
+    /// [default: 0 for adapters, mimi and ssf, else 0.1].
+    #[arg(long, value_name = "SHARE")]
+    pub drop_path: Option<f64>,
     /// Hidden neurons of each module, for methods without --sigma-0 [default: 8; 64 for adaptformer].
     #[arg(long, value_name = "COUNT")]
     pub rank: Option<usize>,
@@ -160,6 +164,7 @@ impl MimiArgs {
             step: StepOptions {
                 decay: recipe.weight_decay.unwrap_or(default.step.decay),
                 clip: self.clip.unwrap_or(default.step.clip),
+                drop_path: self.drop_path.unwrap_or(default.step.drop_path),
                 micro_batch: self.micro_batch,
             },
             smoothing: self.smoothing.unwrap_or(default.smoothing),

@@ -40,13 +40,13 @@ impl Parts for CvtConfig {
         };
         let h = attention(self, layers.at("attn"), block, h)?;
         let h = layers.change(site(Place::Attn), x, h)?;
-        let x = layers.wire("attn.residual", Add, &[x, h])?;
+        let x = layers.residual(site(Place::Attn), x, h)?;
         let h = layers.at("norm2").norm(x, d, epsilon)?;
         let h = layers.change(site(Place::Norm2), h, h)?;
         let (hidden, activation) = (place.shape.mlp_width, self.activation);
         let h = layers.at("mlp").mlp(h, Mlp { block: Some(block), width: d, hidden, activation })?;
         let h = layers.change(site(Place::Mlp), x, h)?;
-        let x = layers.wire("mlp.residual", Add, &[x, h])?;
+        let x = layers.residual(site(Place::Mlp), x, h)?;
         layers.change(site(Place::Out), x, x)
     }
 

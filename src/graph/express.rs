@@ -15,11 +15,25 @@ pub trait Express {
     }
 }
 
+/// What a training graph has and a serving one has not.
+#[derive(Clone, Copy)]
+pub struct Trained<'a> {
+    /// Where the modules' tensors come from.
+    pub express: &'a dyn Express,
+    /// Whether every branch is multiplied by a number for each row: stochastic depth (Huang et al. 2016).
+    pub drops_paths: bool,
+}
+
 /// Every served tensor is trained itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Direct;
 
 impl Express for Direct {}
+
+impl Direct {
+    /// A training of what is served, without dropped paths.
+    pub const TRAINED: Trained<'static> = Trained { express: &Direct, drops_paths: false };
+}
 
 /// A trained tensor: an input under its name.
 ///

@@ -1,11 +1,19 @@
 //! What the families' graphs share: linear layers, norms, MLPs, and the core of attention.
 
 use super::ops::{Add, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Relu, Sigmoid, Softmax, Transpose};
-use super::{Constant, Error, Express, Graph, Operator, Wire};
+use super::{Constant, Dim, Error, Fact, Graph, Operator, Trained, Wire};
 use crate::backbone::{Activation, ModuleSet, Place, Site};
 
 /// Slope inside QuickGELU (CLIP's reference implementation).
 const QUICK_GELU_SLOPE: f32 = 1.702;
+
+/// Name of the input that multiplies a branch, a sub-layer or a module, `[B, 1, 1]`.
+pub fn keep_input(branch: &str) -> String {
+    format!("{KEEP}{branch}")
+}
+
+/// What the names of those inputs begin with.
+pub const KEEP: &str = "keep/";
 
 /// How a graph's modules are fed.
 #[derive(Clone, Copy)]
@@ -13,7 +21,7 @@ pub(super) enum Feed<'a> {
     /// One module for all rows or one for each row, as each run likes.
     Free,
     /// One module for all rows, its tensors expressed by what is trained: what gradients need.
-    Shared(&'a dyn Express),
+    Shared(Trained<'a>),
 }
 
 /// Shape of an MLP: `width` to `hidden` neurons and back.
@@ -129,6 +137,28 @@ impl Layers<'_> {
         match block {
             Some(block) => self.linear_at(Site::new(block, place), x, input, output),
             None => self.linear(x, input, output),
+        }
+    }
+
+    /// `x + h`, what a sub-layer adds to the residual stream.
+    pub(super) fn residual(&mut self, site: Site, x: Wire, h: Wire) -> Result<Wire, Error> {
+        let h = self.kept(&site.to_string(), h)?;
+        self.wire(&format!("{}.residual", site.place.as_str()), Add, &[x, h])
+    }
+
+    /// A branch, multiplied by what the input [`keep_input`] of its name has for each row; itself where paths are not
+    /// dropped.
+    ///
+    /// # Shapes
+    /// `[B, N, D]`.
+    pub(super) fn kept(&mut self, branch: &str, h: Wire) -> Result<Wire, Error> {
+        match self.feed {
+            Feed::Shared(Trained { drops_paths: true, .. }) => {
+                let keep = Fact::f32([Dim::Batch, Dim::Fixed(1), Dim::Fixed(1)]);
+                let keep = self.g.input(keep_input(branch), keep)?;
+                self.under(format!("{branch}.kept")).wire("", Mul, &[h, keep])
+            }
+            _ => Ok(h),
         }
     }
 

@@ -67,6 +67,10 @@ impl Layers<'_> {
             let bias = layers.part(module, Part::UpBias, y)?;
             change = layers.wire("change.biased", Add, &[change, bias])?;
         }
+        if module.site.place == Place::Out {
+            // Sub-layers drop their modules with them; this one is behind both.
+            change = layers.kept(&module.to_string(), change)?;
+        }
         layers.wire("out", Add, &[y, change])
     }
 
@@ -99,7 +103,7 @@ impl Layers<'_> {
         let name = ParameterName::Module(module, part);
         match self.feed {
             Feed::Free => self.g.input(name.to_string(), Fact::module(shape)),
-            Feed::Shared(express) => express.served(self.g, name, shape),
+            Feed::Shared(trained) => trained.express.served(self.g, name, shape),
         }
     }
 

@@ -13,7 +13,7 @@
 //! before a block, and nothing is rolled back after it, since the next block permutes anyway.
 
 use super::layers::{Layers, Mlp};
-use super::ops::{Add, Conv, MatMul, ReduceMean, Reorder, Reshape, Transpose};
+use super::ops::{Conv, MatMul, ReduceMean, Reorder, Reshape, Transpose};
 use super::parts::Parts;
 use super::{Constant, Error, Wire};
 use crate::backbone::{Place, Shape, Site, SwinBlock, SwinConfig};
@@ -45,13 +45,13 @@ impl Parts for SwinConfig {
         let h = layers.change(site(Place::Norm1), h, h)?;
         let h = attention(self, layers.at("attn"), number, h)?;
         let h = layers.change(site(Place::Attn), x, h)?;
-        let x = layers.wire("attn.residual", Add, &[x, h])?;
+        let x = layers.residual(site(Place::Attn), x, h)?;
         let h = layers.at("norm2").norm(x, d, epsilon)?;
         let h = layers.change(site(Place::Norm2), h, h)?;
         let (hidden, activation) = (d * self.mlp_ratio, self.activation);
         let h = layers.at("mlp").mlp(h, Mlp { block: Some(number), width: d, hidden, activation })?;
         let h = layers.change(site(Place::Mlp), x, h)?;
-        let x = layers.wire("mlp.residual", Add, &[x, h])?;
+        let x = layers.residual(site(Place::Mlp), x, h)?;
         layers.change(site(Place::Out), x, x)
     }
 

@@ -13,7 +13,7 @@ use std::fmt::Display;
 
 use super::layers::Feed;
 use super::ops::{Add, LogSoftmax, MatMul, Mul, Neg, ReduceSum, Softmax, Sub};
-use super::{Dim, Error, Express, Fact, Graph, ParameterName, Plan, Wire, architecture, gradients};
+use super::{Dim, Error, Fact, Graph, ParameterName, Plan, Trained, Wire, architecture, gradients};
 use crate::backbone::BackboneConfig;
 
 pub use super::parameter::{HEAD_BIAS, HEAD_WEIGHT};
@@ -37,14 +37,14 @@ pub fn gradient_output(input: impl Display) -> String {
 /// # Errors
 /// When the plan asks for what the backbone does not have, does not end at the last block, or holds a parameter that
 /// the loss does not depend on.
-pub fn training_graph(config: &BackboneConfig, plan: &Plan, express: &dyn Express) -> Result<Graph, Error> {
+pub fn training_graph(config: &BackboneConfig, plan: &Plan, trained: Trained<'_>) -> Result<Graph, Error> {
     plan.check(config)?;
     if plan.blocks.end != config.depth() {
         let reason = "a head needs the last block".into();
         return Err(Error::Plan { plan: plan.to_string(), reason });
     }
     let mut g = Graph::new(format!("training {plan}"));
-    let (_, features) = architecture::wire(&mut g, config, plan, Feed::Shared(express))?; // [B, D]
+    let (_, features) = architecture::wire(&mut g, config, plan, Feed::Shared(trained))?; // [B, D]
     let logits = head(&mut g, features, config.feature_width())?;
     let loss = cross_entropy(&mut g, logits)?;
     g.output(LOSS, loss.total);

@@ -52,13 +52,13 @@ impl Parts for VitConfig {
         let h = attention(self, layers.at("attn"), block, [asking, all])?;
         let h = layer_scale(self, layers.at("ls1"), h)?;
         let h = layers.change(site(Place::Attn), x, h)?;
-        let x = layers.wire("attn.residual", Add, &[x, h])?;
+        let x = layers.residual(site(Place::Attn), x, h)?;
         let h = norm(self, layers.at("norm2"), x)?;
         let h = layers.change(site(Place::Norm2), h, h)?;
         let h = layers.at("mlp").mlp(h, mlp(self, Some(block)))?;
         let h = layer_scale(self, layers.at("ls2"), h)?;
         let h = layers.change(site(Place::Mlp), x, h)?;
-        let x = layers.wire("mlp.residual", Add, &[x, h])?;
+        let x = layers.residual(site(Place::Mlp), x, h)?;
         layers.change(site(Place::Out), x, x)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mimi_server::backbone::{Activation, BlockRange, Form, ModuleSet, Place, Site};
+use mimi_server::backbone::{Activation, BlockRange, Form, Module, ModuleSet, Place, Site, Source};
 use mimi_server::graph::ops::{
     Add, Concat, Conv, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reorder, Reshape,
 };
@@ -11,8 +11,8 @@ use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Transpose};
 use mimi_server::graph::training::training_graph;
 use mimi_server::graph::training::{HEAD_BIAS, HEAD_WEIGHT, LOGITS, LOSS, TARGETS, gradient_output};
 use mimi_server::graph::{
-    Constant, Dim, Direct, Error, Fact, Graph, HIDDEN, HIDDEN_OUT, PIXELS, ParameterName, Plan, Wire, build,
-    gradients,
+    Constant, Dim, Direct, Error, Fact, Graph, HIDDEN, HIDDEN_OUT, KEEP, PIXELS, ParameterName, Plan,
+    Trained, Wire, build, gradients, keep_input,
 };
 use mimi_server::runtime::{Input, Program, WeightStore};
 
@@ -233,6 +233,54 @@ fn a_whole_step_equals_finite_differences() {
 }
 
 #[test]
+fn dropped_paths_are_multiplied_row_by_row() {
+    for fixture in FAMILIES {
+        let tiny = TinyBackbone::from(fixture);
+        let last = tiny.config.depth() - 1;
+        let form = Form::Bypass { source: Source::Output, activation: Some(Activation::Gelu) };
+        let behind = Module { site: Site::new(last, Place::Out), form };
+        let adapter = Module::adapter(Site::new(last, Place::Attn));
+        let plan = Plan::whole(&tiny.config, [behind, adapter].into_iter().collect());
+        let trained = Trained { express: &Direct, drops_paths: true };
+        let graph = training_graph(&tiny.config, &plan, trained).unwrap();
+        let mut tensors = random_step(&tiny, &plan, (3, 4));
+        let branches: Vec<String> = graph
+            .inputs()
+            .iter()
+            .map(|&wire| graph.wire_name(wire))
+            .filter(|name| name.starts_with(KEEP))
+            .map(Into::into)
+            .collect();
+        assert_eq!(branches.len(), 2 * tiny.config.depth() + 1, "{fixture}");
+        let mut dropping = Runner::new(&tiny.store(), &graph);
+        let mut run = |keep: &dyn Fn(&str) -> [f32; 3]| {
+            for name in &branches {
+                tensors.insert(name.clone(), Tensor { shape: vec![3, 1, 1], data: keep(name).to_vec() });
+            }
+            dropping.run(&tensors)
+        };
+        let kept = run(&|_| [1.0; 3]);
+        let up = gradient_output(ParameterName::up(adapter));
+        let attn = keep_input(&adapter.site.to_string());
+        let without = run(&|name| if name == attn { [0.0; 3] } else { [1.0; 3] });
+        assert!(without[&up].data.iter().all(|g| *g == 0.0), "{fixture}: a dropped branch learns nothing");
+        let one = run(&|name| if name == attn { [1.0, 0.0, 1.0] } else { [1.0; 3] });
+        let rows = |outputs: &Named| -> Vec<Vec<f32>> {
+            outputs[LOGITS].data.chunks(4).map(<[f32]>::to_vec).collect()
+        };
+        let (kept_rows, one_rows, without_rows) = (rows(&kept), rows(&one), rows(&without));
+        assert_relative("row 0", &one_rows[0], &kept_rows[0]);
+        assert_relative("row 1", &one_rows[1], &without_rows[1]);
+        assert_ne!(kept_rows[1], without_rows[1], "{fixture}");
+        let plain = training_graph(&tiny.config, &plan, Direct::TRAINED).unwrap();
+        let plain = Runner::new(&tiny.store(), &plain).run(&tensors);
+        for (name, tensor) in &plain {
+            assert_relative(name, &kept[name].data, &tensor.data);
+        }
+    }
+}
+
+#[test]
 fn modules_of_every_form_equal_finite_differences() {
     for fixture in FAMILIES {
         let tiny = TinyBackbone::from(fixture);
@@ -249,7 +297,8 @@ fn modules_of_every_form_equal_finite_differences() {
 
 fn check_a_step(fixture: &str, tiny: &TinyBackbone, plan: &Plan, tolerance: f64) {
     let mut tensors = random_step(tiny, plan, (3, 4));
-    let mut runner = Runner::new(&tiny.store(), &training_graph(&tiny.config, plan, &Direct).unwrap());
+    let mut runner =
+        Runner::new(&tiny.store(), &training_graph(&tiny.config, plan, Direct::TRAINED).unwrap());
     let computed = runner.run(&tensors);
     for (i, name) in names(plan).into_iter().enumerate() {
         let base = tensors[&name].clone();
@@ -312,7 +361,8 @@ fn a_whole_step_equals_pytorch() {
         let tiny = TinyBackbone::from(name);
         let (sites, tensors) = fixture_step(&fixture);
         let plan = Plan::whole(&tiny.config, sites);
-        let mut runner = Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan, &Direct).unwrap());
+        let mut runner =
+            Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan, Direct::TRAINED).unwrap());
         let computed = runner.run(&tensors);
         assert_relative(
             &format!("{name} logits"),
@@ -342,14 +392,14 @@ fn check_a_step_from_a_cached_prefix(fixture: &str) {
     let blocks = BlockRange { start, end: tiny.config.depth() };
     let plan = Plan { blocks, modules: ModuleSet::adapters(blocks) };
     let mut tensors = random_step(&tiny, &plan, (3, 4));
-    let whole =
-        training_graph(&tiny.config, &Plan { blocks: tiny.config.blocks(), ..plan }, &Direct).unwrap();
+    let whole = training_graph(&tiny.config, &Plan { blocks: tiny.config.blocks(), ..plan }, Direct::TRAINED)
+        .unwrap();
     let expected = Runner::new(&tiny.store(), &whole).run(&tensors);
     let prefix = Plan { blocks: BlockRange { start: 0, end: start }, modules: ModuleSet::EMPTY };
     let hidden = Runner::new(&tiny.store(), &build(&tiny.config, &prefix).unwrap()).run(&tensors);
     tensors.insert(HIDDEN.into(), hidden[HIDDEN_OUT].clone());
-    let found =
-        Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan, &Direct).unwrap()).run(&tensors);
+    let found = Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan, Direct::TRAINED).unwrap())
+        .run(&tensors);
     for (name, tensor) in &expected {
         assert_relative(name, &found[name].data, &tensor.data);
     }
@@ -360,7 +410,8 @@ fn gradients_of_parts_of_a_batch_add_up() {
     let tiny = TinyBackbone::new();
     let plan = Plan::whole(&tiny.config, [Site::new(1, Place::Mlp)].into_iter().collect());
     let tensors = random_step(&tiny, &plan, (3, 4));
-    let mut runner = Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan, &Direct).unwrap());
+    let mut runner =
+        Runner::new(&tiny.store(), &training_graph(&tiny.config, &plan, Direct::TRAINED).unwrap());
     let whole = runner.run(&tensors);
     let mut part = |rows: std::ops::Range<usize>| {
         let mut tensors = tensors.clone();
@@ -383,7 +434,7 @@ fn gradients_of_parts_of_a_batch_add_up() {
 fn backward_stops_at_the_lowest_site_and_skips_frozen_weights() {
     let tiny = TinyBackbone::new();
     let flops = |sites: ModuleSet| {
-        let graph = training_graph(&tiny.config, &Plan::whole(&tiny.config, sites), &Direct).unwrap();
+        let graph = training_graph(&tiny.config, &Plan::whole(&tiny.config, sites), Direct::TRAINED).unwrap();
         let below = format!(
             "blocks.{}.",
             sites.iter().next().map_or(3, |module| module.site.block).saturating_sub(1)

@@ -85,7 +85,7 @@ fn served_modules_give_pytorchs_logits_and_gradients() {
         for method in METHODS {
             let Some((modules, mut tensors)) = served(&fixture, method) else { continue };
             let plan = Plan::whole(&tiny.config, modules);
-            let graph = training_graph(&tiny.config, &plan, &Direct).unwrap();
+            let graph = training_graph(&tiny.config, &plan, Direct::TRAINED).unwrap();
             let own = tensors.keys().cloned().collect::<Vec<_>>();
             let (weight, bias) = head(&fixture, method);
             tensors.insert("head.weight".into(), weight);

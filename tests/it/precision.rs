@@ -230,7 +230,7 @@ fn gradients_pass_the_rounding_as_if_it_were_not_there() {
     for fixture in FAMILIES {
         let tiny = TinyBackbone::from(fixture);
         let plan = Plan::whole(&tiny.config, tiny.config.adapters());
-        let exact = training_graph(&tiny.config, &plan, &Direct).unwrap();
+        let exact = training_graph(&tiny.config, &plan, Direct::TRAINED).unwrap();
         let (int8, fp16) = (quantised(&exact, Bytes::Signed).unwrap(), halved(&exact).unwrap());
         let describe = |g: &Graph, node: &Node| {
             let names: Vec<_> = node.inputs.iter().map(|&wire| g.wire_name(wire).to_owned()).collect();

@@ -39,6 +39,11 @@ impl Chance {
         self.at(LAST)
     }
 
+    /// For the paths that a batch drops.
+    pub fn paths(self, number: usize) -> ChaCha8Rng {
+        self.at(LAST + 1 + number as u128)
+    }
+
     fn at(self, place: u128) -> ChaCha8Rng {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         // Stream 0 drew the first values.

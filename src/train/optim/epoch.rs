@@ -71,7 +71,7 @@ impl Pass<'_> {
             for (number, batch) in batches.iter().enumerate() {
                 let batch = batch?;
                 let rate = cosine_with_warmup(&schedule, first + number);
-                let stepped = stepper.step(model, &batch, rate)?;
+                let stepped = stepper.step(model, &batch, (rate, &mut chance.paths(number)))?;
                 observe(Progress::Step(&tally.add(stepped, batch.classes.len())?));
             }
             Ok(())

@@ -7,6 +7,7 @@ pub(in crate::train) mod adamw;
 pub(in crate::train) mod clip;
 pub(in crate::train) mod epoch;
 pub(in crate::train) mod gradients;
+pub(in crate::train) mod paths;
 pub(in crate::train) mod recipe;
 pub(in crate::train) mod schedule;
 pub(in crate::train) mod step;

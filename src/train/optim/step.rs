@@ -3,13 +3,15 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
+use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::clip::clip;
 use super::gradients::Gradients;
+use super::paths::{Path, paths};
 use crate::backbone::BlockRange;
 use crate::graph::training::{LOGITS, LOSS, TARGETS, gradient_output, training_graph};
-use crate::graph::{Express, ParameterName, Plan};
+use crate::graph::{Express, ParameterName, Plan, Trained};
 use crate::runtime::{Input, Outputs, Program, Resident};
 use crate::train::data::minibatch::Minibatch;
 use crate::train::data::rows::input_name;
@@ -23,6 +25,8 @@ pub struct StepOptions {
     pub decay: f64,
     /// Largest global norm of the gradients.
     pub clip: f64,
+    /// Share of the rows for which the last block's branches are dropped; earlier blocks' in proportion.
+    pub drop_path: f64,
     /// Most images that are run together. A larger batch is run in parts whose gradients are added.
     pub micro_batch: usize,
 }
@@ -49,6 +53,7 @@ pub struct Stepped {
 pub struct Stepper {
     plan: Plan,
     program: Program,
+    paths: Vec<Path>,
     options: StepOptions,
 }
 
@@ -65,16 +70,23 @@ impl Stepper {
     ) -> Result<Self> {
         let blocks = BlockRange { start: block, end: resident.config().depth() };
         let plan = Plan { blocks, modules: model.modules() };
-        let program = resident.compile(&training_graph(resident.config(), &plan, express)?)?;
-        Ok(Self { plan, program, options })
+        let trained = Trained { express, drops_paths: options.drop_path > 0.0 };
+        let graph = training_graph(resident.config(), &plan, trained)?;
+        let paths = paths(&graph, options.drop_path, resident.config().depth());
+        Ok(Self { plan, program: resident.compile(&graph)?, paths, options })
     }
 
     /// Makes one step. Returns the clipped gradients, which some scores need.
     ///
     /// # Errors
     /// When a run fails or the loss is no longer finite.
-    pub fn step(&mut self, model: &mut Model, batch: &Minibatch, rate: f64) -> Result<Stepped> {
-        let mut stepped = self.gradients(model, batch)?;
+    pub fn step(
+        &mut self,
+        model: &mut Model,
+        batch: &Minibatch,
+        (rate, random): (f64, &mut ChaCha8Rng),
+    ) -> Result<Stepped> {
+        let mut stepped = self.gradients(model, batch, random)?;
         let loss = stepped.seen.loss;
         ensure!(loss.is_finite(), "the loss is {loss}: the learning rate is too high");
         clip(&mut stepped.gradients.values_mut(), self.options.clip);
@@ -89,13 +101,20 @@ impl Stepper {
     ///
     /// # Errors
     /// When a run fails.
-    pub fn gradients(&mut self, model: &Model, batch: &Minibatch) -> Result<Stepped> {
+    pub fn gradients(
+        &mut self,
+        model: &Model,
+        batch: &Minibatch,
+        random: &mut ChaCha8Rng,
+    ) -> Result<Stepped> {
         let (count, classes) = (batch.classes.len(), model.classes()?);
+        // Drawn for the whole batch, so that its parts do not change what is drawn.
+        let keep: Vec<Vec<f32>> = self.paths.iter().map(|path| path.draw(count, random)).collect();
         let size = self.options.micro_batch.max(1);
         let mut sum = Stepped { gradients: Gradients::zeros(&model.parameters), ..Stepped::default() };
         for start in (0..count).step_by(size) {
             let part = start..(start + size).min(count);
-            let mut outputs = self.run(model, batch, part.clone())?;
+            let mut outputs = self.run(model, batch, (part.clone(), &keep))?;
             sum.seen.loss += outputs.take(LOSS)?.data.first().copied().map_or(f64::NAN, f64::from);
             let logits = outputs.take(LOGITS)?.data;
             let rows = logits.chunks(classes).zip(&batch.classes[part]);
@@ -108,7 +127,12 @@ impl Stepper {
     }
 
     /// Loss, logits and gradients of some rows of a minibatch.
-    fn run(&mut self, model: &Model, batch: &Minibatch, part: Range<usize>) -> Result<Outputs> {
+    fn run(
+        &mut self,
+        model: &Model,
+        batch: &Minibatch,
+        (part, keep): (Range<usize>, &[Vec<f32>]),
+    ) -> Result<Outputs> {
         let (count, classes) = (batch.classes.len(), model.classes()?);
         let size = batch.values.len() / count;
         let targets: Vec<f32> = batch.targets[part.start * classes..part.end * classes]
@@ -125,6 +149,10 @@ impl Stepper {
         ];
         for (name, parameter) in &parameters {
             inputs.push(Input { name, shape: &parameter.shape, data: &parameter.values });
+        }
+        let kept = [part.len(), 1, 1];
+        for (path, keep) in self.paths.iter().zip(keep) {
+            inputs.push(Input { name: &path.input, shape: &kept, data: &keep[part.clone()] });
         }
         Ok(self.program.run_named(&inputs)?)
     }

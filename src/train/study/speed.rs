@@ -47,9 +47,10 @@ pub fn step_seconds(resident: &Resident, options: &SpeedOptions) -> Result<Vec<f
         Stepper::new(resident, block, (&model, &Direct), mimi.recipe(options.micro_batch).step)?;
     let batch = batch(resident, block, options);
     let mut seconds = Vec::with_capacity(options.steps);
+    let mut random = ChaCha8Rng::seed_from_u64(0);
     for step in 0..=options.steps {
         let started = Instant::now();
-        stepper.step(&mut model, &batch, mimi.rate)?;
+        stepper.step(&mut model, &batch, (mimi.rate, &mut random))?;
         if step > 0 {
             seconds.push(started.elapsed().as_secs_f64());
         }

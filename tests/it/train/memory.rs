@@ -34,7 +34,7 @@ fn a_step_takes_more_than_a_run_and_less_than_all_its_values() {
     let tiny = TinyBackbone::new();
     let plan = Plan::whole(&tiny.config, tiny.config.adapters());
     let (step, run) =
-        (training_graph(&tiny.config, &plan, &Direct).unwrap(), build(&tiny.config, &plan).unwrap());
+        (training_graph(&tiny.config, &plan, Direct::TRAINED).unwrap(), build(&tiny.config, &plan).unwrap());
     let bytes = |graph: &Graph, rows| graph.peak_bytes(|dim| if dim == Dim::Batch { rows } else { 4 });
     for rows in 1..9 {
         assert!(bytes(&run, rows) < bytes(&step, rows));

@@ -93,6 +93,7 @@ struct Settings {
     /// Largest global norm of the gradients; none does not clip.
     clip: Option<f64>,
     smoothing: f64,
+    drop_path: f64,
     warmup: f64,
     start: f64,
     floor: f64,
@@ -121,7 +122,7 @@ impl Default for MimiOptions {
             batch: 32,
             rate: 1e-3,
             shape: Shape::default(),
-            step: StepOptions { decay: 0.05, clip: 5.0, micro_batch: 8 },
+            step: StepOptions { decay: 0.05, clip: 5.0, drop_path: 0.0, micro_batch: 8 },
             smoothing: 0.1,
             augment: AugmentOptions::none(),
             seed: 0,
@@ -149,6 +150,7 @@ impl MimiOptions {
             step: StepOptions {
                 decay: recipe.weight_decay,
                 clip: recipe.clip.unwrap_or(f64::INFINITY),
+                drop_path: recipe.drop_path,
                 ..default.step
             },
             smoothing: recipe.smoothing,
@@ -189,6 +191,8 @@ impl MimiOptions {
             }
             Target::Parameters(_) | Target::Never => {}
         }
+        let drop_path = self.step.drop_path;
+        ensure!((0.0..1.0).contains(&drop_path), "the drop path is {drop_path}, expected 0 to less than 1");
         let smoothing = self.smoothing;
         ensure!((0.0..=1.0).contains(&smoothing), "smoothing is {smoothing}, expected 0 to 1");
         self.augment.check()

@@ -8,8 +8,8 @@ use super::cycle::Trainer;
 use super::options::{MimiOptions, Target};
 use super::state::{State, first_parameters};
 use crate::backbone::{BackboneConfig, BlockRange};
-use crate::graph::Plan;
 use crate::graph::training::training_graph;
+use crate::graph::{self, Plan};
 use crate::runtime::rounding;
 use crate::train::data::load::Intake;
 use crate::train::fingerprint::{Fingerprint, ROUNDING};
@@ -42,6 +42,7 @@ impl TrainingMethod for MimiOptions {
             ("schedule", json!(self.shape)),
             ("weight_decay", json!(self.step.decay)),
             ("clip", json!(self.step.clip)),
+            ("drop_path", json!(self.step.drop_path)),
             ("smoothing", json!(self.smoothing)),
             ("augment", json!(self.augment)),
             ("training_seed", json!(self.seed)),
@@ -66,8 +67,7 @@ impl TrainingMethod for MimiOptions {
         // Changed images come as pixels, whatever the first block.
         let start = if self.augment.keeps_images() { self.first_block } else { 0 };
         let blocks = BlockRange { start, end: config.depth() };
-        let graph =
-            training_graph(config, &Plan { blocks, modules: self.modules(config) }, &*self.adaptation)?;
+        let graph = training_graph(config, &Plan { blocks, modules: self.modules(config) }, self.trained())?;
         let parameters = first_parameters(config, classes, self);
         Ok(Demand { parameters, steps: Some(StepDemand { graph, batch: self.batch, widths }) })
     }
@@ -106,6 +106,10 @@ impl TrainingMethod for MimiOptions {
 }
 
 impl MimiOptions {
+    fn trained(&self) -> graph::Trained<'_> {
+        graph::Trained { express: &*self.adaptation, drops_paths: self.step.drop_path > 0.0 }
+    }
+
     /// Identity of a checkpoint: another setting, image, backbone or rounding would give other bits.
     fn fingerprint(&self, course: &Course<'_>) -> Result<Fingerprint> {
         let resident = &course.setup.resident;
