@@ -53,7 +53,7 @@ def main() -> None:
             answer = classify(args.server, args.task, path.read_bytes(), args.top_k)
         except (OSError, RuntimeError) as error:
             sys.exit(f"{path}: {error}")
-        best = ", ".join(f"{p['label']} ({p['score']:.3f})" for p in answer["predictions"])
+        best = ", ".join(f"{p['label']} ({p.get('score', p.get('value')):.3f})" for p in answer["predictions"])
         print(f"{path}: {best}")
 
 

@@ -7,7 +7,10 @@ use std::fmt::Write;
 
 use crate::backbone::{BackboneConfig, Form, Module, ModuleSet};
 use crate::graph::{Error, Plan, module_flops, plan_flops};
-use crate::pack::{Pack, Weights};
+use crate::pack::{Manifest, Pack, ProblemType, Weights};
+
+/// Most thresholds that are listed.
+const LISTED: usize = 12;
 
 /// The table of a backbone.
 ///
@@ -53,11 +56,11 @@ pub fn pack(pack: &Pack, config: &BackboneConfig) -> Result<String, Error> {
         ("backbone", m.base_model_name_or_path.clone()),
         ("trained at", m.precision.to_string()),
         ("method", m.provenance.method.clone()),
-        ("classes", m.labels.len().to_string()),
         (
-            "validation",
-            format!("{:.4} on {} images", m.provenance.validation_accuracy, m.provenance.validation_images),
+            if m.problem_type == ProblemType::Regression { "values" } else { "classes" },
+            m.labels.len().to_string(),
         ),
+        ("validation", validation(m)),
         ("adapters", format!("{} of {} sites", adapters.len(), config.sites().len())),
         ("adapter params", share(sum(&adapters))),
         ("head params", share(head)),
@@ -72,6 +75,7 @@ pub fn pack(pack: &Pack, config: &BackboneConfig) -> Result<String, Error> {
         line(&mut out, "other modules", &others.len().to_string());
         line(&mut out, "their params", &share(sum(&others)));
     }
+    decision(m).iter().for_each(|(key, value)| line(&mut out, key, value));
     out.push_str("\nsite              width D   neurons R   parameters        FLOPs\n");
     for site in config.sites() {
         let d = config.block_width(site.block);
@@ -98,6 +102,30 @@ fn other_modules(out: &mut String, others: &[(&Module, &Weights)], config: &Back
         let cells = [weights.width.to_string(), grouped(weights.parameters() as u64), grouped(flops)];
         row(out, &format!("{:<36}", module.to_string()), &cells);
     }
+}
+
+fn validation(m: &Manifest) -> String {
+    let (score, images) = (m.provenance.validation_accuracy, m.provenance.validation_images);
+    let what = if m.problem_type.is_single_label() { "" } else { m.problem_type.score() };
+    format!("{} {score:.4} on {images} images", what).trim_start().to_owned()
+}
+
+/// How outputs become answers, as far as that is more than the likeliest class.
+fn decision(m: &Manifest) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    if !m.problem_type.is_single_label() {
+        rows.push(("problem type", m.problem_type.to_string()));
+    }
+    if m.problem_type == ProblemType::MultiLabelClassification {
+        let each = m.labels.iter().enumerate().map(|(i, label)| format!("{label} {:.3}", m.threshold(i)));
+        let mut told = each.take(LISTED).collect::<Vec<_>>().join(", ");
+        if m.labels.len() > LISTED {
+            told.push_str(&format!(" and {} more", m.labels.len() - LISTED));
+        }
+        rows.push(("thresholds", told));
+    }
+    rows.extend(m.abstain_below.map(|below| ("abstains below", format!("{below:.3}"))));
+    rows
 }
 
 fn percent(part: usize, config: &BackboneConfig) -> f64 {

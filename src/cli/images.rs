@@ -53,6 +53,7 @@ impl ImagesArgs {
             held_out_per_class: *held_out_per_class,
             seed,
             walk: walk.walk(),
+            problem: Default::default(),
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::Args;
 use clap::builder::PossibleValuesParser;
-use mimi_server::train::{Adaptation, Gate, Method, MimiOptions, TaskOptions};
+use clap::{Args, ValueEnum};
+use mimi_server::pack::ProblemType;
+use mimi_server::train::{Adaptation, Gate, Method, MimiOptions, Origin, TaskOptions};
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
@@ -46,7 +47,15 @@ pub struct TrainArgs {
     /// of frozen blocks go to a file in --checkpoints. Default: no bound.
     #[arg(long, value_name = "MIB")]
     pub memory: Option<u64>,
-    /// Hold the pack back if its accuracy on the held-out images is below this, 0 to 1.
+    /// What the labels mean. Multi-label and regression need a CSV file; see docs/heads.md.
+    #[arg(long, default_value = "single-label")]
+    pub problem: ProblemArg,
+    /// Abstain where the likeliest class is too unlikely: of the held-out images that keep their answer, at
+    /// least this share is right, 0 to 1.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub abstain_accuracy: Option<f64>,
+    /// Hold the pack back if its score on the held-out images is below this: accuracy, mean average precision
+    /// (multi-label) or R² (regression).
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub gate: Option<f64>,
     /// Hold the pack back if the newest version is better on the same held-out images.
@@ -93,6 +102,29 @@ pub struct ManyArgs {
     pub feature_memory: u64,
 }
 
+/// What labels mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProblemArg {
+    /// One class an image.
+    #[value(alias = "single_label_classification")]
+    SingleLabel,
+    /// Any number of labels an image, separated by ; or |.
+    #[value(alias = "multi_label_classification")]
+    MultiLabel,
+    /// A number, or several separated by ; or |.
+    Regression,
+}
+
+impl From<ProblemArg> for ProblemType {
+    fn from(typed: ProblemArg) -> Self {
+        match typed {
+            ProblemArg::SingleLabel => Self::SingleLabelClassification,
+            ProblemArg::MultiLabel => Self::MultiLabelClassification,
+            ProblemArg::Regression => Self::Regression,
+        }
+    }
+}
+
 /// A head on frozen features.
 const LINEAR: &str = "linear";
 /// Modules that are pruned.
@@ -122,7 +154,11 @@ impl TrainArgs {
         let task = self.task.as_deref().context("--task is missing")?;
         Ok(TaskOptions {
             task: task.parse()?,
-            images: self.images.origin(self.data.as_deref().context("--data is missing")?, self.seed),
+            images: Origin {
+                problem: self.problem.into(),
+                ..self.images.origin(self.data.as_deref().context("--data is missing")?, self.seed)
+            },
+            abstain_accuracy: self.abstain_accuracy,
             description: self.description.clone(),
             adapters: self.adapters.clone(),
             cycles: self.cycles.clone(),

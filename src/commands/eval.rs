@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use mimi_server::image::DECODER_VERSION;
-use mimi_server::pack;
-use mimi_server::train::{Dataset, Measured, Setup, evaluate_alone};
+use mimi_server::pack::{self, Manifest};
+use mimi_server::train::{Answers, Dataset, Evaluation, Labelled, Measured, Setup, evaluate_alone};
 
 use super::backbone;
+use super::judged;
 use super::left_out::tell_left_out;
 use crate::cli::EvalArgs;
 
@@ -15,12 +16,13 @@ use crate::cli::EvalArgs;
 pub fn run(args: &EvalArgs) -> Result<()> {
     let config = backbone::config(&args.runtime)?;
     let (pack, _) = pack::read(&args.pack, &config)?;
-    let Measured { dataset: data, part } =
-        Dataset::open_as(&args.data, &pack.manifest.labels, &args.walk.walk())?;
+    let wanted = (&pack.manifest.labels[..], pack.manifest.problem_type);
+    let Measured { dataset: data, truths, part } = Dataset::open_for(&args.data, wanted, &args.walk.walk())?;
     let resident = backbone::open(&args.runtime, config, &args.runtime.options())?;
     let setup = Setup { limits: args.limits.limits(), ..Setup::new(resident) };
     let pack = Arc::new(pack);
-    let result = evaluate_alone(&setup, &"eval".parse()?, &pack, &data.images)?;
+    let labelled = Labelled { images: &data.images, truths: &truths };
+    let result = evaluate_alone(&setup, &"eval".parse()?, &pack, labelled)?;
     let left_out = [&data.left_out[..], &result.unreadable].concat();
     args.walk.walk().write(&left_out)?;
     tell_left_out(&left_out, args.walk.list_skipped.as_deref());
@@ -29,9 +31,22 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     println!("trained at {trained}, measured at {served}");
     let (trained, ours) = (pack.manifest.image_decoder, DECODER_VERSION);
     println!("trained with image decoder {trained}, measured with {ours}");
-    println!("accuracy {:.4} ({} of {} {part} images)", result.accuracy(), result.right, result.total);
+    show(&result, &pack.manifest, part);
+    Ok(())
+}
+
+/// The score, and what each class, label or value gave.
+fn show(result: &Evaluation, manifest: &Manifest, part: &str) {
+    let (score, name, images) = (result.accuracy(), manifest.problem_type.score(), result.total);
+    let answers = Answers::of(&result.scorer, &manifest.labels, &manifest.decision());
+    if !manifest.problem_type.is_single_label() {
+        println!("{name} {score:.4} ({images} {part} images)");
+        return judged::show(part, &answers);
+    }
+    println!("{name} {score:.4} ({} of {images} {part} images)", result.right);
+    judged::show(part, &answers);
     println!("{:<24} {:>6} {:>8}", "class", "images", "recall");
-    for (label, row) in pack.manifest.labels.iter().zip(result.confusion.iter().enumerate()) {
+    for (label, row) in manifest.labels.iter().zip(result.confusion.iter().enumerate()) {
         let (class, row) = row;
         let images: usize = row.iter().sum();
         let recall = match images {
@@ -40,5 +55,4 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         };
         println!("{label:<24} {images:>6} {recall:>8}");
     }
-    Ok(())
 }

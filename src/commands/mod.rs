@@ -8,6 +8,7 @@ pub mod health;
 pub mod import_backbone;
 pub mod import_pack;
 pub mod inspect;
+mod judged;
 mod left_out;
 mod lines;
 mod progress;

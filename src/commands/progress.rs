@@ -21,17 +21,24 @@ pub struct Reporter {
     last: Instant,
     /// The step before the epoch's end, for what is known only of steps.
     step: Option<Step>,
+    /// What the score is.
+    score: &'static str,
 }
 
 impl Reporter {
     /// Draws bars if the error stream is a terminal.
     pub fn new() -> Self {
+        Self::of("accuracy")
+    }
+
+    /// As [`Reporter::new`], for a training whose score has that name.
+    pub fn of(score: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style =
                 ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(0).with_style(style)
         });
-        Self { bar, pace: Pace::default(), last: Instant::now(), step: None }
+        Self { bar, pace: Pace::default(), last: Instant::now(), step: None, score }
     }
 
     /// Shows some news.
@@ -54,10 +61,11 @@ impl Reporter {
                     // Room for the bar in a narrow terminal.
                     place = place.replace(" of ", "/");
                 }
-                self.moved((&place, &told(step, left)), (step.done, step.count), now);
+                let told = told(step, self.score, left);
+                self.moved((&place, &told), (step.done, step.count), now);
             }
             Progress::Epoch(epoch) => self.epoch(epoch, now),
-            Progress::Cycle(cycle) => self.line(&cycle_line(cycle, self.step.as_ref())),
+            Progress::Cycle(cycle) => self.line(&cycle_line(cycle, self.score, self.step.as_ref())),
         }
     }
 
@@ -72,8 +80,9 @@ impl Reporter {
         let step = self.step.unwrap_or(Step { cycle: epoch.cycle, epoch: epoch.epoch, ..Step::default() });
         let left =
             self.pace.left(&step, now).map(|left| format!(", {} left", time(left))).unwrap_or_default();
+        let score = self.score;
         self.line(&format!(
-            "{}: loss {:.4}, accuracy {:.4}; held out: loss {:.4}, accuracy {:.4}; {:.1} images/s{left}",
+            "{}: loss {:.4}, {score} {:.4}; held out: loss {:.4}, {score} {:.4}; {:.1} images/s{left}",
             place(&step),
             epoch.loss,
             epoch.accuracy,
@@ -118,19 +127,19 @@ fn place(step: &Step) -> String {
     }
 }
 
-fn told(step: &Step, left: Option<f64>) -> String {
+fn told(step: &Step, score: &str, left: Option<f64>) -> String {
     let left = left.map(|left| format!(", {} left", time(left))).unwrap_or_default();
     format!(
-        "{}/{}, loss {:.3}, accuracy {:.3}, {:.1} images/s{left}",
+        "{}/{}, loss {:.3}, {score} {:.3}, {:.1} images/s{left}",
         step.done, step.count, step.loss, step.accuracy, step.rate
     )
 }
 
-fn cycle_line(cycle: &Cycle, step: Option<&Step>) -> String {
+fn cycle_line(cycle: &Cycle, score: &str, step: Option<&Step>) -> String {
     let of = step.and_then(|step| step.trainings).map(|all| format!(" of {all}")).unwrap_or_default();
     format!(
         "cycle {}{of} ends: rate {:.1}, {} neurons in {} adapters, {} parameters with the head, {:.3} GFLOPs an image, \
-         held-out accuracy {:.4}",
+         held-out {score} {:.4}",
         cycle.cycle + 1,
         cycle.sigma,
         cycle.neurons,

@@ -7,6 +7,7 @@ use mimi_server::train::{Features, Outcome, Setup, train};
 use mimi_server::{errors, pack};
 
 use super::backbone;
+use super::judged;
 use super::left_out::tell_left_out;
 use super::progress::Reporter;
 use crate::cli::{Listed, TrainArgs};
@@ -47,7 +48,7 @@ fn one(setup: &Setup, args: &TrainArgs) -> Result<()> {
         return Ok(());
     }
     let setup = Setup { limits: args.images.limits.limits(), ..setup.clone() };
-    let mut reporter = Reporter::new();
+    let mut reporter = Reporter::of(options.images.problem.score());
     let outcome = train(&setup, &options, &mut |progress| reporter.show(progress));
     reporter.end();
     let outcome = outcome?;
@@ -62,13 +63,15 @@ fn show(outcome: &Outcome) {
     if let Some(reason) = &outcome.refused {
         println!("not published       {reason}");
     }
-    println!("training accuracy    {:.4} ({} images)", accuracies.train, images.trained);
-    println!(
-        "validation accuracy  {:.4} ({} images: {})",
-        accuracies.held_out, images.held_out, outcome.held_out
-    );
+    let name = |part: &str| format!("{:<20}", format!("{part} {}", outcome.problem.score()));
+    println!("{} {:.4} ({} images)", name("training"), accuracies.train, images.trained);
+    let (score, count) = (accuracies.held_out, images.held_out);
+    println!("{} {score:.4} ({count} images: {})", name("validation"), outcome.held_out);
     if let Some(test) = &outcome.test {
-        println!("test accuracy        {:.4} ({} images)", test.measure.accuracy, test.images);
+        println!("{} {:.4} ({} images)", name("test"), test.measure.accuracy, test.images);
+    }
+    for (part, answers) in [("validation", &outcome.answers), ("test", &outcome.test_answers)] {
+        judged::show(part, answers);
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Row {
     pub image: Option<ImageKey>,
     /// The pack that this request pinned at the door.
     pub pack: Arc<Pack>,
+    /// Whether the pooled feature is wanted too.
+    pub wants_feature: bool,
     /// When the answer is of no more use.
     pub deadline: Option<Instant>,
     /// The row's span. The engine records `queued_us`, `run_us` and `batch_rows` on it when the row is answered; a
@@ -46,9 +48,18 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row of the shared flow, without a deadline, whose image is not kept.
+    /// A row of the shared flow, without a deadline, whose image is not kept and whose logits suffice.
     pub fn new(task: TaskId, pixels: Arc<[f32]>, pack: Arc<Pack>) -> Self {
-        Self { task, flow: Flow::SHARED, pixels, image: None, pack, deadline: None, span: Span::none() }
+        Self {
+            task,
+            flow: Flow::SHARED,
+            pixels,
+            image: None,
+            pack,
+            wants_feature: false,
+            deadline: None,
+            span: Span::none(),
+        }
     }
 
     /// Whether two rows are certainly of one image.
@@ -62,6 +73,8 @@ impl Row {
 pub struct Answer {
     /// `[C]`.
     pub logits: Array1<f32>,
+    /// `[D]`, where it was wanted.
+    pub feature: Option<Vec<f32>>,
     /// Wait for the batch.
     pub queued: Duration,
     /// The batch's run.

@@ -101,7 +101,8 @@ fn answer(batch: Vec<Waiting>, features: &[Vec<f32>], started: Instant, run: Dur
     for (waiting, feature) in batch.into_iter().zip(features) {
         let logits = waiting.row.pack.head.logits(ArrayView1::from(&feature[..]));
         let queued = started.saturating_duration_since(waiting.entered);
-        let answer = Answer { logits, queued, run, batch_rows };
+        let feature = waiting.row.wants_feature.then(|| feature.clone());
+        let answer = Answer { logits, feature, queued, run, batch_rows };
         record(&waiting.row.span, &answer);
         // The permit goes first, so that a client who sends its next request on this answer finds room.
         drop(waiting.permit);

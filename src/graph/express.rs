@@ -1,5 +1,6 @@
 //! Served tensors as a function of trained ones.
 
+use super::loss::Loss;
 use super::{Dim, Error, Fact, Graph, ParameterName, Wire};
 use crate::backbone::{BackboneConfig, ModuleSet};
 
@@ -20,6 +21,8 @@ pub trait Express {
 pub struct Trained<'a> {
     /// Where the modules' tensors come from.
     pub express: &'a dyn Express,
+    /// What is minimised.
+    pub loss: Loss,
     /// Whether every branch is multiplied by a number for each row: stochastic depth (Huang et al. 2016).
     pub drops_paths: bool,
 }
@@ -31,8 +34,9 @@ pub struct Direct;
 impl Express for Direct {}
 
 impl Direct {
-    /// A training of what is served, without dropped paths.
-    pub const TRAINED: Trained<'static> = Trained { express: &Direct, drops_paths: false };
+    /// A training of what is served under cross-entropy, without dropped paths.
+    pub const TRAINED: Trained<'static> =
+        Trained { express: &Direct, loss: Loss::CrossEntropy, drops_paths: false };
 }
 
 /// A trained tensor: an input under its name.

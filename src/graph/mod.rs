@@ -7,7 +7,7 @@
 //! | `layers`, `modules`, `parts` | what the families share, the forms of change, and what each family must give |
 //! | `vit`, `swin`, `cvt` | one family a file, reading like its paper |
 //! | [`Plan`], [`build`], `architecture` | what a graph must hold, and a family's parts put together over it |
-//! | [`training`], [`gradients`] | a whole training step; reverse mode |
+//! | [`training`], `loss`, [`gradients`] | a whole training step, what it makes small, reverse mode |
 //! | [`quantised`], [`halved`] | 8-bit integers or 16-bit floats in the products with frozen matrices |
 //! | [`onnx`] | the bytes of an ONNX model |
 //!
@@ -32,6 +32,7 @@ mod fact;
 mod gradient;
 mod halve;
 mod layers;
+mod loss;
 mod memory;
 mod modules;
 mod names;

@@ -2,25 +2,23 @@
 //!
 //! ```text
 //! logits = feature · W + b
-//! loss   = − Σ_rows Σ_c t log softmax(logits)
-//! ∂loss/∂logits = softmax(logits) · Σ_c t − t
+//! loss   = Σ_rows of a [`Loss`]
 //! ```
-//! The targets `t` carry each row's weight. For a mean over `n` rows every row sums to `1 / n`, and then a batch
-//! may be run in parts whose losses and gradients just add up.
+//! The targets, or weights beside them, carry each row's weight. For a mean over `n` rows each has `1 / n`, and then a
+//! batch may be run in parts whose losses and gradients just add up.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::layers::Feed;
-use super::ops::{Add, LogSoftmax, MatMul, Mul, Neg, ReduceSum, Softmax, Sub};
+use super::ops::{Add, MatMul};
 use super::{Dim, Error, Fact, Graph, ParameterName, Plan, Trained, Wire, architecture, gradients};
 use crate::backbone::BackboneConfig;
 
+pub use super::loss::{Loss, TARGETS, WEIGHTS};
 pub use super::parameter::{HEAD_BIAS, HEAD_WEIGHT};
 
-/// Input: soft targets, weighted, `[B, C]`.
-pub const TARGETS: &str = "targets";
-/// Output: the weighted sum of the rows' cross-entropies, a scalar.
+/// Output: the weighted sum of the rows' losses, a scalar.
 pub const LOSS: &str = "loss";
 /// Output: `[B, C]`.
 pub const LOGITS: &str = "logits";
@@ -46,7 +44,7 @@ pub fn training_graph(config: &BackboneConfig, plan: &Plan, trained: Trained<'_>
     let mut g = Graph::new(format!("training {plan}"));
     let (_, features) = architecture::wire(&mut g, config, plan, Feed::Shared(trained))?; // [B, D]
     let logits = head(&mut g, features, config.feature_width())?;
-    let loss = cross_entropy(&mut g, logits)?;
+    let loss = trained.loss.wire(&mut g, logits)?;
     g.output(LOSS, loss.total);
     g.output(LOGITS, logits);
     let parameters = trainable(&g);
@@ -80,26 +78,4 @@ fn head(g: &mut Graph, features: Wire, width: usize) -> Result<Wire, Error> {
     let bias = g.input(ParameterName::HeadBias.to_string(), Fact::f32([Dim::Classes]))?;
     let product = g.wire("head.product", MatMul, &[features, weight])?;
     g.wire("head", Add, &[product, bias])
-}
-
-/// The loss, and where reverse mode begins.
-struct Loss {
-    /// A scalar.
-    total: Wire,
-    /// Its gradient with respect to the logits, `[B, C]`.
-    gradient: Wire,
-}
-
-/// Wires the loss of logits `[B, C]`.
-fn cross_entropy(g: &mut Graph, logits: Wire) -> Result<Loss, Error> {
-    let targets = g.input(TARGETS, Fact::f32([Dim::Batch, Dim::Classes]))?;
-    let log = g.wire("loss.log", LogSoftmax, &[logits])?;
-    let product = g.wire("loss.product", Mul, &[log, targets])?;
-    let sum = g.wire("loss.sum", ReduceSum { axes: vec![0, 1], keep: false }, &[product])?;
-    let total = g.wire("loss.total", Neg, &[sum])?;
-    let probabilities = g.wire("loss.probabilities", Softmax, &[logits])?;
-    let weights = g.wire("loss.weights", ReduceSum { axes: vec![1], keep: true }, &[targets])?; // [B, 1]
-    let expected = g.wire("loss.expected", Mul, &[probabilities, weights])?;
-    let gradient = g.wire("loss.grad", Sub, &[expected, targets])?;
-    Ok(Loss { total, gradient })
 }

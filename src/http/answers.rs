@@ -3,17 +3,21 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::service::{self, Answered};
+use crate::service::{self, Answered, Said};
 
-/// One class with its probability.
+/// One label with its probability, or one value of a regression.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Prediction {
-    /// The class's name.
+    /// The label's name.
     label: String,
-    /// The class's number: its place among the task's labels.
+    /// The label's number: its place among the task's labels.
     index: usize,
-    /// Softmax probability, 0 to 1.
-    score: f32,
+    /// Probability, 0 to 1: softmax over the labels or, where any number of them may apply, the logistic function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+    /// The number, where the task is a regression. There is no score then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<f32>,
 }
 
 /// Answer for one image.
@@ -23,8 +27,8 @@ pub(super) struct Classified {
     task: String,
     /// The version that answered.
     version: u64,
-    /// Likeliest classes first.
-    predictions: Vec<Prediction>,
+    #[serde(flatten)]
+    said: Predictions,
 }
 
 /// Answer for several images, in their order.
@@ -38,36 +42,46 @@ pub(super) struct ClassifiedBatch {
     results: Vec<Predictions>,
 }
 
-/// Predictions for one image of several.
-#[derive(Debug, Serialize, ToSchema)]
+/// What a task says of one image.
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct Predictions {
-    /// Likeliest classes first.
+    /// Likeliest labels first; every value, in the order of the task's labels, where it is a regression.
     predictions: Vec<Prediction>,
+    /// Every label whose score reaches its threshold, where any number of labels may apply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<String>>,
+    /// Whether the task is too unsure for its first prediction to count, where its pack says how sure it must be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    abstained: Option<bool>,
 }
 
 impl From<service::Prediction> for Prediction {
-    fn from(service::Prediction { label, index, score }: service::Prediction) -> Self {
-        Self { label, index, score }
+    fn from(service::Prediction { label, index, said }: service::Prediction) -> Self {
+        let (score, value) = match said {
+            Said::Score(score) => (Some(score), None),
+            Said::Value(value) => (None, Some(value)),
+        };
+        Self { label, index, score, value }
     }
 }
 
-impl Predictions {
-    fn new(predictions: Vec<service::Prediction>) -> Self {
-        Self { predictions: predictions.into_iter().map(Prediction::from).collect() }
+impl From<service::Predictions> for Predictions {
+    fn from(service::Predictions { predictions, labels, abstained }: service::Predictions) -> Self {
+        let predictions = predictions.into_iter().map(Prediction::from).collect();
+        Self { predictions, labels, abstained }
     }
 }
 
 impl From<Answered> for Classified {
     fn from(answered: Answered) -> Self {
-        let only = answered.predictions.into_iter().next().unwrap_or_default();
-        let Predictions { predictions } = Predictions::new(only);
-        Self { task: answered.task.to_string(), version: answered.version, predictions }
+        let said = answered.images.into_iter().next().map(Predictions::from).unwrap_or_default();
+        Self { task: answered.task.to_string(), version: answered.version, said }
     }
 }
 
 impl From<Answered> for ClassifiedBatch {
     fn from(answered: Answered) -> Self {
-        let results = answered.predictions.into_iter().map(Predictions::new).collect();
+        let results = answered.images.into_iter().map(Predictions::from).collect();
         Self { task: answered.task.to_string(), version: answered.version, results }
     }
 }

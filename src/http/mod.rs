@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `POST /v1/tasks/{task}/classify` | `classify` |
 //! | `POST /v1/classify` | `classify_many` |
+//! | `POST /v1/embed` | `embed` |
 //! | `GET /v1/tasks`, `GET /v1/tasks/{task}`, `POST /v1/tasks/{task}/reload` | `tasks` |
 //! | `GET /v1/folder`, `POST /v1/folder/confirm` | `folder` |
 //! | `GET /healthz`, `/readyz`, `/metrics` | `health` |
@@ -19,6 +20,7 @@ mod arrival;
 mod body;
 mod classify;
 mod classify_many;
+mod embed;
 mod encoded;
 mod error;
 mod folder;
@@ -54,6 +56,7 @@ pub fn app(state: AppState) -> Router {
     Router::new()
         .merge(classify::router())
         .merge(classify_many::router())
+        .merge(embed::router())
         .merge(tasks::router())
         .merge(folder::router())
         .merge(health::router())

@@ -13,7 +13,7 @@ use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use super::error::ErrorBody;
 use super::state::AppState;
 use super::status::status;
-use super::{answers, classify, classify_many, folder, health, page, tasks};
+use super::{answers, classify, classify_many, embed, folder, health, page, tasks};
 use crate::service::Code;
 
 #[derive(OpenApi)]
@@ -22,6 +22,7 @@ use crate::service::Code;
     paths(
         classify::classify,
         classify_many::classify_many,
+        embed::embed,
         tasks::list,
         tasks::show,
         tasks::reload,
@@ -31,7 +32,7 @@ use crate::service::Code;
         health::ready,
         health::metrics
     ),
-    components(schemas(ErrorBody, answers::ClassifiedBatch))
+    components(schemas(ErrorBody, answers::ClassifiedBatch, embed::EmbeddedBatch))
 )]
 struct Document;
 
@@ -79,7 +80,7 @@ fn failures(path: &str) -> &'static [Code] {
         Code::Internal,
     ];
     match path {
-        "/v1/classify" | "/v1/tasks/{task}/classify" => INFER,
+        "/v1/classify" | "/v1/embed" | "/v1/tasks/{task}/classify" => INFER,
         "/v1/tasks/{task}/reload" => &[
             Code::InvalidRequest,
             Code::TaskNotFound,

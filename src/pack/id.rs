@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use super::Error;
 
+/// What cannot be parsed as a name.
+const NOBODY: &str = "-";
+
 /// The name clients call a task by: `[a-z0-9][a-z0-9._-]{0,63}`. Cheap to clone.
 ///
 /// ```
@@ -21,6 +24,16 @@ use super::Error;
 pub struct TaskId(Arc<str>);
 
 impl TaskId {
+    /// The name of no task, which none can have.
+    pub fn none() -> Self {
+        Self(NOBODY.into())
+    }
+
+    /// Whether it is the name of no task.
+    pub fn is_none(&self) -> bool {
+        self.as_str() == NOBODY
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -89,6 +102,7 @@ mod tests {
         {
             assert!(bad.parse::<TaskId>().is_err(), "{bad}");
         }
+        assert!(NOBODY.parse::<TaskId>().is_err() && TaskId::none().is_none());
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, FIRST_FORMAT_VERSION, FORMAT_VERSION, PEFT_TYPE};
+use super::decision::threshold;
+use super::{Decision, Error, FORMAT_VERSION, NEWEST_FORMAT_VERSION, PEFT_TYPE, ProblemType};
 use crate::backbone::{Activation, BackboneConfig, Form, Module, Precision, Site};
 use crate::image::{DECODER_VERSION, Preprocessing};
 
@@ -33,6 +34,15 @@ pub struct Manifest {
     pub modules: BTreeMap<String, usize>,
     /// Class names, in the order of the head's rows.
     pub labels: Vec<String>,
+    /// What the head's outputs mean; not written where it is what format 1 knows, like the next two.
+    #[serde(default, skip_serializing_if = "ProblemType::is_single_label")]
+    pub problem_type: ProblemType,
+    /// Least score at which each label applies, in the order of labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Vec<f32>>,
+    /// Highest probability below which an answer is only a guess.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abstain_below: Option<f32>,
     /// How bytes become pixels.
     pub preprocessing: Preprocessing,
     /// Precision that the backbone ran at when the pack was trained; a server may run at another, with a warning.
@@ -103,9 +113,21 @@ impl Manifest {
         })
     }
 
-    /// The oldest version of the format that holds the pack.
-    pub fn needed_format(&self) -> u32 {
-        if self.modules.is_empty() { FIRST_FORMAT_VERSION } else { FORMAT_VERSION }
+    /// The oldest format that says all of this manifest.
+    pub fn format_version_needed(&self) -> u32 {
+        let is_plain = self.decision().is_plain() && self.modules.is_empty();
+        if is_plain { FORMAT_VERSION } else { NEWEST_FORMAT_VERSION }
+    }
+
+    /// How outputs become answers.
+    pub fn decision(&self) -> Decision {
+        let (thresholds, abstain_below) = (self.thresholds.clone(), self.abstain_below);
+        Decision { problem: self.problem_type, thresholds, abstain_below }
+    }
+
+    /// Least score at which a label applies.
+    pub fn threshold(&self, label: usize) -> f32 {
+        threshold(self.thresholds.as_deref(), label)
     }
 
     /// Checks the manifest against the resident backbone and gives the width of each module.
@@ -113,15 +135,7 @@ impl Manifest {
     /// # Errors
     /// [`Error::Field`] with the impossible field, [`Error::OtherBackbone`].
     pub fn check(&self, backbone: &BackboneConfig) -> Result<BTreeMap<Module, usize>, Error> {
-        if !(self.needed_format()..=FORMAT_VERSION).contains(&self.format_version) {
-            let reason = match self.format_version {
-                0 | FORMAT_VERSION.. => {
-                    format!("this server reads versions {FIRST_FORMAT_VERSION} to {FORMAT_VERSION}")
-                }
-                _ => format!("modules need version {}", self.needed_format()),
-            };
-            return Err(Error::field("format_version", self.format_version, reason));
-        }
+        self.check_format()?;
         if self.peft_type != PEFT_TYPE {
             return Err(Error::field("peft_type", &self.peft_type, format!("expected {PEFT_TYPE}")));
         }
@@ -135,11 +149,26 @@ impl Manifest {
         }
         self.check_settings(backbone)?;
         self.check_labels()?;
+        self.decision().check(self.labels.len())?;
         let mut widths = self.check_sites(backbone)?;
         for (name, &width) in &self.modules {
             widths.insert(known_module(name, width, backbone)?, width);
         }
         Ok(widths)
+    }
+
+    fn check_format(&self) -> Result<(), Error> {
+        let (format, needed) = (self.format_version, self.format_version_needed());
+        if !(FORMAT_VERSION..=NEWEST_FORMAT_VERSION).contains(&format) {
+            let reason = format!("this server reads versions {FORMAT_VERSION} to {NEWEST_FORMAT_VERSION}");
+            return Err(Error::field("format_version", format, reason));
+        }
+        if format < needed {
+            // A server that reads only this format would answer something else.
+            let reason = format!("the manifest says what only format {needed} has");
+            return Err(Error::field("format_version", format, reason));
+        }
+        Ok(())
     }
 
     fn check_settings(&self, backbone: &BackboneConfig) -> Result<(), Error> {

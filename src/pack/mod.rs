@@ -17,10 +17,13 @@
 
 use crate::backbone::{Module, Part, Precision};
 
+mod bare;
 mod base;
+mod decision;
 mod error;
 mod id;
 mod manifest;
+mod problem;
 mod read;
 mod resident;
 mod state;
@@ -28,9 +31,11 @@ mod weights;
 mod write;
 
 pub use base::Base;
+pub use decision::Decision;
 pub use error::Error;
 pub use id::{TaskId, parse_version, versions};
 pub use manifest::{Manifest, Provenance, SelfTestInfo};
+pub use problem::ProblemType;
 pub use read::{read, read_digest, read_manifest, read_with};
 pub use resident::{Head, Pack, SelfTest};
 pub use state::VersionState;
@@ -42,11 +47,10 @@ pub use write::{Contents, write, write_with};
 pub const CONFIG_FILE: &str = "adapter_config.json";
 /// Name of the tensors inside a pack.
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
-/// Newest version of the format; raised when an older server could misread a newer pack. A pack is written in the
-/// oldest version that holds it, so that an older server reads it too: 2 only with modules other than adapters.
-pub const FORMAT_VERSION: u32 = 2;
-/// The first version.
-const FIRST_FORMAT_VERSION: u32 = 1;
+/// Version of the format that every server reads. A pack is written in it wherever it suffices.
+pub const FORMAT_VERSION: u32 = 1;
+/// Newest version of the format; raised when an older server could misread a newer pack.
+pub const NEWEST_FORMAT_VERSION: u32 = 2;
 /// `peft_type` of every pack.
 pub const PEFT_TYPE: &str = "MIMI";
 /// In fp32: ten times the largest difference seen between CPUs' kernels.

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::{CONFIG_FILE, Error, Manifest, PEFT_TYPE, Provenance, SelfTest, SelfTestInfo};
+use super::{
+    CONFIG_FILE, Decision, Error, FORMAT_VERSION, Manifest, PEFT_TYPE, Provenance, SelfTest, SelfTestInfo,
+};
 use super::{WEIGHTS_FILE, Weights, tensor_key, transpose, versions};
 use crate::backbone::{BackboneConfig, Form, Module, Precision, Site, sha256_hex};
 use crate::files;
@@ -22,8 +24,10 @@ pub struct Contents {
     pub head_weight: Vec<f32>,
     /// Head bias `[C]`.
     pub head_bias: Vec<f32>,
-    /// Class names.
+    /// Names of the outputs.
     pub labels: Vec<String>,
+    /// How outputs become answers.
+    pub decision: Decision,
     /// How bytes become pixels.
     pub preprocessing: Preprocessing,
     /// Precision of the backbone it was trained on.
@@ -115,13 +119,14 @@ fn write_folder(dir: &Path, contents: &Contents, backbone: &BackboneConfig) -> R
     files::write_atomically(&path, &text).map_err(Error::io(&path))
 }
 
-fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_sha256: String) -> Manifest {
+pub(super) fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_sha256: String) -> Manifest {
     let width = |(module, weights): (&Module, &Weights)| (*module, weights.width);
     let (adapters, others): (Vec<_>, Vec<_>) =
         contents.weights.iter().map(width).partition(|(module, _)| module.form == Form::Adapter);
     let left_out = |site: &Site| !contents.weights.contains_key(&Module::adapter(*site));
-    let mut manifest = Manifest {
-        format_version: 0,
+    let Decision { problem, thresholds, abstain_below } = contents.decision.clone();
+    let manifest = Manifest {
+        format_version: FORMAT_VERSION,
         peft_type: PEFT_TYPE.into(),
         base_model_name_or_path: backbone.name.clone(),
         base_model_sha256: backbone.fingerprint.clone(),
@@ -130,6 +135,9 @@ fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_sha256: Stri
         leave_out: backbone.sites().iter().filter(|site| left_out(site)).map(Site::to_string).collect(),
         modules: others.iter().map(|(module, width)| (module.to_string(), *width)).collect(),
         labels: contents.labels.clone(),
+        problem_type: problem,
+        thresholds,
+        abstain_below,
         preprocessing: contents.preprocessing.clone(),
         precision: contents.precision,
         image_decoder: crate::image::DECODER_VERSION,
@@ -137,8 +145,7 @@ fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_sha256: Stri
         self_test: SelfTestInfo { images: contents.self_test.images.len(), tolerance: contents.tolerance },
         provenance: contents.provenance.clone(),
     };
-    manifest.format_version = manifest.needed_format();
-    manifest
+    Manifest { format_version: manifest.format_version_needed(), ..manifest }
 }
 
 fn serialize(contents: &Contents, backbone: &BackboneConfig) -> Result<Vec<u8>, String> {

@@ -1,7 +1,7 @@
 //! What a door gets.
 
 use super::error::Error;
-use super::predictions::Prediction;
+use super::predictions::Predictions;
 use super::spent::Spent;
 use crate::pack::TaskId;
 
@@ -12,8 +12,21 @@ pub struct Answered {
     pub task: TaskId,
     /// The version that answered, the same for all images.
     pub version: u64,
-    /// For each image, the likeliest classes first.
-    pub predictions: Vec<Vec<Prediction>>,
+    /// What it says of each image.
+    pub images: Vec<Predictions>,
+    /// What it cost.
+    pub spent: Spent,
+}
+
+/// Features of images.
+#[derive(Debug)]
+pub struct Features {
+    /// The task and its version; none where they are the frozen backbone's.
+    pub task: Option<(TaskId, u64)>,
+    /// The backbone's name: only features of the same backbone under the same version compare.
+    pub backbone: String,
+    /// For each image its pooled feature, what a head is applied to.
+    pub images: Vec<Vec<f32>>,
     /// What it cost.
     pub spent: Spent,
 }

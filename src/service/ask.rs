@@ -27,6 +27,16 @@ pub struct AskMany {
     pub terms: Terms,
 }
 
+/// Images whose features are wanted.
+pub struct AskFeatures {
+    /// The task, pinned before the images came; none for the frozen backbone's features.
+    pub task: Option<Pinned>,
+    /// Encoded images.
+    pub images: Vec<Bytes>,
+    /// On what terms; predictions are not wanted.
+    pub terms: Terms,
+}
+
 /// On what terms a request is answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {

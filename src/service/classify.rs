@@ -27,15 +27,15 @@ impl Service {
         let images = images.into_iter().enumerate().map(|(index, bytes)| Encoded { index, bytes });
         let scored = try_join_all(images.zip(permits).map(|(image, permit)| one(image, permit))).await?;
         let mut spent = Spent::default();
-        let mut predictions = Vec::with_capacity(scored.len());
+        let mut images = Vec::with_capacity(scored.len());
         for scored in scored {
             spent = spent.join(scored.spent);
-            predictions.push(scored.predictions);
+            images.push(scored.said);
         }
-        Ok(Answered { task: task.task, version: task.version, predictions, spent })
+        Ok(Answered { task: task.task, version: task.version, images, spent })
     }
 
-    fn check_images(&self, count: usize) -> Result<(), Error> {
+    pub(super) fn check_images(&self, count: usize) -> Result<(), Error> {
         let limit = self.shared.options.max_images;
         if count == 0 || count > limit {
             return Err(Error::Invalid(format!("{count} image(s): expected 1 to {limit}")));

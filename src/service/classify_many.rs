@@ -62,6 +62,6 @@ impl Service {
 }
 
 fn answered(pinned: Pinned, scored: Scored) -> Answered {
-    let Scored { predictions, spent } = scored;
-    Answered { task: pinned.task, version: pinned.version, predictions: vec![predictions], spent }
+    let Scored { said, spent } = scored;
+    Answered { task: pinned.task, version: pinned.version, images: vec![said], spent }
 }

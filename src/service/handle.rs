@@ -16,7 +16,7 @@ use super::told::Folders;
 use crate::catalog::{self, Catalog};
 use crate::engine::Engine;
 use crate::metrics::{Metrics, NO_TASK};
-use crate::pack::TaskId;
+use crate::pack::{Pack, TaskId};
 use crate::reload::{self, Pinned, Reloader};
 
 /// Reloads that are served at once; they take turns, so more would only wait.
@@ -52,6 +52,8 @@ pub(super) struct Shared {
     pub(super) memory: Arc<Memory>,
     pub(super) reloads: Semaphore,
     pub(super) confirmations: Semaphore,
+    /// The frozen backbone as a task.
+    pub(super) bare: Pinned,
     folders: Folders,
     ready: AtomicBool,
 }
@@ -61,6 +63,8 @@ impl Service {
     /// folder of packs and the `hidden` files and folders are.
     pub fn new(parts: Parts, options: ServiceOptions, hidden: &[&Path]) -> Self {
         let Parts { engine, catalog, reloader, metrics } = parts;
+        let pack = Arc::new(Pack::bare(catalog.base(), engine.precision()));
+        let bare = Pinned { task: TaskId::none(), version: 0, pack };
         let folders = Folders::new(hidden.iter().copied().chain([catalog.root()]));
         let shared = Shared {
             engine,
@@ -70,6 +74,7 @@ impl Service {
             memory: Memory::new(options.bytes_in_flight, Arc::clone(&metrics)),
             reloads: Semaphore::new(RELOADS_AT_ONCE),
             confirmations: Semaphore::new(CONFIRMATIONS_AT_ONCE),
+            bare,
             metrics,
             options,
             folders,

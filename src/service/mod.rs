@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! images under a task:    pin -> room -> [the door reads the body] -> admit -> prepare -> engine -> top-k
+//! features of images:     pin -> room -> [the door reads the body] -> admit -> prepare -> engine
 //! an image under tasks:   room -> [the door reads the body] -> pin -> admit -> prepare -> engine -> top-k
 //! ```
 //!
@@ -13,7 +14,7 @@
 //! | `ask`, `answer`, `spent`, `predictions` | what goes in and comes out |
 //! | `code`, `error`, `causes` | why there is no answer: codes, advice to retry, operands |
 //! | `handle` | [`Service`]: pinning, admission, counting, readiness |
-//! | `classify`, `classify_many` | images under a task, an image under tasks |
+//! | `classify`, `classify_many`, `embed` | images under a task, an image under tasks, features |
 //! | `prepare`, `rows` | bytes to pixels, pixels to logits |
 //! | `memory` | what all requests hold together |
 //! | `tasks`, `publishing` | what is published, and publishing |
@@ -25,6 +26,7 @@ mod causes;
 mod classify;
 mod classify_many;
 mod code;
+mod embed;
 mod error;
 mod handle;
 mod memory;
@@ -37,14 +39,14 @@ mod spent;
 mod tasks;
 mod told;
 
-pub use answer::{Answered, AnsweredMany, TaskAnswer};
-pub use ask::{Ask, AskMany, Terms};
+pub use answer::{Answered, AnsweredMany, Features, TaskAnswer};
+pub use ask::{Ask, AskFeatures, AskMany, Terms};
 pub use code::Code;
 pub use error::Error;
 pub use handle::{Parts, Service};
 pub use memory::{Held, Memory};
 pub use options::ServiceOptions;
-pub use predictions::Prediction;
+pub use predictions::{Prediction, Predictions, Said};
 pub use spent::Spent;
 pub use tasks::{Page, TaskDetails};
 

@@ -8,6 +8,7 @@ use super::parameters::{MissingParameter, Parameter, Parameters};
 use crate::backbone::{BackboneConfig, Module, ModuleSet, Part};
 use crate::graph::ParameterName;
 use crate::pack::{Head, Weights};
+use crate::train::data::truth::Scale;
 
 /// The matrices of the adapter at one site.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,6 +127,23 @@ impl Model {
                 ParameterName::Module(..) | ParameterName::HeadWeight | ParameterName::HeadBias => {}
             }
         }
+    }
+
+    /// The same model with its outputs in the values' own units. Without scales it is as it was.
+    pub fn in_own_units(&self, scales: &[Scale]) -> Self {
+        let mut model = self.clone();
+        for (name, parameter) in model.parameters.iter_mut() {
+            let is_bias = name == ParameterName::HeadBias;
+            if scales.is_empty() || !(is_bias || name == ParameterName::HeadWeight) {
+                continue;
+            }
+            // Both end in the axis of outputs.
+            for (value, scale) in parameter.values.iter_mut().zip(scales.iter().cycle()) {
+                let shift = if is_bias { scale.mean } else { 0.0 };
+                *value = (f64::from(*value) * scale.deviation + shift) as f32;
+            }
+        }
+        model
     }
 
     /// Its modules as a pack has them.

@@ -26,6 +26,8 @@ pub struct TaskOptions {
     pub resume: bool,
     /// Most bytes that training takes beside the backbone (see [`Fit`](super::Fit)); no bound without it.
     pub memory: Option<u64>,
+    /// Share of the answers kept that must be right, 0 to 1: others are guesses. Every answer counts without it.
+    pub abstain_accuracy: Option<f64>,
     /// What the pack must reach to be written to the folder of packs.
     pub gate: Gate,
     /// How.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use super::data::dataset::left_out::LeftOut;
 use super::history::Cycle;
 use super::measure::final_test::Tested;
+use super::measure::judged::Answers;
 use super::method::training_method::Accuracies;
+use crate::pack::ProblemType;
 
 /// Images that could be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,12 @@ pub struct Outcome {
     pub held_out: String,
     /// Skipped files, with the reason.
     pub left_out: Vec<LeftOut>,
+    /// What the outputs mean.
+    pub problem: ProblemType,
+    /// What answers were on the held-out images, beyond their score.
+    pub answers: Answers,
+    /// The same of the test images, which chose no threshold.
+    pub test_answers: Answers,
     /// Trainings between prunings, in order.
     pub cycles: Vec<Cycle>,
 }

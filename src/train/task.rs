@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use super::data::dataset::left_out::{LeftOut, summary};
 use super::data::dataset::partition::Partition;
 use super::data::load::{Overflow, load};
+use super::data::truth::Truths;
 use super::measure::final_test::measure_images;
 use super::memory::{Fit, Images};
 use super::method::training_method::{Checkpoint, Course};
@@ -25,6 +26,10 @@ use super::setup::Setup;
 pub fn train(setup: &Setup, options: &TaskOptions, observe: &mut Observer<'_>) -> Result<Outcome> {
     let (config, method) = (setup.resident.config(), options.method.get());
     method.check(config)?;
+    if options.abstain_accuracy.is_some() {
+        let problem = options.images.problem;
+        ensure!(problem.is_single_label(), "only single_label_classification abstains, not a {problem}");
+    }
     let images = Partition::open(&options.images)?;
     tell(&images, observe);
     let fit = fit(setup, &images, options, observe)?;
@@ -33,7 +38,10 @@ pub fn train(setup: &Setup, options: &TaskOptions, observe: &mut Observer<'_>) -
     let loaded = load(setup, &images, &method.intake(config), &overflow, observe)?;
     let data = DataStory::of(&images, &loaded);
     options.images.walk.write(&data.left_out)?;
-    check_classes(loaded.train.classes(), loaded.train.unreadable(), &images.labels)?;
+    if images.truths == Truths::Classes {
+        check_classes(loaded.train.classes(), loaded.train.unreadable(), &images.labels)?;
+    }
+    ensure!(!loaded.train.classes().is_empty(), "no training image could be read");
     ensure!(!loaded.held_out.is_empty(), "no held-out image could be read: {}", images.held_out);
     let counts = Counts { trained: loaded.train.classes().len(), held_out: loaded.held_out.len() };
     let mut publisher = Publisher { setup, options, images: &images, counts, data };
@@ -48,17 +56,31 @@ pub fn train(setup: &Setup, options: &TaskOptions, observe: &mut Observer<'_>) -
         },
         observe,
     )?;
-    let test = measure_images(setup, &trained.model, &images.test)?;
+    let test = measure_images(setup, &trained.model, &images.test, &images.truths)?;
     publisher.data.test = test.tested;
+    publisher.data.test_scorer = test.scorer;
     publisher.data.left_out.extend(test.unreadable);
     options.images.walk.write(&publisher.data.left_out)?;
-    let Published { folder, refused } = publisher.publish(&trained.snapshot())?;
+    let Published { folder, refused, held_out: answers, test: test_answers } =
+        publisher.publish(&trained.snapshot())?;
     if let Some(checkpoint) = &trained.checkpoint {
         fs::remove_file(checkpoint).with_context(|| checkpoint.display().to_string())?;
     }
     let DataStory { test, held_out, left_out, .. } = publisher.data;
     let (accuracies, cycles) = (trained.accuracies, trained.history.cycles);
-    Ok(Outcome { folder, refused, accuracies, test, images: counts, held_out, left_out, cycles })
+    Ok(Outcome {
+        folder,
+        refused,
+        accuracies,
+        test,
+        images: counts,
+        held_out,
+        left_out,
+        problem: images.truths.problem(),
+        answers,
+        test_answers,
+        cycles,
+    })
 }
 
 /// Reports warnings about the images.

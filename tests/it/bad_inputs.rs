@@ -13,6 +13,7 @@ use crate::support::repository;
 
 const ONE: &str = "/v1/tasks/one/classify";
 const MANY: &str = "/v1/classify";
+const EMBED: &str = "/v1/embed";
 const RAW: &str = "application/octet-stream";
 const JSON: &str = "application/json";
 const FORM: &str = "multipart/form-data; boundary=cut";
@@ -288,6 +289,24 @@ fn many(png: &[u8]) -> Vec<Case> {
     ]
 }
 
+fn features(png: &[u8]) -> Vec<Case> {
+    let ok = base64(png);
+    let json = |what, value: Value| case(what, EMBED, JSON, value.to_string(), INVALID);
+    let under = |task: &str| format!("{EMBED}?{task}");
+    vec![
+        json("features: no image", json!({})),
+        json("features: no images", json!({"images": []})),
+        json("features: tasks in the body", json!({"image": ok, "tasks": ["one"]})),
+        json("features: top_k in the body", json!({"image": ok, "top_k": 1})),
+        case("features: an unknown parameter", &under("top_k=1"), RAW, png, INVALID),
+        case("features: two tasks", &under("task=one&task=two"), RAW, png, INVALID),
+        case("features: an empty task", &under("task="), RAW, png, NO_TASK),
+        case("features: the name of no task", &under("task=-"), RAW, png, NO_TASK),
+        case("features: an unknown task", &under("task=x"), RAW, png, NO_TASK),
+        case("features: bad image", EMBED, RAW, b"no", KIND),
+    ]
+}
+
 fn all() -> Vec<Case> {
     let (png, jpg) = (image("rgb.png"), image("baseline_420.jpg"));
     let mut all = addresses(&png);
@@ -296,6 +315,7 @@ fn all() -> Vec<Case> {
     all.extend(documents(&png));
     all.extend(forms(&png));
     all.extend(many(&png));
+    all.extend(features(&png));
     all
 }
 

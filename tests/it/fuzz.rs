@@ -11,7 +11,7 @@ use mimi_server::backbone::{BackboneConfig, Module, Place, Precision, Site};
 use mimi_server::graph::onnx::{GraphProto, ModelProto, TensorProto, data_type};
 use mimi_server::image::Preprocessing;
 use mimi_server::import::backbone::{PreprocessingName, Request, import};
-use mimi_server::pack::{self, Contents, Provenance, SelfTest, Weights};
+use mimi_server::pack::{self, Contents, Decision, Provenance, SelfTest, Weights};
 use prost::Message;
 
 use crate::support::{Random, Tensor, fixtures, repository, write_safetensors};
@@ -204,6 +204,7 @@ fn contents(config: &BackboneConfig) -> Contents {
         head_weight: random.floats(3 * 8, 0.3),
         head_bias: random.floats(3, 0.3),
         labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        decision: Decision::default(),
         preprocessing: Preprocessing::clip(config.image_size() as u32),
         precision: Precision::Fp32,
         self_test: SelfTest { images: vec![vec![1, 2, 3]], logits: vec![vec![0.5; 3]] },

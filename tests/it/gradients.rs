@@ -7,9 +7,9 @@ use mimi_server::backbone::{Activation, BlockRange, Form, Module, ModuleSet, Pla
 use mimi_server::graph::ops::{
     Add, Concat, Conv, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reorder, Reshape,
 };
-use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Transpose};
-use mimi_server::graph::training::training_graph;
+use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Softplus, Transpose};
 use mimi_server::graph::training::{HEAD_BIAS, HEAD_WEIGHT, LOGITS, LOSS, TARGETS, gradient_output};
+use mimi_server::graph::training::{Loss, WEIGHTS, training_graph};
 use mimi_server::graph::{
     Constant, Dim, Direct, Error, Fact, Graph, HIDDEN, HIDDEN_OUT, KEEP, PIXELS, ParameterName, Plan,
     Trained, Wire, build, gradients, keep_input,
@@ -140,6 +140,7 @@ fn each_operator_equals_finite_differences() {
     check("gelu", &[(&[40], rows)], &[0], one(|g, x| g.wire("y", Gelu, x)));
     check("gelu by tanh", &[(&[40], rows)], &[0], one(|g, x| g.wire("y", GeluTanh, x)));
     check("sigmoid", &[x], &[0], one(|g, x| g.wire("y", Sigmoid, x)));
+    check("softplus", &[x], &[0], one(|g, x| g.wire("y", Softplus, x)));
     check("softmax", &[x], &[0], one(|g, x| g.wire("y", Softmax, x)));
     let norm: [(&[usize], bool); 3] = [(&[3, 8], rows), (&[8], same), (&[8], same)];
     check("layer norm", &norm, &[0], one(|g, x| g.wire("y", LayerNorm { epsilon: 1e-3 }, x)));
@@ -215,6 +216,8 @@ fn random_step(tiny: &TinyBackbone, plan: &Plan, (rows, classes): (usize, usize)
     tensors.insert(HEAD_BIAS.into(), Tensor { shape: vec![classes], data: random.floats(classes, 0.3) });
     let targets = random.floats(rows * classes, 0.1).iter().map(|x| (x + 0.2) / rows as f32).collect();
     tensors.insert(TARGETS.into(), Tensor { shape: vec![rows, classes], data: targets });
+    let weights = vec![1.0 / (rows * classes) as f32; rows];
+    tensors.insert(WEIGHTS.into(), Tensor { shape: vec![rows, 1], data: weights });
     let pixels: Vec<f32> = (0..rows).flat_map(|i| tiny.pixels(i as u64).to_vec()).collect();
     let shape = [vec![rows], tiny.config.input_shape(0)].concat();
     tensors.insert(PIXELS.into(), Tensor { shape, data: pixels });
@@ -225,10 +228,13 @@ fn random_step(tiny: &TinyBackbone, plan: &Plan, (rows, classes): (usize, usize)
 fn a_whole_step_equals_finite_differences() {
     let vits = ["vit_timm", "vit_timm_mean", "vit_timm_mean_norm_first", "vit_hf_clip", "vit_hf_dinov2"];
     let others = ["vit_timm_deit_distilled", "vit_timm_siglip", "swin_timm", "cvt_hf"];
-    for fixture in vits.into_iter().chain(others) {
+    let all = vits.into_iter().chain(others).map(|fixture| (fixture, Loss::CrossEntropy));
+    let losses = [Loss::BinaryCrossEntropy, Loss::SquaredError];
+    let rest = FAMILIES.into_iter().flat_map(|fixture| losses.map(|loss| (fixture, loss)));
+    for (fixture, loss) in all.chain(rest) {
         let tiny = TinyBackbone::from(fixture);
         let plan = Plan::whole(&tiny.config, tiny.config.adapters());
-        check_a_step(fixture, &tiny, &plan, STEP_TOLERANCE);
+        check_a_step((fixture, loss), &tiny, &plan, STEP_TOLERANCE);
     }
 }
 
@@ -241,7 +247,7 @@ fn dropped_paths_are_multiplied_row_by_row() {
         let behind = Module { site: Site::new(last, Place::Out), form };
         let adapter = Module::adapter(Site::new(last, Place::Attn));
         let plan = Plan::whole(&tiny.config, [behind, adapter].into_iter().collect());
-        let trained = Trained { express: &Direct, drops_paths: true };
+        let trained = Trained { drops_paths: true, ..Direct::TRAINED };
         let graph = training_graph(&tiny.config, &plan, trained).unwrap();
         let mut tensors = random_step(&tiny, &plan, (3, 4));
         let branches: Vec<String> = graph
@@ -290,15 +296,20 @@ fn modules_of_every_form_equal_finite_differences() {
             module.site.block == 0 && !bends
         });
         for some in modules.iter().collect::<Vec<_>>().chunks(6) {
-            check_a_step(fixture, &tiny, &Plan::whole(&tiny.config, some.iter().copied().collect()), 0.05);
+            check_a_step(
+                (fixture, Loss::CrossEntropy),
+                &tiny,
+                &Plan::whole(&tiny.config, some.iter().copied().collect()),
+                0.05,
+            );
         }
     }
 }
 
-fn check_a_step(fixture: &str, tiny: &TinyBackbone, plan: &Plan, tolerance: f64) {
+fn check_a_step((fixture, loss): (&str, Loss), tiny: &TinyBackbone, plan: &Plan, tolerance: f64) {
+    let trained = Trained { loss, ..Direct::TRAINED };
     let mut tensors = random_step(tiny, plan, (3, 4));
-    let mut runner =
-        Runner::new(&tiny.store(), &training_graph(&tiny.config, plan, Direct::TRAINED).unwrap());
+    let mut runner = Runner::new(&tiny.store(), &training_graph(&tiny.config, plan, trained).unwrap());
     let computed = runner.run(&tensors);
     for (i, name) in names(plan).into_iter().enumerate() {
         let base = tensors[&name].clone();
@@ -307,15 +318,15 @@ fn check_a_step(fixture: &str, tiny: &TinyBackbone, plan: &Plan, tolerance: f64)
         // Along the gradient itself, so that the derivative is as large as it can be.
         let direction: Vec<f32> =
             gradient.data.iter().map(|x| x / largest(&gradient.data).max(1e-9)).collect();
-        let mut loss = |by: f32| {
+        let mut moved = |by: f32| {
             let data = base.data.iter().zip(&direction).map(|(x, d)| x + by * d).collect();
             tensors.insert(name.clone(), Tensor { shape: base.shape.clone(), data });
             f64::from(runner.run(&tensors)[LOSS].data[0])
         };
-        let expected = (loss(SMALL_STEP) - loss(-SMALL_STEP)) / f64::from(2.0 * SMALL_STEP);
+        let expected = (moved(SMALL_STEP) - moved(-SMALL_STEP)) / f64::from(2.0 * SMALL_STEP);
         let found = dot(&gradient.data, &direction);
         let error = (found - expected).abs() / expected.abs().max(1e-2);
-        assert!(error < tolerance, "{fixture} {i} {name}: {found} and {expected}");
+        assert!(error < tolerance, "{fixture} {loss:?} {i} {name}: {found} and {expected}");
         tensors.insert(name, base);
     }
 }
@@ -378,6 +389,35 @@ fn a_whole_step_equals_pytorch() {
             assert_eq!(found.shape, expected.shape);
             assert_relative(&format!("{name} {key}"), &found.data, &expected.data);
         }
+    }
+}
+
+/// A head without weights has the logits of its bias, so that its gradient is the loss's own.
+#[test]
+fn losses_of_labels_and_of_values_equal_pytorch() {
+    let (fixture, tiny) = (Fixture::named("heads"), TinyBackbone::new());
+    let logits = &fixture.tensors["logits"];
+    let [rows, outputs] = logits.shape[..] else { panic!("expected a matrix") };
+    let plan = Plan::whole(&tiny.config, ModuleSet::EMPTY);
+    for (name, targets, loss) in
+        [("bce", "labels", Loss::BinaryCrossEntropy), ("mse", "values", Loss::SquaredError)]
+    {
+        let graph = training_graph(&tiny.config, &plan, Trained { loss, ..Direct::TRAINED }).unwrap();
+        let mut runner = Runner::new(&tiny.store(), &graph);
+        let mut tensors = random_step(&tiny, &plan, (1, outputs));
+        tensors.get_mut(HEAD_WEIGHT).unwrap().data.fill(0.0);
+        tensors.get_mut(WEIGHTS).unwrap().data.fill(1.0 / (rows * outputs) as f32);
+        let (mut total, mut gradient) = (0.0, Vec::new());
+        for row in 0..rows {
+            let of = |tensor: &str| fixture.tensors[tensor].data[row * outputs..][..outputs].to_vec();
+            tensors.get_mut(HEAD_BIAS).unwrap().data = of("logits");
+            tensors.get_mut(TARGETS).unwrap().data = of(targets);
+            let computed = runner.run(&tensors);
+            total += computed[LOSS].data[0];
+            gradient.extend(&computed[&gradient_output(HEAD_BIAS)].data);
+        }
+        assert_relative(&format!("{name} loss"), &[total], &fixture.tensors[&format!("{name}/loss")].data);
+        assert_relative(&format!("{name} grad"), &gradient, &fixture.tensors[&format!("{name}/grad")].data);
     }
 }
 

@@ -38,6 +38,8 @@ mod forking;
 mod fuzz;
 /// Backward equals finite differences and PyTorch.
 mod gradients;
+/// Heads of several labels and of values, answers that abstain, and features.
+mod heads;
 /// What a client may hold, and that others are served meanwhile.
 mod hold;
 /// Decoding, resizing and normalising against Pillow's answers.

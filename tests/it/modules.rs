@@ -241,7 +241,7 @@ fn manifests_with_impossible_modules_are_refused_by_name() {
         ("blocks.1.q.bypass_input_none", 0, 2, "expected a width of 1"),
         ("blocks.1.q.bypass_input_none", 100_000, 2, "expected a width of 1"),
         ("blocks.1.q.affine", 0, 2, "blocks.1.q.affine.scale"),
-        ("blocks.1.q.shift", 0, 1, "modules need version 2"),
+        ("blocks.1.q.shift", 0, 1, "only format 2 has"),
         ("blocks.1.q.shift", 0, 3, "reads versions 1 to 2"),
     ];
     for (name, width, version, reason) in cases {

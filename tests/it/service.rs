@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use mimi_server::service::{Ask, AskMany, Code, Flow, Terms};
+use mimi_server::service::{Ask, AskMany, Code, Flow, Said, Terms};
 
 use crate::server::{World, classify, image, post};
 
@@ -24,11 +24,12 @@ async fn an_ask_gets_what_a_client_of_http_gets() {
     let task = service.pin("one", terms.deadline).await.unwrap();
     let images = vec![Bytes::from(image("rgb.png")), Bytes::from(image("exif_6.png"))];
     let answered = service.classify(Ask { task, images, terms }).await.unwrap();
-    assert_eq!((answered.task.as_str(), answered.version, answered.predictions.len()), ("one", 1, 2));
-    for (i, prediction) in answered.predictions[0].iter().enumerate() {
+    assert_eq!((answered.task.as_str(), answered.version, answered.images.len()), ("one", 1, 2));
+    for (i, prediction) in answered.images[0].predictions.iter().enumerate() {
         let expected = &expected["predictions"][i];
         assert_eq!(expected["label"], prediction.label);
-        assert!((expected["score"].as_f64().unwrap() - f64::from(prediction.score)).abs() < 1e-6);
+        let Said::Score(score) = prediction.said else { panic!("{prediction:?}") };
+        assert!((expected["score"].as_f64().unwrap() - f64::from(score)).abs() < 1e-6);
     }
     assert!(answered.spent.flops > 0 && answered.spent.batch_rows > 0 && !answered.spent.run.is_zero());
 }

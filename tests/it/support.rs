@@ -9,7 +9,7 @@ use mimi_server::backbone::{Activation, BackboneConfig, Module, Pool, Precision,
 use mimi_server::graph::Bytes;
 use mimi_server::image::Preprocessing;
 use mimi_server::import::backbone::{PreprocessingName, Request, import};
-use mimi_server::pack::{self, Contents, Pack, Provenance, SelfTest, Weights};
+use mimi_server::pack::{self, Contents, Decision, Pack, Provenance, SelfTest, Weights};
 use mimi_server::runtime::{Device, Resident, Runtime, RuntimeOptions, WeightOptions, WeightStore};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -227,6 +227,7 @@ impl TinyBackbone {
             head_weight: random.floats(classes * d, 0.3),
             head_bias: random.floats(classes, 0.3),
             labels: (0..classes).map(|c| format!("class-{c}")).collect(),
+            decision: Decision::default(),
             preprocessing: Preprocessing::clip(self.config.image_size() as u32),
             precision: self.precision,
             self_test: SelfTest::default(),

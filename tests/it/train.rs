@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mimi_server::image::Limits;
-use mimi_server::pack::{self, WEIGHTS_FILE};
+use mimi_server::pack::{self, ProblemType, WEIGHTS_FILE};
 use mimi_server::train::{
     AdamW, AdamWOptions, Dataset, Gate, LinearOptions, Method, Origin, Outcome, Setup, TaskOptions, Walk,
     clip, evaluate, train,
@@ -91,6 +91,7 @@ pub fn origin(data: &Path) -> Origin {
         held_out_per_class: None,
         seed: 7,
         walk: Walk::default(),
+        problem: ProblemType::default(),
     }
 }
 
@@ -104,6 +105,7 @@ pub fn options(world: &World, data: &Path) -> TaskOptions {
         checkpoint: data.with_extension("checkpoint"),
         resume: false,
         memory: None,
+        abstain_accuracy: None,
         gate: Gate::default(),
         method: Method::Linear(LinearOptions { epochs: 40, batch: 8, ..LinearOptions::default() }),
     }

@@ -32,6 +32,7 @@ mod reshape;
 mod sigmoid;
 mod sign;
 mod softmax;
+mod softplus;
 mod transpose;
 
 pub use binary::{Add, Mul, Sub};
@@ -64,4 +65,5 @@ pub use reshape::Reshape;
 pub use sigmoid::Sigmoid;
 pub use sign::Sign;
 pub use softmax::Softmax;
+pub use softplus::Softplus;
 pub use transpose::Transpose;

@@ -26,7 +26,7 @@ pub use frozen::Frozen;
 pub use layout::Family;
 
 use crate::backbone::{Activation, BackboneConfig, Module, Site};
-use crate::pack::{self, Contents, Provenance, TaskId, Weights, self_test_tolerance};
+use crate::pack::{self, Contents, Decision, Provenance, TaskId, Weights, self_test_tolerance};
 use crate::runtime::Resident;
 use check::{Adapters, Model};
 use source::Source;
@@ -130,6 +130,7 @@ fn write(
     let (method, dataset) = ("imported".into(), request.description.clone());
     let contents = Contents {
         labels: labels(request.labels.as_deref(), found.head_bias.len())?,
+        decision: Decision::default(),
         self_test: check::self_test(&mut model)?,
         weights: adapters
             .iter()

@@ -9,6 +9,7 @@ use super::dataset::image::Image;
 use super::dataset::left_out::LeftOut;
 use super::minibatch::{Draw, Minibatch};
 use super::picture::picture;
+use super::truth::Truths;
 use crate::image::{Limits, Preprocessing};
 
 /// Images that are decoded and changed at every epoch.
@@ -18,6 +19,8 @@ pub struct Changing {
     pub images: Vec<Image>,
     /// Class of each.
     pub classes: Vec<usize>,
+    /// What the classes mean.
+    pub truths: Truths,
     /// Files that cannot be read, with the reason.
     pub unreadable: Vec<LeftOut>,
     preprocessing: Preprocessing,
@@ -44,7 +47,8 @@ impl Changing {
         }
         let classes = readable.iter().map(|image| image.class).collect();
         let preprocessing = preprocessing.clone();
-        Self { images: readable, preprocessing, options, classes, unreadable, limits }
+        let truths = Truths::default();
+        Self { images: readable, preprocessing, options, classes, truths, unreadable, limits }
     }
 
     /// The drawn images, changed, under `targets` for each; mixing changes the targets too.

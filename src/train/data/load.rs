@@ -60,6 +60,7 @@ impl Loaded {
         // A class that no image has separates the two lists.
         add(usize::MAX, Path::new(""));
         self.held_out.classes.iter().zip(&self.held_out.paths).for_each(|(&class, path)| add(class, path));
+        digest.update(self.train.truths().bytes());
         digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
@@ -85,12 +86,18 @@ pub fn load(
         }
     };
     let train = match intake.augment.keeps_images() {
-        true => Source::Kept(keep("training images", &images.train, overflow.train)?),
+        true => {
+            let rows = keep("training images", &images.train, overflow.train)?;
+            Source::Kept(Rows { truths: images.truths.clone(), ..rows })
+        }
         false => {
             let preprocessing = &setup.resident.config().preprocessing;
-            Source::Changing(Changing::new(&images.train, preprocessing, intake.augment, setup.limits))
+            let mut changing = Changing::new(&images.train, preprocessing, intake.augment, setup.limits);
+            changing.truths = images.truths.clone();
+            Source::Changing(changing)
         }
     };
     let held_out = keep("held-out images", &images.validation, overflow.held_out)?;
+    let held_out = Rows { truths: images.truths.clone(), ..held_out };
     Ok(Loaded { train, held_out })
 }

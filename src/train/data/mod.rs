@@ -3,7 +3,7 @@
 //! [`dataset`] finds labelled images and divides them; [`picture`] reads one. [`prefix`] runs frozen blocks over images
 //! once and gives [`rows`], which a [`row_store`] keeps in memory or in a file and [`features`] keeps for further
 //! trainings. [`changing`] images are decoded and changed by [`augment`] at every epoch instead. A [`source`] is either,
-//! and gives a [`minibatch`] by [`chance`]. [`load`] makes the sources of a training.
+//! and gives a [`minibatch`] by [`chance`]. [`truth`] says what images show. [`load`] makes the sources of a training.
 
 pub(in crate::train) mod augment;
 pub(in crate::train) mod chance;
@@ -17,3 +17,4 @@ pub(in crate::train) mod prefix;
 pub(in crate::train) mod row_store;
 pub(in crate::train) mod rows;
 pub(in crate::train) mod source;
+pub(in crate::train) mod truth;

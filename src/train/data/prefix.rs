@@ -13,6 +13,7 @@ use super::features::Key;
 use super::picture::bytes;
 use super::row_store::RowStore;
 use super::rows::{Rows, input_name, row_shape};
+use super::truth::Truths;
 use crate::backbone::{BlockRange, ModuleSet};
 use crate::graph::{Plan, build};
 use crate::image::{self, Limits, Preprocessing};
@@ -111,7 +112,8 @@ impl Prefix {
             let done = index * BATCH + batch.len();
             progress(done, done as f64 / started.elapsed().as_secs_f64());
         }
-        Ok(Rows { block: self.blocks.end, shape, values, classes, paths, unreadable })
+        let (block, truths) = (self.blocks.end, Truths::default());
+        Ok(Rows { block, shape, values, classes, truths, paths, unreadable })
     }
 
     /// Runs rows that are inputs of this prefix's first block.

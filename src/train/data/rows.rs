@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::dataset::image::Image;
 use super::dataset::left_out::LeftOut;
 use super::row_store::RowStore;
+use super::truth::Truths;
 use crate::backbone::BackboneConfig;
 use crate::graph::{HIDDEN, PIXELS};
 
@@ -19,6 +20,8 @@ pub struct Rows {
     pub values: RowStore,
     /// Class of each row.
     pub classes: Vec<usize>,
+    /// What the classes mean.
+    pub truths: Truths,
     /// File of each row.
     pub paths: Vec<PathBuf>,
     /// Files that could not be read, with the reason.
@@ -33,6 +36,7 @@ impl Rows {
             shape: others.shape.clone(),
             values: RowStore::in_memory(others.values.size(), 0),
             classes: Vec::new(),
+            truths: others.truths.clone(),
             paths: Vec::new(),
             unreadable: Vec::new(),
         }

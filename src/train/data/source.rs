@@ -8,6 +8,7 @@ use super::changing::Changing;
 use super::dataset::left_out::LeftOut;
 use super::minibatch::{Draw, Minibatch, TargetOptions};
 use super::rows::Rows;
+use super::truth::Truths;
 
 /// Training images.
 #[derive(Clone, Debug)]
@@ -35,6 +36,14 @@ impl Source {
         }
     }
 
+    /// What the classes mean.
+    pub fn truths(&self) -> &Truths {
+        match self {
+            Self::Kept(rows) => &rows.truths,
+            Self::Changing(images) => &images.truths,
+        }
+    }
+
     /// File of each image.
     pub fn paths(&self) -> Vec<&Path> {
         match self {
@@ -57,7 +66,7 @@ impl Source {
     /// When an image can no longer be read.
     pub fn batch(&self, draw: &Draw<'_>, options: TargetOptions) -> Result<Minibatch> {
         let classes: Vec<usize> = draw.indices.iter().map(|&i| self.classes()[i]).collect();
-        let targets = options.of(&classes);
+        let targets = self.truths().targets(&classes, options);
         match self {
             Self::Changing(images) => images.batch(draw, targets),
             Self::Kept(rows) => {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use super::predict::likeliest;
+use super::scorer::Scorer;
 use crate::engine::{Engine, EngineOptions, Row};
 use crate::image::Limits;
 use crate::metrics::Metrics;
@@ -14,6 +15,7 @@ use crate::pack::{Pack, TaskId};
 use crate::train::data::dataset::image::Image;
 use crate::train::data::dataset::left_out::LeftOut;
 use crate::train::data::picture::picture;
+use crate::train::data::truth::Truths;
 use crate::train::setup::Setup;
 
 /// Images decoded and queued at once.
@@ -26,17 +28,28 @@ pub struct Evaluation {
     pub right: usize,
     /// Images that could be read.
     pub total: usize,
-    /// `[true class][predicted class]`.
+    /// `[true class][predicted class]`; empty where outputs are no classes.
     pub confusion: Vec<Vec<usize>>,
+    /// All answers, to be scored in other ways.
+    pub scorer: Scorer,
     /// Files that could not be read, with the reason.
     pub unreadable: Vec<LeftOut>,
 }
 
 impl Evaluation {
-    /// Share of images classified rightly, 0 to 1.
+    /// Share of images classified rightly, 0 to 1, or the score of what the outputs mean instead.
     pub fn accuracy(&self) -> f64 {
-        self.right as f64 / self.total.max(1) as f64
+        self.scorer.score()
     }
+}
+
+/// Images and what they show.
+#[derive(Clone, Copy, Debug)]
+pub struct Labelled<'a> {
+    /// The images.
+    pub images: &'a [Image],
+    /// What their classes mean.
+    pub truths: &'a Truths,
 }
 
 /// Classifies `images` under `pack`; skips those beyond `limits`.
@@ -50,11 +63,26 @@ pub fn evaluate(
     images: &[Image],
     limits: &Limits,
 ) -> Result<Evaluation> {
+    evaluate_labelled(engine, task, pack, Labelled { images, truths: &Truths::Classes }, limits)
+}
+
+/// As [`evaluate`], for images that may show other things than classes.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_labelled(
+    engine: &Engine,
+    task: &TaskId,
+    pack: &Arc<Pack>,
+    labelled: Labelled<'_>,
+    limits: &Limits,
+) -> Result<Evaluation> {
     engine.cover(pack.modules).blocking_recv().context("the engine stopped")??;
-    let classes = pack.manifest.labels.len();
-    let mut result =
-        Evaluation { right: 0, total: 0, confusion: vec![vec![0; classes]; classes], unreadable: Vec::new() };
-    for chunk in images.chunks(CHUNK) {
+    let is_single = *labelled.truths == Truths::Classes;
+    let classes = if is_single { pack.manifest.labels.len() } else { 0 };
+    let (confusion, scorer) = (vec![vec![0; classes]; classes], Scorer::new(labelled.truths));
+    let mut result = Evaluation { right: 0, total: 0, confusion, scorer, unreadable: Vec::new() };
+    for chunk in labelled.images.chunks(CHUNK) {
         let decoded: Vec<_> = chunk.par_iter().map(|image| pixels(image, pack, limits)).collect();
         let permits = engine.admit(chunk.len())?;
         let mut waiting = Vec::new();
@@ -69,16 +97,19 @@ pub fn evaluate(
         }
         for (image, answer) in waiting {
             let logits = answer.blocking_recv().context("the engine stopped")??.logits;
-            let predicted = likeliest(&logits.to_vec()).context("the pack has no class")?;
-            result.confusion[image.class][predicted] += 1;
-            result.right += usize::from(predicted == image.class);
-            result.total += 1;
+            let logits = logits.to_vec();
+            let predicted = likeliest(&logits).context("the pack has no class")?;
+            if is_single {
+                result.confusion[image.class][predicted] += 1;
+            }
+            result.scorer.add(image.class, &logits);
         }
     }
+    (result.right, result.total) = (result.scorer.right(), result.scorer.count());
     Ok(result)
 }
 
-/// Classifies `images` under `pack` on an engine of its own, with a program for exactly the pack's sites, as the
+/// Classifies images under `pack` on an engine of its own, with a program for exactly the pack's sites, as the
 /// server would have.
 ///
 /// # Errors
@@ -87,7 +118,7 @@ pub fn evaluate_alone(
     setup: &Setup,
     task: &TaskId,
     pack: &Arc<Pack>,
-    images: &[Image],
+    labelled: Labelled<'_>,
 ) -> Result<Evaluation> {
     let options = EngineOptions {
         max_batch: 8,
@@ -99,7 +130,7 @@ pub fn evaluate_alone(
     };
     let engine = Engine::start(setup.resident.clone(), Arc::new(Metrics::new()?), &options)?;
     engine.prepare(pack.modules).blocking_recv().context("the engine stopped")??;
-    evaluate(&engine, task, pack, images, &setup.limits)
+    evaluate_labelled(&engine, task, pack, labelled, &setup.limits)
 }
 
 fn pixels(image: &Image, pack: &Pack, limits: &Limits) -> Result<Arc<[f32]>> {

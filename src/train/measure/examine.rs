@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::predict::{Measure, Predictor, cross_entropy, likeliest};
+use super::predict::{Measure, Predictor};
+use super::scorer::Scorer;
 use crate::train::data::rows::Rows;
+use crate::train::data::truth::{Truths, cross_entropy, likeliest};
 use crate::train::model::Model;
 
 /// Every answer of a model on some images, summed up.
@@ -18,6 +20,8 @@ pub struct Examination {
     pub confusion: BTreeMap<(usize, usize), usize>,
     /// The images with the highest loss, highest first.
     pub hardest: Vec<Verdict>,
+    /// All answers, to be scored in other ways.
+    pub scorer: Scorer,
 }
 
 /// A model's answer on one image.
@@ -29,24 +33,22 @@ pub struct Verdict {
     pub class: usize,
     /// The likeliest class.
     pub predicted: usize,
-    /// Cross-entropy, nats.
+    /// Loss: cross-entropy, nats, where it is of classes.
     pub loss: f64,
     /// Probability of the likeliest class, 0 to 1.
     pub confidence: f64,
+    /// The outputs, where they are labels or values.
+    pub outputs: Vec<f32>,
 }
 
 impl Examination {
     /// Adds what another part of the images gave, keeping the `keep` hardest of all.
     pub fn add(&mut self, other: Self, keep: usize) {
-        let count = |part: &Self| part.confusion.values().sum::<usize>() as f64;
-        let (own, more) = (count(self), count(&other));
-        let all = (own + more).max(1.0);
-        self.measure.loss = (self.measure.loss * own + other.measure.loss * more) / all;
+        self.scorer.join(other.scorer);
+        self.measure = self.scorer.measure();
         for (pair, count) in other.confusion {
             *self.confusion.entry(pair).or_default() += count;
         }
-        let right = self.confusion.iter().filter(|((truth, taken), _)| truth == taken);
-        self.measure.accuracy = right.map(|(_, &count)| count).sum::<usize>() as f64 / all;
         self.hardest.extend(other.hardest);
         self.hardest.sort_by(|a, b| b.loss.total_cmp(&a.loss));
         self.hardest.truncate(keep);
@@ -65,19 +67,25 @@ impl Verdict {
 /// # Errors
 /// When a run fails.
 pub fn examine(predictor: &mut Predictor, model: &Model, rows: &Rows, keep: usize) -> Result<Examination> {
-    let (mut found, mut right) = (Examination::default(), 0);
+    let mut found = Examination { scorer: Scorer::new(&rows.truths), ..Examination::default() };
     predictor.each(model, rows, |index, logits| {
         let class = rows.classes[index];
-        let Some(predicted) = likeliest(logits) else { return };
-        let loss = cross_entropy(logits, class);
-        found.measure.loss += loss;
-        right += usize::from(predicted == class);
-        *found.confusion.entry((class, predicted)).or_default() += 1;
-        let confidence = (-cross_entropy(logits, predicted)).exp();
-        found.hardest.push(Verdict { path: rows.paths[index].clone(), class, predicted, loss, confidence });
+        found.scorer.add(class, logits);
+        let (path, loss) = (rows.paths[index].clone(), rows.truths.loss_of(class, logits));
+        let mut verdict =
+            Verdict { path, class, predicted: class, loss, confidence: 0.0, outputs: Vec::new() };
+        match (&rows.truths, likeliest(logits)) {
+            (Truths::Classes, Some(predicted)) => {
+                *found.confusion.entry((class, predicted)).or_default() += 1;
+                verdict.predicted = predicted;
+                verdict.confidence = (-cross_entropy(logits, predicted)).exp();
+            }
+            (Truths::Classes, None) => return,
+            _ => verdict.outputs = logits.to_vec(),
+        }
+        found.hardest.push(verdict);
     })?;
-    let count = rows.len().max(1) as f64;
-    found.measure = Measure { loss: found.measure.loss / count, accuracy: right as f64 / count };
+    found.measure = found.scorer.measure();
     found.hardest.sort_by(|a, b| b.loss.total_cmp(&a.loss));
     found.hardest.truncate(keep);
     Ok(found)

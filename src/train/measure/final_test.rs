@@ -3,10 +3,12 @@
 use anyhow::Result;
 
 use super::predict::{Measure, Predictor};
+use super::scorer::Scorer;
 use crate::backbone::BlockRange;
 use crate::train::data::dataset::image::Image;
 use crate::train::data::dataset::left_out::LeftOut;
 use crate::train::data::prefix::Prefix;
+use crate::train::data::truth::Truths;
 use crate::train::model::Model;
 use crate::train::setup::Setup;
 
@@ -16,7 +18,7 @@ pub const CHUNK: usize = 256;
 /// Scores of a model on the test images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tested {
-    /// Loss and accuracy.
+    /// Loss and score.
     pub measure: Measure,
     /// Images that could be read.
     pub images: usize,
@@ -27,6 +29,8 @@ pub struct Tested {
 pub struct FinalTest {
     /// The scores; none without images.
     pub tested: Option<Tested>,
+    /// All answers, to be scored in other ways.
+    pub scorer: Scorer,
     /// Files that could not be read, with the reason.
     pub unreadable: Vec<LeftOut>,
 }
@@ -35,24 +39,19 @@ pub struct FinalTest {
 ///
 /// # Errors
 /// When a run fails.
-pub fn measure_images(setup: &Setup, model: &Model, images: &[Image]) -> Result<FinalTest> {
+pub fn measure_images(setup: &Setup, model: &Model, images: &[Image], truths: &Truths) -> Result<FinalTest> {
     if images.is_empty() {
         return Ok(FinalTest::default());
     }
-    let (mut sum, mut count, mut unreadable) = (Measure::default(), 0, Vec::new());
+    let (mut scorer, mut unreadable) = (Scorer::new(truths), Vec::new());
     let block = model.lowest_block(setup.resident.config());
     let mut prefix = Prefix::new(setup, BlockRange { start: 0, end: block })?;
     let mut predictor = Predictor::new(&setup.resident, block, model.modules())?;
     for chunk in images.chunks(CHUNK) {
         let rows = prefix.load(chunk, |_, _| ())?;
-        let measure = predictor.measure(model, &rows)?;
-        sum.loss += measure.loss * rows.len() as f64;
-        // A share of a count is a whole number again when multiplied by it.
-        sum.accuracy += (measure.accuracy * rows.len() as f64).round();
-        count += rows.len();
+        predictor.each(model, &rows, |index, logits| scorer.add(rows.classes[index], logits))?;
         unreadable.extend(rows.unreadable);
     }
-    let n = count.max(1) as f64;
-    let measure = Measure { loss: sum.loss / n, accuracy: sum.accuracy / n };
-    Ok(FinalTest { tested: Some(Tested { measure, images: count }), unreadable })
+    let tested = Some(Tested { measure: scorer.measure(), images: scorer.count() });
+    Ok(FinalTest { tested, scorer, unreadable })
 }

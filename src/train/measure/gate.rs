@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::evaluate::evaluate_alone;
+use super::evaluate::{Labelled, evaluate_alone};
 use crate::backbone::BackboneConfig;
 use crate::pack::{self, Pack, TaskId};
 use crate::train::data::dataset::image::Image;
+use crate::train::data::truth::Truths;
 use crate::train::setup::Setup;
+
+/// What scores that are no counts may differ by between a model in training and its pack.
+const ROUNDING: f64 = 1e-6;
 
 /// What a pack must reach to be published.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,7 +36,9 @@ pub struct Candidate<'a> {
     pub labels: &'a [String],
     /// The held-out images.
     pub held_out: &'a [Image],
-    /// Accuracy on these, 0 to 1.
+    /// What they show.
+    pub truths: &'a Truths,
+    /// Score on these.
     pub accuracy: f64,
 }
 
@@ -44,7 +50,8 @@ impl Gate {
     pub fn refuses(&self, setup: &Setup, candidate: &Candidate<'_>) -> Result<Option<String>> {
         let own = candidate.accuracy;
         if let Some(least) = self.accuracy.filter(|&least| own < least) {
-            return Ok(Some(format!("its held-out accuracy {own:.4} is below {least:.4}")));
+            let score = candidate.truths.problem().score();
+            return Ok(Some(format!("its held-out {score} {own:.4} is below {least:.4}")));
         }
         let live = if self.not_below_live { newest(setup.resident.config(), candidate)? } else { None };
         let Some(Live { version, pack: live }) = live else { return Ok(None) };
@@ -52,11 +59,20 @@ impl Gate {
             let (old, new) = (live.manifest.labels.len(), candidate.labels.len());
             return Ok(Some(format!("version {version} has other classes ({old}, this one {new})")));
         }
-        let measured = evaluate_alone(setup, candidate.task, &Arc::new(live), candidate.held_out)?;
-        let theirs = measured.accuracy();
-        let reason =
-            || format!("its accuracy {own:.4} is below version {version}'s {theirs:.4} on the same images");
-        Ok((own < theirs).then(reason))
+        let (theirs, ours) = (live.manifest.problem_type, candidate.truths.problem());
+        if theirs != ours {
+            return Ok(Some(format!("version {version} is a {theirs}, this one a {ours}")));
+        }
+        // Outputs of a pack are in the values' own units.
+        let truths = &candidate.truths.in_own_units();
+        let labelled = Labelled { images: candidate.held_out, truths };
+        let theirs = evaluate_alone(setup, candidate.task, &Arc::new(live), labelled)?.accuracy();
+        let reason = || {
+            let score = ours.score();
+            format!("its {score} {own:.4} is below version {version}'s {theirs:.4} on the same images")
+        };
+        let slack = if ours.is_single_label() { 0.0 } else { ROUNDING };
+        Ok((own < theirs - slack).then(reason))
     }
 }
 

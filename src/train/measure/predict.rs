@@ -3,6 +3,7 @@
 use anyhow::Result;
 use ndarray::Array2;
 
+use super::scorer::Scorer;
 use crate::backbone::{BlockRange, ModuleSet};
 use crate::graph::{FEATURES, ParameterName, Plan, build};
 use crate::pack::Head;
@@ -10,17 +11,11 @@ use crate::runtime::{Input, Program, Resident};
 use crate::train::data::rows::{Rows, input_name};
 use crate::train::model::Model;
 
+pub use super::scorer::Measure;
+pub use crate::train::data::truth::likeliest;
+
 /// Rows in one run.
 const BATCH: usize = 8;
-
-/// What a model scored.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Measure {
-    /// Mean cross-entropy, nats.
-    pub loss: f64,
-    /// Share of rows whose likeliest class was theirs, 0 to 1.
-    pub accuracy: f64,
-}
 
 /// Runs the blocks from `block` on with `modules`.
 pub struct Predictor {
@@ -66,19 +61,14 @@ impl Predictor {
         apply(head, shape[0], &features.data)
     }
 
-    /// Mean loss and accuracy over `rows`, without smoothing or augmentation.
+    /// Mean loss and score over `rows`, without smoothing or augmentation.
     ///
     /// # Errors
     /// When a run fails.
     pub fn measure(&mut self, model: &Model, rows: &Rows) -> Result<Measure> {
-        let (mut loss, mut right) = (0.0, 0);
-        self.each(model, rows, |index, logits| {
-            let class = rows.classes[index];
-            loss += cross_entropy(logits, class);
-            right += usize::from(likeliest(logits) == Some(class));
-        })?;
-        let count = rows.len().max(1) as f64;
-        Ok(Measure { loss: loss / count, accuracy: right as f64 / count })
+        let mut scorer = Scorer::new(&rows.truths);
+        self.each(model, rows, |index, logits| scorer.add(rows.classes[index], logits))?;
+        Ok(scorer.measure())
     }
 
     /// Tells the logits of each of `rows`, in order.
@@ -105,16 +95,4 @@ fn apply(head: &Head, count: usize, features: &[f32]) -> Result<Array2<f32>> {
         row.assign(&head.logits(feature));
     }
     Ok(logits)
-}
-
-/// The class with the largest logit, the first of equals.
-pub fn likeliest(logits: &[f32]) -> Option<usize> {
-    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a)))
-}
-
-/// `log Σ exp(logits) − logits[class]`, nats.
-pub fn cross_entropy(logits: &[f32], class: usize) -> f64 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&x| f64::from(x - largest).exp()).sum();
-    sum.ln() + f64::from(largest - logits[class])
 }

@@ -1,9 +1,9 @@
-//! Softmax regression on frozen features: `logits = W f + b`, mean cross-entropy, AdamW.
+//! A head on frozen features: `logits = W f + b`, mean loss, AdamW. Under cross-entropy it is softmax regression.
 
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, Axis};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -18,7 +18,8 @@ use crate::train::data::load::{Intake, Loaded};
 use crate::train::data::rows::Rows;
 use crate::train::data::source::Source;
 use crate::train::history::{Epoch, History, Place};
-use crate::train::measure::predict::{Measure, Predictor, likeliest};
+use crate::train::measure::predict::{Measure, Predictor};
+use crate::train::measure::scorer::Scorer;
 use crate::train::model::Model;
 use crate::train::optim::adamw::{AdamW, AdamWOptions};
 use crate::train::optim::recipe::check_rates;
@@ -150,7 +151,7 @@ pub fn fit_heard(
     let mut step = 0;
     for epoch in 0..options.epochs {
         order.shuffle(&mut random);
-        let mut seen = Measure::default();
+        let mut seen = Scorer::new(&train.truths);
         for batch in order.chunks(options.batch) {
             let rate = cosine_with_warmup(&schedule, step);
             let Gradient { weight, bias } = gradient(&head, train, batch, &mut seen)?;
@@ -163,8 +164,7 @@ pub fn fit_heard(
             }
             step += 1;
         }
-        let count = order.len().max(1) as f64;
-        hear(epoch, Measure { loss: seen.loss / count, accuracy: seen.accuracy / count }, &head)?;
+        hear(epoch, seen.measure(), &head)?;
     }
     Ok(head)
 }
@@ -177,29 +177,16 @@ struct Gradient {
     bias: Array1<f32>,
 }
 
-/// Gradient of the mean cross-entropy: `dW = (softmax − target)ᵀ f / n`, `db` its column mean. Adds losses and right
-/// answers to `seen`.
-fn gradient(head: &Head, train: &Rows, batch: &[usize], seen: &mut Measure) -> Result<Gradient> {
+/// Gradient of the mean loss: `dW = slopesᵀ f / n`, `db` its column mean. Adds answers to `seen`.
+fn gradient(head: &Head, train: &Rows, batch: &[usize], seen: &mut Scorer) -> Result<Gradient> {
     let features = Array2::from_shape_vec((batch.len(), train.values.size()), train.values.gather(batch)?)?; // [n, D]
-    let mut error = probabilities(head, features.view()); // [n, C]
-    for (row, &index) in batch.iter().enumerate() {
+    let mut slopes = features.dot(&head.weight.t()) + &head.bias; // [n, C]
+    for (mut row, &index) in slopes.rows_mut().into_iter().zip(batch) {
         let class = train.classes[index];
-        seen.loss -= f64::from(error[[row, class]].max(f32::MIN_POSITIVE)).ln();
-        seen.accuracy += f64::from(u8::from(likeliest(&error.row(row).to_vec()) == Some(class)));
-        error[[row, class]] -= 1.0;
+        seen.add(class, &row.to_vec());
+        train.truths.slope(class, row.view_mut());
     }
-    error /= batch.len() as f32;
-    let weight = error.t().dot(&features).as_standard_layout().into_owned();
-    Ok(Gradient { weight, bias: error.sum_axis(Axis(0)) })
-}
-
-fn probabilities(head: &Head, features: ArrayView2<'_, f32>) -> Array2<f32> {
-    let mut logits = features.dot(&head.weight.t()) + &head.bias;
-    for mut row in logits.rows_mut() {
-        let largest = row.fold(f32::NEG_INFINITY, |most, &x| most.max(x));
-        row.mapv_inplace(|x| (x - largest).exp());
-        let sum = row.sum();
-        row /= sum;
-    }
-    logits
+    slopes /= batch.len() as f32;
+    let weight = slopes.t().dot(&features).as_standard_layout().into_owned();
+    Ok(Gradient { weight, bias: slopes.sum_axis(Axis(0)) })
 }

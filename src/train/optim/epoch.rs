@@ -15,6 +15,7 @@ use crate::train::data::minibatch::{Draw, TargetOptions};
 use crate::train::data::source::Source;
 use crate::train::history::Place;
 use crate::train::measure::predict::Measure;
+use crate::train::measure::scorer::Scorer;
 use crate::train::model::Model;
 use crate::train::progress::{Observer, Progress, Step};
 
@@ -72,7 +73,7 @@ impl Pass<'_> {
                 let batch = batch?;
                 let rate = cosine_with_warmup(&schedule, first + number);
                 let stepped = stepper.step(model, &batch, (rate, &mut chance.paths(number)))?;
-                observe(Progress::Step(&tally.add(stepped, batch.classes.len())?));
+                observe(Progress::Step(&tally.add(stepped, &batch.classes)?));
             }
             Ok(())
         })?;
@@ -87,6 +88,8 @@ pub struct Tally {
     started: Instant,
     /// Sums of losses and of right answers.
     seen: Seen,
+    /// All answers, where they are no classes.
+    scorer: Scorer,
     /// Sums of gradients.
     pub gradients: Gradients,
 }
@@ -101,11 +104,14 @@ impl Tally {
             count: pass.source.classes().len(),
             ..Step::default()
         };
-        Self { step, started: Instant::now(), seen: Seen::default(), gradients: Gradients::default() }
+        let scorer = Scorer::new(pass.source.truths());
+        let (seen, gradients) = (Seen::default(), Gradients::default());
+        Self { step, started: Instant::now(), seen, scorer, gradients }
     }
 
-    fn add(&mut self, stepped: Stepped, rows: usize) -> Result<Step> {
+    fn add(&mut self, stepped: Stepped, classes: &[usize]) -> Result<Step> {
         let Stepped { seen, gradients } = stepped;
+        let rows = classes.len();
         self.seen.loss += seen.loss * rows as f64;
         self.seen.right += seen.right;
         if self.gradients.is_empty() {
@@ -116,15 +122,32 @@ impl Tally {
         self.step.done += rows;
         let done = self.step.done as f64;
         self.step.loss = self.seen.loss / done;
-        self.step.accuracy = self.seen.right as f64 / done;
+        self.step.accuracy = match seen.outputs.is_empty() {
+            true => self.seen.right as f64 / done,
+            false => self.score(classes, &seen.outputs),
+        };
         self.step.rate = self.rate();
         Ok(self.step)
     }
 
-    /// Mean loss and accuracy while the model changed.
+    /// Adds answers that are no classes, and scores this minibatch: of all so far it would take ever longer.
+    fn score(&mut self, classes: &[usize], outputs: &[f32]) -> f64 {
+        let mut scorer = Scorer::new(self.scorer.truths());
+        let rows = outputs.chunks(outputs.len() / classes.len().max(1));
+        classes.iter().zip(rows).for_each(|(&class, row)| scorer.add(class, row));
+        let score = scorer.score();
+        self.scorer.join(scorer);
+        score
+    }
+
+    /// Mean loss and score while the model changed.
     pub fn measure(&self) -> Measure {
         let count = self.step.count as f64;
-        Measure { loss: self.seen.loss / count, accuracy: self.seen.right as f64 / count }
+        let accuracy = match self.scorer.count() {
+            0 => self.seen.right as f64 / count,
+            _ => self.scorer.score(),
+        };
+        Measure { loss: self.seen.loss / count, accuracy }
     }
 
     /// Images a second.

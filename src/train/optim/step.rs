@@ -10,8 +10,8 @@ use super::clip::clip;
 use super::gradients::Gradients;
 use super::paths::{Path, paths};
 use crate::backbone::BlockRange;
-use crate::graph::training::{LOGITS, LOSS, TARGETS, gradient_output, training_graph};
-use crate::graph::{Express, ParameterName, Plan, Trained};
+use crate::graph::training::{LOGITS, LOSS, Loss, TARGETS, WEIGHTS, gradient_output, training_graph};
+use crate::graph::{ParameterName, Plan, Trained};
 use crate::runtime::{Input, Outputs, Program, Resident};
 use crate::train::data::minibatch::Minibatch;
 use crate::train::data::rows::input_name;
@@ -32,12 +32,14 @@ pub struct StepOptions {
 }
 
 /// What a step saw before it changed the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
     /// Mean loss, smoothing included.
     pub loss: f64,
     /// Images whose likeliest class was theirs.
     pub right: usize,
+    /// Every image's outputs, row-major, where they are no classes.
+    pub outputs: Vec<f32>,
 }
 
 /// What a minibatch gave.
@@ -55,6 +57,7 @@ pub struct Stepper {
     program: Program,
     paths: Vec<Path>,
     options: StepOptions,
+    loss: Loss,
 }
 
 impl Stepper {
@@ -65,15 +68,16 @@ impl Stepper {
     pub fn new(
         resident: &Resident,
         block: usize,
-        (model, express): (&Model, &dyn Express),
+        model: &Model,
+        trained: Trained<'_>,
         options: StepOptions,
     ) -> Result<Self> {
         let blocks = BlockRange { start: block, end: resident.config().depth() };
         let plan = Plan { blocks, modules: model.modules() };
-        let trained = Trained { express, drops_paths: options.drop_path > 0.0 };
         let graph = training_graph(resident.config(), &plan, trained)?;
         let paths = paths(&graph, options.drop_path, resident.config().depth());
-        Ok(Self { plan, program: resident.compile(&graph)?, paths, options })
+        let loss = trained.loss;
+        Ok(Self { plan, program: resident.compile(&graph)?, paths, options, loss })
     }
 
     /// Makes one step. Returns the clipped gradients, which some scores need.
@@ -117,8 +121,12 @@ impl Stepper {
             let mut outputs = self.run(model, batch, (part.clone(), &keep))?;
             sum.seen.loss += outputs.take(LOSS)?.data.first().copied().map_or(f64::NAN, f64::from);
             let logits = outputs.take(LOGITS)?.data;
-            let rows = logits.chunks(classes).zip(&batch.classes[part]);
-            sum.seen.right += rows.filter(|(row, class)| likeliest(row) == Some(**class)).count();
+            if self.loss == Loss::CrossEntropy {
+                let rows = logits.chunks(classes).zip(&batch.classes[part]);
+                sum.seen.right += rows.filter(|(row, class)| likeliest(row) == Some(**class)).count();
+            } else {
+                sum.seen.outputs.extend(logits);
+            }
             for (name, _) in model.parameters.iter() {
                 sum.gradients.add(name, &outputs.take(&gradient_output(name))?.data)?;
             }
@@ -135,10 +143,13 @@ impl Stepper {
     ) -> Result<Outputs> {
         let (count, classes) = (batch.classes.len(), model.classes()?);
         let size = batch.values.len() / count;
-        let targets: Vec<f32> = batch.targets[part.start * classes..part.end * classes]
-            .iter()
-            .map(|t| t / count as f32)
-            .collect();
+        let targets = &batch.targets[part.start * classes..part.end * classes];
+        // A mean over rows and, where each output has a loss of its own, over outputs.
+        let (share, weights) = match self.loss.is_weighted() {
+            false => (count as f32, Vec::new()),
+            true => (1.0, vec![1.0 / (count * classes) as f32; part.len()]),
+        };
+        let targets: Vec<f32> = targets.iter().map(|t| t / share).collect();
         let (shape, wanted) = ([&[part.len()], &batch.shape[1..]].concat(), [part.len(), classes]);
         let values = &batch.values[part.start * size..part.end * size];
         let named = |(name, parameter): (ParameterName, _)| (name.to_string(), parameter);
@@ -147,6 +158,10 @@ impl Stepper {
             Input { name: input_name(self.plan.blocks.start), shape: &shape, data: values },
             Input { name: TARGETS, shape: &wanted, data: &targets },
         ];
+        let weighed = [part.len(), 1];
+        if self.loss.is_weighted() {
+            inputs.push(Input { name: WEIGHTS, shape: &weighed, data: &weights });
+        }
         for (name, parameter) in &parameters {
             inputs.push(Input { name, shape: &parameter.shape, data: &parameter.values });
         }

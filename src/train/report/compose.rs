@@ -9,7 +9,7 @@ use super::page::page;
 use super::story::{DataStory, Story};
 use crate::backbone::BlockRange;
 use crate::image::Limits;
-use crate::pack::Provenance;
+use crate::pack::Contents;
 use crate::train::data::picture::picture;
 use crate::train::data::prefix::Prefix;
 use crate::train::data::rows::Rows;
@@ -17,7 +17,6 @@ use crate::train::measure::examine::{Examination, examine};
 use crate::train::measure::final_test::CHUNK;
 use crate::train::measure::predict::Predictor;
 use crate::train::method::training_method::Snapshot;
-use crate::train::model::Model;
 use crate::train::setup::Setup;
 
 /// Hardest images that a report shows.
@@ -44,9 +43,13 @@ impl Composer<'_> {
     ///
     /// # Errors
     /// When a run fails or the page cannot be made.
-    pub fn page(&self, snapshot: &Snapshot<'_>, provenance: &Provenance) -> Result<String> {
-        let Snapshot { model, history, held_out, .. } = *snapshot;
-        let examined = self.examine(model, held_out)?;
+    pub fn page(
+        &self,
+        snapshot: &Snapshot<'_>,
+        contents: &Contents,
+        examined: &Examination,
+    ) -> Result<String> {
+        let Snapshot { model, history, .. } = *snapshot;
         let paths = examined.hardest.iter().map(|verdict| verdict.path.as_path());
         let thumbnails: Vec<Option<Vec<u8>>> =
             paths.map(|path| thumbnail(path, &self.setup.limits).ok()).collect();
@@ -54,18 +57,24 @@ impl Composer<'_> {
             task: self.task,
             config: self.setup.resident.config(),
             precision: self.setup.resident.precision(),
-            provenance,
+            provenance: &contents.provenance,
+            decision: &contents.decision,
             labels: self.labels,
             data: self.data,
             history,
             own: history.cycle_of(model),
             held_out_chose: self.held_out_chose,
-            examined: &examined,
+            examined,
             thumbnails: &thumbnails,
         })
     }
 
-    fn examine(&self, model: &Model, held_out: &Rows) -> Result<Examination> {
+    /// What the model makes of the held-out images.
+    ///
+    /// # Errors
+    /// When a run fails.
+    pub fn examine(&self, snapshot: &Snapshot<'_>) -> Result<Examination> {
+        let Snapshot { model, held_out, .. } = *snapshot;
         let block = model.lowest_block(self.setup.resident.config());
         if held_out.block <= block {
             let mut predictor = Predictor::new(&self.setup.resident, held_out.block, model.modules())?;
@@ -76,7 +85,7 @@ impl Composer<'_> {
         let mut prefix = Prefix::new(self.setup, BlockRange { start: 0, end: block })?;
         let mut predictor = Predictor::new(&self.setup.resident, block, model.modules())?;
         for chunk in images.chunks(CHUNK) {
-            let rows = prefix.load(chunk, |_, _| ())?;
+            let rows = Rows { truths: held_out.truths.clone(), ..prefix.load(chunk, |_, _| ())? };
             found.add(examine(&mut predictor, model, &rows, SHOWN)?, SHOWN);
         }
         Ok(found)

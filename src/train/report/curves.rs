@@ -5,6 +5,7 @@ use plotters::prelude::*;
 
 use super::html::section as part;
 use super::story::Story;
+use crate::pack::ProblemType;
 use crate::train::history::Epoch;
 
 /// Size of one plot, pixels.
@@ -38,9 +39,11 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
     };
     let loss = values(|e| [e.loss, e.validation_loss]);
     let accuracy = values(|e| [e.accuracy, e.validation_accuracy]);
+    let problem = story.decision.problem;
+    let unit = if problem == ProblemType::Regression { "loss" } else { "loss, nats" };
     let plots = [
-        Plot { axis: "loss, nats", range: (0.0, 1.05 * highest(&loss)), values: loss },
-        Plot { axis: "accuracy", range: (floor(&accuracy), 1.005), values: accuracy },
+        Plot { axis: unit, range: (0.0, 1.05 * highest(&loss)), values: loss },
+        Plot { axis: problem.score(), range: (floor(&accuracy), 1.005), values: clamped(accuracy) },
     ];
     let mut body = String::from(
         "<p class=\"key\"><i style=\"background:var(--trained)\"></i><span>training images, while the model \
@@ -58,7 +61,7 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
 fn lead(story: &Story<'_>) -> String {
     let smoothing = story.provenance.details.get("smoothing").and_then(|s| s.as_f64()).unwrap_or(0.0);
     let cycles = if story.history.cycles.len() > 1 { " A vertical line is a pruning." } else { "" };
-    let smoothed = if smoothing > 0.0 {
+    let smoothed = if smoothing > 0.0 && story.decision.problem.is_single_label() {
         format!(
             " The training loss includes label smoothing of {smoothing} (and any mixing of images), the held-out \
              loss does not, so the two are not to be compared."
@@ -72,6 +75,11 @@ fn lead(story: &Story<'_>) -> String {
 fn highest(values: &[Vec<f64>; 2]) -> f64 {
     let finite = values.iter().flatten().copied().filter(|v| v.is_finite());
     finite.fold(0.0, f64::max).max(1e-3)
+}
+
+/// Without what is below 0, as an R² may be: the axis begins there.
+fn clamped(values: [Vec<f64>; 2]) -> [Vec<f64>; 2] {
+    values.map(|values| values.into_iter().map(|value| value.max(0.0)).collect())
 }
 
 /// The lowest value, down to a tenth.

@@ -11,6 +11,7 @@ mod data;
 mod hardest;
 mod html;
 mod origin;
+mod outputs;
 pub(in crate::train) mod page;
 pub(in crate::train) mod story;
 mod summary;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::story::Story;
-use super::{confusion, cost, curves, data, hardest, html, origin, summary, survivors};
+use super::{confusion, cost, curves, data, hardest, html, origin, outputs, summary, survivors};
 
 /// Name of the page in a version's folder.
 pub const REPORT_FILE: &str = "report.html";
@@ -18,7 +18,10 @@ pub fn page(story: &Story<'_>) -> Result<String> {
         curves::section(story)?,
         survivors::section(story),
         cost::section(story)?,
-        confusion::section(story),
+        match story.decision.problem.is_single_label() {
+            true => confusion::section(story),
+            false => outputs::section(story),
+        },
         hardest::section(story),
         data::section(story),
         origin::section(story),

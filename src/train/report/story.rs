@@ -1,13 +1,14 @@
 //! The content of a report.
 
 use crate::backbone::{BackboneConfig, Precision};
-use crate::pack::Provenance;
+use crate::pack::{Decision, Provenance};
 use crate::train::data::dataset::left_out::LeftOut;
 use crate::train::data::dataset::partition::Partition;
 use crate::train::data::load::Loaded;
 use crate::train::history::History;
 use crate::train::measure::examine::Examination;
 use crate::train::measure::final_test::Tested;
+use crate::train::measure::scorer::Scorer;
 use crate::train::outcome::Counts;
 
 /// The content of a report.
@@ -21,7 +22,9 @@ pub struct Story<'a> {
     pub precision: Precision,
     /// The pack's provenance.
     pub provenance: &'a Provenance,
-    /// Class names.
+    /// How outputs become answers.
+    pub decision: &'a Decision,
+    /// Names of classes, labels or values.
     pub labels: &'a [String],
     /// The images.
     pub data: &'a DataStory,
@@ -46,6 +49,8 @@ pub struct DataStory {
     pub held_out: String,
     /// What was measured at the very end on images that decided nothing.
     pub test: Option<Tested>,
+    /// All answers on those images, to be scored in other ways.
+    pub test_scorer: Scorer,
     /// Skipped files, with the reason.
     pub left_out: Vec<LeftOut>,
     /// Warnings about the images.
@@ -56,11 +61,12 @@ impl DataStory {
     /// Describes loaded images.
     pub(in crate::train) fn of(images: &Partition, loaded: &Loaded) -> Self {
         let Loaded { train, held_out } = loaded;
-        let mut counts = vec![Counts::default(); images.labels.len()];
-        train.classes().iter().for_each(|&class| counts[class].trained += 1);
-        held_out.classes.iter().for_each(|&class| counts[class].held_out += 1);
+        let of = |classes: &[usize]| images.truths.counts(classes, images.labels.len());
+        let counts = of(train.classes()).into_iter().zip(of(&held_out.classes));
+        let counts = counts.map(|(trained, held_out)| Counts { trained, held_out }).collect();
         let left_out = [&images.left_out, train.unreadable(), &held_out.unreadable].concat();
         let (held_out, warnings) = (images.held_out.clone(), images.warnings.clone());
-        Self { counts, held_out, test: None, left_out, warnings }
+        let test_scorer = Scorer::new(&images.truths);
+        Self { counts, held_out, test: None, test_scorer, left_out, warnings }
     }
 }

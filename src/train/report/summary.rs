@@ -5,7 +5,10 @@ use anyhow::Result;
 use super::html::{escape, percent};
 use super::story::Story;
 use crate::inspect::grouped;
+use crate::pack::ProblemType;
+use crate::train::measure::abstain::Abstention;
 use crate::train::measure::final_test::Tested;
+use crate::train::measure::judged::Answers;
 
 /// Two-sided 95 % quantile of the normal distribution.
 const Z: f64 = 1.959_964;
@@ -16,13 +19,22 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
     let held_out = story.provenance.validation_images;
     let mut tiles = Vec::new();
     if let Some(Tested { measure, images }) = story.data.test {
-        let about = format!("test accuracy, {}", among(measure.accuracy, images));
-        tiles.push((percent(measure.accuracy), about));
+        tiles.push(scored(story, "test", measure.accuracy, images));
     }
-    tiles.push((percent(accuracy), format!("held-out accuracy, {}", among(accuracy, held_out))));
+    tiles.push(scored(story, "held-out", accuracy, held_out));
     if let Some(trained) = story.provenance.details.get("train_accuracy").and_then(|a| a.as_f64()) {
         let count = grouped(story.provenance.train_images as u64);
-        tiles.push((percent(trained), format!("accuracy on the {count} images trained on")));
+        let (value, score) = (shown(story, trained), story.decision.problem.score());
+        tiles.push((value, format!("{score} on the {count} images trained on")));
+    }
+    for (part, scorer) in [("held-out", &story.examined.scorer), ("test", &story.data.test_scorer)] {
+        let Some(found) = Answers::of(scorer, story.labels, story.decision).abstention else { continue };
+        let Abstention { below, kept, accuracy } = found;
+        let about = format!(
+            "of the {part} images keep their answer, {} of them right: the others are below {below:.3}",
+            percent(accuracy)
+        );
+        tiles.push((percent(kept), about));
     }
     if let Some(cycle) = story.own.and_then(|own| story.history.cycles.get(own)) {
         let (sites, all) = (cycle.widths.len(), story.config.sites().len());
@@ -30,7 +42,8 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
         tiles.push((grouped(cycle.adapter_parameters as u64), about));
     }
     let head = story.labels.len() * (story.config.feature_width() + 1);
-    tiles.push((grouped(head as u64), format!("parameters of the head, {} classes", story.labels.len())));
+    let outputs = if story.decision.problem == ProblemType::Regression { "values" } else { "classes" };
+    tiles.push((grouped(head as u64), format!("parameters of the head, {} {outputs}", story.labels.len())));
     let tile = |(value, about): &(String, String)| {
         format!("<div class=\"tile\"><b>{value}</b><span>{}</span></div>\n", escape(about))
     };
@@ -46,6 +59,24 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
         description(story),
         escape(use_of_images(story)),
     ))
+}
+
+/// A tile of a score: of classes with how many were right.
+fn scored(story: &Story<'_>, part: &str, score: f64, images: usize) -> (String, String) {
+    let name = story.decision.problem.score();
+    let about = match story.decision.problem.is_single_label() {
+        true => format!("{part} {name}, {}", among(score, images)),
+        false => format!("{part} {name}, {} images", grouped(images as u64)),
+    };
+    (shown(story, score), about)
+}
+
+/// A share in per cent; R² is none.
+fn shown(story: &Story<'_>, score: f64) -> String {
+    match story.decision.problem {
+        ProblemType::Regression => format!("{score:.3}"),
+        _ => percent(score),
+    }
 }
 
 fn description(story: &Story<'_>) -> String {

@@ -44,7 +44,7 @@ pub fn step_seconds(resident: &Resident, options: &SpeedOptions) -> Result<Vec<f
     model.parameters.retain(|name| name.module().is_none_or(|module| !options.leave_out.contains(module)));
     let block = if options.kept { model.lowest_block(resident.config()) } else { 0 };
     let mut stepper =
-        Stepper::new(resident, block, (&model, &Direct), mimi.recipe(options.micro_batch).step)?;
+        Stepper::new(resident, block, &model, Direct::TRAINED, mimi.recipe(options.micro_batch).step)?;
     let batch = batch(resident, block, options);
     let mut seconds = Vec::with_capacity(options.steps);
     let mut random = ChaCha8Rng::seed_from_u64(0);

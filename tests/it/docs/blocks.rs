@@ -39,6 +39,11 @@ const SHOWN: &[(&str, &str)] = &[
         "export LD_LIBRARY_PATH=$(python3 -c \"import glob, sys; print(':'.join(f for p in sys.path for f in glob.glob(p + '/nvidia/*/lib')))\")",
     ),
     ("docs/gpu.md", "python3 join.py --store /tmp/mimi-gpu"),
+    (
+        "docs/heads.md",
+        "target/release/server train-task --task scenes --data scenes.csv --problem multi-label",
+    ),
+    ("docs/heads.md", "target/release/server train-task --task ages --data ages.csv --problem regression"),
     ("docs/importing.md", "server import-backbone --weights model.safetensors --name my-vit"),
     ("docs/installing.md", "docker build -t mimi-server ."),
     (

@@ -156,7 +156,7 @@ fn a_folder_of_parts_is_told_from_classes_of_that_name() {
     assert!(format!("{:#}", open(dir.path()).unwrap_err()).contains("beside them stand tset/"));
     std::fs::rename(dir.path().join("tset"), dir.path().join("test")).unwrap();
     // What is measured when a pack is: the test images.
-    let Measured { dataset: measured, part } =
+    let Measured { dataset: measured, part, .. } =
         Dataset::open_as(dir.path(), &["b".into(), "a".into()], &Walk::default()).unwrap();
     assert_eq!(part, "test");
     assert_eq!(measured.images, [Image { path: dir.path().join("test/a/3.png"), class: 1 }]);

@@ -119,7 +119,7 @@ fn f15_train_beside_valid_is_a_split() {
     assert_eq!((sizes(&parts), parts.labels.len()), ((4, 4, 0), 2));
     assert!(parts.left_out.is_empty());
     // And what is measured of it when a pack is.
-    let Measured { dataset: measured, part } =
+    let Measured { dataset: measured, part, .. } =
         Dataset::open_as(dir.path(), &parts.labels, &Walk::default()).unwrap();
     assert_eq!((measured.images.len(), part), (4, "validation"));
 }

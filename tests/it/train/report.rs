@@ -6,7 +6,7 @@ use mimi_server::backbone::Precision;
 use mimi_server::pack::{self, Provenance};
 use mimi_server::train::{
     Counts, Cycle, DataStory, Epoch, Examination, History, LeftOut, Measure, Method, MimiOptions,
-    REPORT_FILE, Reason, Story, Target, TaskOptions, Tested, Verdict, page,
+    REPORT_FILE, Reason, Scorer, Story, Target, TaskOptions, Tested, Verdict, page,
 };
 use proptest::prelude::*;
 
@@ -91,11 +91,13 @@ fn told(labels: Vec<String>, (cycles, epochs): (usize, usize), seed: u64) -> Tol
         predicted: classes - 1,
         loss: 3.0,
         confidence: 0.7,
+        outputs: Vec::new(),
     }];
     let data = DataStory {
         counts: vec![Counts { trained: 5, held_out: 1 }; classes],
         held_out: name.clone(),
         test: Some(Tested { measure: Measure { loss: 1.0, accuracy: 0.5 }, images: 10 }),
+        test_scorer: Scorer::default(),
         left_out: vec![LeftOut::new(name.clone(), Reason::Malformed, name.clone())],
         warnings: vec![name.clone()],
     };
@@ -111,6 +113,7 @@ fn rendered(tiny: &TinyBackbone, told: &Told) -> String {
         config: &tiny.config,
         precision: Precision::Fp32,
         provenance: &told.provenance,
+        decision: &pack::Decision::default(),
         labels: &told.labels,
         data: &told.data,
         history: &told.history,

@@ -11,7 +11,10 @@ use super::entry::Part;
 use super::image::{Image, counts};
 use super::left_out::LeftOut;
 use super::listing::Listing;
+use super::meaning::Meaning;
 use super::walk::Walk;
+use crate::pack::ProblemType;
+use crate::train::data::truth::Truths;
 
 /// Labelled images of named classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Dataset {
 pub struct Measured {
     /// The images.
     pub dataset: Dataset,
+    /// What they show.
+    pub truths: Truths,
     /// Which of the source's images they are.
     pub part: &'static str,
 }
@@ -48,7 +53,8 @@ impl Dataset {
     /// # Errors
     /// When it cannot be listed, has fewer than two classes, a class without an image, or an image twice.
     pub fn open(source: &Path, walk: &Walk) -> Result<Self> {
-        let (listing, left_out) = walk.listed(|left_out| Listing::open(source, walk, left_out))?;
+        let single = ProblemType::SingleLabelClassification;
+        let (listing, left_out) = walk.listed(|left_out| Listing::open(source, walk, single, left_out))?;
         let labels = listing.labels()?;
         Ok(Self { images: listing.images(&labels, None)?, labels, left_out })
     }
@@ -59,11 +65,24 @@ impl Dataset {
     /// # Errors
     /// When it cannot be listed, a class has no image or is unknown, or an image is listed twice.
     pub fn open_as(source: &Path, labels: &[String], walk: &Walk) -> Result<Measured> {
-        let (listing, left_out) = walk.listed(|left_out| Listing::open(source, walk, left_out))?;
-        let part = listing.measured();
-        let images = listing.images(labels, part)?;
+        Self::open_for(source, (labels, ProblemType::SingleLabelClassification), walk)
+    }
+
+    /// As [`Dataset::open_as`], for a pack of any outputs.
+    ///
+    /// # Errors
+    /// As [`Dataset::open_as`].
+    pub fn open_for(
+        source: &Path,
+        (labels, problem): (&[String], ProblemType),
+        walk: &Walk,
+    ) -> Result<Measured> {
+        let (listing, left_out) = walk.listed(|left_out| Listing::open(source, walk, problem, left_out))?;
+        let (part, mut meaning) = (listing.measured(), Meaning::known(labels, problem));
+        let images = meaning.images(&listing, part)?;
         let dataset = Self { images, labels: labels.to_vec(), left_out };
-        Ok(Measured { dataset, part: part.map_or("all", Part::adjective) })
+        let part = part.map_or("all", Part::adjective);
+        Ok(Measured { dataset, truths: meaning.truths_of_pack(), part })
     }
 
     /// Images of each class.

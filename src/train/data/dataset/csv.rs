@@ -11,14 +11,16 @@ use super::header::{self, Header};
 use super::left_out::{LeftOut, Reason};
 use super::text::{read_text, text};
 use super::tree::look;
+use crate::pack::ProblemType;
 
 /// Lists a file; skips files that are missing or are not images.
 ///
 /// # Errors
 /// With the line: when it cannot be read, a column is missing or there twice, a cell is empty, or a split is none; with
 /// the class when none of its images is left.
-pub(super) fn read(file: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<Entry>> {
-    let entries = parse(&read_text(file)?, file)?;
+pub(super) fn read(file: &Path, problem: ProblemType, left_out: &mut Vec<LeftOut>) -> Result<Listed> {
+    let text = read_text(file)?;
+    let entries = parse(&text, file, problem)?;
     let looked: Vec<_> = entries.par_iter().map(|entry| look(&entry.path)).collect();
     let (mut there, mut gone) = (Vec::new(), Vec::new());
     for (entry, looked) in entries.into_iter().zip(looked) {
@@ -30,8 +32,18 @@ pub(super) fn read(file: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<Entry
             }
         }
     }
-    check_classes(file, &there, (&gone, left_out))?;
-    Ok(there)
+    if problem.is_single_label() {
+        check_classes(file, &there, (&gone, left_out))?;
+    }
+    Ok(Listed { entries: there, column: header::label_name(&text)? })
+}
+
+/// The content of a list.
+pub(super) struct Listed {
+    /// Its images.
+    pub entries: Vec<Entry>,
+    /// The name of the column of labels.
+    pub column: String,
 }
 
 /// Parses a CSV file from its bytes and counts the lines; the files themselves are not checked.
@@ -39,14 +51,14 @@ pub(super) fn read(file: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<Entry
 /// # Errors
 /// With the line that is wrong.
 pub fn parse_list(bytes: &[u8], file: &Path) -> Result<usize> {
-    Ok(parse(&text(bytes)?, file)?.len())
+    Ok(parse(&text(bytes)?, file, ProblemType::SingleLabelClassification)?.len())
 }
 
 /// The lines of a list; the files themselves are not checked.
 ///
 /// # Errors
 /// As [`read`], but for what lies behind the paths.
-pub(super) fn parse(text: &str, file: &Path) -> Result<Vec<Entry>> {
+pub(super) fn parse(text: &str, file: &Path, problem: ProblemType) -> Result<Vec<Entry>> {
     let context = || file.display().to_string();
     let header = header::read(text).with_context(context)?;
     let mut reader =
@@ -57,25 +69,27 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Vec<Entry>> {
         let record = record.with_context(context)?;
         let line = record.position().map_or(0, csv::Position::line);
         let place = || format!("{} line {line}", file.display());
-        entries.push(entry(&record, &header, (folder, line)).with_context(place)?);
+        let entry = entry(&record, &header, (folder, line)).with_context(place)?;
+        // An image may show none of several labels.
+        let is_bare = entry.label.is_empty() && problem != ProblemType::MultiLabelClassification;
+        ensure!(!is_bare, "{}: the label is empty", place());
+        entries.push(entry);
     }
     ensure!(!entries.is_empty(), "{} lists no image", file.display());
     Ok(entries)
 }
 
 fn entry(record: &StringRecord, header: &Header, (folder, line): (&Path, u64)) -> Result<Entry> {
-    let filled = |place: usize, name: &str| {
-        let text = record.get(place).unwrap_or_default();
-        ensure!(!text.is_empty(), "the {name} is empty");
-        Ok(text)
-    };
     let part = match header.split.and_then(|place| record.get(place)) {
         None => Part::Train,
         Some(name) => Part::named(name)
             .with_context(|| format!("the split is {name:?}, expected train, validation or test"))?,
     };
-    let path = located(folder, filled(header.path, "path")?);
-    Ok(Entry { path, label: filled(header.label, "label")?.to_owned(), part, line: Some(line) })
+    let path = record.get(header.path).unwrap_or_default();
+    ensure!(!path.is_empty(), "the path is empty");
+    let path = located(folder, path);
+    let label = record.get(header.label).unwrap_or_default().to_owned();
+    Ok(Entry { path, label, part, line: Some(line) })
 }
 
 /// The file that a cell names; one with backslashes, as Windows writes it, where there is none of that very name.

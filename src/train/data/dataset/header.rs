@@ -24,6 +24,9 @@ const COLUMNS: [&[&str]; 3] = [
     &["split", "subset", "partition", "set", "phase"],
 ];
 
+/// Names of the label's column where it has none of those above.
+const LABELS: [&str; 4] = ["labels", "value", "values", "targets"];
+
 /// Where each column stands; a list may have none for the split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -51,6 +54,15 @@ pub(super) fn read(text: &str) -> Result<Header> {
     there.map(understood).find_map(Result::ok).ok_or(refused)
 }
 
+/// The name of the column of labels, as it is written.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn label_name(text: &str) -> Result<String> {
+    let Header { delimiter, label, .. } = read(text)?;
+    Ok(first(text, delimiter)?.get(label).unwrap_or_default().to_owned())
+}
+
 /// The first line's cells.
 fn first(text: &str, delimiter: u8) -> Result<StringRecord> {
     let mut reader = ReaderBuilder::new().delimiter(delimiter).trim(Trim::All).from_reader(text.as_bytes());
@@ -67,6 +79,9 @@ fn columns(header: &StringRecord, delimiter: u8) -> Result<Header> {
             ensure!(first != name, "line 1: column {name} occurs twice");
             bail!("line 1: columns {first} and {name} can both be the {meaning}: rename or remove one");
         }
+    }
+    if places[1].is_none() {
+        places[1] = header.iter().position(|name| LABELS.contains(&plain(name).as_str()));
     }
     let found = |column: usize| {
         let names = COLUMNS[column];

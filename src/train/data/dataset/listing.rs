@@ -10,12 +10,15 @@ use super::image::Image;
 use super::left_out::LeftOut;
 use super::walk::Walk;
 use super::{csv, folders, names};
+use crate::pack::ProblemType;
 
 /// Images as they are listed.
 #[derive(Debug)]
 pub(super) struct Listing {
     source: PathBuf,
     entries: Vec<Entry>,
+    /// The name of the column of labels; empty for a folder.
+    column: String,
 }
 
 impl Listing {
@@ -23,17 +26,44 @@ impl Listing {
     ///
     /// # Errors
     /// When it cannot be read, is in none of the forms, or has an image in two classes or parts.
-    pub fn open(source: &Path, walk: &Walk, left_out: &mut Vec<LeftOut>) -> Result<Self> {
-        let mut entries = match source.is_file() {
-            true => csv::read(source, left_out)?,
-            false => folders::read(source, walk, left_out)?,
+    pub fn open(
+        source: &Path,
+        walk: &Walk,
+        problem: ProblemType,
+        left_out: &mut Vec<LeftOut>,
+    ) -> Result<Self> {
+        let (single, shown) = (problem.is_single_label(), source.display());
+        ensure!(
+            single || source.is_file(),
+            "{shown}: a folder names one class an image; {problem} needs a list"
+        );
+        let csv::Listed { mut entries, column } = match source.is_file() {
+            true => csv::read(source, problem, left_out)?,
+            false => csv::Listed { entries: folders::read(source, walk, left_out)?, column: String::new() },
         };
         // Stable: within a class the order stays.
         entries.sort_by(|a, b| a.label.cmp(&b.label));
-        let mut listing = Self { source: source.to_owned(), entries };
+        let mut listing = Self { source: source.to_owned(), entries, column };
         listing.make_unique(left_out)?;
-        names::check(&listing.source, listing.entries.iter().map(|entry| entry.label.as_str()))?;
+        if single {
+            names::check(&listing.source, listing.entries.iter().map(|entry| entry.label.as_str()))?;
+        }
         Ok(listing)
+    }
+
+    /// What is listed.
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+
+    /// The name of the column of labels; empty for a folder.
+    pub fn column(&self) -> &str {
+        &self.column
+    }
+
+    /// The entries of one part, or of all.
+    pub fn entries(&self, part: Option<Part>) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| part.is_none_or(|part| entry.part == part))
     }
 
     /// Classes that are trained on, sorted.
@@ -53,7 +83,7 @@ impl Listing {
     /// # Errors
     /// When a class is none of `labels`.
     pub fn images(&self, labels: &[String], part: Option<Part>) -> Result<Vec<Image>> {
-        let wanted = self.entries.iter().filter(|entry| part.is_none_or(|part| entry.part == part));
+        let wanted = self.entries(part);
         let places: BTreeMap<&str, usize> = labels.iter().enumerate().map(|(i, l)| (l.as_str(), i)).collect();
         let image = |entry: &Entry| {
             let class = places.get(entry.label.as_str()).copied();
@@ -75,7 +105,7 @@ impl Listing {
     }
 
     /// Where an entry stands, for messages.
-    fn place(&self, entry: &Entry) -> String {
+    pub fn place(&self, entry: &Entry) -> String {
         match entry.line {
             Some(line) => format!("{} line {line}", self.source.display()),
             None => entry.path.display().to_string(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 
 use super::walk::Walk;
+use crate::pack::ProblemType;
 
 /// Where images come from, and which of them are used.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,6 +26,9 @@ pub struct Origin {
     pub seed: u64,
     /// How both are walked.
     pub walk: Walk,
+    /// What their labels mean. Left out of an identity where it is a class, so that older records can be continued.
+    #[serde(skip_serializing_if = "ProblemType::is_single_label")]
+    pub problem: ProblemType,
 }
 
 /// A path as text that no other path has, be it UTF-8 or not.

@@ -114,11 +114,10 @@ impl<'a> Trainer<'a> {
             advance(self.setup, rows, block)?;
         }
         advance(self.setup, &mut self.images.held_out, block)?;
-        let stepper = {
-            let block = self.images.train.block();
-            Stepper::new(resident, block, (model, &*self.options.adaptation), self.recipe.step)?
-        };
-        let expression = Expression::new(resident, modules, &*self.options.adaptation)?;
+        let (train, adaptation) = (&self.images.train, &*self.options.adaptation);
+        let trained = self.options.trained(train.truths().loss());
+        let stepper = Stepper::new(resident, train.block(), model, trained, self.recipe.step)?;
+        let expression = Expression::new(resident, modules, adaptation)?;
         let predictor = Predictor::new(resident, self.images.held_out.block, modules)?;
         self.programs = Some(Programs { modules, stepper, expression, predictor });
         Ok(())

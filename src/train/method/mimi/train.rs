@@ -8,7 +8,7 @@ use super::cycle::Trainer;
 use super::options::{MimiOptions, Target};
 use super::state::{State, first_parameters};
 use crate::backbone::{BackboneConfig, BlockRange};
-use crate::graph::training::training_graph;
+use crate::graph::training::{Loss, training_graph};
 use crate::graph::{self, Plan};
 use crate::runtime::rounding;
 use crate::train::data::load::Intake;
@@ -67,7 +67,11 @@ impl TrainingMethod for MimiOptions {
         // Changed images come as pixels, whatever the first block.
         let start = if self.augment.keeps_images() { self.first_block } else { 0 };
         let blocks = BlockRange { start, end: config.depth() };
-        let graph = training_graph(config, &Plan { blocks, modules: self.modules(config) }, self.trained())?;
+        let graph = training_graph(
+            config,
+            &Plan { blocks, modules: self.modules(config) },
+            self.trained(Loss::CrossEntropy),
+        )?;
         let parameters = first_parameters(config, classes, self);
         Ok(Demand { parameters, steps: Some(StepDemand { graph, batch: self.batch, widths }) })
     }
@@ -106,8 +110,8 @@ impl TrainingMethod for MimiOptions {
 }
 
 impl MimiOptions {
-    fn trained(&self) -> graph::Trained<'_> {
-        graph::Trained { express: &*self.adaptation, drops_paths: self.step.drop_path > 0.0 }
+    pub(super) fn trained(&self, loss: Loss) -> graph::Trained<'_> {
+        graph::Trained { express: &*self.adaptation, loss, drops_paths: self.step.drop_path > 0.0 }
     }
 
     /// Identity of a checkpoint: another setting, image, backbone or rounding would give other bits.

@@ -1,0 +1,30 @@
+//! Features of images, under a task or of the frozen backbone.
+
+use futures::future::try_join_all;
+
+use super::answer::Features;
+use super::ask::AskFeatures;
+use super::error::Error;
+use super::handle::Service;
+use super::prepare::Encoded;
+use super::spent::Spent;
+
+impl Service {
+    /// The pooled feature of each image. The first image that fails fails the request.
+    ///
+    /// # Errors
+    /// When there are too few or too many images, rows are not admitted, or an image cannot be prepared or run in time.
+    pub async fn embed(&self, ask: AskFeatures) -> Result<Features, Error> {
+        let AskFeatures { task, images, terms } = ask;
+        self.check_images(images.len())?;
+        let pinned = task.as_ref().unwrap_or(&self.shared.bare);
+        let permits = self.shared.engine.admit(images.len())?;
+        let images = images.into_iter().enumerate().map(|(index, bytes)| Encoded { index, bytes });
+        let rows = images.zip(permits).map(|(image, permit)| self.feature(image, pinned, permit, &terms));
+        let found = try_join_all(rows).await?;
+        let spent = found.iter().fold(Spent::default(), |spent, one| spent.join(one.spent));
+        let images = found.into_iter().map(|one| one.values).collect();
+        let backbone = self.shared.engine.config().name.clone();
+        Ok(Features { task: task.map(|pinned| (pinned.task, pinned.version)), backbone, images, spent })
+    }
+}
