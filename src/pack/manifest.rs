@@ -29,7 +29,7 @@ pub struct Manifest {
     pub adapter_widths: BTreeMap<String, usize>,
     /// Sites without an adapter.
     pub leave_out: Vec<String>,
-    /// Width of every module that is no adapter, by its name (see [`Module`]); 0 where the form has none.
+    /// Width of every module other than adapters, by its name (see [`Module`]); 0 where the form has none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub modules: BTreeMap<String, usize>,
     /// Class names, in the order of the head's rows.
