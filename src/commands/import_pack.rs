@@ -1,21 +1,41 @@
 //! `server import-pack`.
 
 use anyhow::Result;
-use mimi_server::import::pack::{Frozen, Report, import};
+use mimi_server::import::pack::mimi::{self, Frozen};
+use mimi_server::import::pack::{Imported, Report, import};
 
 use super::backbone;
 use crate::cli::ImportPackArgs;
 
-/// Converts a checkpoint into a pack and says what became of each adapter.
+/// Converts a checkpoint or another library's pack, and says what became of it.
 pub fn run(args: &ImportPackArgs) -> Result<()> {
     let request = args.request()?;
     let resident = backbone::resident(&args.runtime, &args.runtime.options())?;
-    let report = import(&resident, &args.runtime.backbone_folder(), &request)?;
-    show(&report);
+    match import(&resident, &args.runtime.backbone_folder(), &request)? {
+        Imported::Mimi(report) => show_mimi(&report),
+        Imported::Other(report) => show(&report),
+    }
     Ok(())
 }
 
 fn show(report: &Report) {
+    println!("{}, {} classes", report.layout, report.classes);
+    for (module, width) in &report.modules {
+        println!("{:<40}{width:>9}", module.to_string());
+    }
+    for notice in &report.notices {
+        println!("note: {notice}");
+    }
+    if let Some(proof) = report.proof {
+        println!(
+            "{} images: logits differ from the library's by at most {:.1e}, relative to the largest",
+            proof.images, proof.difference
+        );
+    }
+    println!("{}", report.folder.display());
+}
+
+fn show_mimi(report: &mimi::Report) {
     println!("{:<16}{:>9}{:>9}", "site", "neurons", "kept");
     for (site, before, after) in &report.sites {
         let after = if *after == 0 { "removed".into() } else { after.to_string() };

@@ -53,6 +53,8 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const NEWEST_FORMAT_VERSION: u32 = 2;
 /// `peft_type` of every pack.
 pub const PEFT_TYPE: &str = "MIMI";
+/// Key of a provenance's details, `true` where nothing proves that the backbone is the one a pack was trained on.
+pub const BASE_UNVERIFIED: &str = "base_unverified";
 /// In fp32: ten times the largest difference seen between CPUs' kernels.
 const SELF_TEST_TOLERANCE: f32 = 1e-3;
 /// In int8: a last bit's difference between two programs may move an activation to the next step.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use mimi_server::backbone::{Activation, Place, Site};
 use mimi_server::graph::{PIXELS, ParameterName, Plan, build};
-use mimi_server::import::pack::{Family, Found, Frozen, Report, Request, import};
+use mimi_server::import::pack::mimi::{Family, Found, Frozen, Report};
+use mimi_server::import::pack::{Imported, Request, import};
 use mimi_server::import::torch::{Object, TorchFile};
 use mimi_server::pack::{self, Pack};
 use mimi_server::runtime::{Input, Program};
@@ -44,11 +45,16 @@ impl World {
             description: "a test".into(),
             activation: None,
             allow_different_backbone: false,
+            head: None,
+            check: None,
         }
     }
 
     fn import(&self, request: &Request) -> anyhow::Result<Report> {
-        import(&self.tiny.resident(), &self.tiny.folder, request)
+        match import(&self.tiny.resident(), &self.tiny.folder, request)? {
+            Imported::Mimi(report) => Ok(report),
+            Imported::Other(report) => panic!("taken for {}", report.layout),
+        }
     }
 
     /// Imports tensors out of a safetensors file.
@@ -68,24 +74,28 @@ impl World {
         pack::read(&report.folder, &self.tiny.config).unwrap().0
     }
 
-    /// Logits of a pack for every row of `pixels`.
     fn logits(&self, pack: &Pack, pixels: &Tensor) -> Vec<f32> {
-        let config = &self.tiny.config;
-        let graph = build(config, &Plan::whole(config, pack.modules)).unwrap();
-        let mut program = Program::compile(&support::runtime(), &self.tiny.store(), &graph).unwrap();
-        let mut tensors = Vec::new();
-        for (&module, weights) in &pack.weights {
-            for (part, values) in weights.iter() {
-                let shape = config.part_shape(module, part, weights.width).unwrap();
-                tensors.push((ParameterName::Module(module, part).to_string(), shape, values));
-            }
-        }
-        let mut inputs = vec![Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data }];
-        inputs.extend(tensors.iter().map(|(name, shape, data)| Input { name, shape, data }));
-        let features = program.run(&inputs).unwrap().remove(0).data;
-        let rows = features.chunks(config.feature_width());
-        rows.flat_map(|row| pack.head.logits(ndarray::ArrayView1::from(row)).to_vec()).collect()
+        logits(&self.tiny, pack, pixels)
     }
+}
+
+/// Logits of a pack for every row of `pixels`.
+pub fn logits(tiny: &TinyBackbone, pack: &Pack, pixels: &Tensor) -> Vec<f32> {
+    let config = &tiny.config;
+    let graph = build(config, &Plan::whole(config, pack.modules)).unwrap();
+    let mut program = Program::compile(&support::runtime(), &tiny.store(), &graph).unwrap();
+    let mut tensors = Vec::new();
+    for (&module, weights) in &pack.weights {
+        for (part, values) in weights.iter() {
+            let shape = config.part_shape(module, part, weights.width).unwrap();
+            tensors.push((ParameterName::Module(module, part).to_string(), shape, values));
+        }
+    }
+    let mut inputs = vec![Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data }];
+    inputs.extend(tensors.iter().map(|(name, shape, data)| Input { name, shape, data }));
+    let features = program.run(&inputs).unwrap().remove(0).data;
+    let rows = features.chunks(config.feature_width());
+    rows.flat_map(|row| pack.head.logits(ndarray::ArrayView1::from(row)).to_vec()).collect()
 }
 
 /// The model's tensors of a fixture.

@@ -76,6 +76,8 @@ mod metrics;
 mod mimi;
 /// Modules of every form: gradients, packs, batches of several kinds.
 mod modules;
+/// Packs of PEFT and AdapterHub, and plain heads, give their library's logits or are refused by name.
+mod outside_packs;
 /// Any bytes as a pack: an error, never a panic.
 mod packs;
 /// No error tells where files are.

@@ -190,6 +190,22 @@ impl TinyBackbone {
         Self { _dir: dir, config: Arc::new(config), folder, precision: Precision::Fp32, bytes: None }
     }
 
+    /// A backbone of another library's packs.
+    pub fn outside(name: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let request = Request {
+            weights: fixtures().join("outside/backbones").join(name).join("model.safetensors"),
+            name: name.into(),
+            out: dir.path().to_owned(),
+            pool: (name != "swin").then_some(Pool::Cls),
+            preprocessing: Some(PreprocessingName::Half),
+            ..Request::default()
+        };
+        let config = import(&request).unwrap();
+        let folder = dir.path().join(name);
+        Self { _dir: dir, config: Arc::new(config), folder, precision: Precision::Fp32, bytes: None }
+    }
+
     /// The same backbone in another precision.
     pub fn at(self, precision: Precision) -> Self {
         Self { precision, ..self }

@@ -13,9 +13,9 @@ use crate::import::torch::{Object, TorchFile, Tree};
 const MAX_BYTES: u64 = 6 << 30;
 
 /// A checkpoint as it lies on disk.
-pub(super) struct Source {
-    pub(super) checkpoint: Checkpoint,
-    pub(super) sha256: String,
+pub(in super::super) struct Source {
+    pub(in super::super) checkpoint: Checkpoint,
+    pub(in super::super) sha256: String,
     /// `MODEL.TYPE` of its configuration, where it has one.
     pub(super) model_type: Option<String>,
     /// What it says of its training, for the pack's provenance; claims, not measurements.
@@ -24,7 +24,7 @@ pub(super) struct Source {
 
 impl Source {
     /// Reads a `.safetensors` file, or one of `torch.save`.
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    pub(in super::super) fn read(path: &Path) -> Result<Self> {
         let context = || path.display().to_string();
         let length = std::fs::metadata(path).with_context(context)?.len();
         ensure!(length <= MAX_BYTES, "{}: {length} bytes, more than the {MAX_BYTES} allowed", path.display());

@@ -32,7 +32,7 @@ pub enum Family {
 const FAMILIES: [Family; 4] = [Family::Swin, Family::Vit, Family::Cvt, Family::T2t];
 
 /// What stands in an adapter's module.
-const MODULE: &str = "parallel_mlp";
+pub(super) const MODULE: &str = "parallel_mlp";
 
 impl Family {
     /// The family whose naming the adapters have.

@@ -1,4 +1,4 @@
-//! Running both forms of the adapters: as the checkpoint has them, and as the pack will.
+//! A backbone with a pack's modules and head, run on one image at a time.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -9,10 +9,10 @@ use ndarray::{Array1, Array2, ArrayView1};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::backbone::{BackboneConfig, Site};
+use crate::backbone::{BackboneConfig, Module};
 use crate::graph::{PIXELS, ParameterName, Plan};
 use crate::image::{self, Limits, RgbImage};
-use crate::pack::{Head, SelfTest, transpose};
+use crate::pack::{Head, SelfTest, Weights};
 use crate::runtime::{Input, Program, Resident};
 
 /// Images of a converted pack's self-test; there are no real ones.
@@ -20,44 +20,57 @@ const IMAGES: u64 = 2;
 /// Their side, pixels.
 const SIDE: u32 = 48;
 
-/// Adapters in the layout of a pack: width R, down `[R, D]`, up `[D, R]`.
-pub(super) type Adapters = BTreeMap<Site, (usize, Vec<f32>, Vec<f32>)>;
-
-/// A backbone with adapters and a head, compiled.
+/// A backbone with modules and a head, compiled.
 pub(super) struct Model {
     program: Program,
     config: Arc<BackboneConfig>,
-    /// Names, shapes and elements of the program's adapter inputs.
-    inputs: Vec<(String, [usize; 2], Vec<f32>)>,
+    /// The program's inputs beside the pixels.
+    fed: Vec<Fed>,
     head: Head,
 }
 
+/// One tensor of a module, as the program takes it.
+struct Fed {
+    name: String,
+    shape: Vec<usize>,
+    data: Vec<f32>,
+}
+
 impl Model {
-    /// Compiles a program with exactly these adapters.
+    /// Compiles a program with exactly these modules.
     pub(super) fn new(
         resident: &Resident,
-        adapters: &Adapters,
+        modules: &BTreeMap<Module, Weights>,
         (weight, bias): (&[f32], &[f32]),
     ) -> Result<Self> {
         let config = Arc::clone(resident.config());
-        let plan = Plan::whole(&config, adapters.keys().copied().collect());
+        let plan = Plan::whole(&config, modules.keys().copied().collect());
         let program = resident.program(&plan)?;
-        let mut inputs = Vec::new();
-        for (&site, (r, down, up)) in adapters {
-            let d = config.block_width(site.block);
-            inputs.push((ParameterName::down(site).to_string(), [d, *r], transpose(down, *r, d)));
-            inputs.push((ParameterName::up(site).to_string(), [*r, d], transpose(up, d, *r)));
+        let mut fed = Vec::new();
+        for (&module, weights) in modules {
+            for (part, data) in weights.iter() {
+                let shape = config.part_shape(module, part, weights.width);
+                let shape = shape.with_context(|| format!("the backbone has no place for {module}"))?;
+                let name = ParameterName::Module(module, part).to_string();
+                fed.push(Fed { name, shape, data: data.to_vec() });
+            }
         }
         let weight = Array2::from_shape_vec((bias.len(), config.feature_width()), weight.to_vec())?;
         let head = Head { weight, bias: Array1::from_vec(bias.to_vec()) };
-        Ok(Self { program, config, inputs, head })
+        Ok(Self { program, config, fed, head })
+    }
+
+    /// Logits of an encoded image.
+    pub(super) fn logits_of(&mut self, image: &[u8]) -> Result<Vec<f32>> {
+        let decoded = image::decode(image, &Limits::default())?;
+        self.logits(&self.config.preprocessing.apply(&decoded)?)
     }
 
     /// Logits of one image's pixels.
     pub(super) fn logits(&mut self, pixels: &[f32]) -> Result<Vec<f32>> {
         let shape = [vec![1], self.config.input_shape(0)].concat();
         let mut inputs = vec![Input { name: PIXELS, shape: &shape, data: pixels }];
-        inputs.extend(self.inputs.iter().map(|(name, shape, data)| Input { name, shape, data }));
+        inputs.extend(self.fed.iter().map(|Fed { name, shape, data }| Input { name, shape, data }));
         let features = self.program.run(&inputs)?.pop().context("the backbone gave no output")?.data;
         Ok(self.head.logits(ArrayView1::from(&features)).to_vec())
     }
@@ -75,8 +88,7 @@ pub(super) fn self_test(model: &mut Model) -> Result<SelfTest> {
     let mut test = SelfTest::default();
     for seed in 0..IMAGES {
         let image = noise(seed)?;
-        let pixels = model.config.preprocessing.apply(&image::decode(&image, &Limits::default())?)?;
-        test.logits.push(model.logits(&pixels)?);
+        test.logits.push(model.logits_of(&image)?);
         test.images.push(image);
     }
     Ok(test)

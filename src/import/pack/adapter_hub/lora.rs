@@ -1,0 +1,26 @@
+//! LoRA of `adapters`: `….loras.<name>.lora_A` `[r, in]` and `lora_B` `[out, r]`.
+
+use super::config::Lora;
+use crate::import::pack::gathered::{Gathered, LowRank};
+use crate::import::pack::linear;
+use crate::import::pack::refused::Refused;
+use crate::import::pack::tensors::Tensors;
+
+/// Takes every pair of matrices.
+pub(super) fn take(tensors: &mut Tensors, lora: &Lora, gathered: &mut Gathered<'_>) -> Result<(), Refused> {
+    for key in tensors.names() {
+        let Some(start) = key.strip_suffix(".lora_A") else { continue };
+        let Some((module, _)) = start.rsplit_once(".loras.") else { continue };
+        let down = tensors.take(&key)?;
+        let up = tensors.take(&format!("{start}.lora_B"))?;
+        let mut add = || {
+            let sites = linear::sites(gathered.config, module)?;
+            if down.shape.first().is_none_or(|found| *found as f64 != lora.rank) {
+                return Err(format!("has shape {:?}, the configuration says rank {}", down.shape, lora.rank));
+            }
+            gathered.add_low_rank(&sites, &LowRank { down: &down, up: &up, scale: lora.scale as f32 })
+        };
+        add().map_err(|reason| tensors.refuse(&key, reason))?;
+    }
+    Ok(())
+}
