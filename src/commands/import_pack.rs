@@ -20,6 +20,9 @@ pub fn run(args: &ImportPackArgs) -> Result<()> {
 
 fn show(report: &Report) {
     println!("{}, {} classes", report.layout, report.classes);
+    if !report.modules.is_empty() {
+        println!("{:<40}{:>9}", "module", "width");
+    }
     for (module, width) in &report.modules {
         println!("{:<40}{width:>9}", module.to_string());
     }

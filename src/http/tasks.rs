@@ -97,6 +97,10 @@ pub(super) struct Details {
     /// Present when the live version was trained at another precision, or with another image decoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
+    /// True where nothing proves that the backbone is the one the live version was trained on: it is another
+    /// library's pack, imported without `--check`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    base_unverified: bool,
 }
 
 /// What was published.
@@ -124,8 +128,9 @@ impl From<Failure> for FailureView {
 
 impl From<TaskDetails> for Details {
     fn from(details: TaskDetails) -> Self {
-        let TaskDetails { status, manifest, served_precision, warning } = details;
-        Self { summary: status.into(), manifest, served_precision, warning }
+        let TaskDetails { status, manifest, served_precision, warning, is_base_unverified } = details;
+        let base_unverified = is_base_unverified;
+        Self { summary: status.into(), manifest, served_precision, warning, base_unverified }
     }
 }
 

@@ -26,6 +26,8 @@ pub struct TaskDetails {
     pub served_precision: Precision,
     /// Why its answers may differ from those of its training.
     pub warning: Option<String>,
+    /// Whether nothing proves that the backbone is the one the live version was trained on.
+    pub is_base_unverified: bool,
 }
 
 impl Service {
@@ -50,7 +52,10 @@ impl Service {
         let manifest = self.manifest(task, status.live).await?;
         let served_precision = self.shared.engine.precision();
         let warning = manifest.as_ref().and_then(|manifest| warning(manifest, served_precision));
-        Ok(TaskDetails { status: self.told_status(status), manifest, served_precision, warning })
+        let unproved = |manifest: &Manifest| manifest.provenance.details.get(pack::BASE_UNVERIFIED).cloned();
+        let is_base_unverified = manifest.as_ref().and_then(unproved).is_some_and(|told| told == true);
+        let status = self.told_status(status);
+        Ok(TaskDetails { status, manifest, served_precision, warning, is_base_unverified })
     }
 
     /// The manifest of the served version: from memory, or from disk if nobody has called the task yet.

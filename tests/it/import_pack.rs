@@ -279,6 +279,9 @@ fn another_backbone_is_imported_only_when_asked() {
     tensors.retain(|name, _| name.contains("parallel_mlp") || name.starts_with("head."));
     let report = world.import_tensors(&tensors).map(|report| (report.frozen, report.notices));
     assert_eq!(report.unwrap().0, Frozen::Absent);
+    let newest = world.dir.path().join("adapters/imported/2");
+    let manifest = pack::read_manifest(&newest).unwrap();
+    assert_eq!(manifest.provenance.details["base_unverified"], true);
 }
 
 #[test]

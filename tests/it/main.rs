@@ -76,8 +76,12 @@ mod metrics;
 mod mimi;
 /// Modules of every form: gradients, packs, batches of several kinds.
 mod modules;
+/// Damaged and hostile packs of other libraries.
+mod outside_hostile;
 /// Packs of PEFT and AdapterHub, and plain heads, give their library's logits or are refused by name.
 mod outside_packs;
+/// Answers of the library prove the backbone.
+mod outside_proof;
 /// Any bytes as a pack: an error, never a panic.
 mod packs;
 /// No error tells where files are.

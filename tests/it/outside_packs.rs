@@ -8,7 +8,7 @@ use mimi_server::pack::{self, Pack};
 use serde_json::Value;
 
 use crate::import_pack::logits;
-use crate::support::{Fixture, Tensor, TinyBackbone, assert_close, fixtures, write_safetensors};
+use crate::support::{Fixture, Random, Tensor, TinyBackbone, assert_close, fixtures, write_safetensors};
 
 /// The bar for logits of unit scale, absolute.
 const TOLERANCE: f32 = 1e-4;
@@ -148,6 +148,39 @@ fn plain_heads_give_their_librarys_logits() {
 #[test]
 fn packs_of_adapter_hub_give_its_features_and_logits() {
     check_all("adapterhub");
+}
+
+/// A LoRA beside timm's fused projection is one beside each of the three, with the same first matrix.
+#[test]
+fn a_fused_projection_is_three() {
+    let world = World::new("vit");
+    let mut random = Random::new(5);
+    let (down, up) = (random.floats(3 * 16, 0.3), random.floats(3 * 16 * 3, 0.3));
+    let tensor =
+        |rows: usize, data: &[f32]| Tensor { shape: vec![rows, data.len() / rows], data: data.to_vec() };
+    let start = "base_model.model.";
+    let fused = [("blocks.1.attn.qkv", &up[..])];
+    let parts =
+        ["query", "key", "value"].map(|name| format!("vit.encoder.layer.1.attention.attention.{name}"));
+    let separate: Vec<(&str, &[f32])> = parts.iter().map(String::as_str).zip(up.chunks(16 * 3)).collect();
+    let mut packs = Vec::new();
+    for (name, modules) in [("fused", &fused[..]), ("separate", &separate)] {
+        let folder = world.dir.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let config = outside().join("peft_vit_head/adapter_config.json");
+        std::fs::copy(config, folder.join("adapter_config.json")).unwrap();
+        let mut tensors = BTreeMap::new();
+        for (module, up) in modules {
+            tensors.insert(format!("{start}{module}.lora_A.weight"), tensor(3, &down));
+            tensors.insert(format!("{start}{module}.lora_B.weight"), tensor(up.len() / 3, up));
+        }
+        write_safetensors(&folder.join("adapter_model.safetensors"), &tensors);
+        let report =
+            world.import(&Request { head: Some(world.identity()), ..world.request(&folder) }).unwrap();
+        packs.push(world.read(&report).weights);
+    }
+    assert_eq!(packs[0].len(), 3);
+    assert_eq!(packs[0], packs[1]);
 }
 
 #[test]

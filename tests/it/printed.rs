@@ -5,8 +5,9 @@ use std::process::Command;
 
 use mimi_server::backbone::{Place, Site};
 
+use crate::outside_packs::outside;
 use crate::server::World;
-use crate::support::{self, Fixture, write_safetensors};
+use crate::support::{self, Fixture, TinyBackbone, write_safetensors};
 use crate::torch::file;
 use crate::train::dataset;
 
@@ -109,6 +110,22 @@ fn import_pack_prints_what_became_of_each_adapter() {
         .arg("--adapters")
         .arg(dir.path().join("adapters"));
     check("import_pack", &printed(&mut command));
+}
+
+#[test]
+fn import_pack_prints_what_another_librarys_pack_is() {
+    let (world, dir) = (World::over(TinyBackbone::outside("vit")), tempfile::tempdir().unwrap());
+    let theirs = outside();
+    let imported = |pack: &str, more: &[&str]| {
+        let mut command = server(&["import-pack", "--task", "birds"]);
+        over(&world, &mut command).arg("--from").arg(theirs.join(pack));
+        command.arg("--labels").arg(theirs.join("backbones/vit/config.json")).args(more);
+        printed(command.arg("--adapters").arg(dir.path()))
+    };
+    check("import_pack_adapter_hub", &imported("adapterhub_double_seq_bn", &[]));
+    let [images, logits] =
+        ["images", "logits.npy"].map(|name| theirs.join("check").join(name).display().to_string());
+    check("import_pack_peft", &imported("peft_vit_head", &["--check", &images, &logits]));
 }
 
 fn train(world: &World, dir: &Path, more: &[&str]) -> String {

@@ -56,7 +56,11 @@ impl World {
 
     /// Over another backbone.
     pub fn of(fixture: &str) -> Self {
-        Self { tiny: TinyBackbone::from(fixture), adapters: tempfile::tempdir().unwrap() }
+        Self::over(TinyBackbone::from(fixture))
+    }
+
+    pub fn over(tiny: TinyBackbone) -> Self {
+        Self { tiny, adapters: tempfile::tempdir().unwrap() }
     }
 
     pub fn task(&self, name: &str) -> PathBuf {

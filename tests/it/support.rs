@@ -198,7 +198,7 @@ impl TinyBackbone {
             name: name.into(),
             out: dir.path().to_owned(),
             pool: (name != "swin").then_some(Pool::Cls),
-            preprocessing: Some(PreprocessingName::Half),
+            preprocessing: Some(PreprocessingName::Siglip),
             ..Request::default()
         };
         let config = import(&request).unwrap();

@@ -84,10 +84,14 @@ pub(super) fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, Refused> 
     if !about.is_file() {
         return Err(Refused::file(path, "expected a file"));
     }
+    let too_large = || Refused::file(path, format!("more than the {limit} bytes allowed"));
+    if about.len() > limit {
+        return Err(too_large());
+    }
     let mut bytes = Vec::new();
     File::open(path).map_err(refuse)?.take(limit + 1).read_to_end(&mut bytes).map_err(refuse)?;
     if bytes.len() as u64 > limit {
-        return Err(Refused::file(path, format!("more than the {limit} bytes allowed")));
+        return Err(too_large());
     }
     Ok(bytes)
 }

@@ -41,7 +41,10 @@ impl Source {
                 let (model_type, claims) = (model_type(file.tree()), claims(file.tree()));
                 Ok(Self { checkpoint, sha256, model_type, claims })
             }
-            _ => bail!("{}: expected a file ending in .safetensors, .pth or .pt", path.display()),
+            _ => bail!(
+                "{}: expected a folder, or a file ending in .safetensors, .pth, .pt or .npz",
+                path.display()
+            ),
         }
     }
 }

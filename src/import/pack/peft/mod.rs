@@ -6,15 +6,15 @@ mod vera;
 
 use std::path::Path;
 
-use anyhow::Result;
 use serde_json::Value;
 
 use super::extract::{Extract, Head, all_taken, claimed, reads_class_token};
 use super::gathered::Gathered;
 use super::linear;
-use super::refused::{Refused, told};
+use super::refused::Refused;
 use super::tensors::Tensors;
 use crate::backbone::BackboneConfig;
+use crate::import::backbone::checkpoint::Tensor;
 use config::Method;
 
 /// What every key begins with.
@@ -31,7 +31,7 @@ pub(super) fn read(
     let path = dir.join(crate::pack::CONFIG_FILE);
     let method = config::read(&path, json)?;
     let mut tensors = Tensors::first_of(dir, &["adapter_model.safetensors", "adapter_model.bin"])?;
-    let head = head(&mut tensors, base, with_head)?;
+    let saved = Saved::take(&mut tensors)?.filter(|_| with_head);
     let mut gathered = Gathered::new(base);
     match &method {
         Method::Lora(lora) => lora::take(&mut tensors, lora, &mut gathered)?,
@@ -41,6 +41,7 @@ pub(super) fn read(
     if gathered.modules.is_empty() {
         return Err(Refused::file(&tensors.path, format!("has no tensor of {method}")));
     }
+    let head = saved.map(|saved| saved.on(base, &tensors.path)).transpose()?;
     let file = tensors.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Extract {
         layout: format!("Hugging Face PEFT, {method}"),
@@ -68,33 +69,48 @@ fn unknown(key: &str) -> &'static str {
     }
 }
 
-/// Takes the head that `modules_to_save` kept.
-fn head(tensors: &mut Tensors, base: &BackboneConfig, with_head: bool) -> Result<Option<Head>, Refused> {
-    let inner = tensors.names().into_iter().find_map(|name| name.strip_prefix(START).and_then(linear::model));
-    let Some(key) = HEADS.iter().map(|head| format!("{START}{head}")).find(|key| has(tensors, key)) else {
-        return Ok(None);
-    };
-    let weight = tensors.take(&format!("{key}.weight"))?;
-    let bias = tensors.tensors.remove(&format!("{key}.bias"));
-    if !with_head {
-        return Ok(None);
+/// The head that `modules_to_save` kept.
+struct Saved {
+    key: String,
+    weight: Tensor,
+    bias: Option<Tensor>,
+    /// The model it is of, as far as names tell.
+    model: Option<&'static str>,
+}
+
+impl Saved {
+    /// Takes the head's tensors.
+    fn take(tensors: &mut Tensors) -> Result<Option<Self>, Refused> {
+        let model =
+            tensors.names().into_iter().find_map(|name| name.strip_prefix(START).and_then(linear::model));
+        let Some(key) = HEADS.iter().map(|head| format!("{START}{head}")).find(|key| has(tensors, key))
+        else {
+            return Ok(None);
+        };
+        let weight = tensors.take(&format!("{key}.weight"))?;
+        let bias = tensors.tensors.remove(&format!("{key}.bias"));
+        Ok(Some(Self { key, weight, bias, model }))
     }
-    let readable = match inner {
-        Some("vision_model.") => Err(
-            "the heads of transformers on CLIP and SigLIP read the patches' mean, not the backbone's feature; \
-             give another with --head"
-                .to_owned(),
-        ),
-        Some("swin.") | None => Ok(()),
-        Some(_) => reads_class_token(base),
-    };
-    readable.map_err(|reason| tensors.refuse(&key, reason))?;
-    if inner == Some("dinov2.") && weight.shape.get(1) == Some(&(2 * base.feature_width())) {
-        let reason = "the head reads the class token beside the patches' mean; the backbone's feature is the class \
-                      token alone; give another with --head";
-        return Err(tensors.refuse(&key, reason));
+
+    /// The head, if it reads the backbone's feature.
+    fn on(self, base: &BackboneConfig, path: &Path) -> Result<Head, Refused> {
+        let readable = match self.model {
+            Some("vision_model.") => Err(
+                "the heads of transformers on CLIP and SigLIP read the patches' mean, not the backbone's feature; \
+                 give another with --head"
+                    .to_owned(),
+            ),
+            Some("dinov2.") if self.weight.shape.get(1) == Some(&(2 * base.feature_width())) => Err(
+                "the head reads the class token beside the patches' mean; the backbone's feature is the class token \
+                 alone; give another with --head"
+                    .to_owned(),
+            ),
+            Some("swin.") | None => Ok(()),
+            Some(_) => reads_class_token(base),
+        };
+        readable.map_err(|reason| Refused::key(path, &self.key, reason))?;
+        Head::new((path, &self.key), self.weight, self.bias, base)
     }
-    Head::new((&tensors.path.clone(), &told(&key)), weight, bias, base).map(Some)
 }
 
 fn has(tensors: &Tensors, key: &str) -> bool {
