@@ -58,7 +58,8 @@ pub(super) fn read_npy(bytes: &[u8]) -> Result<Array, String> {
     let header = Header::parse(std::str::from_utf8(header).map_err(|_| damaged())?).ok_or_else(damaged)?;
     let count = header.shape.iter().try_fold(1usize, |count, axis| count.checked_mul(*axis));
     let count = count.ok_or_else(damaged)?;
-    let Kind { is_big, kind, bytes } = header.kind()?;
+    let of = header.kind()?;
+    let Kind { is_big, kind, bytes } = of;
     if bytes.checked_mul(count) != Some(data.len()) {
         return Err(format!(
             "has {} bytes of numbers, its shape {:?} needs others",
@@ -67,7 +68,7 @@ pub(super) fn read_npy(bytes: &[u8]) -> Result<Array, String> {
         ));
     }
     if kind == 'U' {
-        return texts(data, (bytes, count, is_big)).map(Array::Text);
+        return texts(data, &of, count).map(Array::Text);
     }
     let number = |element: &[u8]| number(element, kind, is_big);
     let numbers = data.chunks_exact(bytes.max(1)).map(number).collect::<Option<Vec<f32>>>();
@@ -108,6 +109,7 @@ impl Header {
 }
 
 /// An element's type.
+#[derive(Clone, Copy)]
 struct Kind {
     is_big: bool,
     kind: char,
@@ -144,7 +146,8 @@ fn turned(data: &[f32], shape: &[usize]) -> Result<Vec<f32>, String> {
     }
 }
 
-fn texts(data: &[u8], (bytes, count, is_big): (usize, usize, bool)) -> Result<Vec<String>, String> {
+fn texts(data: &[u8], kind: &Kind, count: usize) -> Result<Vec<String>, String> {
+    let Kind { bytes, is_big, .. } = *kind;
     if bytes > 4 * LONGEST_TEXT || count > MOST_TEXTS {
         return Err(format!("{count} texts of {} characters, more than is allowed", bytes / 4));
     }

@@ -1,6 +1,7 @@
 //! Adapters with a hidden layer: `scaling · (up · act(down · x + a) + u)`.
 
 use super::config::{Bottleneck, Place};
+use super::layer::Layer;
 use super::phm;
 use crate::backbone::{Form, Module, Part, Place as Where, Site, Source};
 use crate::import::backbone::checkpoint::Tensor;
@@ -17,13 +18,6 @@ const WIDEST: usize = 4;
 /// The two modules of a block that hold adapters.
 const HOLDERS: [(&str, bool); 2] =
     [("attention_adapters.adapters.", true), ("output.output_adapters.adapters.", false)];
-
-/// A linear layer: `[in, out]`, and its bias.
-pub(super) struct Layer {
-    pub(super) matrix: Vec<f32>,
-    pub(super) output: usize,
-    pub(super) bias: Vec<f32>,
-}
 
 /// Takes every adapter.
 pub(super) fn take(

@@ -3,6 +3,7 @@
 mod bottleneck;
 mod config;
 mod head;
+mod layer;
 mod lora;
 mod phm;
 

@@ -1,6 +1,6 @@
 //! Compacter's layers, expanded: the sum of the Kronecker products of n small rules with n thin matrices.
 
-use super::bottleneck::Layer;
+use super::layer::Layer;
 use crate::import::backbone::checkpoint::Tensor;
 use crate::import::pack::refused::Refused;
 use crate::import::pack::tensors::Tensors;

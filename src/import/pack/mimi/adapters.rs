@@ -7,6 +7,7 @@ use super::Error;
 use super::layout::{Family, Matrix, Stages, part};
 use crate::backbone::Site;
 use crate::import::backbone::checkpoint::{Checkpoint, Tensor};
+use crate::pack::Weights;
 
 /// The adapter of one site as the checkpoint has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,9 +35,15 @@ impl Adapter {
         (self.live.len(), down, up)
     }
 
-    /// Every neuron, dead ones as zeros, in the same layout.
-    pub fn dense(&self) -> (usize, Vec<f32>, Vec<f32>) {
-        (self.neurons, self.down.clone(), self.up.clone())
+    /// The live neurons alone.
+    pub(super) fn live_weights(&self) -> Weights {
+        let (width, down, up) = self.packed();
+        Weights::adapter(width, &down, &up)
+    }
+
+    /// Every neuron, dead ones as zeros.
+    pub(super) fn weights(&self) -> Weights {
+        Weights::adapter(self.neurons, &self.down, &self.up)
     }
 }
 

@@ -62,11 +62,6 @@ pub struct Report {
 /// Adapters of a pack.
 type Modules = BTreeMap<Module, Weights>;
 
-/// An adapter as packs have it.
-fn module(site: Site, (width, down, up): (usize, Vec<f32>, Vec<f32>)) -> (Module, Weights) {
-    (Module::adapter(site), Weights::adapter(width, &down, &up))
-}
-
 /// Whether tensors have adapters of the reference implementation.
 pub(super) fn is_known(source: &Source) -> bool {
     source.checkpoint.tensors.keys().any(|name| name.contains(layout::MODULE))
@@ -94,7 +89,8 @@ pub(super) fn import(
     let frozen = frozen::compare(found.family, rest, (resident.config(), folder))?;
     let notices = notices(&mut found, &frozen, request.allow_different_backbone)?;
     let live = found.adapters.iter().filter(|adapter| !adapter.live.is_empty());
-    let packed: Modules = live.map(|adapter| module(adapter.site, adapter.packed())).collect();
+    let packed: Modules =
+        live.map(|adapter| (Module::adapter(adapter.site), adapter.live_weights())).collect();
     let (model, difference) = compare_forms(resident, &found, &packed)?;
     let mut details = details(&request.from, sha256, (&found, claims));
     if frozen == Frozen::Absent {
@@ -189,7 +185,7 @@ fn check_activation(
 /// Runs the checkpoint's adapters, masked, and the pack's on random input.
 fn compare_forms(resident: &Resident, found: &Found, packed: &Modules) -> Result<(Model, f32)> {
     let head = (&found.head_weight[..], &found.head_bias[..]);
-    let dense: Modules = found.adapters.iter().map(|a| module(a.site, a.dense())).collect();
+    let dense: Modules = found.adapters.iter().map(|a| (Module::adapter(a.site), a.weights())).collect();
     let (mut dense, mut model) = (Model::new(resident, &dense, head)?, Model::new(resident, packed, head)?);
     let (mut largest, mut difference) = (f32::MIN_POSITIVE, 0.0f32);
     for seed in 0..INPUTS {

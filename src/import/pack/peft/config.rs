@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::import::pack::refused::Refused;
 
+/// What every key of a tensor begins with.
+pub(super) const START: &str = "base_model.model.";
 /// Most patterns that are read.
 const MOST_PATTERNS: usize = 1024;
 /// Largest compiled pattern, bytes.

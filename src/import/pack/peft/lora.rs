@@ -1,7 +1,6 @@
 //! LoRA: `lora_A` `[r, in]` and `lora_B` `[out, r]` beside a linear layer.
 
-use super::START;
-use super::config::Lora;
+use super::config::{Lora, START};
 use crate::import::pack::gathered::{Gathered, LowRank};
 use crate::import::pack::linear;
 use crate::import::pack::refused::Refused;

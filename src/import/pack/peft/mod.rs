@@ -15,10 +15,8 @@ use super::refused::Refused;
 use super::tensors::Tensors;
 use crate::backbone::BackboneConfig;
 use crate::import::backbone::checkpoint::Tensor;
-use config::Method;
+use config::{Method, START};
 
-/// What every key begins with.
-const START: &str = "base_model.model.";
 /// What classes of transformers and timm call their head.
 const HEADS: [&str; 4] = ["classifier", "head", "fc", "score"];
 

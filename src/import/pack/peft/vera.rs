@@ -1,6 +1,6 @@
 //! VeRA: `λ_b ⊙ (B · (λ_d ⊙ (A · x)))`, with A and B shared by all layers and cut to each one's widths.
 
-use super::START;
+use super::config::START;
 use crate::backbone::{Form, Module, Source};
 use crate::import::backbone::checkpoint::Tensor;
 use crate::import::pack::gathered::{Gathered, LowRank};
