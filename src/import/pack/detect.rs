@@ -95,7 +95,7 @@ fn folder(dir: &Path, request: &Request, config: &BackboneConfig) -> Result<Extr
     if !path.is_file() {
         return Err(Refused::file(
             dir,
-            format!("the folder has no {CONFIG_FILE}: it is no pack of a library"),
+            format!("the folder has no {CONFIG_FILE}, which every library's pack has"),
         )
         .into());
     }

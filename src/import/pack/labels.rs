@@ -35,7 +35,7 @@ pub fn labels_of_config(config: &Value) -> Result<Option<Vec<String>>, String> {
         }
     }
     let labels: Option<Vec<String>> = labels.into_iter().collect();
-    labels.map(Some).ok_or_else(|| "id2label has a label that is no text".into())
+    labels.map(Some).ok_or_else(|| "id2label has a label that is not a text".into())
 }
 
 fn number(id: &Value) -> Option<usize> {
@@ -57,7 +57,7 @@ mod tests {
         for odd in [json!({"id2label": {"1": "a"}}), json!({"label2id": {"a": 0, "b": 0}})] {
             assert!(of(odd).unwrap_err().contains("from 0 on"));
         }
-        assert!(of(json!({"id2label": {"0": 3}})).unwrap_err().contains("no text"));
+        assert!(of(json!({"id2label": {"0": 3}})).unwrap_err().contains("not a text"));
         assert!(of(json!({"id2label": {}})).is_err());
     }
 }

@@ -12,7 +12,7 @@ use super::proof;
 use super::report::{Proof, Report};
 use super::request::Request;
 use super::tensors::read_json;
-use crate::pack::{self, Contents, Decision, Provenance, self_test_tolerance};
+use crate::pack::{self, Contents, Decision, Provenance, SelfTest, self_test_tolerance};
 use crate::runtime::Resident;
 
 /// Writes what was found as the task's next version.
@@ -28,20 +28,11 @@ pub(super) fn write(resident: &Resident, request: &Request, mut found: Extract) 
     let labels = labels_of(request, found.labels.take())?;
     let labels = labels::of_classes(labels.as_deref(), head.bias.len())?;
     let mut model = Model::new(resident, &found.modules, (&head.weight, &head.bias))?;
-    let self_test = model::self_test(&mut model)?;
-    let is_finite = self_test.logits.iter().flatten().all(|logit| logit.is_finite());
-    ensure!(is_finite, "{}: the logits of noise are not finite", request.from.display());
-    let proof = match &request.check {
-        Some(check) => Some(proof::prove(&mut model, check, resident.precision())?),
-        None => None,
-    };
+    let self_test = self_test(&mut model, &request.from)?;
+    let check = request.check.as_ref().map(|check| proof::prove(&mut model, check, resident.precision()));
+    let proof = check.transpose()?;
     let notices = notices(&found, proof, &resident.config().name);
-    let provenance = Provenance {
-        method: "imported".into(),
-        dataset: request.description.clone(),
-        details: details(&found, proof),
-        ..Provenance::default()
-    };
+    let provenance = provenance(request, &found, proof);
     let modules = found.modules.iter().map(|(module, weights)| (*module, weights.width)).collect();
     let (layout, classes) = (found.layout, labels.len());
     let contents = Contents {
@@ -58,6 +49,18 @@ pub(super) fn write(resident: &Resident, request: &Request, mut found: Extract) 
     };
     let folder = pack::write(&request.adapters.join(request.task.as_str()), &contents, resident.config())?;
     Ok(Report { folder, layout, modules, classes, proof, notices })
+}
+
+fn self_test(model: &mut Model, from: &Path) -> Result<SelfTest> {
+    let test = model::self_test(model)?;
+    let is_finite = test.logits.iter().flatten().all(|logit| logit.is_finite());
+    ensure!(is_finite, "{}: the logits of noise are not finite", from.display());
+    Ok(test)
+}
+
+fn provenance(request: &Request, found: &Extract, proof: Option<Proof>) -> Provenance {
+    let (method, dataset) = ("imported".into(), request.description.clone());
+    Provenance { method, dataset, details: details(found, proof), ..Provenance::default() }
 }
 
 /// The labels given, else those of the files, else those of the base's `config.json` where it lies beside them.

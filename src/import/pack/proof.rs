@@ -37,21 +37,8 @@ pub(super) fn prove(model: &mut Model, check: &Check, precision: Precision) -> R
     );
     let (mut largest, mut difference) = (f32::MIN_POSITIVE, 0.0f32);
     for (image, expected) in images.iter().zip(&expected) {
-        let bytes = read_limited(image, MAX_IMAGE_BYTES)?;
-        let logits = model.logits_of(&bytes).with_context(|| image.display().to_string())?;
-        ensure!(
-            logits.len() == expected.len(),
-            "{} logits a row in {}, but {} classes",
-            expected.len(),
-            check.logits.display(),
-            logits.len()
-        );
+        let logits = answer(model, image, expected).with_context(|| check.logits.display().to_string())?;
         for (ours, theirs) in logits.iter().zip(expected) {
-            ensure!(
-                ours.is_finite() && theirs.is_finite(),
-                "{}: a logit of {theirs}",
-                check.logits.display()
-            );
             largest = largest.max(theirs.abs());
             difference = difference.max((ours - theirs).abs());
         }
@@ -70,6 +57,17 @@ pub(super) fn prove(model: &mut Model, check: &Check, precision: Precision) -> R
         proof.allowed
     );
     Ok(proof)
+}
+
+/// The model's logits of an image, as many as the library's and as finite.
+fn answer(model: &mut Model, image: &Path, expected: &[f32]) -> Result<Vec<f32>> {
+    let bytes = read_limited(image, MAX_IMAGE_BYTES)?;
+    let logits = model.logits_of(&bytes).with_context(|| image.display().to_string())?;
+    let (classes, found) = (logits.len(), expected.len());
+    ensure!(classes == found, "{found} logits a row, but {classes} classes");
+    let odd = logits.iter().chain(expected).find(|logit| !logit.is_finite());
+    ensure!(odd.is_none(), "a logit of {}", odd.unwrap_or(&f32::NAN));
+    Ok(logits)
 }
 
 /// The files of a folder by name, or the lines of a list, which are relative to its folder.
