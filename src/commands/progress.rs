@@ -137,13 +137,14 @@ fn told(step: &Step, score: &str, left: Option<f64>) -> String {
 
 fn cycle_line(cycle: &Cycle, score: &str, step: Option<&Step>) -> String {
     let of = step.and_then(|step| step.trainings).map(|all| format!(" of {all}")).unwrap_or_default();
+    // BitFit and SSF have no neurons to count.
+    let neurons = match cycle.neurons {
+        0 => String::new(),
+        neurons => format!("rate {:.1}, {neurons} neurons in {} modules, ", cycle.sigma, cycle.widths.len()),
+    };
     format!(
-        "cycle {}{of} ends: rate {:.1}, {} neurons in {} adapters, {} parameters with the head, {:.3} GFLOPs an image, \
-         held-out {score} {:.4}",
+        "cycle {}{of} ends: {neurons}{} parameters with the head, {:.3} GFLOPs an image, held-out {score} {:.4}",
         cycle.cycle + 1,
-        cycle.sigma,
-        cycle.neurons,
-        cycle.widths.len(),
         cycle.parameters,
         cycle.flops as f64 / 1e9,
         cycle.validation_accuracy

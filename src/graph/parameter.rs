@@ -47,6 +47,15 @@ impl ParameterName {
         Some(dims)
     }
 
+    /// Whether weight decay acts on it: on matrices, not on biases and scales.
+    pub fn decays(self) -> bool {
+        match self {
+            Self::Module(_, part) => part.is_matrix(),
+            Self::HeadWeight => true,
+            Self::HeadBias => false,
+        }
+    }
+
     /// The module of a tensor; none for the head.
     pub fn module(self) -> Option<Module> {
         match self {

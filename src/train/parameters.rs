@@ -14,15 +14,13 @@ pub struct Parameter {
     pub values: Vec<f32>,
     /// The optimiser's state.
     pub state: AdamW,
-    /// Whether weight decay acts on it: on matrices, not on vectors (docs/method.md section 5).
-    pub decays: bool,
 }
 
 impl Parameter {
     /// Starts with zero moments.
     pub fn new(shape: Vec<usize>, values: Vec<f32>) -> Self {
         let state = AdamW::new(values.len(), AdamWOptions::default());
-        Self { decays: shape.len() > 1, shape, values, state }
+        Self { shape, values, state }
     }
 
     /// Keeps the rows at `kept` of a matrix, with their moments.

@@ -3,12 +3,12 @@
 use mimi_server::backbone::BackboneConfig;
 use mimi_server::image::Preprocessing;
 use mimi_server::pack;
-use mimi_server::train::{Adaptation, MimiOptions, StepOptions, Target};
+use mimi_server::train::{Adaptation, MimiOptions, Progress, StepOptions, Target, TaskOptions, train};
 
 use crate::mimi::{run, served_accuracy, task};
 use crate::server::World;
 use crate::support::FAMILIES;
-use crate::train::dataset;
+use crate::train::{dataset, setup};
 
 /// A method's own settings, with fewer and larger steps.
 fn quick(adaptation: Adaptation) -> MimiOptions {
@@ -80,11 +80,20 @@ fn an_interrupted_training_of_any_method_ends_as_it_would_have() {
     let (world, data) = (World::new(), tempfile::tempdir().unwrap());
     dataset(data.path());
     for adaptation in Adaptation::all() {
-        let options = MimiOptions { epochs: 2, ..quick(adaptation) };
-        let whole = run(&world, &task(&world, data.path(), options.clone()));
-        let again = run(&world, &task(&world, data.path(), options));
+        let own = quick(adaptation);
+        // A large decay shows on what it should not act on, and dropped paths are drawn again.
+        let step = StepOptions { decay: 0.5, drop_path: 0.3, ..own.step };
+        let options = task(&world, data.path(), MimiOptions { epochs: 3, step, ..own });
+        let whole = run(&world, &options);
+        let stopped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            train(&setup(&world), &options, &mut |progress| {
+                assert!(!matches!(progress, Progress::Step(step) if step.epoch == 1), "stopped by the test");
+            })
+        }));
+        assert!(stopped.is_err() && options.checkpoint.exists());
+        let resumed = run(&world, &TaskOptions { resume: true, ..options });
         let read = |folder: &std::path::Path| pack::read(folder, &world.tiny.config).unwrap().0.weights;
-        assert_eq!(read(&whole.folder), read(&again.folder), "{}", adaptation.name());
+        assert_eq!(read(&whole.folder), read(&resumed.folder), "{}", adaptation.name());
     }
 }
 

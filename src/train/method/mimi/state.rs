@@ -44,8 +44,7 @@ impl State {
                 let (count, fan_in) = (shape.iter().product(), shape.first().copied().unwrap_or(1));
                 let mut draw = Drawn { random: &mut random, count, fan_in, init: options.init };
                 let values = options.adaptation.begin(part, &mut draw);
-                let parameter = Parameter { decays: part.is_matrix(), ..Parameter::new(shape, values) };
-                parameters.insert(ParameterName::Module(module, part), parameter);
+                parameters.insert(ParameterName::Module(module, part), Parameter::new(shape, values));
             }
         }
         let width = config.feature_width();
