@@ -18,6 +18,13 @@ pub enum Activation {
     Silu,
 }
 
+impl Activation {
+    /// Whether it is GELU or stands for it, as a backbone's own non-linearity must: 8-bit products know its least value.
+    pub fn is_gelu(self) -> bool {
+        matches!(self, Self::Gelu | Self::QuickGelu | Self::GeluTanh)
+    }
+}
+
 impl std::fmt::Display for Activation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -239,6 +239,13 @@ impl Shape for CvtConfig {
         }
         let shallow = self.depth() <= ModuleSet::MAX_BLOCKS;
         ensure(shallow, "stages.depth", self.depth(), "at most 64 blocks are supported")?;
+        let gelu = self.activation.is_gelu();
+        ensure(
+            gelu,
+            "activation",
+            self.activation,
+            "a backbone's own must be gelu, quick_gelu or gelu_tanh",
+        )?;
         ensure(self.layer_norm_eps > 0.0, "layer_norm_eps", self.layer_norm_eps, "it must be positive")
     }
 }

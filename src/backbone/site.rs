@@ -143,7 +143,9 @@ impl Site {
     pub fn parse(text: &str) -> Option<Self> {
         let (block, place) = text.strip_prefix("blocks.")?.split_once('.')?;
         let place = Place::ALL.into_iter().find(|known| known.as_str() == place)?;
-        Some(Self::new(block.parse().ok()?, place))
+        let number: usize = block.parse().ok()?;
+        // One spelling: two keys must not name one site.
+        (number.to_string() == block).then(|| Self::new(number, place))
     }
 }
 
@@ -162,6 +164,8 @@ mod tests {
         let sites: Vec<Site> = (0..3).flat_map(|b| Place::ALL.map(|place| Site::new(b, place))).collect();
         assert!(sites.is_sorted());
         assert!(sites.iter().all(|site| Site::parse(&site.to_string()) == Some(*site)));
-        assert_eq!(Site::parse("blocks.3.norm"), None);
+        for other in ["blocks.3.norm", "blocks.03.attn", "blocks.+3.attn", "blocks..attn"] {
+            assert_eq!(Site::parse(other), None);
+        }
     }
 }

@@ -239,6 +239,13 @@ impl Shape for SwinConfig {
             let split = block.heads > 0 && block.width.is_multiple_of(block.heads);
             ensure(split, "heads", block.heads, "it does not divide the stage's width")?;
         }
+        let gelu = self.activation.is_gelu();
+        ensure(
+            gelu,
+            "activation",
+            self.activation,
+            "a backbone's own must be gelu, quick_gelu or gelu_tanh",
+        )?;
         ensure(self.layer_norm_eps > 0.0, "layer_norm_eps", self.layer_norm_eps, "it must be positive")
     }
 }

@@ -211,6 +211,13 @@ impl Shape for VitConfig {
         ensure(two, "distillation_token", true, "there is no class token before it")?;
         let poolable = self.distillation_token || self.pool != Pool::ClassAndDistillation;
         ensure(poolable, "pool", "class_and_distillation", "there is no distillation token")?;
+        let gelu = self.activation.is_gelu();
+        ensure(
+            gelu,
+            "activation",
+            self.activation,
+            "a backbone's own must be gelu, quick_gelu or gelu_tanh",
+        )?;
         ensure(self.layer_norm_eps > 0.0, "layer_norm_eps", self.layer_norm_eps, "it must be positive")
     }
 }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use mimi_server::train::study::{CompareOptions, Contender};
-use mimi_server::train::{LinearOptions, MimiOptions};
+use mimi_server::train::{Adaptation, LinearOptions, MimiOptions};
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
@@ -50,6 +50,11 @@ impl CompareArgs {
     /// # Errors
     /// When a recipe cannot be read.
     pub fn options(&self) -> Result<CompareOptions> {
+        ensure!(
+            self.mimi.prunes == Adaptation::default(),
+            "compare prunes adapters only, not {}",
+            self.mimi.prunes.name()
+        );
         let augment = self.augment.options();
         let mimi = MimiOptions { augment, ..self.mimi.options(&self.recipe, 0)? };
         Ok(CompareOptions {

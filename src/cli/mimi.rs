@@ -45,14 +45,15 @@ pub struct MimiArgs {
     /// First block with adapters. The blocks before run once per image.
     #[arg(long, default_value_t = 0, value_name = "BLOCK")]
     pub first_block: usize,
-    /// Share of each target spread evenly over the classes, 0 to 1 [default: 0.1 for adapters and mimi, else 0].
+    /// Share of each target spread evenly over the classes, 0 to 1 [default: 0.1 for adapters, and mimi
+    /// that prunes them, else 0].
     #[arg(long)]
     pub smoothing: Option<f64>,
-    /// Largest global norm of the gradients [default: 5 for adapters and mimi, else no bound].
+    /// Largest global norm of the gradients [default: 5 for adapters, and mimi that prunes them, else no bound].
     #[arg(long)]
     pub clip: Option<f64>,
     /// Share of the images for which the last block's branches are dropped in a step; earlier blocks' in proportion
-    /// [default: 0 for adapters, mimi and ssf, else 0.1].
+    /// [default: 0 for adapters and ssf, else 0.1].
     #[arg(long, value_name = "SHARE")]
     pub drop_path: Option<f64>,
     /// Hidden neurons of each module, for methods without --sigma-0 [default: 8; 64 for adaptformer].

@@ -7,17 +7,17 @@ use mimi_server::train::LinearOptions;
 #[derive(Debug, Args)]
 pub struct RecipeArgs {
     /// Passes over the training images; with mimi, in each training between two prunings [default: 100; 10 for
-    /// adapters and mimi].
+    /// adapters, and mimi that prunes them].
     #[arg(long)]
     pub epochs: Option<usize>,
-    /// Images in one step [default: 64; 32 for adapters and mimi].
+    /// Images in one step [default: 64; 32 for adapters, and mimi that prunes them].
     #[arg(long)]
     pub batch: Option<usize>,
     /// Highest learning rate [default: 1e-3; 5e-3 for linear].
     #[arg(long)]
     pub learning_rate: Option<f64>,
-    /// Weight decay of matrices; biases have none [default: 0.05 for linear, adapters and mimi, else 1e-4, and
-    /// 5e-5 for ssf].
+    /// Weight decay of matrices; biases have none [default: 0.05 for linear, adapters, and mimi that
+    /// prunes them, else 1e-4, and 5e-5 for ssf].
     #[arg(long)]
     pub weight_decay: Option<f64>,
 }

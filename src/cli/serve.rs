@@ -51,7 +51,7 @@ pub struct ServeArgs {
     /// log shows the figures.
     #[arg(long, env = "MIMI_TUNE", value_name = "GOAL", conflicts_with_all = ["workers", "threads", "max_batch"])]
     tune: Option<GoalArg>,
-    /// Most compiled programs beside the one with every site; each takes 5 to 20 MB. Tasks whose adapters
+    /// Most compiled programs beside the one with every adapter; each takes 5 to 20 MB. Tasks whose adapters
     /// begin at the same block share two, which run an image's first blocks once for all of them.
     #[arg(long, env = "MIMI_MAX_PROGRAMS", default_value_t = 12)]
     max_programs: usize,

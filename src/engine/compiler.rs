@@ -45,9 +45,11 @@ impl Compiler {
             if order.done.is_none() && !self.lock().has_room(&order.plans) {
                 continue;
             }
+            // Nobody waits any more: a request that still needs it asks again.
+            if order.done.as_ref().is_some_and(oneshot::Sender::is_closed) {
+                continue;
+            }
             let result = self.fill(&order);
-            let failed = |error: &Error| tracing::error!(%error, "a program could not be compiled");
-            let result = result.inspect_err(failed);
             if let Some(done) = order.done {
                 // Whoever asked may have gone; the program stays useful.
                 let _ = done.send(result);
@@ -88,10 +90,12 @@ impl Compiler {
 
     /// Compiles a plan for every worker.
     fn hand_out(&self, plan: Plan) -> Result<(), Error> {
-        for worker in &self.workers {
-            let program = Box::new(self.compile(plan)?);
+        // All or none: a worker must not keep a program that the table does not know.
+        let programs = self.workers.iter().map(|_| self.compile(plan)).collect::<Result<Vec<_>, _>>();
+        let failed = |error: &Error| tracing::error!(%plan, %error, "a program could not be compiled");
+        for (worker, program) in self.workers.iter().zip(programs.inspect_err(failed)?) {
             // A worker that is gone needs no program.
-            let _ = worker.send(Command::Install(plan, program));
+            let _ = worker.send(Command::Install(plan, Box::new(program)));
         }
         Ok(())
     }

@@ -181,7 +181,7 @@ fn join_branches(queue: &mut Queue<Waiting>, batch: &mut Vec<Waiting>, most: usi
     let late = |w: &Waiting| w.row.pack.modules.lowest_block() != Some(0);
     let mut room = most.saturating_sub(batch.len());
     let joining = queue.remove(|w| {
-        let joins = room > 0 && late(w) && batch.iter().any(|b| late(b) && b.row.shares_image(&w.row));
+        let joins = room > 0 && batch.iter().any(|b| b.row.shares_image(&w.row) && late(b)) && late(w);
         room -= usize::from(joins);
         joins
     });

@@ -36,20 +36,6 @@ impl PlanTable {
         (before != self.base && before != plan).then_some(before)
     }
 
-    /// The plan of `blocks` with the fewest modules that covers `modules` and is `here`, which counts as a use of it.
-    pub(super) fn choose(
-        &mut self,
-        blocks: BlockRange,
-        modules: ModuleSet,
-        here: impl Fn(&Plan) -> bool,
-    ) -> Option<Plan> {
-        let all = self.recent.iter().chain([&self.base, &self.covering]);
-        let fitting = all.filter(|plan| plan.blocks == blocks && plan.covers(modules) && here(plan));
-        let plan = fitting.min_by_key(|plan| plan.modules.len()).copied()?;
-        self.touch(&plan);
-        Some(plan)
-    }
-
     /// Counts a use of a plan.
     pub(super) fn touch(&mut self, plan: &Plan) {
         if let Some(index) = self.recent.iter().position(|known| known == plan) {
@@ -84,12 +70,26 @@ impl PlanTable {
     }
 }
 
+/// The plan of `blocks` with the fewest modules that covers `modules`.
+pub(super) fn smallest<'a>(
+    plans: impl IntoIterator<Item = &'a Plan>,
+    blocks: BlockRange,
+    modules: ModuleSet,
+) -> Option<Plan> {
+    let fitting = plans.into_iter().filter(|plan| plan.blocks == blocks && plan.covers(modules));
+    fitting.copied().min_by_key(|plan| (plan.modules.len(), *plan))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::backbone::{Form, Module, Place, Site};
 
     const BLOCKS: BlockRange = BlockRange { start: 0, end: 4 };
+
+    fn choose(plans: &[Plan], modules: ModuleSet) -> Option<Plan> {
+        smallest(plans, BLOCKS, modules)
+    }
 
     fn plan(adapters: &[usize]) -> Plan {
         let sites: Vec<Site> = Site::of_adapters(BLOCKS).collect();
@@ -99,9 +99,7 @@ mod tests {
     #[test]
     fn the_smallest_covering_plan_is_chosen() {
         let all = plan(&[0, 1, 2, 3, 4, 5, 6, 7]);
-        let mut table = PlanTable::new(all, 4);
-        table.insert(plan(&[0, 1]));
-        table.insert(plan(&[0, 1, 2]));
+        let here = [all, plan(&[0, 1]), plan(&[0, 1, 2])];
         for (adapters, expected) in [
             (vec![], plan(&[0, 1])),
             (vec![1], plan(&[0, 1])),
@@ -109,11 +107,10 @@ mod tests {
             (vec![0, 2], plan(&[0, 1, 2])),
             (vec![7], all),
         ] {
-            let chosen = table.choose(BLOCKS, plan(&adapters).modules, |_| true);
-            assert_eq!(chosen, Some(expected), "{adapters:?}");
+            assert_eq!(choose(&here, plan(&adapters).modules), Some(expected), "{adapters:?}");
         }
-        let chosen = table.choose(BLOCKS, plan(&[]).modules, |plan| *plan == all);
-        assert_eq!(chosen, Some(all), "only what is here counts");
+        assert_eq!(choose(&here[1..], plan(&[7]).modules), None);
+        assert_eq!(smallest(&here, BlockRange { start: 1, end: 4 }, ModuleSet::EMPTY), None);
     }
 
     #[test]
@@ -121,7 +118,7 @@ mod tests {
         let mut table = PlanTable::new(plan(&[0, 1, 2]), 2);
         assert_eq!(table.insert(plan(&[0])), None);
         assert_eq!(table.insert(plan(&[1])), None);
-        table.choose(BLOCKS, plan(&[0]).modules, |_| true);
+        table.touch(&plan(&[0]));
         assert_eq!(table.insert(plan(&[2])), Some(plan(&[1])));
         assert!(table.contains(&plan(&[0, 1, 2])) && !table.contains(&plan(&[1])));
     }
@@ -132,12 +129,11 @@ mod tests {
         let shift = ModuleSet::from_iter([Module { site: Site::new(1, Place::Q), form: Form::Shift }]);
         let wider = |forms| Plan { blocks: BLOCKS, modules: base.modules.union(forms) };
         let mut table = PlanTable::new(base, 2);
-        assert!(!table.covers(shift) && table.choose(BLOCKS, shift, |_| true).is_none());
+        assert!(table.covers(base.modules) && !table.covers(shift));
         assert_eq!(table.cover(wider(shift)), None, "the first one stays");
         let both =
             shift.union(ModuleSet::from_iter([Module { site: Site::new(1, Place::V), form: Form::Shift }]));
         assert_eq!(table.cover(wider(both)), Some(wider(shift)));
-        assert_eq!(table.choose(BLOCKS, base.modules, |_| true), Some(base));
-        assert_eq!(table.choose(BLOCKS, shift, |_| true), Some(wider(both)));
+        assert!(table.covers(shift) && table.contains(&base) && table.contains(&wider(both)));
     }
 }

@@ -7,7 +7,7 @@ use super::batch::{Batch, BatchRow};
 use super::error::Error;
 use super::fork::{Branch, Costs, Layout, layout};
 use super::prefixes::Prefixes;
-use super::programs::PlanTable;
+use super::programs::{PlanTable, smallest};
 use super::row::Row;
 use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
 use crate::graph::Plan;
@@ -89,14 +89,11 @@ impl Runner {
         })
     }
 
-    /// The best plan of `blocks` for `modules` that this worker has a program of.
+    /// The best plan of `blocks` for `modules` that this worker has a program of. What the table says does not count:
+    /// the workers share it, and this one may not have been handed a program yet, or not have dropped one.
     fn choose(&self, blocks: BlockRange, modules: ModuleSet) -> Result<Plan, Error> {
-        // The table is shared by the workers; this one may not have been handed a program yet.
-        let here = |plan: &Plan| self.programs.contains_key(plan);
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        plans
-            .choose(blocks, modules, here)
-            .ok_or_else(|| Error::NoProgram(Box::new(Plan { blocks, modules })))
+        let chosen = smallest(self.programs.keys(), blocks, modules);
+        chosen.ok_or_else(|| Error::NoProgram(Box::new(Plan { blocks, modules })))
     }
 
     /// What lies below the cut for each row: kept from before, or run once an image.

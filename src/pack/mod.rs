@@ -10,7 +10,7 @@
 //! | `blocks.{i}.{attn or mlp}.adapter.down.weight` | `[R, D]` | F32 |
 //! | `blocks.{i}.{attn or mlp}.adapter.up.weight` | `[D, R]` | F32 |
 //! | `{module}.{down or up}.weight` | `[out, in]` | F32 |
-//! | `{module}.{down or up}.bias`, `{module}.{scale or shift}` | `[out]` | F32 |
+//! | `{module}.{down or up}.bias`, `{module}.{scale or shift}` | `[out]`; a shift of scores `[H, n, n]` | F32 |
 //! | `head.weight`, `head.bias` | `[C, D]`, `[C]` | F32 |
 //! | `self_test.image.{k}` | `[bytes]`, an encoded image | U8 |
 //! | `self_test.logits` | `[images, C]` | F32 |

@@ -137,11 +137,14 @@ impl Tensors<'_> {
             return Ok(());
         }
         let known = |name: &str| {
-            let is_adapter = |site: &String| name.starts_with(&format!("{site}.adapter."));
-            let is_module = |module: &String| name.starts_with(&format!("{module}."));
+            // `{module}.down.weight` and `{module}.scale`.
+            let mut prefixes = name.match_indices('.').map(|(end, _)| &name[..end]);
+            let has_adapter = |site: &str| manifest.adapter_widths.contains_key(site);
             ["head.", "self_test."].iter().any(|start| name.starts_with(start))
-                || manifest.adapter_widths.keys().any(is_adapter)
-                || manifest.modules.keys().any(is_module)
+                || prefixes.any(|prefix| {
+                    manifest.modules.contains_key(prefix)
+                        || prefix.strip_suffix(".adapter").is_some_and(has_adapter)
+                })
         };
         let names = self.file.names();
         let extra = names.iter().find(|name| !known(name)).or(names.first());

@@ -6,7 +6,7 @@ use std::fmt;
 use ndarray::{Array1, Array2};
 
 use super::{Manifest, Weights};
-use crate::backbone::{Module, ModuleSet, Site};
+use crate::backbone::{Module, ModuleSet};
 
 /// The linear classifier on the pooled feature.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,11 +44,6 @@ pub struct Pack {
 }
 
 impl Pack {
-    /// Width of the adapter at a site that has one.
-    pub fn adapter_width(&self, site: Site) -> Option<usize> {
-        self.weights.get(&Module::adapter(site)).map(|weights| weights.width)
-    }
-
     /// Parameters of the modules, without the head.
     pub fn module_parameters(&self) -> usize {
         self.weights.values().map(Weights::parameters).sum()

@@ -48,14 +48,16 @@ impl Reloader {
         loop {
             let resolved = self.catalog.resolve(task).await?;
             let (version, pack) = (resolved.version, &resolved.pack);
-            self.engine.cover(pack.modules).await.map_err(|_| engine::Error::CompilerLost)??;
             if self.has_passed(pack) {
+                self.cover(pack).await?;
                 return Ok(resolved);
             }
             if self.options.verify_late {
+                // Before anything is waited for: a request that goes away must not take the check with it.
                 if resolved.is_fresh {
                     self.verify_late(task.clone(), version, Arc::clone(pack));
                 }
+                self.cover(pack).await?;
                 return Ok(resolved);
             }
             match self.check(task, version, pack).await {
@@ -71,6 +73,11 @@ impl Reloader {
                 Err(error) => return Err(Error::Shared(error)),
             }
         }
+    }
+
+    /// Waits until rows of the pack run beside all others, which takes a compilation where a form is new.
+    async fn cover(&self, pack: &Pack) -> Result<(), Error> {
+        Ok(self.engine.cover(pack.modules).await.map_err(|_| engine::Error::CompilerLost)??)
     }
 
     fn has_passed(&self, pack: &Pack) -> bool {
@@ -117,6 +124,7 @@ impl Reloader {
         if again.pack.digest != pack.digest {
             return Err(Error::Changed { task: task.clone(), version });
         }
+        self.cover(pack).await?;
         self.test_once(task, pack, again.self_test).await.map(|_| ())
     }
 

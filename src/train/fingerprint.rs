@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Version of this encoding and of the records that bear it. Raised when an older record can no longer be continued.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Name of the field that holds [`rounding`](crate::runtime::rounding).
 pub const ROUNDING: &str = "rounding";
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn the_encoding_is_stable() {
         let encoded = serde_json::to_string(&fingerprint(1e-3, "x", "f0")).unwrap();
-        let expected = r#"{"version":1,"fields":{"a.name":"\"x\"","a.rate":"0.001","rounding":"\"f0\""}}"#;
+        let expected = r#"{"version":2,"fields":{"a.name":"\"x\"","a.rate":"0.001","rounding":"\"f0\""}}"#;
         assert_eq!(encoded, expected);
     }
 

@@ -57,6 +57,7 @@ pub struct Cycle {
     /// Its number, from 0.
     pub cycle: usize,
     /// `Σ M / Σ N` over the sites there were at first.
+    #[serde(deserialize_with = "rate")]
     pub sigma: f64,
     /// Adapter neurons.
     pub neurons: usize,
@@ -85,6 +86,11 @@ pub struct History {
     pub epochs: Vec<Epoch>,
     /// Every training between two prunings, in order. A head alone has none.
     pub cycles: Vec<Cycle>,
+}
+
+/// JSON has no infinity: the rate of modules without neurons is written as null.
+fn rate<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
 }
 
 impl History {

@@ -283,7 +283,7 @@ fn a_checkpoint_of_another_release_or_of_another_kind_of_processor_is_refused() 
     });
     assert!(refusal().contains("a processor that rounds differently"), "{}", refusal());
     std::fs::write(&options.checkpoint, &whole).unwrap();
-    alter(&options.checkpoint, "version", |byte| (byte == b'1').then_some(b'0'));
+    alter(&options.checkpoint, "version", |byte| (byte == b'2').then_some(b'1'));
     assert!(refusal().contains("another release"), "{}", refusal());
     std::fs::write(&options.checkpoint, &whole).unwrap();
     train(&setup(&world), &resume, &mut |_| {}).unwrap();

@@ -141,7 +141,7 @@ fn packs_of_peft_give_its_features_and_logits() {
 }
 
 #[test]
-fn plain_heads_give_their_librarys_logits() {
+fn plain_heads_give_their_foreign_logits() {
     check_all("heads/");
 }
 

@@ -16,7 +16,7 @@ fn request(world: &World, images: PathBuf, logits: PathBuf) -> Request {
 }
 
 #[test]
-fn the_librarys_answers_prove_the_backbone() {
+fn the_foreign_answers_prove_the_backbone() {
     let world = World::new("vit");
     for name in ["logits.npy", "logits.safetensors", "logits.json"] {
         let report = world.import(&request(&world, folder().join("images"), folder().join(name))).unwrap();
@@ -63,7 +63,7 @@ fn other_answers_leave_no_pack() {
 }
 
 #[tokio::test]
-async fn a_pack_of_peft_is_served_with_the_librarys_answer() {
+async fn a_pack_of_peft_is_served_with_the_foreign_answer() {
     let (theirs, server) = (World::new("vit"), server::World::over(World::new("vit").tiny));
     let request = theirs.request(&outside().join("peft_vit_head"));
     let labels = ["heron", "kestrel", "wren"].map(String::from);

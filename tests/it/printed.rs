@@ -113,7 +113,7 @@ fn import_pack_prints_what_became_of_each_adapter() {
 }
 
 #[test]
-fn import_pack_prints_what_another_librarys_pack_is() {
+fn import_pack_prints_what_a_foreign_pack_is() {
     let (world, dir) = (World::over(TinyBackbone::outside("vit")), tempfile::tempdir().unwrap());
     let theirs = outside();
     let imported = |pack: &str, more: &[&str]| {

@@ -92,9 +92,10 @@ fn each_cut(images: &[Ranked], mut hear: impl FnMut(usize, usize, f32)) {
     }
 }
 
-/// Between two scores, and never above the higher one.
+/// Between two scores, above the lower and never above the higher one: rounding moves neither over it.
 pub fn middle(above: f32, below: f32) -> f32 {
-    ((above + below) / 2.0).min(above)
+    let middle = (above + below) / 2.0;
+    if middle > below { middle.min(above) } else { above }
 }
 
 fn share(part: usize, all: usize) -> f64 {

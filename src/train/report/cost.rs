@@ -58,7 +58,7 @@ fn row(cycle: &Cycle, bare: u64) -> Vec<String> {
     let over = (cycle.flops as f64 - bare as f64) / bare as f64;
     vec![
         (cycle.cycle + 1).to_string(),
-        format!("{:.1}", cycle.sigma),
+        if cycle.neurons > 0 { format!("{:.1}", cycle.sigma) } else { "–".into() },
         grouped(cycle.neurons as u64),
         cycle.widths.len().to_string(),
         grouped(cycle.adapter_parameters as u64),

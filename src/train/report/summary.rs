@@ -86,7 +86,11 @@ fn description(story: &Story<'_>) -> String {
 
 /// How held-out images were used, which decides how much their accuracy means.
 fn use_of_images(story: &Story<'_>) -> String {
-    let chose = if story.held_out_chose {
+    let decided = story.decision.thresholds.is_some() || story.decision.abstain_below.is_some();
+    let chose = if decided {
+        "Held-out images were never trained on, but the pack's thresholds were chosen on them, so the figures at \
+         thresholds are somewhat flattering."
+    } else if story.held_out_chose {
         "Held-out images were never trained on, but their accuracy chose how far pruning went, so it is somewhat \
          flattering."
     } else {

@@ -127,6 +127,7 @@ fn values(listing: &Listing) -> Result<Vec<String>> {
     let first = listing.entries(Some(Part::Train)).next();
     let first = first.with_context(|| format!("{} has no image to train on", listing.source().display()))?;
     let (count, name) = (parts(first).count(), listing.column());
+    ensure!(count > 0, "{}: {name} of the first image has no value", listing.source().display());
     Ok(match count {
         1 => vec![name.to_owned()],
         count => (0..count).map(|place| format!("{name} {place}")).collect(),

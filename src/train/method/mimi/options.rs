@@ -131,6 +131,28 @@ impl Default for MimiOptions {
 }
 
 impl MimiOptions {
+    /// Widths must fit a pack, and pruning must have something to do.
+    fn check_widths(&self, config: &BackboneConfig) -> Result<()> {
+        let (widths, name) = (self.first_widths(config), self.adaptation.name());
+        for (module, &width) in &widths {
+            let most = config.place(module.site).map_or(0, |place| 4 * place.width());
+            ensure!(width <= most, "{module} would have {width} neurons, a pack holds at most {most} there");
+        }
+        if self.target == Target::Never {
+            return Ok(());
+        }
+        ensure!(!widths.is_empty(), "{name} has no neurons to prune");
+        if let Target::Sigma(sigma) = self.target {
+            let whole: usize = widths.keys().map(|module| config.block_width(module.site.block)).sum();
+            let first = whole as f64 / widths.values().sum::<usize>() as f64;
+            ensure!(
+                self.adaptation.follows_sigma() || first < sigma,
+                "{name} begins at a rate of {first:.1} and pruning ends at {sigma}: choose a larger rank or rate"
+            );
+        }
+        Ok(())
+    }
+
     /// The settings of `recipes/<name>.json` for an adaptation, trained once as it is.
     ///
     /// # Errors
@@ -180,6 +202,7 @@ impl MimiOptions {
             self.adaptation.name(),
             config.name
         );
+        self.check_widths(config)?;
         ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
         check_rates(self.rate, self.step.decay)?;
         match self.target {

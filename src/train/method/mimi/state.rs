@@ -65,7 +65,10 @@ impl State {
     /// `Σ M / Σ N` over the sites there were at first; infinite without a neuron.
     pub fn sigma(&self, config: &BackboneConfig) -> f64 {
         let widths: usize = self.original.keys().map(|module| config.block_width(module.site.block)).sum();
-        widths as f64 / self.model.neurons() as f64
+        match self.model.neurons() {
+            0 => f64::INFINITY,
+            neurons => widths as f64 / neurons as f64,
+        }
     }
 }
 

@@ -47,7 +47,15 @@ impl TrainingMethod for MimiOptions {
             ("augment", json!(self.augment)),
             ("training_seed", json!(self.seed)),
         ];
-        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+        // What had no effect is no setting.
+        let follows = self.adaptation.follows_sigma();
+        let has_effect = |key: &str| match key {
+            "sigma_0" | "init" => follows,
+            "rank" => !follows,
+            _ => true,
+        };
+        let pairs = pairs.into_iter().filter(|(key, _)| has_effect(key));
+        pairs.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
     fn check(&self, config: &BackboneConfig) -> Result<()> {
