@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::{BlockShape, PlaceShape, Shape, ensure, push_linear, push_norm};
+use super::shape::{BlockShape, PlaceShape, Shape, ensure, ensure_numerics, push_linear, push_norm};
 use super::{Activation, Error, ModuleSet, Place, Site};
 
 /// The convolutions that make queries, keys and values.
@@ -239,14 +239,7 @@ impl Shape for CvtConfig {
         }
         let shallow = self.depth() <= ModuleSet::MAX_BLOCKS;
         ensure(shallow, "stages.depth", self.depth(), "at most 64 blocks are supported")?;
-        let gelu = self.activation.is_gelu();
-        ensure(
-            gelu,
-            "activation",
-            self.activation,
-            "a backbone's own must be gelu, quick_gelu or gelu_tanh",
-        )?;
-        ensure(self.layer_norm_eps > 0.0, "layer_norm_eps", self.layer_norm_eps, "it must be positive")
+        ensure_numerics(self.activation, self.layer_norm_eps)
     }
 }
 

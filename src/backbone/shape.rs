@@ -133,3 +133,10 @@ pub(super) fn ensure(
     }
     Err(Error::Invalid { field, value: value.to_string(), reason: reason.into() })
 }
+
+/// Checks what every family's blocks compute with.
+pub(super) fn ensure_numerics(activation: Activation, layer_norm_eps: f32) -> Result<(), Error> {
+    let reason = "a backbone's own must be gelu, quick_gelu or gelu_tanh";
+    ensure(activation.is_gelu(), "activation", activation, reason)?;
+    ensure(layer_norm_eps > 0.0, "layer_norm_eps", layer_norm_eps, "it must be positive")
+}

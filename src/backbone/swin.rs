@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::{BlockShape, PlaceShape, Shape, ensure, push_linear, push_norm};
+use super::shape::{BlockShape, PlaceShape, Shape, ensure, ensure_numerics, push_linear, push_norm};
 use super::{Activation, Error, ModuleSet, Place, Site};
 
 /// Pixels of a map that one merging makes one, along a side.
@@ -239,14 +239,7 @@ impl Shape for SwinConfig {
             let split = block.heads > 0 && block.width.is_multiple_of(block.heads);
             ensure(split, "heads", block.heads, "it does not divide the stage's width")?;
         }
-        let gelu = self.activation.is_gelu();
-        ensure(
-            gelu,
-            "activation",
-            self.activation,
-            "a backbone's own must be gelu, quick_gelu or gelu_tanh",
-        )?;
-        ensure(self.layer_norm_eps > 0.0, "layer_norm_eps", self.layer_norm_eps, "it must be positive")
+        ensure_numerics(self.activation, self.layer_norm_eps)
     }
 }
 

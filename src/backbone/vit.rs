@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::{BlockShape, PlaceShape, Shape, ensure, push_linear, push_norm};
+use super::shape::{BlockShape, PlaceShape, Shape, ensure, ensure_numerics, push_linear, push_norm};
 use super::{Activation, Error, Place, Pool, Site};
 
 /// Shape of a ViT.
@@ -211,14 +211,7 @@ impl Shape for VitConfig {
         ensure(two, "distillation_token", true, "there is no class token before it")?;
         let poolable = self.distillation_token || self.pool != Pool::ClassAndDistillation;
         ensure(poolable, "pool", "class_and_distillation", "there is no distillation token")?;
-        let gelu = self.activation.is_gelu();
-        ensure(
-            gelu,
-            "activation",
-            self.activation,
-            "a backbone's own must be gelu, quick_gelu or gelu_tanh",
-        )?;
-        ensure(self.layer_norm_eps > 0.0, "layer_norm_eps", self.layer_norm_eps, "it must be positive")
+        ensure_numerics(self.activation, self.layer_norm_eps)
     }
 }
 

@@ -45,8 +45,7 @@ impl<'a> Batch<'a> {
                 true => vec![rows[0].pack.weights.get(&module)],
                 false => rows.iter().map(|row| row.pack.weights.get(&module)).collect(),
             };
-            let parts = module.form.parts().iter();
-            tensors.extend(parts.filter_map(|&part| fed(&own, module, part, config)));
+            tensors.extend(of_module(&own, module, config));
         }
         Self { tensors, rows: rows.len() }
     }
@@ -55,8 +54,7 @@ impl<'a> Batch<'a> {
     pub(super) fn without_modules(rows: &[&'a [f32]], plan: &Plan, config: &BackboneConfig) -> Self {
         let mut tensors = vec![first(rows, plan, config)];
         for module in plan.modules.iter() {
-            let parts = module.form.parts().iter();
-            tensors.extend(parts.filter_map(|&part| fed(&[None], module, part, config)));
+            tensors.extend(of_module(&[None], module, config));
         }
         Self { tensors, rows: rows.len() }
     }
@@ -82,6 +80,11 @@ fn first<'a>(rows: &[&'a [f32]], plan: &Plan, config: &BackboneConfig) -> Tensor
         rows => Cow::Owned(rows.concat()),
     };
     Tensor { name: name.into(), shape, data }
+}
+
+/// The tensors of a module for rows that have it or not.
+fn of_module<'a>(own: &[Option<&'a Weights>], module: Module, config: &BackboneConfig) -> Vec<Tensor<'a>> {
+    module.form.parts().iter().filter_map(|&part| fed(own, module, part, config)).collect()
 }
 
 /// One tensor of a module for rows that have it or not: one for all rows where `own` has one entry or nobody has it.

@@ -88,6 +88,11 @@ impl Layers<'_> {
         self.g.fact(x).shape.get(axis).and_then(|dim| dim.fixed()).unwrap_or(1)
     }
 
+    /// The size of the last axis.
+    pub(super) fn width(&self, x: Wire) -> usize {
+        self.size(x, self.g.fact(x).rank().saturating_sub(1))
+    }
+
     /// `x · W + b`.
     ///
     /// # Shapes
@@ -99,16 +104,19 @@ impl Layers<'_> {
         self.wire("", Add, &[product, bias])
     }
 
-    /// As [`Layers::linear`], with the modules at its site.
+    /// As [`Layers::linear`], with the modules at its site, where it has one.
     pub(super) fn linear_at(
         &mut self,
-        site: Site,
+        site: impl Into<Option<Site>>,
         x: Wire,
         input: usize,
         output: usize,
     ) -> Result<Wire, Error> {
         let y = self.linear(x, input, output)?;
-        self.change(site, x, y)
+        match site.into() {
+            Some(site) => self.change(site, x, y),
+            None => Ok(y),
+        }
     }
 
     /// Layer norm over the last axis, `width` long.
@@ -121,23 +129,10 @@ impl Layers<'_> {
     /// `fc2(activation(fc1(x)))` with `hidden` neurons between.
     pub(super) fn mlp(&mut self, x: Wire, mlp: Mlp) -> Result<Wire, Error> {
         let Mlp { block, width, hidden, activation } = mlp;
-        let h = self.at("fc1").linear_of(block, Place::Fc1, x, [width, hidden])?;
+        let site = |place| block.map(|block| Site::new(block, place));
+        let h = self.at("fc1").linear_at(site(Place::Fc1), x, width, hidden)?;
         let h = self.at("act").activation(activation, h)?;
-        self.at("fc2").linear_of(block, Place::Fc2, h, [hidden, width])
-    }
-
-    /// A linear layer from one width to another, with its modules where it belongs to a block.
-    pub(super) fn linear_of(
-        &mut self,
-        block: Option<usize>,
-        place: Place,
-        x: Wire,
-        [input, output]: [usize; 2],
-    ) -> Result<Wire, Error> {
-        match block {
-            Some(block) => self.linear_at(Site::new(block, place), x, input, output),
-            None => self.linear(x, input, output),
-        }
+        self.at("fc2").linear_at(site(Place::Fc2), h, hidden, width)
     }
 
     /// `x + h`, what a sub-layer adds to the residual stream.
@@ -172,7 +167,7 @@ impl Layers<'_> {
         [q, k, v]: [Wire; 3],
         biases: &[(&str, Wire)],
     ) -> Result<Wire, Error> {
-        let head = self.g.fact(q).shape.last().and_then(|dim| dim.fixed()).unwrap_or(1);
+        let head = self.width(q);
         self.attend_scaled(site, 1.0 / (head as f32).sqrt(), [q, k, v], biases)
     }
 

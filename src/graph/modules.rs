@@ -106,8 +106,4 @@ impl Layers<'_> {
             Feed::Shared(trained) => trained.express.served(self.g, name, shape),
         }
     }
-
-    fn width(&self, x: Wire) -> usize {
-        self.g.fact(x).shape.last().and_then(|dim| dim.fixed()).unwrap_or(1)
-    }
 }

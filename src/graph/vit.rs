@@ -179,10 +179,7 @@ fn attention(
 /// `[B, N, D]` to `[B, H, N, D/H]`.
 fn split_heads(vit: &VitConfig, mut layers: Layers<'_>, site: Option<Site>, x: Wire) -> Result<Wire, Error> {
     let (n, d) = (layers.size(x, 1), vit.width);
-    let flat = match site {
-        Some(site) => layers.linear_at(site, x, d, d)?,
-        None => layers.linear(x, d, d)?,
-    };
+    let flat = layers.linear_at(site, x, d, d)?;
     let split = Reshape { rest: vec![n, vit.heads, d / vit.heads] };
     let split = layers.wire("split", split, &[flat])?; // [B, N, H, D/H]
     layers.wire("heads", Transpose { order: vec![0, 2, 1, 3] }, &[split])

@@ -1,22 +1,13 @@
 //! BitFit (Ben Zaken et al. 2022): only biases are trained, `b + δ`.
 
+use super::layers::everywhere;
 use super::{Adaptation, Drawn};
-use crate::backbone::{BackboneConfig, Form, Module, ModuleSet, Part, Place, Site};
+use crate::backbone::{BackboneConfig, Form, ModuleSet, Part, Place};
 use crate::graph::Express;
 
-/// Where a bias is. The key's changes nothing, because it adds one number to all scores of a query, and the last norm's
-/// changes nothing that the head's own bias does not: both are left out.
-const PLACES: [Place; 9] = [
-    Place::Tokens,
-    Place::TokensNorm,
-    Place::Norm1,
-    Place::Q,
-    Place::V,
-    Place::Proj,
-    Place::Norm2,
-    Place::Fc1,
-    Place::Fc2,
-];
+/// Where a bias changes nothing: it adds one number to all scores of a query. The last norm's changes nothing that the
+/// head's own bias does not, and it lies outside the blocks.
+const IDLE: Place = Place::K;
 
 /// Shifts of every linear layer, norm and embedding.
 #[derive(Debug)]
@@ -34,17 +25,10 @@ impl Adaptation for BitFit {
     }
 
     fn modules(&self, config: &BackboneConfig) -> ModuleSet {
-        at(config, &PLACES, Form::Shift)
+        everywhere(config, Form::Shift).filter(|module| module.site.place != IDLE)
     }
 
     fn begin(&self, _: Part, draw: &mut Drawn<'_>) -> Vec<f32> {
         draw.constant(0.0)
     }
-}
-
-/// A form at each of the places that a block has, in every block.
-pub(super) fn at(config: &BackboneConfig, places: &[Place], form: Form) -> ModuleSet {
-    let sites =
-        config.blocks().iter().flat_map(|block| places.iter().map(move |&place| Site::new(block, place)));
-    sites.filter(|site| config.place(*site).is_some()).map(|site| Module { site, form }).collect()
 }

@@ -8,6 +8,7 @@ mod adapters;
 mod adaptformer;
 mod bitfit;
 mod interface;
+mod layers;
 mod lora;
 mod ssf;
 

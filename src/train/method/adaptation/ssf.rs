@@ -1,28 +1,15 @@
 //! SSF (Lian et al. 2022): `γ ⊙ y + β` after every linear layer, norm and embedding.
 
-use super::bitfit::at;
+use super::layers::everywhere;
 use super::{Adaptation, Drawn};
-use crate::backbone::{BackboneConfig, Form, ModuleSet, Part, Place};
+use crate::backbone::{BackboneConfig, Form, ModuleSet, Part};
 use crate::graph::Express;
 
 /// Deviation of γ about 1 and of β about 0 at first (the authors' code).
 const DEVIATION: f64 = 0.02;
 
-/// Where the authors' code scales and shifts. What follows the last norm is left to the head, which is as linear.
-const PLACES: [Place; 10] = [
-    Place::Tokens,
-    Place::TokensNorm,
-    Place::Norm1,
-    Place::Q,
-    Place::K,
-    Place::V,
-    Place::Proj,
-    Place::Norm2,
-    Place::Fc1,
-    Place::Fc2,
-];
-
-/// Scales and shifts of features.
+/// Scales and shifts of features, where the authors' code has them. What follows the last norm is left to the head, which
+/// is as linear.
 #[derive(Debug)]
 pub struct Ssf;
 
@@ -38,7 +25,7 @@ impl Adaptation for Ssf {
     }
 
     fn modules(&self, config: &BackboneConfig) -> ModuleSet {
-        at(config, &PLACES, Form::Affine)
+        everywhere(config, Form::Affine)
     }
 
     fn begin(&self, part: Part, draw: &mut Drawn<'_>) -> Vec<f32> {

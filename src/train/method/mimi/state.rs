@@ -71,8 +71,3 @@ impl State {
         }
     }
 }
-
-/// Parameters of fresh modules and a head.
-pub fn first_parameters(config: &BackboneConfig, classes: usize, options: &MimiOptions) -> usize {
-    options.module_parameters(config) + classes * (config.feature_width() + 1)
-}

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::checkpoint;
 use super::cycle::Trainer;
 use super::options::{MimiOptions, Target};
-use super::state::{State, first_parameters};
+use super::state::State;
 use crate::backbone::{BackboneConfig, BlockRange};
 use crate::graph::training::{Loss, training_graph};
 use crate::graph::{self, Plan};
@@ -80,7 +80,7 @@ impl TrainingMethod for MimiOptions {
             &Plan { blocks, modules: self.modules(config) },
             self.trained(Loss::CrossEntropy),
         )?;
-        let parameters = first_parameters(config, classes, self);
+        let parameters = self.module_parameters(config) + classes * (config.feature_width() + 1);
         Ok(Demand { parameters, steps: Some(StepDemand { graph, batch: self.batch, widths }) })
     }
 
