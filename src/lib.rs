@@ -10,7 +10,8 @@
 //! | `image` | bytes to pixels | nothing of ours |
 //! | `backbone` | the frozen transformer as data: config, names of weights, sites, shapes | `image`, `files` |
 //! | `graph` | graphs as values: operators, ViT, plans, cost, ONNX bytes | `backbone` and below |
-//! | `pack` | what a task ships: manifest, checked reading, atomic writing | `graph` and below |
+//! | `adaptation` | what is trained beside the backbone, and what is served of it; one file each | `graph` and below |
+//! | `pack` | what a task ships: manifest, checked reading, atomic writing | `adaptation` and below |
 //! | `inspect` | tables of backbones and packs | `pack` and below |
 //! | `runtime` | ONNX Runtime: environment, shared weights, programs | the pure modules |
 //! | `import` | other people's checkpoints as backbones and packs; PyTorch's files, read without executing anything | `runtime` and below |
@@ -32,7 +33,7 @@
 //!
 //! 1. Only `runtime` names `ort` and is `unsafe`; only doors (`http`) know statuses; only `cli` reads the
 //!    environment.
-//! 2. `graph`, `image` and the engine's `queue`, `batch`, `fork`, `programs` do no I/O and read no clock.
+//! 2. `graph`, `adaptation`, `image` and the engine's `queue`, `batch`, `fork`, `programs` do no I/O and read no clock.
 //! 3. Engine threads never await and never touch the disk; nothing is compiled on a request's path but
 //!    before the first answer of a form that is new to the server.
 //! 4. A request holds one `Arc<Pack>` from door to answer.
@@ -48,6 +49,7 @@ pub mod errors;
 pub mod files;
 pub mod metrics;
 
+pub mod adaptation;
 pub mod backbone;
 pub mod graph;
 pub mod image;

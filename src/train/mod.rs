@@ -34,12 +34,13 @@ mod outcome;
 mod parameters;
 mod progress;
 mod publish;
-mod random;
 mod report;
 mod setup;
 pub mod study;
 mod task;
 
+pub use crate::adaptation::Chosen as Adaptation;
+pub use crate::adaptation::Init;
 pub use data::augment::options::AugmentOptions;
 pub use data::dataset::classes::{Dataset, Measured, Split};
 pub use data::dataset::csv::parse_list;
@@ -67,9 +68,7 @@ pub use measure::ranking::{Counts as Ranks, Ranked, average_precision, best_thre
 pub use measure::scorer::Scorer;
 pub use memory::{Fit, Images};
 pub use method::Method;
-pub use method::adaptation::Chosen as Adaptation;
 pub use method::linear::LinearOptions;
-pub use method::mimi::init::Init;
 pub use method::mimi::options::{MimiOptions, Target, Widths};
 pub use method::mimi::prune::Selection;
 pub use method::mimi::score::{Normaliser, Score};

@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["errors", "files", "metrics", "image"],
     &["backbone"],
     &["graph"],
+    &["adaptation"],
     &["pack"],
     &["inspect", "runtime"],
     &["import", "engine", "catalog"],
@@ -133,6 +134,7 @@ fn the_pure_parts_do_no_io_and_read_no_clock() {
     let pure = |path: &Path| {
         let path = path.to_string_lossy();
         path.starts_with("graph/")
+            || path.starts_with("adaptation/")
             || path.starts_with("image/")
             || ["engine/queue.rs", "engine/batch.rs", "engine/fork.rs", "engine/programs.rs"]
                 .contains(&&*path)

@@ -1,10 +1,9 @@
 //! Training methods, one file or folder each.
 //!
-//! What is trained beside the backbone is an [`Adaptation`](adaptation::Adaptation), one file each. Another course of
+//! What is trained beside the backbone is an [`Adaptation`](crate::adaptation::Adaptation), one file each. Another course of
 //! training implements [`TrainingMethod`] and adds a variant to [`Method`]. No other code distinguishes methods:
 //! [`task`](super::task) drives them all.
 
-pub(in crate::train) mod adaptation;
 pub(in crate::train) mod linear;
 pub(in crate::train) mod mimi;
 pub(in crate::train) mod training_method;

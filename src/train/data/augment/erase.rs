@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use crate::train::random::normal;
+use crate::adaptation::random::normal;
 
 /// Smallest and largest share of the area (timm's `RandomErasing`).
 const AREA: (f64, f64) = (0.02, 1.0 / 3.0);

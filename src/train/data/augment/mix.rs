@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt};
 
 use super::options::AugmentOptions;
-use crate::train::random::normal;
+use crate::adaptation::random::normal;
 
 /// Chance that cutmix is taken where both are on (docs/method.md section 5).
 const SWITCH: f64 = 0.5;

@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 
 use super::affine::{rotation, transform};
 use super::colour::{Quality, enhance};
-use crate::train::random::normal;
+use crate::adaptation::random::normal;
 
 /// Operations an image gets.
 const LAYERS: usize = 2;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::init::Init;
 use super::prune::Selection;
 use super::score::Score;
+use crate::adaptation::Chosen;
+use crate::adaptation::Init;
 use crate::backbone::{BackboneConfig, BlockRange, Module, ModuleSet};
 use crate::train::data::augment::options::AugmentOptions;
-use crate::train::method::adaptation::Chosen;
 use crate::train::optim::recipe::{Recipe, check_rates};
 use crate::train::optim::schedule::Shape;
 use crate::train::optim::step::StepOptions;

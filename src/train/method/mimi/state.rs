@@ -6,13 +6,13 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::options::MimiOptions;
+use crate::adaptation::Drawn;
+use crate::adaptation::random::uniform;
 use crate::backbone::{BackboneConfig, Module};
 use crate::graph::ParameterName;
 use crate::train::history::{History, Place};
-use crate::train::method::adaptation::Drawn;
 use crate::train::model::Model;
 use crate::train::parameters::{Parameter, Parameters};
-use crate::train::random::uniform;
 
 /// Where a training stands, between two epochs.
 #[derive(Clone, Debug, PartialEq)]

@@ -32,7 +32,7 @@ impl Adaptation for AdaptFormer {
     }
 
     fn recipe(&self) -> &'static str {
-        include_str!("../../../../recipes/adaptformer.json")
+        include_str!("../../recipes/adaptformer.json")
     }
 
     fn modules(&self, config: &BackboneConfig) -> ModuleSet {

@@ -3,7 +3,7 @@
 use rand::Rng;
 use serde::Serialize;
 
-use crate::train::random::{normal, uniform};
+use super::random::{normal, uniform};
 
 /// How an adapter's matrices begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -7,11 +7,14 @@ mod adapter_plus;
 mod adapters;
 mod adaptformer;
 mod bitfit;
+mod init;
 mod interface;
 mod layers;
 mod lora;
+pub(crate) mod random;
 mod ssf;
 
+pub use init::Init;
 pub use interface::{Adaptation, Drawn};
 
 use std::fmt;

@@ -36,7 +36,7 @@ impl Adaptation for AdapterPlus {
     }
 
     fn recipe(&self) -> &'static str {
-        include_str!("../../../../recipes/adapter-plus.json")
+        include_str!("../../recipes/adapter-plus.json")
     }
 
     fn modules(&self, config: &BackboneConfig) -> ModuleSet {

@@ -21,7 +21,7 @@ impl Adaptation for BitFit {
     }
 
     fn recipe(&self) -> &'static str {
-        include_str!("../../../../recipes/bitfit.json")
+        include_str!("../../recipes/bitfit.json")
     }
 
     fn modules(&self, config: &BackboneConfig) -> ModuleSet {

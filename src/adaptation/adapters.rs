@@ -16,7 +16,7 @@ impl Adaptation for Adapters {
     }
 
     fn recipe(&self) -> &'static str {
-        include_str!("../../../../recipes/adapters.json")
+        include_str!("../../recipes/adapters.json")
     }
 
     fn modules(&self, config: &BackboneConfig) -> ModuleSet {

@@ -16,7 +16,7 @@ impl Adaptation for Lora {
     }
 
     fn recipe(&self) -> &'static str {
-        include_str!("../../../../recipes/lora.json")
+        include_str!("../../recipes/lora.json")
     }
 
     fn modules(&self, config: &BackboneConfig) -> ModuleSet {

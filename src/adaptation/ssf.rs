@@ -21,7 +21,7 @@ impl Adaptation for Ssf {
     }
 
     fn recipe(&self) -> &'static str {
-        include_str!("../../../../recipes/ssf.json")
+        include_str!("../../recipes/ssf.json")
     }
 
     fn modules(&self, config: &BackboneConfig) -> ModuleSet {

@@ -2,10 +2,10 @@
 
 use rand_chacha::ChaCha8Rng;
 
+use super::init::Init;
+use super::random::{normal, truncated_normal, uniform};
 use crate::backbone::{BackboneConfig, Module, ModuleSet, Part};
 use crate::graph::Express;
-use crate::train::method::mimi::init::Init;
-use crate::train::random::{normal, truncated_normal, uniform};
 
 /// What is trained beside a frozen backbone.
 pub trait Adaptation: Express + Send + Sync {
