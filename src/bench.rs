@@ -188,6 +188,7 @@ impl Bench {
             adapter_widths: widths.collect(),
             leave_out: Vec::new(),
             modules: BTreeMap::new(),
+            factorised: None,
             labels: (0..CLASSES).map(|class| class.to_string()).collect(),
             problem_type: Default::default(),
             thresholds: None,

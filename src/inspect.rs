@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use crate::backbone::{BackboneConfig, Form, Module, ModuleSet};
 use crate::graph::{Error, Plan, module_flops, plan_flops};
-use crate::pack::{Manifest, Pack, ProblemType, Weights};
+use crate::pack::{Manifest, ProblemType, Stored};
 
 /// Most thresholds that are listed.
 const LISTED: usize = 12;
@@ -42,13 +42,12 @@ pub fn backbone(config: &BackboneConfig) -> Result<String, Error> {
 ///
 /// # Errors
 /// When the backbone's configuration contradicts itself.
-pub fn pack(pack: &Pack, config: &BackboneConfig) -> Result<String, Error> {
+pub fn pack(pack: &Stored, config: &BackboneConfig) -> Result<String, Error> {
     let bare = plan_flops(config, &Plan::whole(config, ModuleSet::EMPTY), |_| 0)?;
     let m = &pack.manifest;
     let (adapters, others): (Vec<_>, Vec<_>) =
-        pack.weights.iter().partition(|(module, _)| module.form == Form::Adapter);
-    let sum = |of: &[(&Module, &Weights)]| of.iter().map(|(_, own)| own.parameters()).sum::<usize>();
-    let head = pack.parameters() - pack.module_parameters();
+        pack.widths.keys().copied().partition(|module| module.form == Form::Adapter);
+    let sum = |of: &[Module]| of.iter().map(|&own| pack.served_parameters(own, config)).sum::<usize>();
     let share =
         |part: usize| format!("{} ({:.3} % of the backbone)", grouped(part as u64), percent(part, config));
     let mut out = String::new();
@@ -63,7 +62,7 @@ pub fn pack(pack: &Pack, config: &BackboneConfig) -> Result<String, Error> {
         ("validation", validation(m)),
         ("adapters", format!("{} of {} sites", adapters.len(), config.sites().len())),
         ("adapter params", share(sum(&adapters))),
-        ("head params", share(head)),
+        ("head params", share(pack.head.weight.len() + pack.head.bias.len())),
         (
             "FLOPs per image",
             format!("{} ({:.3} G; multiply-add = 2)", grouped(pack.flops), pack.flops as f64 / 1e9),
@@ -75,31 +74,48 @@ pub fn pack(pack: &Pack, config: &BackboneConfig) -> Result<String, Error> {
         line(&mut out, "other modules", &others.len().to_string());
         line(&mut out, "their params", &share(sum(&others)));
     }
-    decision(m).iter().for_each(|(key, value)| line(&mut out, key, value));
-    out.push_str("\nsite              width D   neurons R   parameters        FLOPs\n");
-    for site in config.sites() {
-        let d = config.block_width(site.block);
-        let cells = match pack.weights.get(&Module::adapter(site)) {
-            Some(weights) => {
-                let flops = module_flops(config, Module::adapter(site), weights.width);
-                [weights.width.to_string(), grouped(weights.parameters() as u64), grouped(flops)]
-            }
-            None => ["removed".into(), "0".into(), "0".into()],
-        };
-        row(&mut out, &site.to_string(), &[&[d.to_string()], &cells[..]].concat());
+    if let Some(factorised) = &m.factorised {
+        line(&mut out, "factorised by", format!("{} {}", factorised.method, factorised.settings).trim_end());
+        line(&mut out, "stored params", &share(pack.stored_parameters()));
+        line(&mut out, "stored", &bytes(pack.stored_parameters()));
+        line(&mut out, "expanded", &bytes(sum(&adapters) + sum(&others)));
     }
-    other_modules(&mut out, &others, config);
+    decision(m).iter().for_each(|(key, value)| line(&mut out, key, value));
+    sites(&mut out, pack, config);
+    other_modules(&mut out, &others, (pack, config));
     Ok(out)
 }
 
+/// Sizes of fp32 tensors in memory.
+fn bytes(parameters: usize) -> String {
+    format!("{} bytes", grouped(4 * parameters as u64))
+}
+
+/// The sites of adapters, a line each.
+fn sites(out: &mut String, pack: &Stored, config: &BackboneConfig) {
+    out.push_str("\nsite              width D   neurons R   parameters        FLOPs\n");
+    for site in config.sites() {
+        let (d, adapter) = (config.block_width(site.block), Module::adapter(site));
+        let cells = match pack.widths.get(&adapter) {
+            Some(&width) => {
+                let parameters = pack.served_parameters(adapter, config) as u64;
+                [width.to_string(), grouped(parameters), grouped(module_flops(config, adapter, width))]
+            }
+            None => ["removed".into(), "0".into(), "0".into()],
+        };
+        row(out, &site.to_string(), &[&[d.to_string()], &cells[..]].concat());
+    }
+}
+
 /// The modules that are no adapters, a line each.
-fn other_modules(out: &mut String, others: &[(&Module, &Weights)], config: &BackboneConfig) {
+fn other_modules(out: &mut String, others: &[Module], (pack, config): (&Stored, &BackboneConfig)) {
     if !others.is_empty() {
         out.push_str("\nmodule                                neurons R   parameters        FLOPs\n");
     }
-    for (module, weights) in others {
-        let flops = module_flops(config, **module, weights.width);
-        let cells = [weights.width.to_string(), grouped(weights.parameters() as u64), grouped(flops)];
+    for &module in others {
+        let width = pack.widths.get(&module).copied().unwrap_or(0);
+        let parameters = pack.served_parameters(module, config) as u64;
+        let cells = [width.to_string(), grouped(parameters), grouped(module_flops(config, module, width))];
         row(out, &format!("{:<36}", module.to_string()), &cells);
     }
 }

@@ -28,7 +28,7 @@ use crate::http::{self, AppState, HttpOptions};
 use crate::metrics::Metrics;
 use crate::pack::Base;
 use crate::reload::{ReloadOptions, Reloader, arithmetic};
-use crate::runtime::{Resident, Runtime, RuntimeOptions, WeightOptions};
+use crate::runtime::{Expander, Resident, Runtime, RuntimeOptions, WeightOptions};
 use crate::service::{self, Code, Service, ServiceOptions};
 
 pub use limits::{ConnectionLimits, raise_descriptors};
@@ -131,11 +131,11 @@ impl Server {
     /// When a part cannot be built.
     pub async fn build(config: Config) -> Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
-        let engine = {
+        let Started { engine, base } = {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             tokio::task::spawn_blocking(move || start_engine(&config, metrics)).await??
         };
-        let catalog = Arc::new(catalog(&config, &engine, &metrics)?);
+        let catalog = Arc::new(catalog(&config, base, &metrics)?);
         let reloader = Arc::new(reloader(&config, &catalog, &engine, &metrics));
         reloader.list().await.with_context(|| format!("folder of packs {}", config.adapters.display()))?;
         let parts = service::Parts {
@@ -201,8 +201,8 @@ impl Server {
     }
 }
 
-fn catalog(config: &Config, engine: &Engine, metrics: &Arc<Metrics>) -> Result<Catalog> {
-    let (disk, base) = (Arc::clone(&config.reload.disk), Base::new(Arc::clone(engine.config()))?);
+fn catalog(config: &Config, base: Base, metrics: &Arc<Metrics>) -> Result<Catalog> {
+    let disk = Arc::clone(&config.reload.disk);
     Ok(Catalog::new(config.adapters.clone(), disk, base, config.pack_memory, Arc::clone(metrics)))
 }
 
@@ -215,7 +215,13 @@ fn reloader(config: &Config, catalog: &Arc<Catalog>, engine: &Engine, metrics: &
     Reloader::new(catalog, engine.clone(), metrics, codes, config.reload.clone(), arithmetic)
 }
 
-fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Engine> {
+/// What computes, and what packs are read for.
+struct Started {
+    engine: Engine,
+    base: Base,
+}
+
+fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Started> {
     let folder = &config.backbone;
     let context = || format!("backbone {}", folder.display());
     let description = Arc::new(BackboneConfig::read(folder).with_context(context)?);
@@ -223,7 +229,8 @@ fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Engine> {
     let runtime = Runtime::open(&config.runtime)?;
     let resident = Resident::on(&runtime, description, folder, config.weights).with_context(context)?;
     let (name, device, precision) = (resident.config().name.clone(), resident.device(), resident.precision());
+    let base = Expander::base(&resident)?;
     let engine = Engine::start(resident, metrics, &config.engine)?;
     tracing::info!(backbone = name, %device, %precision, threads = config.runtime.threads, options = ?config.engine, "resident");
-    Ok(engine)
+    Ok(Started { engine, base })
 }

@@ -1,9 +1,9 @@
 //! Adapter+ (Steitz and Roth 2024): `x + s ⊙ (U · GELU(A · x + a) + u)` on each block's output.
 
-use super::{Adaptation, Drawn};
+use super::{Adaptation, Drawn, Fit, Settings};
 use crate::backbone::{Activation, BackboneConfig, Form, Module, ModuleSet, Part, Place, Site, Source};
 use crate::graph::ops::Mul;
-use crate::graph::{Dim, Error, Express, Graph, ParameterName, Wire, trained};
+use crate::graph::{Dim, Error, Graph, ParameterName, Wire, trained};
 
 /// Deviation of both matrices at first (the authors' code: truncated normal, σ = 0.01, cut at ±2σ).
 const DEVIATION: f64 = 0.01;
@@ -11,24 +11,6 @@ const DEVIATION: f64 = 0.01;
 /// One adapter a block, behind both residual additions, with a learned scale for each channel.
 #[derive(Debug)]
 pub struct AdapterPlus;
-
-impl Express for AdapterPlus {
-    /// The scale is folded into what leaves the adapter: `U ⊙ s` and `u ⊙ s`.
-    fn served(&self, g: &mut Graph, name: ParameterName, shape: Vec<Dim>) -> Result<Wire, Error> {
-        let ParameterName::Module(module, part @ (Part::Up | Part::UpBias)) = name else {
-            return trained(g, name, shape);
-        };
-        let width = shape.last().copied().unwrap_or(Dim::Fixed(1));
-        let own = trained(g, name, shape)?;
-        let scale = ParameterName::Module(module, Part::Scale);
-        // The up-projection comes first, and both read one scale.
-        let scale = match g.find_input(&scale.to_string()) {
-            Some(scale) => scale,
-            None => trained(g, scale, vec![Dim::Fixed(1), width])?,
-        };
-        g.wire(format!("{module}.{}.scaled", part.as_str()), Mul, &[own, scale])
-    }
-}
 
 impl Adaptation for AdapterPlus {
     fn name(&self) -> &'static str {
@@ -39,7 +21,7 @@ impl Adaptation for AdapterPlus {
         include_str!("../../recipes/adapter-plus.json")
     }
 
-    fn modules(&self, config: &BackboneConfig) -> ModuleSet {
+    fn modules(&self, config: &BackboneConfig, _: &Settings) -> ModuleSet {
         let form = Form::Bypass { source: Source::Output, activation: Some(Activation::Gelu) };
         let at = |block| Module { site: Site::new(block, Place::Out), form };
         config.blocks().iter().map(at).collect()
@@ -55,5 +37,21 @@ impl Adaptation for AdapterPlus {
             Part::Scale => draw.constant(1.0),
             _ => draw.constant(0.0),
         }
+    }
+
+    /// The scale is folded into what leaves the adapter: `U ⊙ s` and `u ⊙ s`.
+    fn served(&self, _: Fit<'_>, g: &mut Graph, name: ParameterName, shape: Vec<Dim>) -> Result<Wire, Error> {
+        let ParameterName::Module(module, part @ (Part::Up | Part::UpBias)) = name else {
+            return trained(g, name, shape);
+        };
+        let width = shape.last().copied().unwrap_or(Dim::Fixed(1));
+        let own = trained(g, name, shape)?;
+        let scale = ParameterName::Module(module, Part::Scale);
+        // The up-projection comes first, and both read one scale.
+        let scale = match g.find_input(&scale.to_string()) {
+            Some(scale) => scale,
+            None => trained(g, scale, vec![Dim::Fixed(1), width])?,
+        };
+        g.wire(format!("{module}.{}.scaled", part.as_str()), Mul, &[own, scale])
     }
 }

@@ -1,14 +1,11 @@
 //! Bottleneck adapters: `h + U · act(A · h)` after each attention and each MLP (Marouf et al. 2024, figure 2).
 
-use super::{Adaptation, Drawn};
+use super::{Adaptation, Drawn, Settings};
 use crate::backbone::{BackboneConfig, ModuleSet, Part};
-use crate::graph::Express;
 
 /// Adapters without biases, the backbone's non-linearity between them.
 #[derive(Debug)]
 pub struct Adapters;
-
-impl Express for Adapters {}
 
 impl Adaptation for Adapters {
     fn name(&self) -> &'static str {
@@ -19,7 +16,7 @@ impl Adaptation for Adapters {
         include_str!("../../recipes/adapters.json")
     }
 
-    fn modules(&self, config: &BackboneConfig) -> ModuleSet {
+    fn modules(&self, config: &BackboneConfig, _: &Settings) -> ModuleSet {
         config.adapters()
     }
 

@@ -1,9 +1,8 @@
 //! BitFit (Ben Zaken et al. 2022): only biases are trained, `b + δ`.
 
 use super::layers::everywhere;
-use super::{Adaptation, Drawn};
+use super::{Adaptation, Drawn, Settings};
 use crate::backbone::{BackboneConfig, Form, ModuleSet, Part, Place};
-use crate::graph::Express;
 
 /// Where a bias changes nothing: it adds one number to all scores of a query. The last norm's changes nothing that the
 /// head's own bias does not, and it lies outside the blocks.
@@ -12,8 +11,6 @@ const IDLE: Place = Place::K;
 /// Shifts of every linear layer, norm and embedding.
 #[derive(Debug)]
 pub struct BitFit;
-
-impl Express for BitFit {}
 
 impl Adaptation for BitFit {
     fn name(&self) -> &'static str {
@@ -24,7 +21,7 @@ impl Adaptation for BitFit {
         include_str!("../../recipes/bitfit.json")
     }
 
-    fn modules(&self, config: &BackboneConfig) -> ModuleSet {
+    fn modules(&self, config: &BackboneConfig, _: &Settings) -> ModuleSet {
         everywhere(config, Form::Shift).filter(|module| module.site.place != IDLE)
     }
 

@@ -2,13 +2,17 @@
 
 use rand_chacha::ChaCha8Rng;
 
+use super::Error;
+use super::factor::Factor;
+use super::fit::Fit;
 use super::init::Init;
 use super::random::{normal, truncated_normal, uniform};
+use super::settings::Settings;
 use crate::backbone::{BackboneConfig, Module, ModuleSet, Part};
-use crate::graph::Express;
+use crate::graph::{self, Dim, Graph, ParameterName, Wire, trained};
 
-/// What is trained beside a frozen backbone.
-pub trait Adaptation: Express + Send + Sync {
+/// What is trained beside a frozen backbone, and what is served of it.
+pub trait Adaptation: Send + Sync {
     /// Its name in commands, packs and results.
     fn name(&self) -> &'static str;
 
@@ -16,19 +20,54 @@ pub trait Adaptation: Express + Send + Sync {
     fn recipe(&self) -> &'static str;
 
     /// The modules that are served, over the whole backbone.
-    fn modules(&self, config: &BackboneConfig) -> ModuleSet;
+    fn modules(&self, config: &BackboneConfig, settings: &Settings) -> ModuleSet;
 
-    /// The tensors that are trained for a module, in order. Unless a method says otherwise, those that are served.
+    /// The tensors of a module that are trained under their own names, in order. Unless a method says otherwise, those
+    /// that are served.
     fn trained(&self, module: Module) -> Vec<Part> {
         module.form.parts().to_vec()
     }
 
-    /// First values of a tensor.
+    /// First values of such a tensor.
     fn begin(&self, part: Part, draw: &mut Drawn<'_>) -> Vec<f32>;
 
     /// Whether the width follows the rate σ rather than the rank.
     fn follows_sigma(&self) -> bool {
         false
+    }
+
+    /// Whether served tensors are made from smaller ones. A pack then keeps the smaller ones, and widths are fixed: there
+    /// are no neurons to prune.
+    fn is_factorised(&self) -> bool {
+        false
+    }
+
+    /// The smaller tensors of a factorised method, once [`check`](Self::check) has passed.
+    fn factors(&self, _fit: Fit<'_>) -> Vec<Factor> {
+        Vec::new()
+    }
+
+    /// Whether the method fits the backbone and the widths of its modules.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`] with the module and the numbers that do not fit.
+    fn check(&self, _fit: Fit<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Wires the tensor that serves as `name` out of trained ones, which are inputs of the graph under names of
+    /// parameters. Unless a method says otherwise, what is served is what is trained.
+    ///
+    /// # Errors
+    /// When a name is used twice, or shapes do not fit.
+    fn served(
+        &self,
+        _fit: Fit<'_>,
+        g: &mut Graph,
+        name: ParameterName,
+        shape: Vec<Dim>,
+    ) -> Result<Wire, graph::Error> {
+        trained(g, name, shape)
     }
 }
 

@@ -1,14 +1,11 @@
 //! LoRA (Hu et al. 2021): `W x + α/r · B · A · x` beside the query and the value projection.
 
-use super::{Adaptation, Drawn};
+use super::{Adaptation, Drawn, Settings};
 use crate::backbone::{BackboneConfig, Form, Module, ModuleSet, Part, Place, Site, Source};
-use crate::graph::Express;
 
 /// Low-rank changes of the query and value projections, with α = r: the scale is 1.
 #[derive(Debug)]
 pub struct Lora;
-
-impl Express for Lora {}
 
 impl Adaptation for Lora {
     fn name(&self) -> &'static str {
@@ -19,7 +16,7 @@ impl Adaptation for Lora {
         include_str!("../../recipes/lora.json")
     }
 
-    fn modules(&self, config: &BackboneConfig) -> ModuleSet {
+    fn modules(&self, config: &BackboneConfig, _: &Settings) -> ModuleSet {
         let form = Form::Bypass { source: Source::Input, activation: None };
         let at = |block| [Place::Q, Place::V].map(|place| Module { site: Site::new(block, place), form });
         config.blocks().iter().flat_map(at).collect()

@@ -7,15 +7,31 @@ mod adapter_plus;
 mod adapters;
 mod adaptformer;
 mod bitfit;
+mod compacter;
+mod error;
+mod fact;
+mod fact_tk;
+mod fact_tt;
+mod factor;
+mod fit;
 mod init;
 mod interface;
+mod kind;
+mod kronecker;
 mod layers;
 mod lora;
+mod phm;
 pub(crate) mod random;
+mod settings;
 mod ssf;
 
+pub use error::Error;
+pub use factor::{Factor, First};
+pub use fit::Fit;
 pub use init::Init;
 pub use interface::{Adaptation, Drawn};
+pub use kind::{Bound, Kind};
+pub use settings::{Settings, Value};
 
 use std::fmt;
 use std::ops::Deref;
@@ -23,13 +39,17 @@ use std::ops::Deref;
 use serde::{Serialize, Serializer};
 
 /// Every adaptation.
-const ALL: [&dyn Adaptation; 6] = [
+const ALL: &[&dyn Adaptation] = &[
     &adapters::Adapters,
     &adapter_plus::AdapterPlus,
     &lora::Lora,
     &adaptformer::AdaptFormer,
     &bitfit::BitFit,
     &ssf::Ssf,
+    &phm::Phm,
+    &compacter::Compacter,
+    &fact_tk::FactTk,
+    &fact_tt::FactTt,
 ];
 
 /// An adaptation, by name.
@@ -39,7 +59,43 @@ pub struct Chosen(&'static dyn Adaptation);
 impl Chosen {
     /// Every adaptation there is.
     pub fn all() -> impl Iterator<Item = Self> {
-        ALL.into_iter().map(Self)
+        ALL.iter().copied().map(Self)
+    }
+
+    /// The default of every setting.
+    ///
+    /// # Errors
+    /// When the recipe cannot be read.
+    pub fn settings(self) -> Result<Settings, Error> {
+        Settings::defaults(self.name(), self.recipe())
+    }
+
+    /// Reads a setting as it was typed, `name=value`.
+    ///
+    /// # Errors
+    /// When the method has no such setting, or it cannot have that value.
+    pub fn set(self, settings: &mut Settings, typed: &str) -> Result<(), Error> {
+        settings.set(self.name(), self.recipe(), typed)
+    }
+
+    /// The same settings, once each is one of the method's, within its range, and none is missing.
+    ///
+    /// # Errors
+    /// With the setting that is not.
+    pub fn checked(self, settings: Settings) -> Result<Settings, Error> {
+        settings.checked(self.name(), self.recipe())
+    }
+
+    /// The factorised method of that name.
+    ///
+    /// # Errors
+    /// When there is none, with those there are.
+    pub fn factorised(name: &str) -> Result<Self, Error> {
+        let all = || Self::all().filter(|known| known.is_factorised());
+        all().find(|known| known.name() == name).ok_or_else(|| {
+            let known: Vec<&str> = all().map(|known| known.name()).collect();
+            Error::UnknownMethod { name: name.into(), known: known.join(", ") }
+        })
     }
 
     /// The one of that name.

@@ -4,7 +4,14 @@ use rand::{Rng, RngExt};
 
 /// Uniform within `±1/√fan_in`: `torch.nn.Linear`'s default for weight and bias.
 pub fn uniform(random: &mut impl Rng, count: usize, fan_in: usize) -> Vec<f32> {
-    let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
+    uniform_within(random, count, 1.0 / (fan_in.max(1) as f32).sqrt())
+}
+
+/// Uniform between the bound's negative and the bound; zeros for a bound of 0.
+pub fn uniform_within(random: &mut impl Rng, count: usize, bound: f32) -> Vec<f32> {
+    if bound <= 0.0 {
+        return vec![0.0; count];
+    }
     (0..count).map(|_| random.random_range(-bound..bound)).collect()
 }
 

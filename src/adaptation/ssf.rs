@@ -1,9 +1,8 @@
 //! SSF (Lian et al. 2022): `γ ⊙ y + β` after every linear layer, norm and embedding.
 
 use super::layers::everywhere;
-use super::{Adaptation, Drawn};
+use super::{Adaptation, Drawn, Settings};
 use crate::backbone::{BackboneConfig, Form, ModuleSet, Part};
-use crate::graph::Express;
 
 /// Deviation of γ about 1 and of β about 0 at first (the authors' code).
 const DEVIATION: f64 = 0.02;
@@ -12,8 +11,6 @@ const DEVIATION: f64 = 0.02;
 /// is as linear.
 #[derive(Debug)]
 pub struct Ssf;
-
-impl Express for Ssf {}
 
 impl Adaptation for Ssf {
     fn name(&self) -> &'static str {
@@ -24,7 +21,7 @@ impl Adaptation for Ssf {
         include_str!("../../recipes/ssf.json")
     }
 
-    fn modules(&self, config: &BackboneConfig) -> ModuleSet {
+    fn modules(&self, config: &BackboneConfig, _: &Settings) -> ModuleSet {
         everywhere(config, Form::Affine)
     }
 

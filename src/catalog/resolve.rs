@@ -77,7 +77,7 @@ impl Catalog {
         let read = tokio::task::spawn_blocking(move || {
             let state = VersionState::of(&*disk, &folder).map_err(pack::Error::io(&folder))?;
             let (pack, _) = pack::read_with(&*disk, &folder, &base)?;
-            Ok(VersionRead { pack: Arc::new(pack), state })
+            Ok::<_, pack::Error>(VersionRead { pack: Arc::new(pack), state })
         });
         let interrupted = |e: tokio::task::JoinError| pack::Error::Io {
             path: self.folder(task, version),

@@ -56,9 +56,13 @@ pub struct MimiArgs {
     /// [default: 0 for adapters and ssf, else 0.1].
     #[arg(long, value_name = "SHARE")]
     pub drop_path: Option<f64>,
-    /// Hidden neurons of each module, for methods without --sigma-0 [default: 8; 64 for adaptformer].
+    /// Hidden neurons of each module, for methods without --sigma-0 [default: 8; 64 for adaptformer; 24 for phm and
+    /// compacter; 16 for fact-tk and fact-tt].
     #[arg(long, value_name = "COUNT")]
     pub rank: Option<usize>,
+    /// A setting that only the method has, such as n=4; may be given several times. See docs/methods.md.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub settings: Vec<String>,
     /// What mimi prunes: adapters, or another method with neurons.
     #[arg(long, default_value = "adapters", value_name = "METHOD", value_parser = adaptation)]
     pub prunes: Adaptation,
@@ -139,7 +143,10 @@ impl MimiArgs {
     /// # Errors
     /// When a recipe cannot be read.
     pub fn once(&self, adaptation: Adaptation, recipe: &RecipeArgs, seed: u64) -> Result<MimiOptions> {
-        let default = MimiOptions::of(adaptation)?;
+        let mut default = MimiOptions::of(adaptation)?;
+        for typed in &self.settings {
+            adaptation.set(&mut default.settings, typed)?;
+        }
         Ok(MimiOptions {
             rank: self.rank.unwrap_or(default.rank),
             sigma: self.sigma_0,

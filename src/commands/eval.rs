@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use mimi_server::image::DECODER_VERSION;
-use mimi_server::pack::{self, Manifest};
+use mimi_server::pack::{self, Base, Manifest};
+use mimi_server::runtime::Expander;
 use mimi_server::train::{Answers, Dataset, Evaluation, Labelled, Measured, Setup, evaluate_alone};
 
 use super::backbone;
@@ -15,12 +16,14 @@ use crate::cli::EvalArgs;
 /// Measures a pack on labelled images, through the engine that serves it.
 pub fn run(args: &EvalArgs) -> Result<()> {
     let config = backbone::config(&args.runtime)?;
-    let (pack, _) = pack::read(&args.pack, &config)?;
-    let wanted = (&pack.manifest.labels[..], pack.manifest.problem_type);
+    // Checked before a library is loaded.
+    let (stored, _) = pack::read_stored(&args.pack, &Base::new(Arc::clone(&config))?)?;
+    let wanted = (&stored.manifest.labels[..], stored.manifest.problem_type);
     let Measured { dataset: data, truths, part } = Dataset::open_for(&args.data, wanted, &args.walk.walk())?;
     let resident = backbone::open(&args.runtime, config, &args.runtime.options())?;
+    let base = Expander::base(&resident)?;
     let setup = Setup { limits: args.limits.limits(), ..Setup::new(resident) };
-    let pack = Arc::new(pack);
+    let pack = Arc::new(stored.pack(&base)?);
     let labelled = Labelled { images: &data.images, truths: &truths };
     let result = evaluate_alone(&setup, &"eval".parse()?, &pack, labelled)?;
     let left_out = [&data.left_out[..], &result.unreadable].concat();

@@ -1,9 +1,11 @@
 //! `server inspect`.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
 use mimi_server::backbone::{self, BackboneConfig};
 use mimi_server::inspect;
-use mimi_server::pack;
+use mimi_server::pack::{self, Base};
 
 use crate::cli::InspectArgs;
 
@@ -19,8 +21,8 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         let manifest = pack::read_manifest(&args.path)?;
         let folder = args.models.join(&manifest.base_model_name_or_path);
         let config = BackboneConfig::read(&folder).context("the pack's backbone")?;
-        let (pack, _) = pack::read(&args.path, &config)?;
-        print!("{}", inspect::pack(&pack, &config).with_context(context)?);
+        let (stored, _) = pack::read_stored(&args.path, &Base::new(Arc::new(config.clone()))?)?;
+        print!("{}", inspect::pack(&stored, &config).with_context(context)?);
         return Ok(());
     }
     bail!("{} holds neither {} nor {}", args.path.display(), backbone::CONFIG_FILE, pack::CONFIG_FILE)

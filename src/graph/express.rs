@@ -64,7 +64,7 @@ pub fn expression(
             reason: format!("{} has no such place", config.name),
         })?;
         let wire = express.served(&mut g, name, shape)?;
-        if !g.inputs().contains(&wire) {
+        if g.wire_name(wire) != name.to_string() {
             g.output(format!("{SERVED}{name}"), wire);
         }
     }

@@ -3,16 +3,20 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Dim;
+use super::{Dim, Label};
 use crate::backbone::{BackboneConfig, Module, Part, Site};
 
 /// A trainable tensor. As text it is the name of the tensor's input in a program.
 ///
-/// Names are ordered by module, in the order of its tensors, and the head comes last.
+/// Names are ordered by module, in the order of its tensors; then come factors, and the head last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ParameterName {
     /// A tensor of a module; in training also one that a served tensor is made of.
     Module(Module, Part),
+    /// A tensor that a method makes the served ones of a module from.
+    Factor(Module, Label),
+    /// One that it makes those of several modules from.
+    Shared(Label),
     /// The head's weight, `[D, C]`.
     HeadWeight,
     /// The head's bias, `[C]`.
@@ -47,24 +51,31 @@ impl ParameterName {
         Some(dims)
     }
 
-    /// Whether weight decay acts on it: on matrices, not on biases and scales.
-    pub fn decays(self) -> bool {
+    /// Whether weight decay acts on it: on matrices, not on biases and scales. Of factors, whose kinds are a method's own,
+    /// the shape tells: one of more than one axis is a matrix or several.
+    pub fn decays(self, shape: &[usize]) -> bool {
         match self {
             Self::Module(_, part) => part.is_matrix(),
+            Self::Factor(..) | Self::Shared(_) => shape.len() > 1,
             Self::HeadWeight => true,
             Self::HeadBias => false,
         }
     }
 
-    /// The module of a tensor; none for the head.
+    /// Whether it belongs to the head.
+    pub fn is_of_head(self) -> bool {
+        matches!(self, Self::HeadWeight | Self::HeadBias)
+    }
+
+    /// The module of a tensor; none for the head, and for what several modules are made from.
     pub fn module(self) -> Option<Module> {
         match self {
-            Self::Module(module, _) => Some(module),
-            Self::HeadWeight | Self::HeadBias => None,
+            Self::Module(module, _) | Self::Factor(module, _) => Some(module),
+            Self::Shared(_) | Self::HeadWeight | Self::HeadBias => None,
         }
     }
 
-    /// The site of a module's tensor; none for the head.
+    /// The site of a module's tensor; none for any other.
     pub fn site(self) -> Option<Site> {
         self.module().map(|module| module.site)
     }
@@ -74,11 +85,17 @@ impl ParameterName {
 pub const HEAD_WEIGHT: &str = "head.weight";
 /// The head's bias as text.
 pub const HEAD_BIAS: &str = "head.bias";
+/// Between a module and the label of its factor.
+const FACTOR: &str = ".factor.";
+/// Before the label of what several modules are made from.
+const SHARED: &str = "shared.";
 
 impl fmt::Display for ParameterName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Module(module, part) => write!(f, "{module}.{}", part.as_str()),
+            Self::Factor(module, label) => write!(f, "{module}{FACTOR}{label}"),
+            Self::Shared(label) => write!(f, "{SHARED}{label}"),
             Self::HeadWeight => f.write_str(HEAD_WEIGHT),
             Self::HeadBias => f.write_str(HEAD_BIAS),
         }
@@ -90,6 +107,12 @@ impl FromStr for ParameterName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let of_module = || {
+            if let Some(label) = text.strip_prefix(SHARED) {
+                return Some(Self::Shared(Label::parse(label)?));
+            }
+            if let Some((module, label)) = text.split_once(FACTOR) {
+                return Some(Self::Factor(Module::parse(module)?, Label::parse(label)?));
+            }
             let (module, part) = text.rsplit_once('.')?;
             Some(Self::Module(Module::parse(module)?, Part::parse(part)?))
         };
@@ -115,11 +138,20 @@ mod tests {
             "blocks.0.q.bypass_input_none.up",
             "blocks.1.norm1.affine.scale",
             "blocks.2.out.bypass_output_relu.down_bias",
+            "blocks.2.attn.bypass_output_gelu.factor.down_s",
+            "shared.stages_0_u",
         ];
         for name in names.into_iter().chain([HEAD_WEIGHT, HEAD_BIAS]) {
             assert_eq!(name.parse::<ParameterName>().unwrap().to_string(), name);
         }
-        for name in ["blocks.1.attn.adapter.left", "blocks.1.q.adapter.down"] {
+        let wrong = [
+            "blocks.1.attn.adapter.left",
+            "blocks.1.q.adapter.down",
+            "blocks.1.q.adapter.factor.down_s",
+            "blocks.1.attn.adapter.factor.Down",
+            "shared.a.b",
+        ];
+        for name in wrong {
             assert!(name.parse::<ParameterName>().is_err());
         }
     }

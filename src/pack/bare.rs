@@ -14,6 +14,7 @@ impl Pack {
         let config = base.config();
         let contents = Contents {
             weights: BTreeMap::new(),
+            factored: None,
             head_weight: Vec::new(),
             head_bias: Vec::new(),
             labels: Vec::new(),

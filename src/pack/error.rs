@@ -41,6 +41,33 @@ pub enum Error {
         /// Why it is impossible.
         reason: String,
     },
+    /// The factorised method of a pack is unknown, or does not fit.
+    #[error("manifest: factorised: {0}")]
+    Factorised(#[from] crate::adaptation::Error),
+    /// The served tensors would take too much memory.
+    #[error("{method}: the served tensors would take {bytes} bytes, more than the {limit} allowed")]
+    TooWide {
+        /// The factorised method.
+        method: &'static str,
+        /// Bytes of the served tensors.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The served tensors could not be made.
+    #[error("{method}: the served tensors cannot be made: {reason}")]
+    Expansion {
+        /// The factorised method.
+        method: &'static str,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// A pack that keeps smaller tensors was asked for where nothing makes the served ones.
+    #[error("the pack keeps the factors of {method}, and only a runtime makes served tensors of them")]
+    Unexpanded {
+        /// The factorised method.
+        method: &'static str,
+    },
     /// The pack was trained on another backbone.
     #[error(
         "the pack belongs to backbone {pack_name} ({pack_sha256}), but this server runs {name} ({sha256})"

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::decision::threshold;
-use super::{Decision, Error, FORMAT_VERSION, NEWEST_FORMAT_VERSION, PEFT_TYPE, ProblemType};
+use super::{Decision, Error, FORMAT_VERSION, Factorised, NEWEST_FORMAT_VERSION, PEFT_TYPE, ProblemType};
 use crate::backbone::{Activation, BackboneConfig, Form, Module, Precision, Site};
 use crate::image::{DECODER_VERSION, Preprocessing};
 
@@ -32,6 +32,10 @@ pub struct Manifest {
     /// Width of every module other than adapters, by its name (see [`Module`]); 0 where the form has none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub modules: BTreeMap<String, usize>,
+    /// The method whose smaller tensors the pack keeps, to be expanded when it is loaded; none where the pack keeps what
+    /// it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factorised: Option<Factorised>,
     /// Class names, in the order of the head's rows.
     pub labels: Vec<String>,
     /// What the head's outputs mean; not written where it is what format 1 knows, like the next two.
@@ -115,7 +119,7 @@ impl Manifest {
 
     /// The oldest format that says all of this manifest.
     pub fn format_version_needed(&self) -> u32 {
-        let is_plain = self.decision().is_plain() && self.modules.is_empty();
+        let is_plain = self.decision().is_plain() && self.modules.is_empty() && self.factorised.is_none();
         if is_plain { FORMAT_VERSION } else { NEWEST_FORMAT_VERSION }
     }
 
@@ -153,6 +157,9 @@ impl Manifest {
         let mut widths = self.check_sites(backbone)?;
         for (name, &width) in &self.modules {
             widths.insert(known_module(name, width, backbone)?, width);
+        }
+        if let Some(factorised) = &self.factorised {
+            factorised.kind(&widths, backbone)?;
         }
         Ok(widths)
     }

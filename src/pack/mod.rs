@@ -11,6 +11,7 @@
 //! | `blocks.{i}.{attn or mlp}.adapter.up.weight` | `[D, R]` | F32 |
 //! | `{module}.{down or up}.weight` | `[out, in]` | F32 |
 //! | `{module}.{down or up}.bias`, `{module}.{scale or shift}` | `[out]`; a shift of scores `[H, n, n]` | F32 |
+//! | `{module}.factor.{label}`, `shared.{label}` | as a factorised method has it | F32 |
 //! | `head.weight`, `head.bias` | `[C, D]`, `[C]` | F32 |
 //! | `self_test.image.{k}` | `[bytes]`, an encoded image | U8 |
 //! | `self_test.logits` | `[images, C]` | F32 |
@@ -21,24 +22,28 @@ mod bare;
 mod base;
 mod decision;
 mod error;
+mod factored;
 mod id;
 mod manifest;
 mod problem;
 mod read;
 mod resident;
 mod state;
+mod stored;
 mod weights;
 mod write;
 
 pub use base::Base;
 pub use decision::Decision;
 pub use error::Error;
+pub use factored::{Expand, Factored, Factorised};
 pub use id::{TaskId, parse_version, versions};
 pub use manifest::{Manifest, Provenance, SelfTestInfo};
 pub use problem::ProblemType;
-pub use read::{read, read_digest, read_manifest, read_with};
+pub use read::{read, read_digest, read_manifest, read_stored, read_with};
 pub use resident::{Head, Pack, SelfTest};
 pub use state::VersionState;
+pub use stored::Stored;
 pub use weights::Weights;
 pub(crate) use weights::transpose;
 pub use write::{Contents, write, write_with};

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use ndarray::{Array1, Array2};
 use safetensors::{Dtype, SafeTensors};
 
-use super::{
-    Base, CONFIG_FILE, Error, Head, Manifest, Pack, SelfTest, WEIGHTS_FILE, Weights, tensor_key, transpose,
-};
-use crate::backbone::{BackboneConfig, Module, sha256_hex};
+use super::factored::served_bytes;
+use super::{Base, CONFIG_FILE, Error, Factored, Factorised, Head, Manifest, Pack, SelfTest, Stored};
+use super::{WEIGHTS_FILE, Weights, stored, tensor_key, transpose};
+use crate::backbone::{BackboneConfig, Module, Part, sha256_hex};
 use crate::files::{Disk, System, without_mark};
-use crate::graph::module_flops;
+use crate::graph::{ParameterName, module_flops};
 
 /// Largest manifest that is read, bytes; a hundred thousand labels fit.
 const MAX_CONFIG_BYTES: u64 = 8 << 20;
@@ -21,7 +21,7 @@ const MAX_WEIGHTS_BYTES: u64 = 512 << 20;
 /// Most images a self-test may have.
 const MAX_SELF_TEST_IMAGES: usize = 16;
 
-/// Reads and checks the pack in `dir`.
+/// Reads and checks the pack in `dir`. One that keeps smaller tensors than it serves is refused: [`read_with`] expands it.
 ///
 /// # Errors
 /// See [`Error`]: unreadable or oversized files, a manifest that does not fit `backbone`, a digest that
@@ -30,11 +30,24 @@ pub fn read(dir: &Path, backbone: &BackboneConfig) -> Result<(Pack, SelfTest), E
     read_with(&System, dir, &Base::new(Arc::new(backbone.clone()))?)
 }
 
-/// As [`read`], by way of `disk`, for a backbone whose cost is known.
+/// As [`read`], by way of `disk`, for a backbone whose cost is known, and expanded by what it has for that.
+///
+/// # Errors
+/// As [`read`], and when the served tensors cannot be made.
+pub fn read_with(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Pack, SelfTest), Error> {
+    let (stored, self_test) = read_checked(disk, dir, base)?;
+    Ok((stored.pack(base)?, self_test))
+}
+
+/// Reads and checks the pack in `dir` as it lies there.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_with(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Pack, SelfTest), Error> {
+pub fn read_stored(dir: &Path, base: &Base) -> Result<(Stored, SelfTest), Error> {
+    read_checked(&System, dir, base)
+}
+
+fn read_checked(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Stored, SelfTest), Error> {
     let backbone = base.config();
     let config = read_limited(disk, &dir.join(CONFIG_FILE), MAX_CONFIG_BYTES)?;
     let manifest = parse_manifest(dir, &config)?;
@@ -47,19 +60,18 @@ pub fn read_with(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Pack, Self
     }
     let invalid =
         |e: safetensors::SafeTensorError| Error::Weights { path: path.clone(), reason: e.to_string() };
-    let mut tensors = Tensors { file: SafeTensors::deserialize(&bytes).map_err(invalid)?, read: 0 };
-    let mut weights = BTreeMap::new();
-    for (&module, &width) in &widths {
-        weights.insert(module, read_module(&mut tensors, module, width, backbone)?);
-    }
-    let head = read_head(&mut tensors, manifest.labels.len(), backbone.feature_width())?;
-    let self_test = read_self_test(&mut tensors, &manifest)?;
-    tensors.check_all_read(&manifest)?;
-    let modules = widths.keys().copied().collect();
+    let mut file = Tensors { file: SafeTensors::deserialize(&bytes).map_err(invalid)?, read: 0 };
+    let tensors = match &manifest.factorised {
+        Some(factorised) => stored::Tensors::Factored(read_factors(&mut file, factorised, &widths, base)?),
+        None => stored::Tensors::Served(read_modules(&mut file, &widths, backbone)?),
+    };
+    let head = read_head(&mut file, manifest.labels.len(), backbone.feature_width())?;
+    let self_test = read_self_test(&mut file, &manifest)?;
+    file.check_all_read(&manifest)?;
     let added: u64 = widths.iter().map(|(&module, &width)| module_flops(backbone, module, width)).sum();
     let flops = base.flops() + added;
     let digest = join_digests(&config, &found);
-    Ok((Pack { manifest, modules, weights, head, flops, digest }, self_test))
+    Ok((Stored { manifest, widths, head, flops, tensors, digest }, self_test))
 }
 
 /// The digest of what is in `dir` now, whether or not it is a valid pack: [`Pack::digest`] of what would be
@@ -140,7 +152,9 @@ impl Tensors<'_> {
             // `{module}.down.weight` and `{module}.scale`.
             let mut prefixes = name.match_indices('.').map(|(end, _)| &name[..end]);
             let has_adapter = |site: &str| manifest.adapter_widths.contains_key(site);
-            ["head.", "self_test."].iter().any(|start| name.starts_with(start))
+            let is_shared = manifest.factorised.is_some() && name.starts_with("shared.");
+            is_shared
+                || ["head.", "self_test."].iter().any(|start| name.starts_with(start))
                 || prefixes.any(|prefix| {
                     manifest.modules.contains_key(prefix)
                         || prefix.strip_suffix(".adapter").is_some_and(has_adapter)
@@ -152,28 +166,61 @@ impl Tensors<'_> {
     }
 }
 
-/// A module's tensors, its matrices transposed as programs want them.
-fn read_module(
+fn read_modules(
     tensors: &mut Tensors<'_>,
-    module: Module,
-    width: usize,
+    widths: &BTreeMap<Module, usize>,
     backbone: &BackboneConfig,
-) -> Result<Weights, Error> {
-    let mut parts = Vec::new();
-    for &part in module.form.parts() {
-        let key = tensor_key(module, part);
-        let no_place = || Error::field("modules", module, "the backbone has no such place");
-        let shape = backbone.part_shape(module, part, width).ok_or_else(no_place)?;
-        let values = match shape[..] {
-            [input, output] if part.is_matrix() => {
-                transpose(&tensors.floats(&key, &[output, input])?, output, input)
-            }
-            // A vector, or a table; the 1 before it is for a batch's rows.
-            _ => tensors.floats(&key, &shape[1..])?,
-        };
-        parts.push((part, values));
+) -> Result<BTreeMap<Module, Weights>, Error> {
+    let mut weights = BTreeMap::new();
+    for (&module, &width) in widths {
+        let mut parts = Vec::new();
+        for &part in module.form.parts() {
+            let no_place = || Error::field("modules", module, "the backbone has no such place");
+            let shape = backbone.part_shape(module, part, width).ok_or_else(no_place)?;
+            parts.push((part, read_part(tensors, (module, part), &shape)?));
+        }
+        weights.insert(module, Weights::new(width, parts));
     }
-    Ok(Weights::new(width, parts))
+    Ok(weights)
+}
+
+/// A tensor of a module, a matrix transposed as programs want it.
+fn read_part(
+    tensors: &mut Tensors<'_>,
+    (module, part): (Module, Part),
+    shape: &[usize],
+) -> Result<Vec<f32>, Error> {
+    let key = tensor_key(module, part);
+    match *shape {
+        [input, output] if part.is_matrix() => {
+            Ok(transpose(&tensors.floats(&key, &[output, input])?, output, input))
+        }
+        // A vector, or a table; the 1 before it is for a batch's rows.
+        _ => tensors.floats(&key, shape.get(1..).unwrap_or_default()),
+    }
+}
+
+/// The tensors that a factorised method trains.
+fn read_factors(
+    tensors: &mut Tensors<'_>,
+    factorised: &Factorised,
+    widths: &BTreeMap<Module, usize>,
+    base: &Base,
+) -> Result<Factored, Error> {
+    let kind = factorised.kind(widths, base.config())?;
+    let (bytes, limit) = (served_bytes(widths, base.config()), base.most());
+    if bytes > limit {
+        return Err(Error::TooWide { method: kind.adaptation.name(), bytes, limit });
+    }
+    let mut found = BTreeMap::new();
+    for (name, shape) in kind.on(base.config()).trained() {
+        let values = match name {
+            ParameterName::Module(module, part) => read_part(tensors, (module, part), &shape)?,
+            _ => tensors.floats(&name.to_string(), &shape)?,
+        };
+        found.insert(name, values);
+    }
+    Ok(Factored { kind, tensors: found })
 }
 
 fn read_head(tensors: &mut Tensors<'_>, classes: usize, width: usize) -> Result<Head, Error> {

@@ -8,11 +8,13 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::{
-    CONFIG_FILE, Decision, Error, FORMAT_VERSION, Manifest, PEFT_TYPE, Provenance, SelfTest, SelfTestInfo,
+    CONFIG_FILE, Decision, Error, FORMAT_VERSION, Factored, Manifest, PEFT_TYPE, Provenance, SelfTest,
+    SelfTestInfo,
 };
 use super::{WEIGHTS_FILE, Weights, tensor_key, transpose, versions};
-use crate::backbone::{BackboneConfig, Form, Module, Precision, Site, sha256_hex};
+use crate::backbone::{BackboneConfig, Form, Module, Part, Precision, Site, sha256_hex};
 use crate::files;
+use crate::graph::ParameterName;
 use crate::image::Preprocessing;
 
 /// What a trainer puts into a pack.
@@ -20,6 +22,8 @@ use crate::image::Preprocessing;
 pub struct Contents {
     /// The modules.
     pub weights: BTreeMap<Module, Weights>,
+    /// What they are made of, where that is kept instead.
+    pub factored: Option<Factored>,
     /// Head weight `[C, D]`, row-major.
     pub head_weight: Vec<f32>,
     /// Head bias `[C]`.
@@ -94,7 +98,8 @@ fn is_taken(error: &std::io::Error) -> bool {
 /// A training that diverged leaves no version: its numbers are not finite.
 fn check_finite(dir: &Path, contents: &Contents) -> Result<(), Error> {
     let modules = contents.weights.values().flat_map(|weights| weights.iter().map(|(_, values)| values));
-    let tensors = modules.chain([&contents.head_weight[..], &contents.head_bias]);
+    let factors = contents.factored.iter().flat_map(|factored| factored.tensors.values().map(Vec::as_slice));
+    let tensors = modules.chain(factors).chain([&contents.head_weight[..], &contents.head_bias]);
     match tensors.flatten().find(|value| !value.is_finite()) {
         Some(value) => {
             let reason =
@@ -133,6 +138,7 @@ pub(super) fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_s
         activation: backbone.activation(),
         adapter_widths: adapters.iter().map(|(module, width)| (module.site.to_string(), *width)).collect(),
         leave_out: backbone.sites().iter().filter(|site| left_out(site)).map(Site::to_string).collect(),
+        factorised: contents.factored.as_ref().map(|factored| (&factored.kind).into()),
         modules: others.iter().map(|(module, width)| (module.to_string(), *width)).collect(),
         labels: contents.labels.clone(),
         problem_type: problem,
@@ -148,25 +154,57 @@ pub(super) fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_s
     Manifest { format_version: manifest.format_version_needed(), ..manifest }
 }
 
+/// A tensor of the file.
+type Tensor = (String, Vec<usize>, Vec<f32>);
+
+/// The modules' tensors as they are kept.
+fn modules(contents: &Contents, backbone: &BackboneConfig) -> Result<Vec<Tensor>, String> {
+    let Some(factored) = &contents.factored else {
+        let all = contents
+            .weights
+            .iter()
+            .flat_map(|(&module, own)| own.iter().map(move |part| (module, own, part)));
+        let tensor = |(module, own, (part, values)): (Module, &Weights, (Part, &[f32]))| {
+            let shape = backbone.part_shape(module, part, own.width).unwrap_or_default();
+            kept(module, part, &shape, values)
+        };
+        return all.map(tensor).collect();
+    };
+    let shapes = factored.kind.on(backbone).trained();
+    let tensor = |(name, shape): (ParameterName, Vec<usize>)| {
+        let values = factored.tensors.get(&name).ok_or_else(|| format!("{name} is missing"))?;
+        match name {
+            ParameterName::Module(module, part) => kept(module, part, &shape, values),
+            _ if values.len() == shape.iter().product::<usize>() => {
+                Ok((name.to_string(), shape, values.clone()))
+            }
+            _ => Err(format!("{name} has {} elements, expected {shape:?}", values.len())),
+        }
+    };
+    shapes.into_iter().map(tensor).collect()
+}
+
+/// A module's tensor as it is kept: matrices `[out, in]`.
+fn kept(module: Module, part: Part, shape: &[usize], values: &[f32]) -> Result<Tensor, String> {
+    let key = tensor_key(module, part);
+    match *shape {
+        [input, output] if part.is_matrix() && values.len() == input * output => {
+            Ok((key, vec![output, input], transpose(values, input, output)))
+        }
+        // The 1 before a vector is for a batch's rows.
+        [1, ref rest @ ..] => Ok((key, rest.to_vec(), values.to_vec())),
+        _ => Err(format!("{key} has {} elements, expected {shape:?}", values.len())),
+    }
+}
+
 fn serialize(contents: &Contents, backbone: &BackboneConfig) -> Result<Vec<u8>, String> {
     let (classes, width) = (contents.labels.len(), backbone.feature_width());
     let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
     let mut floats = |name: String, shape: Vec<usize>, data: &[f32]| {
         tensors.push((name, Dtype::F32, shape, data.iter().flat_map(|v| v.to_le_bytes()).collect()));
     };
-    for (&module, weights) in &contents.weights {
-        for (part, values) in weights.iter() {
-            let shape = backbone.part_shape(module, part, weights.width).unwrap_or_default();
-            let key = tensor_key(module, part);
-            match shape[..] {
-                [input, output] if part.is_matrix() && values.len() == input * output => {
-                    floats(key, vec![output, input], &transpose(values, input, output));
-                }
-                // The 1 before a vector is for a batch's rows.
-                [1, ref rest @ ..] => floats(key, rest.to_vec(), values),
-                _ => return Err(format!("{key} has {} elements, expected {shape:?}", values.len())),
-            }
-        }
+    for (key, shape, values) in modules(contents, backbone)? {
+        floats(key, shape, &values);
     }
     floats("head.weight".into(), vec![classes, width], &contents.head_weight);
     floats("head.bias".into(), vec![classes], &contents.head_bias);

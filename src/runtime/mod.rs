@@ -4,6 +4,7 @@
 //! * [`WeightStore`] holds the backbone's weights once, however many programs read them.
 //! * [`Resident`] is a backbone made ready: runtime, weights and description, from which programs are compiled.
 //! * [`Program`] is a graph compiled over those weights, run by one thread at a time.
+//! * [`Expander`] makes the served tensors of packs that keep smaller ones, by such programs.
 //!
 //! `unsafe` lives here alone: mapping the weights file, handing its memory to ONNX Runtime without a copy,
 //! registering the shared arena, which the `ort` crate does not wrap, and setting what a process has once (its heap, its
@@ -12,6 +13,7 @@
 mod device;
 mod environment;
 mod error;
+mod expander;
 mod halved;
 mod kernel;
 mod mapped;
@@ -25,16 +27,19 @@ mod program;
 mod quantised;
 mod resident;
 mod rounding;
+mod served;
 mod store;
 mod upload;
 
 pub use device::Device;
 pub use environment::{Runtime, RuntimeOptions};
 pub use error::Error;
+pub use expander::Expander;
 pub use kernel::{Factors, integer_sums};
 pub use outputs::{Output, Outputs};
 pub use process::{disable_telemetry, share_heaps};
 pub use program::{Input, Program};
 pub use resident::Resident;
 pub use rounding::rounding;
+pub use served::Served;
 pub use store::{WeightOptions, WeightStore};

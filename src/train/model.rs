@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2};
 use super::parameters::{MissingParameter, Parameter, Parameters};
 use crate::backbone::{BackboneConfig, Module, ModuleSet, Part};
 use crate::graph::ParameterName;
-use crate::pack::{Head, Weights};
+use crate::pack::{Factored, Head, Weights};
 use crate::train::data::truth::Scale;
 
 /// The matrices of the adapter at one site.
@@ -36,6 +36,10 @@ impl Projections<'_> {
 pub struct Model {
     /// The tensors. An adapter without neurons has none.
     pub parameters: Parameters,
+    /// Widths of modules whose served tensors are made from these; none where what is trained is served.
+    pub made: BTreeMap<Module, usize>,
+    /// What served tensors were made from, where a pack keeps that.
+    pub stored: Option<Factored>,
 }
 
 impl Model {
@@ -47,7 +51,7 @@ impl Model {
             (ParameterName::HeadWeight, Parameter::new(vec![width, classes], weight)),
             (ParameterName::HeadBias, Parameter::new(vec![classes], head.bias.to_vec())),
         ];
-        Self { parameters: named.into_iter().collect() }
+        Self { parameters: named.into_iter().collect(), ..Self::default() }
     }
 
     /// The head as a pack has it.
@@ -83,7 +87,8 @@ impl Model {
 
     /// The modules.
     pub fn modules(&self) -> ModuleSet {
-        self.parameters.iter().filter_map(|(name, _)| name.module()).collect()
+        let own = self.parameters.iter().filter_map(|(name, _)| name.module());
+        own.chain(self.made.keys().copied()).collect()
     }
 
     /// Width of each module that has one.
@@ -92,7 +97,8 @@ impl Model {
             ParameterName::Module(module, Part::Up) => Some((module, parameter.shape[0])),
             _ => None,
         };
-        self.parameters.iter().filter_map(width).collect()
+        let own = self.parameters.iter().filter_map(width);
+        own.chain(self.made.iter().map(|(&module, &width)| (module, width))).collect()
     }
 
     /// Hidden neurons in all.
@@ -100,9 +106,9 @@ impl Model {
         self.widths().values().sum()
     }
 
-    /// Elements of the modules, without the head.
+    /// Elements of all tensors, without the head.
     pub fn module_parameters(&self) -> usize {
-        let modules = self.parameters.iter().filter(|(name, _)| name.module().is_some());
+        let modules = self.parameters.iter().filter(|(name, _)| !name.is_of_head());
         modules.map(|(_, parameter)| parameter.values.len()).sum()
     }
 
@@ -124,7 +130,8 @@ impl Model {
                     parameter.keep_columns(neurons(module));
                 }
                 ParameterName::Module(module, Part::Up) => parameter.keep_rows(neurons(module)),
-                ParameterName::Module(..) | ParameterName::HeadWeight | ParameterName::HeadBias => {}
+                ParameterName::Module(..) | ParameterName::Factor(..) | ParameterName::Shared(_) => {}
+                ParameterName::HeadWeight | ParameterName::HeadBias => {}
             }
         }
     }

@@ -106,6 +106,7 @@ impl Publisher<'_> {
         let head = model.head()?;
         Ok(Contents {
             weights: model.weights(),
+            factored: model.stored.clone(),
             head_weight: head.weight.iter().copied().collect(),
             head_bias: head.bias.to_vec(),
             labels: self.images.labels.clone(),

@@ -7,7 +7,7 @@ use mimi_server::backbone::{Activation, BlockRange, Form, Module, ModuleSet, Pla
 use mimi_server::graph::ops::{
     Add, Concat, Conv, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Pad, ReduceMean, Reorder, Reshape,
 };
-use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Softplus, Transpose};
+use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Softplus, Transpose, View};
 use mimi_server::graph::training::{HEAD_BIAS, HEAD_WEIGHT, LOGITS, LOSS, TARGETS, gradient_output};
 use mimi_server::graph::training::{Loss, WEIGHTS, training_graph};
 use mimi_server::graph::{
@@ -156,6 +156,12 @@ fn each_operator_equals_finite_differences() {
     check("mean", &[x], &[0], one(|g, x| g.wire("y", ReduceMean { axis: 1, keep: false }, x)));
     check("kept mean", &[x], &[0], one(|g, x| g.wire("y", ReduceMean { axis: 2, keep: true }, x)));
     check("reshape", &[x], &[0], one(|g, x| g.wire("y", Reshape { rest: vec![2, 6] }, x)));
+    let flat: (&[usize], bool) = (&[3, 4], same);
+    check("view", &[flat], &[0], one(|g, x| g.wire("y", View { shape: vec![2, 6] }, x)));
+    check("view of a product", &[flat, (&[4, 2], same)], &[0, 1], |g, x| {
+        let product = g.wire("product", MatMul, x).unwrap();
+        g.wire("y", View { shape: vec![2, 1, 3] }, &[product]).unwrap()
+    });
     let order = || Reorder { axis: 1, order: vec![2, 0, 1] };
     check("reorder", &[x], &[0], |g, x| g.wire("y", order(), x).unwrap());
     let heads: [(&[usize], bool); 1] = [(&[2, 3, 4], rows)];

@@ -30,6 +30,8 @@ mod docs;
 mod environment;
 /// The programs of `examples/`.
 mod examples;
+/// Factorised methods and their packs.
+mod factors;
 /// The folder of packs: what goes wrong with it, and what is made of that.
 mod folder;
 /// One image under many packs, known or not.

@@ -44,7 +44,7 @@ fn served(fixture: &Fixture, method: &str) -> Option<(ModuleSet, Named)> {
     (!modules.is_empty()).then(|| (modules.into_iter().collect(), tensors))
 }
 
-fn transposed(tensor: &Tensor) -> Tensor {
+pub fn transposed(tensor: &Tensor) -> Tensor {
     let [rows, columns] = tensor.shape[..] else { panic!("{:?}", tensor.shape) };
     let data = (0..rows * columns).map(|i| tensor.data[(i % rows) * columns + i / rows]).collect();
     Tensor { shape: vec![columns, rows], data }
@@ -68,7 +68,7 @@ fn head(fixture: &Fixture, method: &str) -> (Tensor, Tensor) {
     (weight, bias)
 }
 
-fn assert_relative(name: &str, found: &[f32], expected: &[f32]) {
+pub fn assert_relative(name: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{name}");
     let largest = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
     for (a, b) in found.iter().zip(expected) {

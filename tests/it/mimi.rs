@@ -45,7 +45,7 @@ pub fn served_accuracy(world: &World, report: &Outcome, data: &Path) -> f64 {
     let engine =
         Engine::start(world.tiny.resident(), Arc::new(Metrics::new().unwrap()), &world.config().engine)
             .unwrap();
-    let pack = Arc::new(pack::read(&report.folder, &world.tiny.config).unwrap().0);
+    let pack = world.tiny.read(&report.folder);
     let held_out = Dataset::open_as(data, &pack.manifest.labels, &Walk::default())
         .unwrap()
         .dataset

@@ -201,7 +201,9 @@ fn packs_of_every_module_are_read_as_they_were_written() {
         assert_eq!(read.weights, contents.weights, "{fixture}");
         assert_eq!(read.modules, every(&tiny.config));
         assert_eq!(read.manifest.format_version, 2);
-        let text = mimi_server::inspect::pack(&read, &tiny.config).unwrap();
+        let base = pack::Base::new(Arc::clone(&tiny.config)).unwrap();
+        let (stored, _) = pack::read_stored(&folder, &base).unwrap();
+        let text = mimi_server::inspect::pack(&stored, &tiny.config).unwrap();
         for module in read.weights.keys().filter(|module| module.form != Form::Adapter) {
             assert!(text.contains(&module.to_string()), "{module} is not in\n{text}");
         }

@@ -6,11 +6,12 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
 use mimi_server::backbone::{Activation, BackboneConfig, Module, Pool, Precision, Site};
+use mimi_server::files::System;
 use mimi_server::graph::Bytes;
 use mimi_server::image::Preprocessing;
 use mimi_server::import::backbone::{PreprocessingName, Request, import};
 use mimi_server::pack::{self, Contents, Decision, Pack, Provenance, SelfTest, Weights};
-use mimi_server::runtime::{Device, Resident, Runtime, RuntimeOptions, WeightOptions, WeightStore};
+use mimi_server::runtime::{Device, Expander, Resident, Runtime, RuntimeOptions, WeightOptions, WeightStore};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::{Dtype, SafeTensors};
@@ -240,6 +241,7 @@ impl TinyBackbone {
         });
         Contents {
             weights: weights.collect(),
+            factored: None,
             head_weight: random.floats(classes * d, 0.3),
             head_bias: random.floats(classes, 0.3),
             labels: (0..classes).map(|c| format!("class-{c}")).collect(),
@@ -258,6 +260,12 @@ impl TinyBackbone {
         let task = dir.path().join("task");
         let folder = pack::write(&task, &self.contents(seed, widths, classes), &self.config).unwrap();
         Arc::new(pack::read(&folder, &self.config).unwrap().0)
+    }
+
+    /// The pack in a folder, as it is served.
+    pub fn read(&self, folder: &Path) -> Arc<Pack> {
+        let base = Expander::base(&self.resident()).unwrap();
+        Arc::new(pack::read_with(&System, folder, &base).unwrap().0)
     }
 
     /// Random pixels of one image.

@@ -34,6 +34,7 @@ mod sign;
 mod softmax;
 mod softplus;
 mod transpose;
+mod view;
 
 pub use binary::{Add, Mul, Sub};
 pub use cast::Cast;
@@ -67,3 +68,4 @@ pub use sign::Sign;
 pub use softmax::Softmax;
 pub use softplus::Softplus;
 pub use transpose::Transpose;
+pub use view::View;

@@ -37,6 +37,7 @@ pub(super) fn write(resident: &Resident, request: &Request, mut found: Extract) 
     let (layout, classes) = (found.layout, labels.len());
     let contents = Contents {
         labels,
+        factored: None,
         decision: Decision::default(),
         self_test,
         weights: found.modules,

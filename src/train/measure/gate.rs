@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::evaluate::{Labelled, evaluate_alone};
-use crate::backbone::BackboneConfig;
+use crate::files::System;
 use crate::pack::{self, Pack, TaskId};
+use crate::runtime::{Expander, Resident};
 use crate::train::data::dataset::image::Image;
 use crate::train::data::truth::Truths;
 use crate::train::setup::Setup;
@@ -53,7 +54,7 @@ impl Gate {
             let score = candidate.truths.problem().score();
             return Ok(Some(format!("its held-out {score} {own:.4} is below {least:.4}")));
         }
-        let live = if self.not_below_live { newest(setup.resident.config(), candidate)? } else { None };
+        let live = if self.not_below_live { newest(&setup.resident, candidate)? } else { None };
         let Some(Live { version, pack: live }) = live else { return Ok(None) };
         if live.manifest.labels != candidate.labels {
             let (old, new) = (live.manifest.labels.len(), candidate.labels.len());
@@ -83,13 +84,14 @@ struct Live {
 }
 
 /// The newest version that can be read.
-fn newest(config: &BackboneConfig, candidate: &Candidate<'_>) -> Result<Option<Live>> {
+fn newest(resident: &Resident, candidate: &Candidate<'_>) -> Result<Option<Live>> {
     let folder = candidate.adapters.join(candidate.task.as_str());
     if !folder.try_exists()? {
         return Ok(None);
     }
+    let base = Expander::base(resident)?;
     for version in pack::versions(&folder)?.into_iter().rev() {
-        match pack::read(&folder.join(version.to_string()), config) {
+        match pack::read_with(&System, &folder.join(version.to_string()), &base) {
             Ok((pack, _)) => return Ok(Some(Live { version, pack })),
             // What the system could not read may well be the live version.
             Err(error) if error.is_of_reading() => return Err(error.into()),

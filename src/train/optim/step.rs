@@ -95,7 +95,7 @@ impl Stepper {
         ensure!(loss.is_finite(), "the loss is {loss}: the learning rate is too high");
         clip(&mut stepped.gradients.values_mut(), self.options.clip);
         for (name, parameter) in model.parameters.iter_mut() {
-            let decay = if name.decays() { self.options.decay } else { 0.0 };
+            let decay = if name.decays(&parameter.shape) { self.options.decay } else { 0.0 };
             parameter.state.step(&mut parameter.values, stepped.gradients.get(name)?, rate, decay);
         }
         Ok(stepped)

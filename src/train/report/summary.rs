@@ -37,8 +37,14 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
         tiles.push((percent(kept), about));
     }
     if let Some(cycle) = story.own.and_then(|own| story.history.cycles.get(own)) {
-        let (sites, all) = (cycle.widths.len(), story.config.sites().len());
-        let about = format!("parameters of {sites} adapters; {} of {all} sites have none", all - sites);
+        let (own, all) = (cycle.widths.len(), story.config.sites());
+        let about = match cycle.widths.keys().all(|name| all.iter().any(|site| site.to_string() == *name)) {
+            true => {
+                let (none, all) = (all.len() - own, all.len());
+                format!("parameters of {own} adapters; {none} of {all} sites have none")
+            }
+            false => format!("parameters of what is trained at {own} places"),
+        };
         tiles.push((grouped(cycle.adapter_parameters as u64), about));
     }
     let head = story.labels.len() * (story.config.feature_width() + 1);

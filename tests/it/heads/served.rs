@@ -1,8 +1,9 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use image::RgbImage;
-use mimi_server::pack::{self, ProblemType};
+use mimi_server::pack::{self, Base, ProblemType};
 use mimi_server::train::{
     AugmentOptions, Gate, Init, Judged, Method, MimiOptions, Origin, Outcome, Target, TaskOptions,
 };
@@ -244,7 +245,8 @@ fn commands_show_each_label_and_value_and_eval_finds_what_the_final_test_found()
         );
         assert_eq!(line(&trained, "test", label), line(&measured, "test", label), "{trained}{measured}");
         let folder = dir.path().join("adapters/t/1");
-        let (pack, _) = pack::read(&folder, &world.tiny.config).unwrap();
+        let base = Base::new(Arc::clone(&world.tiny.config)).unwrap();
+        let (pack, _) = pack::read_stored(&folder, &base).unwrap();
         let shown = mimi_server::inspect::pack(&pack, &world.tiny.config).unwrap();
         assert!(shown.contains(problem.as_str()) && shown.contains(score), "{shown}");
         let page = std::fs::read_to_string(folder.join("report.html")).unwrap();

@@ -129,6 +129,7 @@ fn write(
     let (method, dataset) = ("imported".into(), request.description.clone());
     let contents = Contents {
         labels: labels::of_classes(request.labels.as_deref(), found.head_bias.len())?,
+        factored: None,
         decision: Decision::default(),
         self_test: model::self_test(&mut model)?,
         weights,

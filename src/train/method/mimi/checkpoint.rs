@@ -40,6 +40,8 @@ struct Header {
     cycle: usize,
     epoch: usize,
     original: BTreeMap<String, usize>,
+    /// Widths of modules whose tensors are made from smaller ones.
+    made: BTreeMap<String, usize>,
     history: History,
     finished: bool,
     /// Steps made by each parameter of each model.
@@ -73,7 +75,8 @@ pub fn save(path: &Path, state: &State, fingerprint: &Fingerprint) -> Result<()>
         fingerprint: serde_json::to_value(fingerprint)?,
         cycle: state.place.cycle,
         epoch: state.place.epoch,
-        original: state.original.iter().map(|(module, width)| (module.to_string(), *width)).collect(),
+        original: named(&state.original),
+        made: named(&state.model.made),
         history: state.history.clone(),
         finished: state.finished,
         steps,
@@ -126,13 +129,16 @@ fn parse(file: &[u8], fingerprint: &Fingerprint) -> Result<State> {
     }
     let header: Header = serde_json::from_value(header)?;
     let tensors = SafeTensors::deserialize(file)?;
-    let model = |name: &str| header.steps.get(name).map(|steps| model(name, steps, &tensors)).transpose();
-    let original = header.original.iter().map(|(name, width)| Ok((module(name)?, *width)));
+    let made = widths(&header.made)?;
+    let model = |name: &str| {
+        let model = header.steps.get(name).map(|steps| model(name, steps, &tensors)).transpose()?;
+        anyhow::Ok(model.map(|model| Model { made: made.clone(), ..model }))
+    };
     Ok(State {
         place: Place { cycle: header.cycle, epoch: header.epoch },
         model: model(MODEL)?.context("it has no model")?,
         held: model(HELD)?,
-        original: original.collect::<Result<_>>()?,
+        original: widths(&header.original)?,
         history: header.history,
         finished: header.finished,
     })
@@ -143,7 +149,8 @@ fn model(model: &str, steps: &BTreeMap<String, i32>, tensors: &SafeTensors<'_>) 
         let parameter = parameter(&format!("{model}.{name}"), *made, tensors)?;
         Ok((name.parse::<ParameterName>().map_err(|reason| anyhow!(reason))?, parameter))
     };
-    Ok(Model { parameters: steps.iter().map(parameter).collect::<Result<_>>()? })
+    let parameters = steps.iter().map(parameter).collect::<Result<_>>()?;
+    Ok(Model { parameters, ..Model::default() })
 }
 
 fn parameter(name: &str, steps: i32, tensors: &SafeTensors<'_>) -> Result<Parameter> {
@@ -154,6 +161,14 @@ fn parameter(name: &str, steps: i32, tensors: &SafeTensors<'_>) -> Result<Parame
     let mut parameter = Parameter::new(values.shape().to_vec(), floats(values.data()));
     parameter.state = AdamW::restore(floats(mean.data()), floats(square.data()), steps);
     Ok(parameter)
+}
+
+fn named(widths: &BTreeMap<Module, usize>) -> BTreeMap<String, usize> {
+    widths.iter().map(|(module, width)| (module.to_string(), *width)).collect()
+}
+
+fn widths(named: &BTreeMap<String, usize>) -> Result<BTreeMap<Module, usize>> {
+    named.iter().map(|(name, width)| Ok((module(name)?, *width))).collect()
 }
 
 fn module(text: &str) -> Result<Module> {

@@ -7,6 +7,7 @@ use super::options::{MimiOptions, Target};
 use super::prune::{Pruning, select, survivors};
 use super::score::scores;
 use super::state::State;
+use crate::adaptation::Kind;
 use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
 use crate::graph::{Plan, module_flops, plan_flops};
 use crate::train::data::load::Loaded;
@@ -28,6 +29,7 @@ pub struct Trainer<'a> {
     setup: &'a Setup,
     options: &'a MimiOptions,
     recipe: Recipe,
+    kind: Kind,
     images: Loaded,
     /// FLOPs of one image without adapters.
     bare: u64,
@@ -55,7 +57,8 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let config = setup.resident.config();
         let bare = plan_flops(config, &Plan::whole(config, ModuleSet::EMPTY), |_| 0)?;
-        Ok(Self { setup, options, recipe: options.recipe(micro_batch), images, bare, programs: None })
+        let (recipe, kind) = (options.recipe(micro_batch), options.kind(config));
+        Ok(Self { setup, options, recipe, kind, images, bare, programs: None })
     }
 
     /// Runs one epoch; after the last of a training the model is pruned or done. Returns the model that a training
@@ -88,7 +91,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// When a program cannot be compiled or run.
     pub fn served(&self, model: &Model) -> Result<Model> {
-        Expression::new(&self.setup.resident, model.modules(), &*self.options.adaptation)?.served(model)
+        Expression::new(&self.setup.resident, model.modules(), &self.kind)?.served(model)
     }
 
     /// The held-out images.
@@ -114,10 +117,10 @@ impl<'a> Trainer<'a> {
             advance(self.setup, rows, block)?;
         }
         advance(self.setup, &mut self.images.held_out, block)?;
-        let (train, adaptation) = (&self.images.train, &*self.options.adaptation);
-        let trained = self.options.trained(train.truths().loss());
+        let (train, bound) = (&self.images.train, self.kind.on(resident.config()));
+        let trained = self.options.trained(&bound, train.truths().loss());
         let stepper = Stepper::new(resident, train.block(), model, trained, self.recipe.step)?;
-        let expression = Expression::new(resident, modules, adaptation)?;
+        let expression = Expression::new(resident, modules, &self.kind)?;
         let predictor = Predictor::new(resident, self.images.held_out.block, modules)?;
         self.programs = Some(Programs { modules, stepper, expression, predictor });
         Ok(())

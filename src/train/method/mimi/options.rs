@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::prune::Selection;
 use super::score::Score;
-use crate::adaptation::Chosen;
-use crate::adaptation::Init;
+use crate::adaptation::{Chosen, Init, Kind, Settings};
 use crate::backbone::{BackboneConfig, BlockRange, Module, ModuleSet};
 use crate::train::data::augment::options::AugmentOptions;
 use crate::train::optim::recipe::{Recipe, check_rates};
@@ -45,6 +45,8 @@ pub enum Widths {
 pub struct MimiOptions {
     /// What is trained beside the backbone.
     pub adaptation: Chosen,
+    /// Its settings beyond these.
+    pub settings: Settings,
     /// Width of each module that does not follow the rate.
     pub rank: usize,
     /// Rate of the first adapters, `M / N` (σ₀).
@@ -84,7 +86,7 @@ pub struct MimiOptions {
 /// A recipe's file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Settings {
+struct Settled {
     rank: Option<usize>,
     epochs: usize,
     batch: usize,
@@ -97,6 +99,9 @@ struct Settings {
     warmup: f64,
     start: f64,
     floor: f64,
+    /// What only the method knows; it reads them itself.
+    #[serde(rename = "settings", default)]
+    _settings: IgnoredAny,
     /// Where the numbers come from.
     #[serde(rename = "source")]
     _source: String,
@@ -109,6 +114,7 @@ impl Default for MimiOptions {
     fn default() -> Self {
         Self {
             adaptation: Chosen::default(),
+            settings: Settings::default(),
             rank: 8,
             sigma: 8.0,
             widths: Widths::default(),
@@ -141,6 +147,10 @@ impl MimiOptions {
         if self.target == Target::Never {
             return Ok(());
         }
+        ensure!(
+            !self.adaptation.is_factorised(),
+            "{name} makes its matrices of smaller ones: there are no neurons to prune"
+        );
         ensure!(!widths.is_empty(), "{name} has no neurons to prune");
         if let Target::Sigma(sigma) = self.target {
             let whole: usize = widths.keys().map(|module| config.block_width(module.site.block)).sum();
@@ -158,11 +168,12 @@ impl MimiOptions {
     /// # Errors
     /// When the recipe cannot be read.
     pub fn of(adaptation: Chosen) -> Result<Self> {
-        let recipe: Settings = serde_json::from_str(adaptation.recipe())
+        let recipe: Settled = serde_json::from_str(adaptation.recipe())
             .with_context(|| format!("the recipe of {}", adaptation.name()))?;
         let default = Self::default();
         Ok(Self {
             adaptation,
+            settings: adaptation.settings()?,
             rank: recipe.rank.unwrap_or(default.rank),
             target: Target::Never,
             epochs: recipe.epochs,
@@ -203,6 +214,7 @@ impl MimiOptions {
             config.name
         );
         self.check_widths(config)?;
+        self.kind(config).on(config).check()?;
         ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
         check_rates(self.rate, self.step.decay)?;
         match self.target {
@@ -224,7 +236,7 @@ impl MimiOptions {
     /// The modules that are trained, from the first block on.
     pub fn modules(&self, config: &BackboneConfig) -> ModuleSet {
         let blocks = BlockRange { start: self.first_block, end: config.depth() };
-        self.adaptation.modules(config).within(blocks)
+        self.adaptation.modules(config, &self.settings).within(blocks)
     }
 
     /// Width of each module that has one at first, at least 1.
@@ -243,15 +255,18 @@ impl MimiOptions {
         modules.iter().map(|module| (*module, ((of(module) / self.sigma) as usize).max(1))).collect()
     }
 
-    /// Elements of fresh modules, without the head.
+    /// The method with its settings, as it begins.
+    pub fn kind(&self, config: &BackboneConfig) -> Kind {
+        let first = self.first_widths(config);
+        let width = |module: Module| (module, first.get(&module).copied().unwrap_or(0));
+        let widths = self.modules(config).iter().map(width).collect();
+        Kind { adaptation: self.adaptation, settings: self.settings.clone(), widths }
+    }
+
+    /// Elements of what is trained at first, without the head.
     pub fn module_parameters(&self, config: &BackboneConfig) -> usize {
-        let widths = self.first_widths(config);
-        let size = |module: Module, part| {
-            let width = widths.get(&module).copied().unwrap_or(0);
-            config.part_shape(module, part, width).map_or(0, |shape| shape.iter().product::<usize>())
-        };
-        let of = |module| self.adaptation.trained(module).into_iter().map(move |part| (module, part));
-        self.modules(config).iter().flat_map(of).map(|(module, part)| size(module, part)).sum()
+        let shapes = self.kind(config).on(config).trained();
+        shapes.values().map(|shape| shape.iter().product::<usize>()).sum()
     }
 
     /// What does not depend on adapters, with at most `micro_batch` images run together.

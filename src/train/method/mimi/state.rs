@@ -35,10 +35,9 @@ impl State {
     /// Fresh modules of every block from the first on, and a fresh head as `torch.nn.Linear` begins.
     pub fn new(config: &BackboneConfig, classes: usize, options: &MimiOptions) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(options.seed);
-        let original = options.first_widths(config);
+        let (kind, original) = (options.kind(config), options.first_widths(config));
         let mut parameters = Parameters::default();
-        for module in options.modules(config).iter() {
-            let width = original.get(&module).copied().unwrap_or(0);
+        for (&module, &width) in &kind.widths {
             for part in options.adaptation.trained(module) {
                 let shape = config.part_shape(module, part, width).unwrap_or_default();
                 let (count, fan_in) = (shape.iter().product(), shape.first().copied().unwrap_or(1));
@@ -47,6 +46,10 @@ impl State {
                 parameters.insert(ParameterName::Module(module, part), Parameter::new(shape, values));
             }
         }
+        for factor in kind.on(config).factors() {
+            let values = factor.first.draw(&mut random, factor.shape.iter().product());
+            parameters.insert(factor.name, Parameter::new(factor.shape, values));
+        }
         let width = config.feature_width();
         let weight = uniform(&mut random, width * classes, width);
         parameters.insert(ParameterName::HeadWeight, Parameter::new(vec![width, classes], weight));
@@ -54,7 +57,7 @@ impl State {
         parameters.insert(ParameterName::HeadBias, Parameter::new(vec![classes], bias));
         Self {
             place: Place::default(),
-            model: Model { parameters },
+            model: Model { parameters, made: kind.made(), stored: None },
             held: None,
             original,
             history: History::default(),

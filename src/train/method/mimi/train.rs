@@ -9,7 +9,7 @@ use super::options::{MimiOptions, Target};
 use super::state::State;
 use crate::backbone::{BackboneConfig, BlockRange};
 use crate::graph::training::{Loss, training_graph};
-use crate::graph::{self, Plan};
+use crate::graph::{self, Express, Plan};
 use crate::runtime::rounding;
 use crate::train::data::load::Intake;
 use crate::train::fingerprint::{Fingerprint, ROUNDING};
@@ -28,6 +28,7 @@ impl TrainingMethod for MimiOptions {
     fn settings(&self) -> Map<String, Value> {
         let pairs = [
             ("adaptation", json!(self.adaptation)),
+            ("settings", json!(self.settings)),
             ("rank", json!(self.rank)),
             ("sigma_0", json!(self.sigma)),
             ("target", json!(self.target)),
@@ -52,6 +53,7 @@ impl TrainingMethod for MimiOptions {
         let has_effect = |key: &str| match key {
             "sigma_0" | "init" => follows,
             "rank" => !follows,
+            "settings" => !self.settings.is_empty(),
             _ => true,
         };
         let pairs = pairs.into_iter().filter(|(key, _)| has_effect(key));
@@ -75,10 +77,11 @@ impl TrainingMethod for MimiOptions {
         // Changed images come as pixels, whatever the first block.
         let start = if self.augment.keeps_images() { self.first_block } else { 0 };
         let blocks = BlockRange { start, end: config.depth() };
+        let kind = self.kind(config);
         let graph = training_graph(
             config,
             &Plan { blocks, modules: self.modules(config) },
-            self.trained(Loss::CrossEntropy),
+            self.trained(&kind.on(config), Loss::CrossEntropy),
         )?;
         let parameters = self.module_parameters(config) + classes * (config.feature_width() + 1);
         Ok(Demand { parameters, steps: Some(StepDemand { graph, batch: self.batch, widths }) })
@@ -118,8 +121,8 @@ impl TrainingMethod for MimiOptions {
 }
 
 impl MimiOptions {
-    pub(super) fn trained(&self, loss: Loss) -> graph::Trained<'_> {
-        graph::Trained { express: &*self.adaptation, loss, drops_paths: self.step.drop_path > 0.0 }
+    pub(super) fn trained<'a>(&self, express: &'a dyn Express, loss: Loss) -> graph::Trained<'a> {
+        graph::Trained { express, loss, drops_paths: self.step.drop_path > 0.0 }
     }
 
     /// Identity of a checkpoint: another setting, image, backbone or rounding would give other bits.
