@@ -32,7 +32,8 @@ pub fn backbone(config: &BackboneConfig) -> Result<String, Error> {
     rows.iter().for_each(|(key, value)| line(&mut out, key, value));
     out.push_str("\nsite              width D   FLOPs per neuron of adapter\n");
     for site in config.sites() {
-        let (width, flops) = (config.block_width(site.block), module_flops(config, Module::adapter(site), 1));
+        let (width, flops) =
+            (config.block_width(site.block), module_flops(config, Module::adapter(site), 1)?);
         row(&mut out, &site.to_string(), &[width.to_string(), grouped(flops)]);
     }
     Ok(out)
@@ -81,8 +82,8 @@ pub fn pack(pack: &Stored, config: &BackboneConfig) -> Result<String, Error> {
         line(&mut out, "expanded", &bytes(sum(&adapters) + sum(&others)));
     }
     decision(m).iter().for_each(|(key, value)| line(&mut out, key, value));
-    sites(&mut out, pack, config);
-    other_modules(&mut out, &others, (pack, config));
+    sites(&mut out, pack, config)?;
+    other_modules(&mut out, &others, (pack, config))?;
     Ok(out)
 }
 
@@ -92,32 +93,39 @@ fn bytes(parameters: usize) -> String {
 }
 
 /// The sites of adapters, a line each.
-fn sites(out: &mut String, pack: &Stored, config: &BackboneConfig) {
+fn sites(out: &mut String, pack: &Stored, config: &BackboneConfig) -> Result<(), Error> {
     out.push_str("\nsite              width D   neurons R   parameters        FLOPs\n");
     for site in config.sites() {
         let (d, adapter) = (config.block_width(site.block), Module::adapter(site));
         let cells = match pack.widths.get(&adapter) {
             Some(&width) => {
                 let parameters = pack.served_parameters(adapter, config) as u64;
-                [width.to_string(), grouped(parameters), grouped(module_flops(config, adapter, width))]
+                [width.to_string(), grouped(parameters), grouped(module_flops(config, adapter, width)?)]
             }
             None => ["removed".into(), "0".into(), "0".into()],
         };
         row(out, &site.to_string(), &[&[d.to_string()], &cells[..]].concat());
     }
+    Ok(())
 }
 
 /// The modules that are no adapters, a line each.
-fn other_modules(out: &mut String, others: &[Module], (pack, config): (&Stored, &BackboneConfig)) {
+fn other_modules(
+    out: &mut String,
+    others: &[Module],
+    (pack, config): (&Stored, &BackboneConfig),
+) -> Result<(), Error> {
     if !others.is_empty() {
-        out.push_str("\nmodule                                neurons R   parameters        FLOPs\n");
+        out.push_str("\nmodule                                  width R   parameters        FLOPs\n");
     }
     for &module in others {
         let width = pack.widths.get(&module).copied().unwrap_or(0);
         let parameters = pack.served_parameters(module, config) as u64;
-        let cells = [width.to_string(), grouped(parameters), grouped(module_flops(config, module, width))];
+        let flops = module_flops(config, module, width)?;
+        let cells = [width.to_string(), grouped(parameters), grouped(flops)];
         row(out, &format!("{:<36}", module.to_string()), &cells);
     }
+    Ok(())
 }
 
 fn validation(m: &Manifest) -> String {

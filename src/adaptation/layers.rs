@@ -19,5 +19,6 @@ const LAYERS: [Place; 10] = [
 /// A form at each of them, in every block that has it.
 pub(super) fn everywhere(config: &BackboneConfig, form: Form) -> ModuleSet {
     let sites = config.blocks().iter().flat_map(|block| LAYERS.map(|place| Site::new(block, place)));
-    sites.filter(|site| config.place(*site).is_some()).map(|site| Module { site, form }).collect()
+    let modules = sites.map(|site| Module { site, form });
+    modules.filter(|module| config.refuses(*module).is_none()).collect()
 }

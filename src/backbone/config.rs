@@ -190,7 +190,16 @@ impl BackboneConfig {
 
     /// The same forms at the same places in every block of `blocks`, where the backbone has the place.
     pub fn spread(&self, modules: ModuleSet, blocks: BlockRange) -> ModuleSet {
-        modules.spread(blocks).filter(|module| self.place(module.site).is_some())
+        modules.spread(blocks).filter(|module| self.refuses(module).is_none())
+    }
+
+    /// Why nothing computes a module on this backbone; none where it does.
+    pub fn refuses(&self, module: Module) -> Option<String> {
+        let shape = self.architecture.shape();
+        match shape.place(module.site) {
+            None => Some(format!("the backbone {} has no place {}", self.name, module.site)),
+            Some(_) => shape.refuses(module.form).map(|reason| format!("{}: {reason}", self.name)),
+        }
     }
 
     /// What flows through a site; none where the backbone has no such place.
@@ -201,7 +210,7 @@ impl BackboneConfig {
     /// Shape of one tensor of a module that is `width` neurons wide; none where the backbone has no such place.
     ///
     /// # Shapes
-    /// Matrices are `[in, out]`; anything else has a 1 before it, where a batch has rows.
+    /// Matrices are `[in, out]`; anything else has a 1 before it, where a batch has rows. A mask is `[1, 1, 1, R]`.
     pub fn part_shape(&self, module: Module, part: Part, width: usize) -> Option<Vec<usize>> {
         let place = self.place(module.site)?;
         // An adapter, like every bypass of an output, reads what leaves the place.
@@ -215,6 +224,8 @@ impl BackboneConfig {
             Part::Up => vec![width, place.width()],
             Part::UpBias | Part::Scale => vec![1, place.width()],
             Part::Shift => [vec![1], place.output].concat(),
+            Part::Keys | Part::Values => vec![1, width, place.width()],
+            Part::Mask => vec![1, 1, 1, width],
         })
     }
 

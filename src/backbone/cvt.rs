@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::shape::{BlockShape, PlaceShape, Shape, ensure, ensure_numerics, push_linear, push_norm};
-use super::{Activation, Error, ModuleSet, Place, Site};
+use super::{Activation, Error, Form, ModuleSet, Place, Site};
 
 /// The convolutions that make queries, keys and values.
 pub const PROJECTIONS: [&str; 3] = ["q", "k", "v"];
@@ -199,6 +199,12 @@ impl Shape for CvtConfig {
                 BlockShape { width: d, hidden, all, keys, asking }.place(place)
             }
         }
+    }
+
+    fn refuses(&self, form: Form) -> Option<&'static str> {
+        let reason =
+            "queries, keys and values are convolved from a map of tokens, in which prompts have no place";
+        matches!(form, Form::Prompts | Form::Prefix).then_some(reason)
     }
 
     /// Kernels are `[D, D', K, K]`, `D'` the width before, and `[D, 1, K, K]` where each channel has its own.

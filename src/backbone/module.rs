@@ -29,6 +29,10 @@ pub enum Form {
     Affine,
     /// `y + shift`.
     Shift,
+    /// Keys and values before those of the tokens, in every window of an attention that has windows.
+    Prefix,
+    /// Tokens before all others, from the first block on. They stand alone: a row that has them has no other module.
+    Prompts,
 }
 
 /// One tensor of a module.
@@ -46,10 +50,28 @@ pub enum Part {
     Scale,
     /// `[D_out]`, added; at [`Place::Scores`] `[H, n, n]`.
     Shift,
+    /// `[R, D]`, keys of a prefix.
+    Keys,
+    /// `[R, D]`, its values; of prompts what they are.
+    Values,
+    /// `[R]`, added to the scores of a prefix: 0, or what makes a key count for nothing. No pack has it: a batch makes it.
+    Mask,
 }
 
+/// What is added to the score of a key that counts for nothing; the softmax makes it exactly 0.
+const HIDDEN: f32 = -1e30;
+
 impl Part {
-    const ALL: [Self; 6] = [Self::Down, Self::DownBias, Self::Up, Self::UpBias, Self::Scale, Self::Shift];
+    const ALL: [Self; 8] = [
+        Self::Down,
+        Self::DownBias,
+        Self::Up,
+        Self::UpBias,
+        Self::Scale,
+        Self::Shift,
+        Self::Keys,
+        Self::Values,
+    ];
 
     /// The part's word in tensor names.
     pub fn as_str(self) -> &'static str {
@@ -60,12 +82,20 @@ impl Part {
             Self::UpBias => "up_bias",
             Self::Scale => "scale",
             Self::Shift => "shift",
+            Self::Keys => "keys",
+            Self::Values => "values",
+            Self::Mask => "mask",
         }
     }
 
     /// The part of that word.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|part| part.as_str() == text)
+    }
+
+    /// Whether its first axis is 1 for all rows, or has an entry for each; other parts get an axis of rows before theirs.
+    pub fn has_row_axis(self) -> bool {
+        matches!(self, Self::Keys | Self::Values | Self::Mask)
     }
 
     /// Whether it is a matrix, which weight decay acts on.
@@ -75,7 +105,11 @@ impl Part {
 
     /// Each element where a row has no such module.
     pub fn neutral(self) -> f32 {
-        if self == Self::Scale { 1.0 } else { 0.0 }
+        match self {
+            Self::Scale => 1.0,
+            Self::Mask => HIDDEN,
+            _ => 0.0,
+        }
     }
 }
 
@@ -93,7 +127,12 @@ impl Form {
     pub fn all() -> impl Iterator<Item = Self> {
         let bypass = |source| ACTIVATIONS.map(|activation| Self::Bypass { source, activation });
         let bypasses = [Source::Input, Source::Output].into_iter().flat_map(bypass);
-        [Self::Adapter].into_iter().chain(bypasses).chain([Self::Affine, Self::Shift])
+        [Self::Adapter].into_iter().chain(bypasses).chain([
+            Self::Affine,
+            Self::Shift,
+            Self::Prefix,
+            Self::Prompts,
+        ])
     }
 
     /// Whether a server computes the form at a place.
@@ -106,6 +145,8 @@ impl Form {
             Self::Bypass { source: Source::Output, .. } => is_branch || place == Place::Out,
             Self::Affine => !is_branch && !matches!(place, Place::Out | Place::Scores),
             Self::Shift => !is_branch && place != Place::Out,
+            Self::Prefix => place == Place::Attn,
+            Self::Prompts => place == Place::Tokens,
         }
     }
 
@@ -116,11 +157,26 @@ impl Form {
             Self::Bypass { .. } => &[Part::Down, Part::DownBias, Part::Up, Part::UpBias],
             Self::Affine => &[Part::Scale, Part::Shift],
             Self::Shift => &[Part::Shift],
+            Self::Prefix => &[Part::Keys, Part::Values],
+            Self::Prompts => &[Part::Values],
         }
     }
 
-    /// Whether the form has a width of its own (R).
+    /// What a program is fed: its tensors, and what tells rows that lack some of them.
+    pub fn fed(self) -> &'static [Part] {
+        match self {
+            Self::Prefix => &[Part::Keys, Part::Values, Part::Mask],
+            _ => self.parts(),
+        }
+    }
+
+    /// Whether the form has a width of its own (R): hidden neurons, or tokens.
     pub fn has_width(self) -> bool {
+        self.has_neurons() || matches!(self, Self::Prefix | Self::Prompts)
+    }
+
+    /// Whether that width counts hidden neurons, which can be scored and pruned.
+    pub fn has_neurons(self) -> bool {
         matches!(self, Self::Adapter | Self::Bypass { .. })
     }
 
@@ -143,6 +199,8 @@ impl fmt::Display for Form {
             }
             Self::Affine => f.write_str("affine"),
             Self::Shift => f.write_str("shift"),
+            Self::Prefix => f.write_str("prefix"),
+            Self::Prompts => f.write_str("prompts"),
         }
     }
 }

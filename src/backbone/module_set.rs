@@ -5,7 +5,7 @@ use std::fmt;
 use super::{BlockRange, Form, Module, Place, Site};
 
 /// Pairs of a place and a form that fits it.
-const LANES: usize = 59;
+const LANES: usize = 61;
 
 /// One such pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,11 @@ impl ModuleSet {
     /// Those of which `keep` says so.
     pub fn filter(self, keep: impl Fn(Module) -> bool) -> Self {
         self.iter().filter(|module| keep(*module)).collect()
+    }
+
+    /// Whether rows with these modules have more tokens than others.
+    pub fn has_prompts(&self) -> bool {
+        self.contains(Module { site: Site::new(0, Place::Tokens), form: Form::Prompts })
     }
 
     /// The first block with a module.

@@ -1,6 +1,6 @@
 //! What every family of backbones tells of its shape.
 
-use super::{Activation, Error, Place, Site};
+use super::{Activation, Error, Form, Place, Site};
 
 /// What flows through a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,11 @@ pub trait Shape {
 
     /// What flows through a site; none where the backbone has no such place.
     fn place(&self, site: Site) -> Option<PlaceShape>;
+
+    /// Why the family does not compute a form, if it does not.
+    fn refuses(&self, _form: Form) -> Option<&'static str> {
+        None
+    }
 
     /// Every tensor the backbone has, by name, with its shape, in order of use.
     ///

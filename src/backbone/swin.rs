@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::shape::{BlockShape, PlaceShape, Shape, ensure, ensure_numerics, push_linear, push_norm};
-use super::{Activation, Error, ModuleSet, Place, Site};
+use super::{Activation, Error, Form, ModuleSet, Place, Site};
 
 /// Pixels of a map that one merging makes one, along a side.
 const MERGED: usize = 2;
@@ -190,6 +190,10 @@ impl Shape for SwinConfig {
                 BlockShape { width: d, hidden, all, keys: all, asking: all }.place(place)
             }
         }
+    }
+
+    fn refuses(&self, form: Form) -> Option<&'static str> {
+        (form == Form::Prompts).then_some("prompts that stay belong to no window and no merged patch")
     }
 
     /// The patch kernel is `[D, 3, P, P]`; `position_bias` is `[H, W², W²]`, each head's table of relative positions

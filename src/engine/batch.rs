@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::backbone::{BackboneConfig, Module, Part};
+use crate::backbone::{BackboneConfig, Form, Module, Part};
 use crate::graph::{HIDDEN, PIXELS, ParameterName, Plan};
 use crate::pack::{Pack, Weights};
 use crate::runtime::Input;
+
+/// What is added to the score of a key that a row has.
+const SEEN: f32 = 0.0;
 
 /// A named tensor, borrowed where it can be read in place.
 struct Tensor<'a> {
@@ -41,7 +44,7 @@ impl<'a> Batch<'a> {
         let mut tensors = vec![first(&values, plan, config)];
         let is_shared = rows.iter().all(|row| Arc::ptr_eq(row.pack, rows[0].pack));
         for module in plan.modules.iter() {
-            let own: Vec<Option<&Weights>> = match is_shared {
+            let own: Vec<Option<&Weights>> = match is_shared && module.form != Form::Prompts {
                 true => vec![rows[0].pack.weights.get(&module)],
                 false => rows.iter().map(|row| row.pack.weights.get(&module)).collect(),
             };
@@ -54,7 +57,8 @@ impl<'a> Batch<'a> {
     pub(super) fn without_modules(rows: &[&'a [f32]], plan: &Plan, config: &BackboneConfig) -> Self {
         let mut tensors = vec![first(rows, plan, config)];
         for module in plan.modules.iter() {
-            tensors.extend(of_module(&[None], module, config));
+            let copies = if module.form == Form::Prompts { rows.len() } else { 1 };
+            tensors.extend(of_module(&vec![None; copies], module, config));
         }
         Self { tensors, rows: rows.len() }
     }
@@ -84,7 +88,7 @@ fn first<'a>(rows: &[&'a [f32]], plan: &Plan, config: &BackboneConfig) -> Tensor
 
 /// The tensors of a module for rows that have it or not.
 fn of_module<'a>(own: &[Option<&'a Weights>], module: Module, config: &BackboneConfig) -> Vec<Tensor<'a>> {
-    module.form.parts().iter().filter_map(|&part| fed(own, module, part, config)).collect()
+    module.form.fed().iter().filter_map(|&part| fed(own, module, part, config)).collect()
 }
 
 /// One tensor of a module for rows that have it or not: one for all rows where `own` has one entry or nobody has it.
@@ -101,8 +105,11 @@ fn fed<'a>(
     let elements: usize = shape.iter().product();
     let neutral = |count: usize| vec![part.neutral(); count * elements];
     let (shape, data) = match own {
+        [Some(_)] if part == Part::Mask => (shape, Cow::Owned(vec![SEEN; elements])),
         [Some(weights)] => (shape, Cow::Borrowed(weights.part(part))),
-        own if own.iter().all(Option::is_none) => (shape, Cow::Owned(neutral(1))),
+        own if own.iter().all(Option::is_none) && module.form != Form::Prompts => {
+            (shape, Cow::Owned(neutral(1)))
+        }
         own => {
             let mut data = neutral(own.len());
             for (weights, slot) in own.iter().zip(data.chunks_exact_mut(elements.max(1))) {
@@ -110,7 +117,9 @@ fn fed<'a>(
                     pad_into(slot, weights, part, widest);
                 }
             }
-            ([&[own.len()], &shape[..]].concat(), Cow::Owned(data))
+            // Where the first axis is 1, it becomes the rows.
+            let rest = if part.has_row_axis() { &shape[1..] } else { &shape[..] };
+            ([&[own.len()], rest].concat(), Cow::Owned(data))
         }
     };
     Some(Tensor { name, shape, data })
@@ -125,6 +134,7 @@ fn pad_into(slot: &mut [f32], weights: &Weights, part: Part, widest: usize) {
             let rows = slot.chunks_exact_mut(widest).zip(values.chunks_exact(weights.width));
             rows.for_each(|(to, from)| to[..weights.width].copy_from_slice(from));
         }
+        Part::Mask => slot[..weights.width].fill(SEEN),
         // The values come first, the rest stays neutral.
         _ => slot[..values.len()].copy_from_slice(values),
     }

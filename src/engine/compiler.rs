@@ -64,11 +64,17 @@ impl Compiler {
 
     /// Makes sure that some program runs rows with `modules` beside any others that were asked for.
     fn cover(&self, modules: ModuleSet) -> Result<(), Error> {
-        let covering = self.lock().covering();
-        if covering.covers(modules) {
+        if self.lock().covers(modules) {
             return Ok(());
         }
-        let config = self.resident.config();
+        let (config, covering) = (self.resident.config(), self.lock().covering());
+        if modules.has_prompts() {
+            let plan = Plan::whole(config, modules);
+            self.hand_out(plan)?;
+            self.lock().keep_prompted(plan);
+            self.settle(None);
+            return Ok(());
+        }
         let wider = covering.modules.union(config.spread(modules, config.blocks()));
         let plan = Plan { modules: wider, ..covering };
         self.hand_out(plan)?;

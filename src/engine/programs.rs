@@ -10,6 +10,8 @@ pub(super) struct PlanTable {
     base: Plan,
     /// What covers every form that was asked for, at its places in every block.
     covering: Plan,
+    /// What runs rows that have prompts, once a pack does. They have more tokens than others and run apart.
+    prompted: Option<Plan>,
     recent: Vec<Plan>,
     capacity: usize,
 }
@@ -17,12 +19,20 @@ pub(super) struct PlanTable {
 impl PlanTable {
     /// Starts with the plan that has every adapter.
     pub(super) fn new(base: Plan, capacity: usize) -> Self {
-        Self { base, covering: base, recent: Vec::new(), capacity }
+        Self { base, covering: base, prompted: None, recent: Vec::new(), capacity }
     }
 
     /// Whether some plan of all blocks covers `modules`.
     pub(super) fn covers(&self, modules: ModuleSet) -> bool {
-        self.covering.covers(modules)
+        match modules.has_prompts() {
+            true => self.prompted.is_some_and(|plan| plan.covers(modules)),
+            false => self.covering.covers(modules),
+        }
+    }
+
+    /// Keeps a plan of rows with prompts, of which there is one.
+    pub(super) fn keep_prompted(&mut self, plan: Plan) {
+        self.prompted = Some(plan);
     }
 
     /// The plan that covers most.
@@ -46,7 +56,9 @@ impl PlanTable {
 
     /// Whether the plan is installed.
     pub(super) fn contains(&self, plan: &Plan) -> bool {
-        [self.base, self.covering].contains(plan) || self.recent.contains(plan)
+        [self.base, self.covering].contains(plan)
+            || self.prompted == Some(*plan)
+            || self.recent.contains(plan)
     }
 
     /// Whether plans can be added without another's leaving.
@@ -66,17 +78,19 @@ impl PlanTable {
 
     /// Number of installed plans.
     pub(super) fn len(&self) -> usize {
-        1 + usize::from(self.covering != self.base) + self.recent.len()
+        1 + usize::from(self.covering != self.base) + usize::from(self.prompted.is_some()) + self.recent.len()
     }
 }
 
-/// The plan of `blocks` with the fewest modules that covers `modules`.
+/// The plan of `blocks` with the fewest modules that covers `modules`, and has prompts only if they do.
 pub(super) fn smallest<'a>(
     plans: impl IntoIterator<Item = &'a Plan>,
     blocks: BlockRange,
     modules: ModuleSet,
 ) -> Option<Plan> {
-    let fitting = plans.into_iter().filter(|plan| plan.blocks == blocks && plan.covers(modules));
+    let alike = |plan: &Plan| plan.modules.has_prompts() == modules.has_prompts();
+    let fitting =
+        plans.into_iter().filter(|plan| plan.blocks == blocks && plan.covers(modules) && alike(plan));
     fitting.copied().min_by_key(|plan| (plan.modules.len(), *plan))
 }
 

@@ -58,8 +58,23 @@ impl Runner {
         Ok(features)
     }
 
-    /// Features of rows that run from the first block to the last.
+    /// Features of rows that run from the first block to the last. Those of one number of tokens run together.
     fn unforked(&mut self, rows: &[&Row]) -> Result<Vec<Vec<f32>>, Error> {
+        let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (index, row) in rows.iter().enumerate() {
+            lengths.entry(row.pack.prompts()).or_default().push(index);
+        }
+        let mut features = vec![Vec::new(); rows.len()];
+        for alike in lengths.into_values() {
+            let own: Vec<&Row> = alike.iter().map(|&index| rows[index]).collect();
+            let made = self.together(&own)?;
+            alike.into_iter().zip(made).for_each(|(index, feature)| features[index] = feature);
+        }
+        Ok(features)
+    }
+
+    /// As [`Self::unforked`], of rows with as many tokens as each other.
+    fn together(&mut self, rows: &[&Row]) -> Result<Vec<Vec<f32>>, Error> {
         let plan = self.choose(self.config.blocks(), modules(rows.iter().map(|row| &row.pack)))?;
         let values: Vec<BatchRow<'_>> =
             rows.iter().map(|row| BatchRow { values: &row.pixels, pack: &row.pack }).collect();

@@ -28,6 +28,6 @@ pub fn plan_flops(
     let graph = build(config, plan)?;
     Ok(graph.flops(|dim| match dim {
         Dim::Width(module) => width(module) as u64,
-        Dim::Batch | Dim::Rows(_) | Dim::Classes | Dim::Fixed(_) => 1,
+        _ => 1,
     }))
 }

@@ -1,18 +1,12 @@
 //! Exact cost of graphs and modules.
 
-use super::{Dim, Graph};
-use crate::backbone::BackboneConfig;
-use crate::backbone::{Form, Module, Part};
+use super::{Dim, Error, Graph, Plan, plan_flops};
+use crate::backbone::{BackboneConfig, Form, Module, ModuleSet, Part};
 
 impl Graph {
     /// FLOPs of one run, a multiply-add counting as 2, with each open dimension given by `bind`.
     pub fn flops(&self, bind: impl Fn(Dim) -> u64) -> u64 {
-        let size = |dim: &Dim| match *dim {
-            Dim::Fixed(n) => n as u64,
-            Dim::Rows(n) => n as u64 * bind(Dim::Batch),
-            open => bind(open),
-        };
-        let cost = |dims: Vec<Dim>| dims.iter().map(size).product::<u64>();
+        let cost = |dims: Vec<Dim>| dims.iter().map(|dim| dim.size(&bind)).product::<u64>();
         self.nodes()
             .iter()
             .filter_map(|node| {
@@ -24,14 +18,24 @@ impl Graph {
     }
 }
 
-/// FLOPs of one module of width `width` for one row: `2 · N · R · (D_in + D_out)` of an adapter or a bypass; 0 of what
-/// works element by element.
-pub fn module_flops(config: &BackboneConfig, module: Module, width: usize) -> u64 {
-    if !matches!(module.form, Form::Adapter | Form::Bypass { .. }) {
-        return 0;
-    }
+/// FLOPs that one module of width `width` adds for one row: `2 · N · R · (D_in + D_out)` of an adapter or a bypass,
+/// `4 · N · R · D` of a prefix, those of `R` more tokens in all blocks of prompts; 0 of what works element by element.
+///
+/// # Errors
+/// When the backbone has no prompts.
+pub fn module_flops(config: &BackboneConfig, module: Module, width: usize) -> Result<u64, Error> {
     let elements = |part| config.part_shape(module, part, width).map_or(0, |shape| shape.iter().product());
-    let (down, up): (usize, usize) = (elements(Part::Down), elements(Part::Up));
+    let all: usize = match module.form {
+        Form::Adapter | Form::Bypass { .. } => elements(Part::Down) + elements(Part::Up),
+        Form::Prefix => elements(Part::Keys) + elements(Part::Values),
+        Form::Prompts => return prompts_flops(config, module, width),
+        Form::Affine | Form::Shift => 0,
+    };
     let tokens = config.place(module.site).map_or(0, |place| place.tokens);
-    2 * tokens as u64 * (down + up) as u64
+    Ok(2 * tokens as u64 * all as u64)
+}
+
+fn prompts_flops(config: &BackboneConfig, module: Module, width: usize) -> Result<u64, Error> {
+    let with = plan_flops(config, &Plan::whole(config, ModuleSet::from_iter([module])), |_| width)?;
+    Ok(with - plan_flops(config, &Plan::whole(config, ModuleSet::EMPTY), |_| 0)?)
 }

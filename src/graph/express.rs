@@ -7,7 +7,7 @@ use crate::backbone::{BackboneConfig, ModuleSet};
 /// Where a training graph's modules get their tensors from.
 pub trait Express {
     /// Wires the tensor that serves as `name` out of trained ones, which are inputs of the graph under names of
-    /// parameters. Unless a method says otherwise, what is served is what is trained.
+    /// parameters, and of frozen weights. Unless a method says otherwise, what is served is what is trained.
     ///
     /// # Errors
     /// When a name is used twice, or shapes do not fit.

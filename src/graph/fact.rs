@@ -30,6 +30,8 @@ pub enum Dim {
     Rows(usize),
     /// Width of a module (R).
     Width(Module),
+    /// The width of a module and a number: tokens of a prefix or prompts before those of the image (R + N).
+    Joined(Module, usize),
     /// Classes of the head (C).
     Classes,
 }
@@ -39,7 +41,17 @@ impl Dim {
     pub fn fixed(self) -> Option<usize> {
         match self {
             Self::Fixed(n) => Some(n),
-            Self::Batch | Self::Rows(_) | Self::Width(_) | Self::Classes => None,
+            _ => None,
+        }
+    }
+
+    /// Its size, each that a run decides given by `bind`.
+    pub fn size(self, bind: impl Fn(Self) -> u64) -> u64 {
+        match self {
+            Self::Fixed(n) => n as u64,
+            Self::Rows(n) => n as u64 * bind(Self::Batch),
+            Self::Joined(module, n) => n as u64 + bind(Self::Width(module)),
+            open => bind(open),
         }
     }
 }
@@ -51,6 +63,7 @@ impl fmt::Display for Dim {
             Self::Batch => write!(f, "B"),
             Self::Rows(n) => write!(f, "B*{n}"),
             Self::Width(module) => write!(f, "R@{module}"),
+            Self::Joined(module, n) => write!(f, "R@{module}+{n}"),
             Self::Classes => write!(f, "C"),
         }
     }
@@ -63,7 +76,8 @@ pub struct Fact {
     pub dtype: DType,
     /// Shape. For a module's tensor (see [`Fact::free_rank`]) what follows the rows.
     pub shape: Vec<Dim>,
-    /// Whether a batch dimension may precede the shape: one module for all rows, or one for each row.
+    /// Whether a batch dimension may precede the shape: one module for all rows, or one for each row. Of a shape that
+    /// begins with 1 and has three axes or more, that 1 may be the batch.
     pub free_rank: bool,
 }
 

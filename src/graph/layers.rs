@@ -1,6 +1,9 @@
 //! What the families' graphs share: linear layers, norms, MLPs, and the core of attention.
 
-use super::ops::{Add, Gelu, GeluTanh, LayerNorm, MatMul, Mul, Relu, Sigmoid, Softmax, Transpose};
+use super::ops::{
+    Add, Gelu, GeluTanh, JoinLast, LayerNorm, MatMul, Mul, Relu, Reshape, Sigmoid, Softmax, SplitLast,
+    Transpose,
+};
 use super::{Constant, Dim, Error, Fact, Graph, Operator, Trained, Wire};
 use crate::backbone::{Activation, ModuleSet, Place, Site};
 
@@ -119,6 +122,37 @@ impl Layers<'_> {
         }
     }
 
+    /// The last axis, `a · b` long, as two.
+    ///
+    /// # Shapes
+    /// `[B, .., D]` to `[B, .., a, b]`.
+    pub(super) fn split_last(&mut self, name: &str, x: Wire, into: [usize; 2]) -> Result<Wire, Error> {
+        match self.fixed_rest(x, 1) {
+            Some(rest) => self.wire(name, Reshape { rest: [&rest[..], &into].concat() }, &[x]),
+            None => self.wire(name, SplitLast { into: into.into() }, &[x]),
+        }
+    }
+
+    /// The last two axes, `a` and `b` long, as one.
+    ///
+    /// # Shapes
+    /// `[B, .., a, b]` to `[B, .., D]`.
+    pub(super) fn join_last(&mut self, name: &str, x: Wire, axes: [usize; 2]) -> Result<Wire, Error> {
+        match self.fixed_rest(x, 2) {
+            Some(rest) => {
+                let joined = [axes[0] * axes[1]];
+                self.wire(name, Reshape { rest: [&rest[..], &joined].concat() }, &[x])
+            }
+            None => self.wire(name, JoinLast { axes: axes.into() }, &[x]),
+        }
+    }
+
+    /// Sizes of the axes between the batch and the last `last`; none if a run decides one of them.
+    fn fixed_rest(&self, x: Wire, last: usize) -> Option<Vec<usize>> {
+        let shape = &self.g.fact(x).shape;
+        shape.get(1..shape.len().checked_sub(last)?)?.iter().map(|dim| dim.fixed()).collect()
+    }
+
     /// Layer norm over the last axis, `width` long.
     pub(super) fn norm(&mut self, x: Wire, width: usize, epsilon: f32) -> Result<Wire, Error> {
         let scale = self.weight("weight", &[width])?;
@@ -157,7 +191,7 @@ impl Layers<'_> {
         }
     }
 
-    /// Scaled attention: `softmax(q kᵀ / √d + biases) v`.
+    /// Scaled attention: `softmax(q kᵀ / √d + biases) v`, with the keys and values of a prefix where the plan has one.
     ///
     /// # Shapes
     /// `q [.., H, N, d]`, `k` and `v [.., H, M, d]`, each bias broadcast to `[.., H, N, M]`; the result `[.., H, N, d]`.
@@ -189,6 +223,9 @@ impl Layers<'_> {
             scores = self.wire(part, Add, &[scores, *bias])?;
         }
         let scores = self.change(site, scores, scores)?;
+        if let Some(prefix) = self.prefix(site.block, scale, q)? {
+            return self.mixed_with(prefix, q, scores, v);
+        }
         let weights = self.wire("softmax", Softmax, &[scores])?;
         self.wire("mixed", MatMul, &[weights, v])
     }

@@ -12,14 +12,8 @@ impl Graph {
     /// lives from the node that makes it to the last that reads it, an output to the end; inputs and weights are not
     /// counted. ONNX Runtime, which fuses nodes and computes some in place, takes less.
     pub fn peak_bytes(&self, bind: impl Fn(Dim) -> u64) -> u64 {
-        let size = |wire: Wire| {
-            let dims = self.fact(wire).shape.iter().map(|dim| match *dim {
-                Dim::Fixed(n) => n as u64,
-                Dim::Rows(n) => n as u64 * bind(Dim::Batch),
-                open => bind(open),
-            });
-            BYTES * dims.product::<u64>()
-        };
+        let size =
+            |wire: Wire| BYTES * self.fact(wire).shape.iter().map(|dim| dim.size(&bind)).product::<u64>();
         let mut last: BTreeMap<Wire, usize> = BTreeMap::new();
         for (place, node) in self.nodes().iter().enumerate() {
             last.extend(node.outputs.iter().chain(&node.inputs).map(|&wire| (wire, place)));

@@ -42,6 +42,8 @@ pub mod ops;
 mod parameter;
 mod parts;
 mod plan;
+mod prefix;
+mod prompts;
 mod quantise;
 mod swin;
 pub mod training;

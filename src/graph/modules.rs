@@ -38,6 +38,8 @@ impl Layers<'_> {
                     self.shift(module, scaled)?
                 }
                 Form::Shift => self.shift(module, changed)?,
+                // The attention itself takes these, and the embedding those.
+                Form::Prefix | Form::Prompts => changed,
             };
         }
         Ok(changed)
@@ -99,7 +101,7 @@ impl Layers<'_> {
         self.fed(module, part, [vec![Dim::Fixed(1)], shape].concat())
     }
 
-    fn fed(&mut self, module: Module, part: Part, shape: Vec<Dim>) -> Result<Wire, Error> {
+    pub(super) fn fed(&mut self, module: Module, part: Part, shape: Vec<Dim>) -> Result<Wire, Error> {
         let name = ParameterName::Module(module, part);
         match self.feed {
             Feed::Free => self.g.input(name.to_string(), Fact::module(shape)),

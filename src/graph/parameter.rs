@@ -46,6 +46,8 @@ impl ParameterName {
         match part {
             Part::Down | Part::DownBias => dims[1] = Dim::Width(module),
             Part::Up => dims[0] = Dim::Width(module),
+            Part::Keys | Part::Values => dims[1] = Dim::Width(module),
+            Part::Mask => dims[3] = Dim::Width(module),
             Part::UpBias | Part::Scale | Part::Shift => {}
         }
         Some(dims)

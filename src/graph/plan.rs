@@ -55,8 +55,8 @@ impl Plan {
         if self.modules.within(self.blocks) != self.modules {
             return fail("a module lies outside the blocks".into());
         }
-        if let Some(module) = self.modules.iter().find(|module| config.place(module.site).is_none()) {
-            return fail(format!("{} has no place {}", config.name, module.site));
+        if let Some(reason) = self.modules.iter().find_map(|module| config.refuses(module)) {
+            return fail(reason);
         }
         Ok(())
     }

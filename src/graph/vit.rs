@@ -10,10 +10,12 @@
 //! (DINOv2: LayerScale `ls`, registers); Zhai et al. 2023 (SigLIP: attention pooling); the adapters' place: Marouf et al. 2024, figure 2.
 
 use super::layers::{Layers, Mlp};
-use super::ops::{Add, Concat, Conv, MatMul, Mul, Pad, ReduceMean, Reshape, Slice, Softmax, Transpose};
+use super::ops::{
+    Add, Concat, Conv, MatMul, Mul, Pad, ReduceMean, Reshape, Slice, Softmax, Trailing, Transpose,
+};
 use super::parts::Parts;
-use super::{Error, Wire};
-use crate::backbone::{Place, Pool, Shape, Site, VitConfig};
+use super::{Dim, Error, Wire};
+use crate::backbone::{Place, Pool, Site, VitConfig};
 
 impl Parts for VitConfig {
     /// Patches, then prefix tokens and positions.
@@ -32,12 +34,12 @@ impl Parts for VitConfig {
         let room = Pad { axis: 1, before: self.prefix_tokens(), after: 0 };
         let padded = patches.wire("padded", room, &[tokens])?; // [B, N, D]
         let table = position_table(self, layers)?;
-        let x = layers.wire("embed", Add, &[padded, table])?;
-        if !self.norm_pre {
-            return Ok(x);
+        let mut x = layers.wire("embed", Add, &[padded, table])?;
+        if self.norm_pre {
+            x = norm(self, layers.at("norm_pre"), x)?;
+            x = layers.change(Site::new(0, Place::TokensNorm), x, x)?;
         }
-        let x = norm(self, layers.at("norm_pre"), x)?;
-        layers.change(Site::new(0, Place::TokensNorm), x, x)
+        layers.prompted(x)
     }
 
     fn block(&self, layers: &mut Layers<'_>, block: usize, x: Wire) -> Result<Wire, Error> {
@@ -46,9 +48,11 @@ impl Parts for VitConfig {
         let all = norm(self, layers.at("norm1"), x)?;
         let all = layers.change(site(Place::Norm1), all, all)?;
         // What the pooling does not read need not be computed: only keys and values come from all tokens.
-        let read = self.block_tokens(block);
-        let asking = first_tokens(layers.at("norm1.read"), all, read)?;
-        let x = first_tokens(layers.at("read"), x, read)?;
+        let (mut asking, mut x) = (all, x);
+        if block + 1 == self.depth {
+            asking = read_tokens(self, layers.at("norm1.read"), asking)?;
+            x = read_tokens(self, layers.at("read"), x)?;
+        }
         let h = attention(self, layers.at("attn"), block, [asking, all])?;
         let h = layer_scale(self, layers.at("ls1"), h)?;
         let h = layers.change(site(Place::Attn), x, h)?;
@@ -65,7 +69,7 @@ impl Parts for VitConfig {
     fn pool(&self, layers: &mut Layers<'_>, x: Wire) -> Result<Wire, Error> {
         let (first, n, d) = (self.first_pooled_token(), self.tokens(), self.width);
         // The norm works token by token, so only the tokens that are read need it.
-        let x = first_tokens(layers.at("pool.read"), x, self.read_tokens())?;
+        let x = read_tokens(self, layers.at("pool.read"), x)?;
         let patches = Slice { axis: 1, start: first, end: n };
         let mean = ReduceMean { axis: 1, keep: false };
         match self.pool {
@@ -162,14 +166,14 @@ fn attention(
     block: usize,
     [asking, all]: [Wire; 2],
 ) -> Result<Wire, Error> {
-    let (n, d) = (layers.size(asking, 1), vit.width);
+    let d = vit.width;
     let site = |place| Site::new(block, place);
     let q = split_heads(vit, layers.at("q_proj"), Some(site(Place::Q)), asking)?; // [B, H, n, D/H]
     let k = split_heads(vit, layers.at("k_proj"), Some(site(Place::K)), all)?; // [B, H, N, D/H]
     let v = split_heads(vit, layers.at("v_proj"), Some(site(Place::V)), all)?; // [B, H, N, D/H]
     let mixed = layers.attend(site(Place::Scores), [q, k, v], &[])?; // [B, H, n, D/H]
     let mixed = layers.wire("merged", Transpose { order: vec![0, 2, 1, 3] }, &[mixed])?;
-    let merged = layers.wire("flat", Reshape { rest: vec![n, d] }, &[mixed])?;
+    let merged = layers.join_last("flat", mixed, [vit.heads, d / vit.heads])?; // [B, n, D]
     layers.at("proj").linear_at(site(Place::Proj), merged, d, d)
 }
 
@@ -178,15 +182,19 @@ fn attention(
 /// # Shapes
 /// `[B, N, D]` to `[B, H, N, D/H]`.
 fn split_heads(vit: &VitConfig, mut layers: Layers<'_>, site: Option<Site>, x: Wire) -> Result<Wire, Error> {
-    let (n, d) = (layers.size(x, 1), vit.width);
+    let d = vit.width;
     let flat = layers.linear_at(site, x, d, d)?;
-    let split = Reshape { rest: vec![n, vit.heads, d / vit.heads] };
-    let split = layers.wire("split", split, &[flat])?; // [B, N, H, D/H]
+    let split = layers.split_last("split", flat, [vit.heads, d / vit.heads])?; // [B, N, H, D/H]
     layers.wire("heads", Transpose { order: vec![0, 2, 1, 3] }, &[split])
 }
 
-/// The first `count` tokens; no node where there are no others.
-fn first_tokens(mut layers: Layers<'_>, x: Wire, count: usize) -> Result<Wire, Error> {
+/// The tokens that the pooling reads; no node where there are no others.
+fn read_tokens(vit: &VitConfig, mut layers: Layers<'_>, x: Wire) -> Result<Wire, Error> {
+    let mut x = x;
+    if let Dim::Joined(..) = layers.g.fact(x).shape[1] {
+        x = layers.wire("unprompted", Trailing { axis: 1 }, &[x])?;
+    }
+    let count = vit.read_tokens();
     if count == layers.size(x, 1) {
         return Ok(x);
     }

@@ -161,7 +161,14 @@ impl Manifest {
         if let Some(factorised) = &self.factorised {
             factorised.kind(&widths, backbone)?;
         }
-        Ok(widths)
+        let prompts = widths.iter().find(|(module, _)| module.form == Form::Prompts);
+        match prompts.filter(|_| widths.len() > 1) {
+            Some((module, width)) => {
+                let reason = format!("prompts stand alone, and the pack has {} modules", widths.len());
+                Err(Error::field("modules", format!("{module}: {width}"), reason))
+            }
+            None => Ok(widths),
+        }
     }
 
     fn check_format(&self) -> Result<(), Error> {
@@ -254,10 +261,11 @@ fn known_module(name: &str, width: usize, backbone: &BackboneConfig) -> Result<M
         Some(_) => return refuse("an adapter belongs into adapter_widths".into()),
         None => return refuse("this server computes no such module".into()),
     };
-    let Some(place) = backbone.place(module.site) else {
-        return refuse(format!("the backbone {} has no place {}", backbone.name, module.site));
-    };
-    let (least, most) = if module.form.has_width() { (1, 4 * place.width()) } else { (0, 0) };
+    if let Some(reason) = backbone.refuses(module) {
+        return refuse(reason);
+    }
+    let widest = 4 * backbone.place(module.site).map_or(0, |place| place.width());
+    let (least, most) = if module.form.has_width() { (1, widest) } else { (0, 0) };
     match (least..=most).contains(&width) {
         true => Ok(module),
         false => refuse(format!("expected a width of {least} to {most}")),

@@ -75,7 +75,7 @@ fn tensor_key(module: Module, part: Part) -> String {
         Part::DownBias => "down.bias",
         Part::Up => "up.weight",
         Part::UpBias => "up.bias",
-        Part::Scale | Part::Shift => part.as_str(),
+        _ => part.as_str(),
     };
     format!("{module}.{name}")
 }

@@ -68,10 +68,16 @@ fn read_checked(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Stored, Sel
     let head = read_head(&mut file, manifest.labels.len(), backbone.feature_width())?;
     let self_test = read_self_test(&mut file, &manifest)?;
     file.check_all_read(&manifest)?;
-    let added: u64 = widths.iter().map(|(&module, &width)| module_flops(backbone, module, width)).sum();
-    let flops = base.flops() + added;
+    let flops = base.flops() + modules_flops(&widths, backbone)?;
     let digest = join_digests(&config, &found);
     Ok((Stored { manifest, widths, head, flops, tensors, digest }, self_test))
+}
+
+fn modules_flops(widths: &BTreeMap<Module, usize>, backbone: &BackboneConfig) -> Result<u64, Error> {
+    let of = |(&module, &width): (&Module, &usize)| {
+        module_flops(backbone, module, width).map_err(|e| Error::field("modules", module, e.to_string()))
+    };
+    widths.iter().map(of).sum()
 }
 
 /// The digest of what is in `dir` now, whether or not it is a valid pack: [`Pack::digest`] of what would be

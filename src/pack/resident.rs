@@ -6,7 +6,7 @@ use std::fmt;
 use ndarray::{Array1, Array2};
 
 use super::{Manifest, Weights};
-use crate::backbone::{Module, ModuleSet};
+use crate::backbone::{Form, Module, ModuleSet};
 
 /// The linear classifier on the pooled feature.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +52,12 @@ impl Pack {
     /// Parameters: modules and head.
     pub fn parameters(&self) -> usize {
         self.module_parameters() + self.head.weight.len() + self.head.bias.len()
+    }
+
+    /// How many tokens stand before those of the image.
+    pub fn prompts(&self) -> usize {
+        let prompts = self.weights.iter().filter(|(module, _)| module.form == Form::Prompts);
+        prompts.map(|(_, weights)| weights.width).sum()
     }
 
     /// Memory the pack takes, bytes: what the cache's budget counts.

@@ -162,7 +162,8 @@ impl Need {
             Dim::Batch => rows,
             Dim::Classes => self.classes,
             Dim::Width(module) => step.widths.get(&module).copied().unwrap_or(0),
-            Dim::Fixed(n) | Dim::Rows(n) => n,
+            // What is made of other dimensions never comes here.
+            _ => 1,
         };
         size as u64
     }

@@ -91,10 +91,11 @@ impl Model {
         own.chain(self.made.keys().copied()).collect()
     }
 
-    /// Width of each module that has one.
+    /// Width of each module that has one: hidden neurons, or tokens.
     pub fn widths(&self) -> BTreeMap<Module, usize> {
         let width = |(name, parameter): (ParameterName, &Parameter)| match name {
             ParameterName::Module(module, Part::Up) => Some((module, parameter.shape[0])),
+            ParameterName::Module(module, Part::Values) => Some((module, parameter.shape[1])),
             _ => None,
         };
         let own = self.parameters.iter().filter_map(width);
@@ -103,7 +104,7 @@ impl Model {
 
     /// Hidden neurons in all.
     pub fn neurons(&self) -> usize {
-        self.widths().values().sum()
+        self.widths().iter().filter(|(module, _)| module.form.has_neurons()).map(|(_, width)| width).sum()
     }
 
     /// Elements of all tensors, without the head.
@@ -122,7 +123,7 @@ impl Model {
     pub fn keep(&mut self, kept: &BTreeMap<Module, Vec<usize>>) {
         let none = Vec::new();
         let neurons = |module: Module| kept.get(&module).unwrap_or(&none);
-        let is_kept = |module: Module| !module.form.has_width() || !neurons(module).is_empty();
+        let is_kept = |module: Module| !module.form.has_neurons() || !neurons(module).is_empty();
         self.parameters.retain(|name| name.module().is_none_or(is_kept));
         for (name, parameter) in self.parameters.iter_mut() {
             match name {

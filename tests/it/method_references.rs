@@ -13,7 +13,7 @@ use crate::support::{Fixture, Tensor, TinyBackbone};
 const TOLERANCE: f32 = 1e-4;
 
 /// The methods of a fixture whose modules this server computes.
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 13] = [
     "adapters",
     "adapter_plus",
     "bitfit",
@@ -25,6 +25,8 @@ const METHODS: [&str; 11] = [
     "lora",
     "vera",
     "lora_all",
+    "vpt_deep",
+    "vpt_shallow",
 ];
 
 /// The served tensors of a method, as inputs of a training graph.
@@ -107,6 +109,7 @@ fn served_modules_give_pytorchs_logits_and_gradients() {
             checked.entry(method).or_insert(Vec::new()).push(family);
         }
     }
+    assert_eq!((&checked["vpt_deep"][..], &checked["vpt_shallow"][..]), (&["vit", "swin"][..], &["vit"][..]));
     for method in ["adapters", "adapter_plus", "bitfit", "ssf", "phm", "compacter", "adaptformer", "lora"] {
         assert_eq!(checked[method], ["vit", "swin", "cvt"], "{method}");
     }

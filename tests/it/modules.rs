@@ -11,11 +11,12 @@ use mimi_server::pack::{self, CONFIG_FILE, Contents, Pack, Weights};
 
 use crate::support::{FAMILIES, Random, TinyBackbone};
 
-/// Every module that a backbone's blocks may have.
+/// Every module that a backbone's blocks may have, prompts apart, which stand alone.
 pub fn every(config: &BackboneConfig) -> ModuleSet {
     let sites = (0..config.depth()).flat_map(|block| Place::ALL.map(|place| Site::new(block, place)));
-    let here = sites.filter(|site| config.place(*site).is_some());
-    here.flat_map(|site| Form::all().map(move |form| Module { site, form })).collect()
+    let modules = sites.flat_map(|site| Form::all().map(move |form| Module { site, form }));
+    let here = modules.filter(|module| module.form.fits(module.site.place) && module.form != Form::Prompts);
+    here.filter(|module| config.refuses(*module).is_none()).collect()
 }
 
 /// Random tensors of a module.
@@ -50,7 +51,7 @@ fn kind(config: &BackboneConfig, first: usize, forms: &[(Place, Form)]) -> Modul
     config.spread(forms.iter().map(one).collect(), blocks)
 }
 
-/// Eight kinds as methods make them, from different blocks on.
+/// Kinds as methods make them, from different blocks on; on backbones without prefixes or prompts some are empty.
 fn kinds(config: &BackboneConfig) -> Vec<ModuleSet> {
     let bypass = |source, activation| Form::Bypass { source, activation };
     let gelu = Some(mimi_server::backbone::Activation::Gelu);
@@ -73,13 +74,17 @@ fn kinds(config: &BackboneConfig) -> Vec<ModuleSet> {
             &[(Place::Norm2, Form::Affine), (Place::K, Form::Affine), (Place::Fc2, Form::Affine)],
         ),
         kind(config, 0, &[(Place::Fc1, linear), (Place::Fc2, linear), (Place::Proj, linear)]),
+        kind(config, 0, &[(Place::Attn, Form::Prefix)]),
+        kind(config, 1, &[(Place::Attn, Form::Prefix)]),
+        kind(config, 0, &[(Place::Tokens, Form::Prompts)]),
+        kind(config, 0, &[(Place::Tokens, Form::Prompts)]),
     ]
 }
 
 fn engine(tiny: &TinyBackbone, max_programs: usize) -> (Engine, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new().unwrap());
     let options = EngineOptions {
-        max_batch: 8,
+        max_batch: 12,
         max_wait: std::time::Duration::from_secs(5),
         queue_limit: 16,
         workers: 1,
@@ -112,7 +117,7 @@ fn rows_of_every_kind_in_one_batch_answer_as_they_do_alone() {
             mixed.cover(pack.modules).blocking_recv().unwrap().unwrap();
         }
         let together = run(&mixed, &tiny, &packs.iter().collect::<Vec<_>>());
-        assert!(together.iter().all(|answer| answer.batch_rows == 8), "{fixture}");
+        assert!(together.iter().all(|answer| answer.batch_rows == 12), "{fixture}");
         for (i, pack) in packs.iter().enumerate() {
             let (alone, _) = engine(&tiny, 1);
             alone.prepare(pack.modules).blocking_recv().unwrap().unwrap();
@@ -143,7 +148,8 @@ fn each_module_has_an_effect_and_flops_of_its_own() {
             let plan = Plan::whole(config, pack.modules);
             let width = pack.weights[&module].width;
             assert_eq!(plan_flops(config, &plan, |_| width).unwrap(), pack.flops, "{fixture} {module}");
-            assert_eq!(pack.flops, bare + module_flops(config, module, width), "{fixture} {module}");
+            let own = module_flops(config, module, width).unwrap();
+            assert_eq!(pack.flops, bare + own, "{fixture} {module}");
         }
         for some in packs.chunks(6) {
             let rows: Vec<&Arc<Pack>> = some.iter().chain([&without]).collect();

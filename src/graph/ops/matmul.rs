@@ -1,15 +1,15 @@
 //! Matrix product over the last two axes, with leading axes broadcast.
 
 use super::check::{exactly, no_gradient, one};
-use super::transpose::{exchanged, is_exchanged};
-use super::{Flatten, Gemm, Reshape};
+use super::transpose::{exchanged, exchanged_from};
+use super::{Flatten, Gemm, ReduceSum, Reshape};
 use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
 use crate::graph::{Gradients, Operator};
 
 /// `y = a b`.
 ///
 /// # Shapes
-/// `[.., m, k]` by `[k, n]` or `[.., k, n]` gives `[.., m, n]`.
+/// `[.., m, k]` by `[k, n]` or `[.., k, n]`, a leading axis of which may be 1, gives `[.., m, n]`.
 #[derive(Debug)]
 pub struct MatMul;
 
@@ -27,7 +27,9 @@ impl Operator for MatMul {
             return Err(format!("inner dimensions {k} and {k2} differ"));
         }
         let leading = &a.shape[..a.rank() - 2];
-        if b.rank() > 2 && b.shape[..b.rank() - 2] != *leading {
+        let repeats = |(own, other): (&Dim, &Dim)| own == other || *own == Dim::Fixed(1);
+        let fits = b.rank() == 2 || b.rank() == a.rank() && b.shape.iter().zip(leading).all(repeats);
+        if !fits {
             return Err("leading dimensions differ".into());
         }
         if a.dtype != b.dtype {
@@ -56,7 +58,8 @@ fn left_gradient(g: &mut Graph, node: &Node, grad: Wire) -> Result<Wire, Error> 
     let (a, b, name) = (node.inputs[0], node.inputs[1], format!("{}.grad.a", node.name));
     let b_shape = &g.fact(b).shape;
     let (rank, fixed) = (b_shape.len(), b_shape.iter().all(|dim| dim.fixed().is_some()));
-    if rank == 2 && fixed && g.fact(grad).rank() > 2 {
+    let is_known = g.fact(a).shape.iter().skip(1).all(|dim| dim.fixed().is_some());
+    if rank == 2 && fixed && is_known && g.fact(grad).rank() > 2 {
         // A weight: one flat product that reads it as it lies.
         let rest = g.fact(a).shape.iter().skip(1).filter_map(|dim| dim.fixed()).collect();
         let flat = flatten(g, format!("{name}.rows"), grad)?;
@@ -75,14 +78,31 @@ fn right_gradient(g: &mut Graph, node: &Node, grad: Wire) -> Result<Wire, Error>
         let grad = flatten(g, format!("{name}.grad"), grad)?;
         return summed(g, name, [rows, grad]);
     }
-    if is_exchanged(g, b) {
+    if let Some(made_from) = exchanged_from(g, b) {
         // Whoever takes this gradient exchanges it back, and then nothing is moved at all.
         let transposed = exchanged(g, format!("{name}.right"), grad)?;
         let product = g.wire(format!("{name}.product"), MatMul, &[transposed, a])?;
+        let own = g.fact(made_from).shape.clone();
+        let product = shared(g, &name, product, &own)?;
         return exchanged(g, name, product);
     }
     let transposed = exchanged(g, format!("{name}.left"), a)?;
-    g.wire(name, MatMul, &[transposed, grad])
+    let own = g.fact(b).shape.clone();
+    if own[..own.len() - 2] == g.fact(a).shape[..own.len() - 2] {
+        return g.wire(name, MatMul, &[transposed, grad]);
+    }
+    let product = g.wire(format!("{name}.product"), MatMul, &[transposed, grad])?;
+    shared(g, &name, product, &own)
+}
+
+/// What each of the rows that share a right side of shape `own` gives, summed over them.
+fn shared(g: &mut Graph, name: &str, product: Wire, own: &[Dim]) -> Result<Wire, Error> {
+    let full = &g.fact(product).shape;
+    let axes: Vec<usize> = (0..own.len().saturating_sub(2)).filter(|&axis| own[axis] != full[axis]).collect();
+    match axes.is_empty() {
+        true => Ok(product),
+        false => g.wire(format!("{name}.shared"), ReduceSum { axes, keep: true }, &[product]),
+    }
 }
 
 /// `aᵀ b` of `a [rows, m]` and `b [rows, n]`. The narrower of them is what is transposed on the way, since the kernel

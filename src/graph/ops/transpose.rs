@@ -67,8 +67,9 @@ pub(super) fn exchanged(g: &mut Graph, name: String, x: Wire) -> Result<Wire, Er
     moved(g, name, order, x)
 }
 
-/// Whether the last two axes of something else were exchanged to make `x`.
-pub(super) fn is_exchanged(g: &Graph, x: Wire) -> bool {
-    let order = g.maker(x).and_then(|maker| maker.operator.order());
-    order.is_some_and(|order| order == Transpose::last_two(g.fact(x).rank()).order)
+/// What `x` was made from by exchanging the last two axes, if it was.
+pub(super) fn exchanged_from(g: &Graph, x: Wire) -> Option<Wire> {
+    let maker = g.maker(x)?;
+    let order = maker.operator.order()?;
+    (order == Transpose::last_two(g.fact(x).rank()).order).then_some(maker.inputs[0])
 }

@@ -128,7 +128,7 @@ impl<'a> Trainer<'a> {
 
     /// Tells of the training that ended, then prunes or finishes.
     fn end_cycle(&self, state: &mut State, tally: &Tally, observe: &mut Observer<'_>) -> Result<()> {
-        let cycle = self.describe(state);
+        let cycle = self.describe(state)?;
         observe(Progress::Cycle(&cycle));
         let total = state.original.values().sum();
         let last = survivors(total, self.options.rho, state.place.cycle + 1) == 0;
@@ -164,16 +164,17 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    fn describe(&self, state: &State) -> Cycle {
+    fn describe(&self, state: &State) -> Result<Cycle> {
         let (config, model) = (self.setup.resident.config(), &state.model);
         let widths = model.widths();
-        let adapters = widths.iter().map(|(&module, &width)| module_flops(config, module, width));
+        let added: Result<u64, _> =
+            widths.iter().map(|(&module, &width)| module_flops(config, module, width)).sum();
         let last = state.history.epochs.last();
-        Cycle {
+        Ok(Cycle {
             cycle: state.place.cycle,
             sigma: state.sigma(config),
             neurons: model.neurons(),
-            flops: self.bare + adapters.sum::<u64>(),
+            flops: self.bare + added?,
             widths: widths.into_iter().map(|(module, width)| (module.site.to_string(), width)).collect(),
             adapter_parameters: model.module_parameters(),
             parameters: model.parameters.count(),
@@ -181,7 +182,7 @@ impl<'a> Trainer<'a> {
             train_accuracy: last.map_or(0.0, |e| e.accuracy),
             validation_accuracy: last.map_or(0.0, |e| e.validation_accuracy),
             validation_loss: last.map_or(f64::NAN, |e| e.validation_loss),
-        }
+        })
     }
 }
 
