@@ -84,17 +84,16 @@ impl Runner {
     /// How the rows run on the programs that are here.
     fn layout(&self, rows: &[&Row], images: &[usize]) -> Layout {
         let depth = self.config.depth();
-        let lowest = |row: &Row| row.pack.modules.lowest_block().unwrap_or(depth);
-        let branches: Vec<Branch> = rows
-            .iter()
-            .zip(images)
-            .map(|(row, &image)| Branch { image, lowest: lowest(row), keeps: row.image.is_some() })
-            .collect();
+        let lowest: Vec<usize> = rows.iter().map(|row| self.last_cut(row)).collect();
+        let branch = |((row, &image), &lowest): ((&&Row, &usize), &usize)| Branch {
+            image,
+            lowest,
+            keeps: row.image.is_some(),
+        };
+        let branches: Vec<Branch> = rows.iter().zip(images).zip(&lowest).map(branch).collect();
         let can_cut = |cut: &usize| {
-            let late = rows.iter().filter(|row| lowest(row) >= *cut);
-            let above = BlockRange { start: *cut, end: depth };
-            self.programs.contains_key(&Plan::below(*cut))
-                && self.choose(above, modules(late.map(|row| &row.pack))).is_ok()
+            let late = rows.iter().zip(&lowest).filter(|(_, lowest)| **lowest >= *cut);
+            self.cuts(*cut, modules(late.map(|(row, _)| &row.pack)))
         };
         let cuts = (1..depth).filter(can_cut);
         // After the last block only heads differ, which needs no program of its own.
@@ -102,6 +101,21 @@ impl Runner {
         layout(&branches, &self.costs, &cuts, |image, cut| {
             rows[image].image.is_some_and(|key| self.prefixes.holds(key, cut))
         })
+    }
+
+    /// The last block before which the row may be cut: its first with a module, or an earlier one where there is no
+    /// program for that; 0 where there is none at all. So a row without its programs keeps no other row from forking.
+    fn last_cut(&self, row: &Row) -> usize {
+        match row.pack.modules.lowest_block() {
+            Some(lowest) => (1..=lowest).rev().find(|&cut| self.cuts(cut, row.pack.modules)).unwrap_or(0),
+            None => self.config.depth(),
+        }
+    }
+
+    /// Whether there are programs for both sides of a cut, the upper with `modules`.
+    fn cuts(&self, cut: usize, modules: ModuleSet) -> bool {
+        let above = BlockRange { start: cut, end: self.config.depth() };
+        self.programs.contains_key(&Plan::below(cut)) && self.choose(above, modules).is_ok()
     }
 
     /// The best plan of `blocks` for `modules` that this worker has a program of. What the table says does not count:

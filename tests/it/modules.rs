@@ -197,6 +197,44 @@ fn a_row_that_nothing_covers_fails_alone() {
 }
 
 #[test]
+fn a_row_without_a_program_for_its_cut_keeps_no_other_from_forking() {
+    let tiny = TinyBackbone::new();
+    let (engine, metrics) = engine(&tiny, 8);
+    let late = |form| kind(&tiny.config, 2, &[(Place::Attn, form)]);
+    let (usual, strange) = (pack(&tiny, late(Form::Adapter), 1), pack(&tiny, late(Form::Prefix), 2));
+    engine.prepare(usual.modules).blocking_recv().unwrap().unwrap();
+    // Covered, but without a program above its first block.
+    engine.cover(strange.modules).blocking_recv().unwrap().unwrap();
+    let pixels = tiny.pixels(3);
+    let permits = engine.admit(4).unwrap();
+    let submit = |(pack, permit)| {
+        engine.submit(Row::new("t".parse().unwrap(), Arc::clone(&pixels), Arc::clone(pack)), permit)
+    };
+    let waiting: Vec<_> = [&usual, &usual, &usual, &strange].into_iter().zip(permits).map(submit).collect();
+    let answers: Vec<_> = waiting.into_iter().map(|row| row.blocking_recv().unwrap().unwrap()).collect();
+    assert_eq!((answers[0].batch_rows, metrics.rows_forked.get()), (4, 3));
+}
+
+#[test]
+fn prompts_cost_as_many_more_tokens_and_stand_alone() {
+    let tiny = TinyBackbone::new();
+    let prompts = kind(&tiny.config, 0, &[(Place::Tokens, Form::Prompts)]);
+    let module = prompts.iter().next().unwrap();
+    let flops = |width| plan_flops(&tiny.config, &Plan::whole(&tiny.config, prompts), |_| width).unwrap();
+    let own = pack(&tiny, prompts, 1);
+    assert_eq!(own.flops, flops(own.prompts()));
+    assert_eq!(module_flops(&tiny.config, module, 3).unwrap(), flops(3) - flops(0));
+    let dir = tempfile::tempdir().unwrap();
+    let both = prompts.union(tiny.config.adapters());
+    let error = pack::write(&dir.path().join("t"), &contents(&tiny, both, 1), &tiny.config).unwrap_err();
+    assert!(error.to_string().contains("prompts stand alone"), "{error}");
+    for fixture in ["swin_timm", "cvt_hf"] {
+        let refused = TinyBackbone::from(fixture).config.refuses(module).unwrap();
+        assert!(refused.contains("prompts"), "{refused}");
+    }
+}
+
+#[test]
 fn packs_of_every_module_are_read_as_they_were_written() {
     for fixture in FAMILIES {
         let tiny = TinyBackbone::from(fixture);
