@@ -92,6 +92,7 @@ mod paths;
 mod precision;
 /// What commands print, held by snapshots.
 mod printed;
+mod prompts;
 /// What a training may publish, and many trainings in one process.
 mod publish;
 /// The real backbones, where they can be fetched.

@@ -65,7 +65,7 @@ impl Checkpoint {
     }
 }
 
-fn swin(config: &BackboneConfig) -> &SwinConfig {
+pub fn swin(config: &BackboneConfig) -> &SwinConfig {
     let Architecture::Swin(swin) = &config.architecture else { panic!("{:?}", config.architecture) };
     swin
 }
@@ -240,7 +240,7 @@ fn adapted_flops(config: &BackboneConfig, width: impl Fn(Site) -> usize) -> u64 
 
 /// Multiply-adds as the paper counts them: what ptflops 0.7 gives for Swin-T with a head of 345 classes, which doubled
 /// is the paper's 8.72 GFLOPs.
-const PAPER: u64 = 4_359_708_825;
+pub const PAPER: u64 = 4_359_708_825;
 
 /// From our count to the paper's, line by line, multiply-adds each.
 fn paper_count(config: &BackboneConfig) -> u64 {
