@@ -47,6 +47,7 @@ mod prompts;
 mod quantise;
 mod swin;
 pub mod training;
+mod uniform;
 mod vit;
 
 pub use build::{build, plan_flops};
@@ -65,3 +66,4 @@ pub use parameter::ParameterName;
 pub use plan::Plan;
 pub(crate) use quantise::ZERO;
 pub use quantise::{Bytes, Derived, Quantised, WeightRange, derived, quantise, quantised};
+pub use uniform::{Fed, uniform};

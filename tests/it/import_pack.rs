@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mimi_server::backbone::{Activation, Place, Site};
-use mimi_server::graph::{PIXELS, ParameterName, Plan, build};
+use mimi_server::graph::{PIXELS, Plan, build, uniform};
 use mimi_server::import::pack::mimi::{Family, Found, Frozen, Report};
 use mimi_server::import::pack::{Imported, Request, import};
 use mimi_server::import::torch::{Object, TorchFile};
@@ -86,13 +86,11 @@ pub fn logits(tiny: &TinyBackbone, pack: &Pack, pixels: &Tensor) -> Vec<f32> {
     let mut program = Program::compile(&support::runtime(), &tiny.store(), &graph).unwrap();
     let mut tensors = Vec::new();
     for (&module, weights) in &pack.weights {
-        for (part, values) in weights.iter() {
-            let shape = config.part_shape(module, part, weights.width).unwrap();
-            tensors.push((ParameterName::Module(module, part).to_string(), shape, values));
-        }
+        let own = uniform(config, (module, weights.width), pixels.shape[0], |part| weights.part(part));
+        tensors.extend(own.unwrap());
     }
     let mut inputs = vec![Input { name: PIXELS, shape: &pixels.shape, data: &pixels.data }];
-    inputs.extend(tensors.iter().map(|(name, shape, data)| Input { name, shape, data }));
+    inputs.extend(tensors.iter().map(|own| Input { name: &own.name, shape: &own.shape, data: &own.data }));
     let features = program.run(&inputs).unwrap().remove(0).data;
     let rows = features.chunks(config.feature_width());
     rows.flat_map(|row| pack.head.logits(ndarray::ArrayView1::from(row)).to_vec()).collect()

@@ -123,7 +123,7 @@ fn check_all(start: &str) {
     let mut checked = 0;
     for (fixture, packs) in expected() {
         for (name, about) in packs.iter().filter(|(name, _)| name.starts_with(start)) {
-            if about.get("refuse").is_none() && !LATER.contains(&name.as_str()) {
+            if about.get("refuse").is_none() {
                 check(&fixture, name, about);
                 checked += 1;
             }
@@ -131,9 +131,6 @@ fn check_all(start: &str) {
     }
     assert!(checked > 0);
 }
-
-/// Packs of forms that no server computes yet.
-const LATER: [&str; 3] = ["adapterhub_prefix", "adapterhub_prefix_flat", "adapterhub_mam"];
 
 #[test]
 fn packs_of_peft_give_its_features_and_logits() {
@@ -193,12 +190,6 @@ fn what_cannot_be_served_is_refused_by_file_key_and_reason() {
         ),
         ("adapterhub_two_layers", "head_config.json: layers: 2 layers; only one linear layer"),
         (
-            "adapterhub_prefix",
-            "adapter_config.json: architecture: is prefix_tuning, which adds keys and values",
-        ),
-        ("adapterhub_prefix_flat", "adapter_config.json: architecture: is prefix_tuning"),
-        ("adapterhub_mam", "adapter_config.json: architecture: is prefix_tuning"),
-        (
             "peft_clip_head",
             "adapter_model.safetensors: base_model.model.classifier: the heads of transformers on CLIP",
         ),
@@ -212,9 +203,7 @@ fn what_cannot_be_served_is_refused_by_file_key_and_reason() {
     ]);
     let mut refused = 0;
     for (_, packs) in expected() {
-        let not_read = |(name, about): &(&String, &Value)| {
-            about.get("refuse").is_some() || LATER.contains(&name.as_str())
-        };
+        let not_read = |(_, about): &(&String, &Value)| about.get("refuse").is_some();
         for (name, about) in packs.iter().filter(not_read) {
             let world = World::new(about["backbone"].as_str().unwrap());
             let error = world.error(&world.request(&outside().join(name)));

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::backbone::{BackboneConfig, Module};
-use crate::graph::{PIXELS, ParameterName, Plan};
+use crate::graph::{Fed, PIXELS, Plan, uniform};
 use crate::image::{self, Limits, RgbImage};
 use crate::pack::{Head, SelfTest, Weights};
 use crate::runtime::{Input, Program, Resident};
@@ -25,15 +25,8 @@ pub(super) struct Model {
     program: Program,
     config: Arc<BackboneConfig>,
     /// The program's inputs beside the pixels.
-    fed: Vec<Fed>,
+    fed: Vec<Fed<'static>>,
     head: Head,
-}
-
-/// One tensor of a module, as the program takes it.
-struct Fed {
-    name: String,
-    shape: Vec<usize>,
-    data: Vec<f32>,
 }
 
 impl Model {
@@ -48,12 +41,8 @@ impl Model {
         let program = resident.program(&plan)?;
         let mut fed = Vec::new();
         for (&module, weights) in modules {
-            for (part, data) in weights.iter() {
-                let shape = config.part_shape(module, part, weights.width);
-                let shape = shape.with_context(|| format!("the backbone has no place for {module}"))?;
-                let name = ParameterName::Module(module, part).to_string();
-                fed.push(Fed { name, shape, data: data.to_vec() });
-            }
+            let own = uniform(&config, (module, weights.width), 1, |part| weights.part(part))?;
+            fed.extend(own.into_iter().map(Fed::into_owned));
         }
         let weight = Array2::from_shape_vec((bias.len(), config.feature_width()), weight.to_vec())?;
         let head = Head { weight, bias: Array1::from_vec(bias.to_vec()) };
@@ -70,7 +59,11 @@ impl Model {
     pub(super) fn logits(&mut self, pixels: &[f32]) -> Result<Vec<f32>> {
         let shape = [vec![1], self.config.input_shape(0)].concat();
         let mut inputs = vec![Input { name: PIXELS, shape: &shape, data: pixels }];
-        inputs.extend(self.fed.iter().map(|Fed { name, shape, data }| Input { name, shape, data }));
+        inputs.extend(self.fed.iter().map(|fed| Input {
+            name: &fed.name,
+            shape: &fed.shape,
+            data: &fed.data,
+        }));
         let features = self.program.run(&inputs)?.pop().context("the backbone gave no output")?.data;
         Ok(self.head.logits(ArrayView1::from(&features)).to_vec())
     }

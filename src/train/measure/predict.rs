@@ -1,11 +1,13 @@
 //! Logits of a model in training, by the programs that serve it.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use ndarray::Array2;
 
 use super::scorer::Scorer;
-use crate::backbone::{BlockRange, ModuleSet};
-use crate::graph::{FEATURES, ParameterName, Plan, build};
+use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
+use crate::graph::{FEATURES, ParameterName, Plan, build, uniform};
 use crate::pack::Head;
 use crate::runtime::{Input, Program, Resident};
 use crate::train::data::rows::{Rows, input_name};
@@ -19,6 +21,7 @@ const BATCH: usize = 8;
 
 /// Runs the blocks from `block` on with `modules`.
 pub struct Predictor {
+    config: Arc<BackboneConfig>,
     block: usize,
     /// None where no block is left to run.
     program: Option<Program>,
@@ -33,7 +36,7 @@ impl Predictor {
         let blocks = BlockRange { start: block, end: resident.config().depth() };
         let compile = || resident.compile(&build(resident.config(), &Plan { blocks, modules })?);
         let program = (block < blocks.end).then(compile).transpose()?;
-        Ok(Self { block, program })
+        Ok(Self { config: Arc::clone(resident.config()), block, program })
     }
 
     /// Logits of rows that are inputs of the predictor's block.
@@ -50,13 +53,18 @@ impl Predictor {
     /// As [`Predictor::logits`], with the model's head in a pack's layout, which many runs share.
     fn under(&mut self, head: &Head, model: &Model, shape: &[usize], values: &[f32]) -> Result<Array2<f32>> {
         let Some(program) = &mut self.program else { return apply(head, shape[0], values) };
-        let adapters = model.parameters.iter().filter(|(name, _)| name.site().is_some());
-        let named = |(name, parameter): (ParameterName, _)| (name.to_string(), parameter);
-        let adapters: Vec<_> = adapters.map(named).collect();
-        let mut inputs = vec![Input { name: input_name(self.block), shape, data: values }];
-        for (name, parameter) in &adapters {
-            inputs.push(Input { name, shape: &parameter.shape, data: &parameter.values });
+        let widths = model.widths();
+        let mut fed = Vec::new();
+        for module in model.modules().iter() {
+            let own = |part| {
+                let parameter = model.parameters.get(ParameterName::Module(module, part));
+                parameter.map_or(&[][..], |parameter| &parameter.values)
+            };
+            let width = widths.get(&module).copied().unwrap_or(0);
+            fed.extend(uniform(&self.config, (module, width), shape[0], own)?);
         }
+        let mut inputs = vec![Input { name: input_name(self.block), shape, data: values }];
+        inputs.extend(fed.iter().map(|own| Input { name: &own.name, shape: &own.shape, data: &own.data }));
         let features = program.run_named(&inputs)?.take(FEATURES)?;
         apply(head, shape[0], &features.data)
     }

@@ -15,6 +15,7 @@ const MOST_PARTS: usize = 16;
 pub(super) enum Part {
     Bottleneck(Bottleneck),
     Lora(Lora),
+    Prefix(Prefix),
 }
 
 /// Adapters with a hidden layer.
@@ -43,10 +44,37 @@ pub(super) struct Lora {
     pub(super) scale: f64,
 }
 
+/// Keys and values before those of the tokens.
+pub(super) struct Prefix {
+    pub(super) length: usize,
+    /// Whether the file holds keys and values themselves.
+    pub(super) is_flat: bool,
+    pub(super) activation: Squash,
+    /// Blocks without a prefix.
+    pub(super) leave_out: Vec<usize>,
+}
+
+/// The non-linearity of the MLP that makes a prefix.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Squash {
+    Tanh,
+    Relu,
+}
+
+impl Squash {
+    pub(super) fn of(self, x: f32) -> f32 {
+        match self {
+            Self::Tanh => x.tanh(),
+            Self::Relu => x.max(0.0),
+        }
+    }
+}
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Lora(_) => "LoRA",
+            Self::Prefix(_) => "keys and values before the tokens'",
             Self::Bottleneck(Bottleneck { is_hypercomplex: true, .. }) => "Compacter",
             Self::Bottleneck(Bottleneck { place: Place::Branches, .. }) => {
                 "adapters behind attention and MLP"
@@ -113,14 +141,40 @@ impl Fields<'_> {
         match &self.json["architecture"] {
             Value::Null => self.bottleneck().map(Part::Bottleneck),
             Value::String(name) if name == "lora" => self.lora().map(Part::Lora),
-            Value::String(name) if name == "prefix_tuning" => Err(self.refuse(
-                "architecture",
-                "is prefix_tuning, which adds keys and values; this server has no form for them",
-            )),
-            Value::String(name) => Err(self
-                .refuse("architecture", format!("is {}; bottleneck adapters and lora are read", told(name)))),
+            Value::String(name) if name == "prefix_tuning" => self.prefix().map(Part::Prefix),
+            Value::String(name) => {
+                let reason =
+                    format!("is {}; bottleneck adapters, lora and prefix_tuning are read", told(name));
+                Err(self.refuse("architecture", reason))
+            }
             _ => Err(self.refuse("architecture", "expected a name")),
         }
+    }
+
+    fn prefix(&self) -> Result<Prefix, Refused> {
+        let activation = match self.json["non_linearity"].as_str() {
+            Some("tanh") => Squash::Tanh,
+            Some("relu") => Squash::Relu,
+            other => {
+                let reason = format!("is {}; tanh and relu are read", told(other.unwrap_or("nothing")));
+                return Err(self.refuse("non_linearity", reason));
+            }
+        };
+        let leave_out = match &self.json["leave_out"] {
+            Value::Null => Some(Vec::new()),
+            Value::Array(blocks) => {
+                blocks.iter().map(|block| block.as_u64().map(|block| block as usize)).collect()
+            }
+            _ => None,
+        };
+        let length = self.json["prefix_length"].as_u64().filter(|length| *length > 0);
+        Ok(Prefix {
+            length: length.ok_or_else(|| self.refuse("prefix_length", "expected 1 or more"))? as usize,
+            is_flat: self.is("flat"),
+            activation,
+            leave_out: leave_out
+                .ok_or_else(|| self.refuse("leave_out", "expected a list of block numbers"))?,
+        })
     }
 
     fn lora(&self) -> Result<Lora, Refused> {

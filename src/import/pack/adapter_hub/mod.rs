@@ -6,6 +6,7 @@ mod head;
 mod layer;
 mod lora;
 mod phm;
+mod prefix;
 
 use std::path::Path;
 
@@ -39,6 +40,7 @@ pub(super) fn read(
         match part {
             Part::Bottleneck(bottleneck) => bottleneck::take(&mut tensors, bottleneck, &mut gathered)?,
             Part::Lora(lora) => lora::take(&mut tensors, lora, &mut gathered)?,
+            Part::Prefix(prefix) => prefix::take(&mut tensors, prefix, &mut gathered)?,
         }
     }
     all_taken(&tensors, |_| "is no tensor that this configuration is known to have".to_owned())?;
