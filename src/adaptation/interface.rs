@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::Error;
-use super::factor::Factor;
+use super::factor::{Factor, First};
 use super::fit::Fit;
 use super::init::Init;
 use super::random::{normal, truncated_normal, uniform};
@@ -73,6 +73,8 @@ pub trait Adaptation: Send + Sync {
 
 /// Numbers by chance for one tensor.
 pub struct Drawn<'a> {
+    /// The backbone.
+    pub config: &'a BackboneConfig,
     /// Where they come from.
     pub random: &'a mut ChaCha8Rng,
     /// How many are needed.
@@ -84,6 +86,11 @@ pub struct Drawn<'a> {
 }
 
 impl Drawn<'_> {
+    /// As `first` says.
+    pub fn by(&mut self, first: First) -> Vec<f32> {
+        first.draw(self.random, self.count)
+    }
+
     /// So many of one number.
     pub fn constant(&self, value: f32) -> Vec<f32> {
         vec![value; self.count]

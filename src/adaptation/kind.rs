@@ -57,13 +57,13 @@ impl Bound<'_> {
         let (Kind { adaptation, settings, widths }, config) = (self.kind, self.config);
         adaptation.checked(settings.clone())?;
         let own = adaptation.modules(config, settings);
-        match widths.keys().find(|module| !own.contains(**module)) {
-            Some(&module) => {
-                let reason = "it has no such module there".into();
-                Err(Error::Misfit { method: adaptation.name(), module, reason })
+        for &module in widths.keys() {
+            let strange = (!own.contains(module)).then(|| "it has no such module there".into());
+            if let Some(reason) = strange.or_else(|| config.refuses(module)) {
+                return Err(Error::Misfit { method: adaptation.name(), module, reason });
             }
-            None => adaptation.check(self.fit()),
         }
+        adaptation.check(self.fit())
     }
 
     /// The smaller tensors that served ones are made from; none of a method that trains what it serves.

@@ -24,6 +24,8 @@ mod phm;
 pub(crate) mod random;
 mod settings;
 mod ssf;
+mod vpt_deep;
+mod vpt_shallow;
 
 pub use error::Error;
 pub use factor::{Factor, First};
@@ -50,6 +52,8 @@ const ALL: &[&dyn Adaptation] = &[
     &compacter::Compacter,
     &fact_tk::FactTk,
     &fact_tt::FactTt,
+    &vpt_deep::VptDeep,
+    &vpt_shallow::VptShallow,
 ];
 
 /// An adaptation, by name.

@@ -157,6 +157,16 @@ impl BackboneConfig {
         self.architecture.shape().block_tokens(block)
     }
 
+    /// Side of the patches that the first tokens are made of, pixels.
+    pub fn patch_size(&self) -> usize {
+        self.architecture.shape().patch_size()
+    }
+
+    /// What layer norms add to the variance (ε).
+    pub fn layer_norm_eps(&self) -> f32 {
+        self.architecture.shape().layer_norm_eps()
+    }
+
     /// Width of the pooled feature a head reads.
     pub fn feature_width(&self) -> usize {
         self.architecture.shape().feature_width()

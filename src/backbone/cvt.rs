@@ -176,6 +176,14 @@ impl Shape for CvtConfig {
         self.block(block).map_or(0, of)
     }
 
+    fn patch_size(&self) -> usize {
+        self.stages.first().map_or(1, |stage| stage.patch_size)
+    }
+
+    fn layer_norm_eps(&self) -> f32 {
+        self.layer_norm_eps
+    }
+
     fn feature_width(&self) -> usize {
         self.stages.last().map_or(0, |stage| stage.width)
     }

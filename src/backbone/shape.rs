@@ -91,6 +91,12 @@ pub trait Shape {
     /// What flows through a site; none where the backbone has no such place.
     fn place(&self, site: Site) -> Option<PlaceShape>;
 
+    /// Side of the patches that the first tokens are made of, pixels.
+    fn patch_size(&self) -> usize;
+
+    /// What layer norms add to the variance (ε).
+    fn layer_norm_eps(&self) -> f32;
+
     /// Why the family does not compute a form, if it does not.
     fn refuses(&self, _form: Form) -> Option<&'static str> {
         None

@@ -165,6 +165,14 @@ impl Shape for SwinConfig {
         self.block(block).grid.pow(2)
     }
 
+    fn patch_size(&self) -> usize {
+        self.patch_size
+    }
+
+    fn layer_norm_eps(&self) -> f32 {
+        self.layer_norm_eps
+    }
+
     fn feature_width(&self) -> usize {
         self.block(self.depth()).width
     }

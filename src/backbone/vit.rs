@@ -126,6 +126,14 @@ impl Shape for VitConfig {
         if block + 1 == self.depth { self.read_tokens() } else { self.tokens() }
     }
 
+    fn patch_size(&self) -> usize {
+        self.patch_size
+    }
+
+    fn layer_norm_eps(&self) -> f32 {
+        self.layer_norm_eps
+    }
+
     fn feature_width(&self) -> usize {
         self.width
     }

@@ -7,7 +7,9 @@
 //! The mask makes rows of different length share a batch: a key that a row does not have counts for nothing.
 
 use super::layers::{Feed, Layers};
-use super::ops::{Add, Concat, Leading, MatMul, Mul, Softmax, SplitLast, Trailing, Transpose, Unsqueeze};
+use super::ops::{
+    Add, Concat, Leading, MatMul, Mul, Slice, Softmax, SplitLast, Trailing, Transpose, Unsqueeze,
+};
 use super::{Dim, Error, Fact, ParameterName, Wire};
 use crate::backbone::{Form, Module, Part, Place, Site};
 
@@ -65,6 +67,22 @@ impl Layers<'_> {
         self.wire(&format!("{}.heads", part.as_str()), Transpose { order }, &[split])
     }
 
+    /// What was joined of two, taken apart again.
+    fn parts(&mut self, axis: usize, of: [Wire; 2], joined: Wire) -> Result<[Wire; 2], Error> {
+        let (own, tokens) = ("of_prefix", "of_tokens");
+        let [first, second] = of.map(|wire| self.g.fact(wire).shape[axis].fixed());
+        match first.zip(second) {
+            Some((n, m)) => Ok([
+                self.wire(own, Slice { axis, start: 0, end: n }, &[joined])?,
+                self.wire(tokens, Slice { axis, start: n, end: n + m }, &[joined])?,
+            ]),
+            None => Ok([
+                self.wire(own, Leading { axis }, &[joined])?,
+                self.wire(tokens, Trailing { axis }, &[joined])?,
+            ]),
+        }
+    }
+
     /// What the queries take from the prefix and from the tokens, whose scores are known.
     pub(super) fn mixed_with(
         &mut self,
@@ -81,9 +99,8 @@ impl Layers<'_> {
         }
         let all = layers.wire("all", Concat { axis }, &[own, scores])?; // [B, .., H, N, R + M]
         let weights = layers.wire("softmax", Softmax, &[all])?;
-        let tokens = layers.wire("of_tokens", Trailing { axis }, &[weights])?;
+        let [own, tokens] = layers.parts(axis, [own, scores], weights)?;
         let tokens = layers.wire("of_tokens.mixed", MatMul, &[tokens, v])?;
-        let own = layers.wire("of_prefix", Leading { axis }, &[weights])?;
         let own = layers.wire("of_prefix.mixed", MatMul, &[own, prefix.values])?;
         layers.wire("mixed", Add, &[tokens, own])
     }

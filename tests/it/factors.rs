@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mimi_server::adaptation::Kind;
 use mimi_server::backbone::{
-    Activation, Architecture, BackboneConfig, CvtConfig, CvtStage, FORMAT_VERSION, Part, Provenance,
+    Activation, Architecture, BackboneConfig, CvtConfig, CvtStage, FORMAT_VERSION, Form, Part, Provenance,
 };
 use mimi_server::graph::training::{LOGITS, LOSS, Loss, TARGETS, gradient_output, trainable, training_graph};
 use mimi_server::graph::{Constant, Express, Graph, ParameterName, Plan, Trained, Wire, gradients};
@@ -28,7 +28,8 @@ struct Case {
 
 const ALL: [&str; 3] = ["vit", "swin", "cvt"];
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
+    Case { fixture: "vpt_deep", method: "vpt-deep", rank: 3, settings: &[], families: &["vit", "swin"] },
     Case { fixture: "phm", method: "phm", rank: 4, settings: &["n=2", "activation=gelu"], families: &ALL },
     Case { fixture: "compacter", method: "compacter", rank: 4, settings: &["n=2"], families: &ALL },
     Case {
@@ -68,6 +69,9 @@ impl Case {
         let small = match name {
             ParameterName::Module(module, Part::DownBias) => return format!("{}.down.b", module.site),
             ParameterName::Module(module, _) => return format!("{}.up.b", module.site),
+            ParameterName::Factor(module, label) if module.form == Form::Prefix => {
+                format!("blocks.{}.{label}", module.site.block)
+            }
             ParameterName::Factor(module, label) => {
                 format!("{}.{}", module.site, label.to_string().replace('_', "."))
             }
@@ -116,6 +120,14 @@ fn frozen(case: &Case, fixture: &Fixture, config: &BackboneConfig) -> BTreeMap<S
     found
 }
 
+/// A served tensor's shape: a 1 before it where a batch has rows.
+fn with_rows(name: ParameterName, shape: &[usize]) -> Vec<usize> {
+    match name {
+        ParameterName::Module(_, part) if part.has_row_axis() => [&[1], shape].concat(),
+        _ => shape.to_vec(),
+    }
+}
+
 #[test]
 fn served_tensors_and_gradients_through_them_are_pytorchs() {
     for case in CASES {
@@ -143,7 +155,7 @@ fn served_tensors_and_gradients_through_them_are_pytorchs() {
             let inputs = trainable(&g);
             for (name, wire) in &served {
                 let seed = &fixture.tensors[&format!("{}/grad_served/{name}", case.fixture)];
-                let (shape, data) = (seed.shape.clone(), seed.data.clone());
+                let (shape, data) = (with_rows(*name, &seed.shape), seed.data.clone());
                 let seed = g.constant(format!("seed/{name}"), Constant::F32 { shape, data }).unwrap();
                 let targets: Vec<Wire> = inputs.values().copied().collect();
                 let found = gradients(&mut g, (*wire, seed), &targets).unwrap();
@@ -157,7 +169,7 @@ fn served_tensors_and_gradients_through_them_are_pytorchs() {
             let label = |what: &str| format!("{family} {} {what}", case.fixture);
             for (name, _) in &served {
                 let (found, expected) = (&outputs[&format!("served/{name}")], &expected[&name.to_string()]);
-                assert_eq!(found.shape, expected.shape, "{name}");
+                assert_eq!(found.shape, with_rows(*name, &expected.shape), "{name}");
                 assert_relative(&label(&name.to_string()), &found.data, &expected.data);
             }
             for input in inputs.keys().filter(|name| !matches!(name, ParameterName::Module(..))) {

@@ -41,7 +41,7 @@ impl State {
             for part in options.adaptation.trained(module) {
                 let shape = config.part_shape(module, part, width).unwrap_or_default();
                 let (count, fan_in) = (shape.iter().product(), shape.first().copied().unwrap_or(1));
-                let mut draw = Drawn { random: &mut random, count, fan_in, init: options.init };
+                let mut draw = Drawn { config, random: &mut random, count, fan_in, init: options.init };
                 let values = options.adaptation.begin(part, &mut draw);
                 parameters.insert(ParameterName::Module(module, part), Parameter::new(shape, values));
             }
