@@ -223,17 +223,53 @@ fn a_step_of_the_whole_network_is_pytorchs() {
     }
 }
 
-/// Parameters of a method whose adapters are `width` of their block's width wide.
-fn count(
-    method: &str,
-    settings: &[&str],
-    width: impl Fn(usize) -> usize,
-    config: &BackboneConfig,
-) -> Option<usize> {
-    let mut kind = options(method, 1, settings).kind(config);
-    kind.widths.iter_mut().for_each(|(module, own)| *own = width(config.block_width(module.site.block)));
-    kind.on(config).check().ok()?;
-    Some(kind.on(config).trained().values().map(|shape| shape.iter().product::<usize>()).sum())
+/// A row of the counts, as this server has it.
+struct Counted {
+    name: String,
+    method: &'static str,
+    settings: Vec<String>,
+    /// Width of each module; an eighth of its block's where there is none.
+    width: Option<usize>,
+}
+
+impl Counted {
+    fn every() -> Vec<Self> {
+        let shared = |name: &'static str, method: &'static str, shared: Option<bool>| {
+            let row = move |(n, width): (usize, Option<usize>)| {
+                let wide = width.map_or("D/8".to_owned(), |width| width.to_string());
+                let rule = shared.map(|shared| format!("shared={shared}"));
+                let settings = [format!("n={n}")].into_iter().chain(rule).collect();
+                Self { name: format!("{name}, N={wide}, n={n}"), method, settings, width }
+            };
+            [(4, Some(24)), (4, None), (12, Some(24)), (12, None)].map(row)
+        };
+        let ranks = |name: &'static str, method| {
+            let row = move |rank| Self {
+                name: format!("{name}, r={rank}"),
+                method,
+                settings: Vec::new(),
+                width: Some(rank),
+            };
+            [16, 32].map(row)
+        };
+        let kronecker = [
+            shared("phm", "phm", None),
+            shared("compacter", "compacter", Some(true)),
+            shared("compacter_unshared", "compacter", Some(false)),
+        ];
+        let low = [ranks("fact_tk", "fact-tk"), ranks("fact_tt", "fact-tt")];
+        kronecker.into_iter().flatten().chain(low.into_iter().flatten()).collect()
+    }
+
+    /// Parameters on a backbone; none where the method does not fit.
+    fn on(&self, config: &BackboneConfig) -> Option<u64> {
+        let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        let mut kind = options(self.method, 1, &settings).kind(config);
+        let width = |block| self.width.unwrap_or(config.block_width(block) / 8);
+        kind.widths.iter_mut().for_each(|(module, own)| *own = width(module.site.block));
+        kind.on(config).check().ok()?;
+        Some(kind.on(config).trained().values().map(|shape| shape.iter().product::<usize>() as u64).sum())
+    }
 }
 
 #[test]
@@ -242,34 +278,12 @@ fn parameters_are_those_that_were_counted() {
     let counts: serde_json::Value = serde_json::from_str(&counts).unwrap();
     let backbones =
         [("vit_b16", crate::methods::vit_b16()), ("swin_t", crate::swin::swin_t()), ("cvt_13", cvt_13())];
-    let mut cases: Vec<(String, &str, Vec<String>, Box<dyn Fn(usize) -> usize>)> = Vec::new();
-    for n in ["4", "12"] {
-        for (word, eighth) in [("24", false), ("D/8", true)] {
-            let width = move |d: usize| if eighth { d / 8 } else { 24 };
-            for (name, method, shared) in [
-                ("phm", "phm", None),
-                ("compacter", "compacter", Some(true)),
-                ("compacter_unshared", "compacter", Some(false)),
-            ] {
-                let settings =
-                    [format!("n={n}")].into_iter().chain(shared.map(|shared| format!("shared={shared}")));
-                cases.push((format!("{name}, N={word}, n={n}"), method, settings.collect(), Box::new(width)));
-            }
-        }
-    }
-    for rank in [16, 32] {
-        for (name, method) in [("fact_tk", "fact-tk"), ("fact_tt", "fact-tt")] {
-            cases.push((format!("{name}, r={rank}"), method, Vec::new(), Box::new(move |_| rank)));
-        }
-    }
-    for (name, method, settings, width) in cases {
-        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    for counted in Counted::every() {
         for (backbone, config) in &backbones {
-            let found = count(method, &settings, &width, config);
-            let expected = counts["counts"][&name][backbone].as_u64();
+            let expected = counts["counts"][&counted.name][backbone].as_u64();
             // What nobody defined for CvT may fit it all the same.
             if expected.is_some() || *backbone != "cvt_13" {
-                assert_eq!(found.map(|n| n as u64), expected, "{name} on {backbone}");
+                assert_eq!(counted.on(config), expected, "{} on {backbone}", counted.name);
             }
         }
     }

@@ -7,21 +7,34 @@ pub use value::Value;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Error;
 
-/// What a method's settings are set to, by name.
+/// What a method's settings are set to, by name. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Settings(BTreeMap<String, Value>);
+#[serde(from = "BTreeMap<String, Value>", into = "BTreeMap<String, Value>")]
+pub struct Settings(Arc<BTreeMap<String, Value>>);
+
+impl From<BTreeMap<String, Value>> for Settings {
+    fn from(settings: BTreeMap<String, Value>) -> Self {
+        Self(Arc::new(settings))
+    }
+}
+
+impl From<Settings> for BTreeMap<String, Value> {
+    fn from(settings: Settings) -> Self {
+        Arc::unwrap_or_clone(settings.0)
+    }
+}
 
 impl Settings {
     /// The defaults of a method's recipe.
     pub(super) fn defaults(method: &'static str, recipe: &str) -> Result<Self, Error> {
         let known = known::known(recipe).map_err(|source| Error::Recipe { method, source })?;
-        Ok(Self(known.into_iter().map(|(name, known)| (name, known.value)).collect()))
+        Ok(known.into_iter().map(|(name, known)| (name, known.value)).collect::<BTreeMap<_, _>>().into())
     }
 
     /// Whether there is none.
@@ -40,7 +53,7 @@ impl Settings {
         let (name, text) = typed.split_once('=').unwrap_or((typed, ""));
         let Some(setting) = known.get(name) else { return Err(unknown(method, name, known.keys())) };
         let refuse = |reason| Error::Setting { method, name: name.into(), value: text.into(), reason };
-        self.0.insert(name.into(), setting.parse(text).map_err(refuse)?);
+        Arc::make_mut(&mut self.0).insert(name.into(), setting.parse(text).map_err(refuse)?);
         Ok(())
     }
 
@@ -59,7 +72,8 @@ impl Settings {
                 Err(reason) => Err(Error::Setting { method, name, value: told, reason }),
             }
         };
-        self.0.into_iter().map(check).collect::<Result<_, _>>().map(Self)
+        let settings: BTreeMap<String, Value> = self.into();
+        settings.into_iter().map(check).collect::<Result<BTreeMap<_, _>, _>>().map(Self::from)
     }
 
     /// A whole number; 0 where there is none of that name.
