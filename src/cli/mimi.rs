@@ -56,8 +56,8 @@ pub struct MimiArgs {
     /// [default: 0 for adapters and ssf, else 0.1].
     #[arg(long, value_name = "SHARE")]
     pub drop_path: Option<f64>,
-    /// Hidden neurons of each module, for methods without --sigma-0 [default: 8; 64 for adaptformer; 24 for phm and
-    /// compacter; 16 for fact-tk and fact-tt].
+    /// Hidden neurons of each module, for methods without --sigma-0 [default: that of the
+    /// method's recipe, see docs/methods.md].
     #[arg(long, value_name = "COUNT")]
     pub rank: Option<usize>,
     /// A setting that only the method has, such as n=4; may be given several times. See docs/methods.md.

@@ -28,7 +28,7 @@ struct Case {
 
 const ALL: [&str; 3] = ["vit", "swin", "cvt"];
 
-const CASES: [Case; 6] = [
+const CASES: &[Case] = &[
     Case { fixture: "vpt_deep", method: "vpt-deep", rank: 3, settings: &[], families: &["vit", "swin"] },
     Case { fixture: "phm", method: "phm", rank: 4, settings: &["n=2", "activation=gelu"], families: &ALL },
     Case { fixture: "compacter", method: "compacter", rank: 4, settings: &["n=2"], families: &ALL },
@@ -137,7 +137,7 @@ fn served_tensors_and_gradients_through_them_are_pytorchs() {
             let kind = case.kind(&tiny.config);
             let trained = case.trained(&fixture, &kind, &tiny.config);
             let mut g = Graph::new(case.fixture);
-            for (name, constant) in frozen(&case, &fixture, &tiny.config) {
+            for (name, constant) in frozen(case, &fixture, &tiny.config) {
                 g.constant(name, constant).unwrap();
             }
             let expected = fixture.under(&format!("{}/served/", case.fixture));
@@ -190,7 +190,7 @@ fn a_step_of_the_whole_network_is_pytorchs() {
     // What is frozen is drawn otherwise than in PyTorch: of such a method, the test before this one holds.
     let is_drawn =
         |case: &Case| Fixture::named("methods_vit").under(&format!("{}/frozen/", case.fixture)).is_empty();
-    for case in CASES.into_iter().filter(is_drawn) {
+    for case in CASES.iter().filter(|case| is_drawn(case)) {
         for family in case.families {
             let name = format!("methods_{family}");
             let (fixture, tiny) = (Fixture::named(&name), TinyBackbone::from(&name));
@@ -243,21 +243,21 @@ impl Counted {
             };
             [(4, Some(24)), (4, None), (12, Some(24)), (12, None)].map(row)
         };
-        let ranks = |name: &'static str, method| {
-            let row = move |rank| Self {
+        let ranks = |name: &'static str, method, ranks: &[usize]| -> Vec<Self> {
+            let row = |&rank: &usize| Self {
                 name: format!("{name}, r={rank}"),
                 method,
                 settings: Vec::new(),
                 width: Some(rank),
             };
-            [16, 32].map(row)
+            ranks.iter().map(row).collect()
         };
         let kronecker = [
             shared("phm", "phm", None),
             shared("compacter", "compacter", Some(true)),
             shared("compacter_unshared", "compacter", Some(false)),
         ];
-        let low = [ranks("fact_tk", "fact-tk"), ranks("fact_tt", "fact-tt")];
+        let low = [ranks("fact_tk", "fact-tk", &[16, 32]), ranks("fact_tt", "fact-tt", &[16, 32])];
         kronecker.into_iter().flatten().chain(low.into_iter().flatten()).collect()
     }
 
