@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use mimi_server::pack::ProblemType;
@@ -143,7 +143,10 @@ impl TrainArgs {
     pub fn options(&self) -> Result<TaskOptions> {
         let augment = self.augment.options();
         let method = match self.method.as_str() {
-            LINEAR => Method::Linear(self.recipe.linear(self.seed)),
+            LINEAR => {
+                ensure!(self.mimi.settings.is_empty(), "{LINEAR} has no settings for --set");
+                Method::Linear(self.recipe.linear(self.seed))
+            }
             MIMI => Method::Mimi(MimiOptions { augment, ..self.mimi.options(&self.recipe, self.seed)? }),
             name => {
                 let adaptation = Adaptation::named(name).context("there is no such method")?;

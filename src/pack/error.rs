@@ -148,12 +148,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether reading failed, rather than the pack: no descriptors, no permission, a broken disk. It may pass without
-    /// a change of the files.
+    /// Whether reading failed, rather than the pack: no descriptors, no permission, a broken disk, no memory to expand it.
+    /// It may pass without a change of the files.
     pub fn is_of_reading(&self) -> bool {
         use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
         match self {
             Self::Io { source, .. } => !matches!(source.kind(), NotFound | NotADirectory | IsADirectory),
+            // Names and shapes were checked before.
+            Self::Expansion { .. } => true,
             _ => false,
         }
     }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::options;
+use crate::server::{World, classify, image, post};
 use crate::support::{Random, Tensor, TinyBackbone, write_safetensors};
 
 /// A compacter pack of random factors in a folder, and what it was written from.
@@ -244,4 +245,32 @@ fn a_training_that_diverged_writes_no_factors() {
     let error =
         pack::write(&kept.dir.path().join("u"), &contents, &kept.tiny.config).unwrap_err().to_string();
     assert!(error.contains("the training diverged"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pack_of_factors_is_served_and_a_wrong_one_leaves_it() {
+    let world = World::of("methods_vit");
+    let factored = random(&world.tiny, "compacter", &["n=2"], 1);
+    let weights = served(&world.tiny, &factored);
+    let contents = Contents { weights, factored: Some(factored), ..world.tiny.contents(1, &[], 3) };
+    world.publish("t", &contents);
+    let server = world.server().await;
+    let app = server.app();
+    let answer = classify(&app, "t", image("rgb.png")).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["version"].as_u64()),
+        (200, Some(1)),
+        "{}",
+        answer.text()
+    );
+    let second = world.publish("t", &contents);
+    let path = second.join(CONFIG_FILE);
+    let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    manifest["factorised"]["method"] = "hyper".into();
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    let refused = post(&app, "/v1/tasks/t/reload", "application/json", "").await;
+    assert_eq!(refused.code(), "pack_invalid");
+    assert!(refused.text().contains("there is no method hyper"), "{}", refused.text());
+    let answer = classify(&app, "t", image("rgb.png")).await;
+    assert_eq!((answer.status.as_u16(), answer.json()["version"].as_u64()), (200, Some(1)));
 }
