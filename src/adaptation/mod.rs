@@ -24,6 +24,7 @@ mod phm;
 pub(crate) mod random;
 mod settings;
 mod ssf;
+mod vera;
 mod vpt_deep;
 mod vpt_shallow;
 
@@ -52,6 +53,7 @@ const ALL: &[&dyn Adaptation] = &[
     &compacter::Compacter,
     &fact_tk::FactTk,
     &fact_tt::FactTt,
+    &vera::Vera,
     &vpt_deep::VptDeep,
     &vpt_shallow::VptShallow,
 ];

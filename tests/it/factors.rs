@@ -47,6 +47,7 @@ const CASES: &[Case] = &[
         settings: &["scale=0.5"],
         families: &["vit", "swin"],
     },
+    Case { fixture: "vera", method: "vera", rank: 3, settings: &[], families: &["vit", "swin"] },
 ];
 
 /// A method's own options, with these settings.
@@ -257,7 +258,11 @@ impl Counted {
             shared("compacter", "compacter", Some(true)),
             shared("compacter_unshared", "compacter", Some(false)),
         ];
-        let low = [ranks("fact_tk", "fact-tk", &[16, 32]), ranks("fact_tt", "fact-tt", &[16, 32])];
+        let low = [
+            ranks("fact_tk", "fact-tk", &[16, 32]),
+            ranks("fact_tt", "fact-tt", &[16, 32]),
+            ranks("vera, q and v", "vera", &[256]),
+        ];
         kronecker.into_iter().flatten().chain(low.into_iter().flatten()).collect()
     }
 
