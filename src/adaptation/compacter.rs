@@ -70,7 +70,7 @@ impl Adaptation for Compacter {
         draw.constant(0.0)
     }
 
-    fn is_factorised(&self) -> bool {
+    fn is_factorised(&self, _: ModuleSet) -> bool {
         true
     }
 

@@ -98,7 +98,7 @@ impl Adaptation for FactTk {
         draw.constant(0.0)
     }
 
-    fn is_factorised(&self) -> bool {
+    fn is_factorised(&self, _: ModuleSet) -> bool {
         true
     }
 

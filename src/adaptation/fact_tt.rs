@@ -61,7 +61,7 @@ impl Adaptation for FactTt {
         draw.constant(0.0)
     }
 
-    fn is_factorised(&self) -> bool {
+    fn is_factorised(&self, _: ModuleSet) -> bool {
         true
     }
 

@@ -36,9 +36,9 @@ pub trait Adaptation: Send + Sync {
         false
     }
 
-    /// Whether served tensors are made from smaller ones. A pack then keeps the smaller ones, and widths are fixed: there
-    /// are no neurons to prune.
-    fn is_factorised(&self) -> bool {
+    /// Whether served tensors of some of `modules` are made from smaller ones. A pack then keeps the smaller ones, and widths
+    /// are fixed: there are no neurons to prune.
+    fn is_factorised(&self, _modules: ModuleSet) -> bool {
         false
     }
 

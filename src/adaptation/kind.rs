@@ -26,9 +26,14 @@ impl Kind {
         self.widths.keys().copied().collect()
     }
 
+    /// Whether some of their tensors are made from smaller ones.
+    pub fn is_factorised(&self) -> bool {
+        self.adaptation.is_factorised(self.modules())
+    }
+
     /// Widths of the modules whose tensors are made from smaller ones; of a method that trains what it serves, none.
     pub fn made(&self) -> BTreeMap<Module, usize> {
-        if self.adaptation.is_factorised() { self.widths.clone() } else { BTreeMap::new() }
+        if self.is_factorised() { self.widths.clone() } else { BTreeMap::new() }
     }
 
     /// The kind on a backbone.
@@ -90,7 +95,7 @@ impl Express for Bound<'_> {
     fn served(&self, g: &mut Graph, name: ParameterName, shape: Vec<Dim>) -> Result<Wire, graph::Error> {
         let fit = self.fit();
         let known = |dim: Dim| match dim {
-            Dim::Width(module) if self.kind.adaptation.is_factorised() => Dim::Fixed(fit.width(module)),
+            Dim::Width(module) if self.kind.is_factorised() => Dim::Fixed(fit.width(module)),
             other => other,
         };
         self.kind.adaptation.served(fit, g, name, shape.into_iter().map(known).collect())

@@ -41,6 +41,8 @@ use std::ops::Deref;
 
 use serde::{Serialize, Serializer};
 
+use crate::backbone::ModuleSet;
+
 /// Every adaptation.
 const ALL: &[&dyn Adaptation] = &[
     &adapters::Adapters,
@@ -92,12 +94,12 @@ impl Chosen {
         settings.checked(self.name(), self.recipe())
     }
 
-    /// The factorised method of that name.
+    /// The method of that name that makes tensors of `modules` from smaller ones.
     ///
     /// # Errors
     /// When there is none, with those there are.
-    pub fn factorised(name: &str) -> Result<Self, Error> {
-        let all = || Self::all().filter(|known| known.is_factorised());
+    pub fn factorised(name: &str, modules: ModuleSet) -> Result<Self, Error> {
+        let all = || Self::all().filter(|known| known.is_factorised(modules));
         all().find(|known| known.name() == name).ok_or_else(|| {
             let known: Vec<&str> = all().map(|known| known.name()).collect();
             Error::UnknownMethod { name: name.into(), known: known.join(", ") }

@@ -39,7 +39,7 @@ impl Adaptation for Phm {
         draw.constant(0.0)
     }
 
-    fn is_factorised(&self) -> bool {
+    fn is_factorised(&self, _: ModuleSet) -> bool {
         true
     }
 

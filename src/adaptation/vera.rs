@@ -85,7 +85,7 @@ impl Adaptation for Vera {
         draw.constant(0.0)
     }
 
-    fn is_factorised(&self) -> bool {
+    fn is_factorised(&self, _: ModuleSet) -> bool {
         true
     }
 

@@ -123,6 +123,14 @@ impl SwinConfig {
         (2 * self.window - 1).pow(2)
     }
 
+    /// The entry of the table for a query and a key of a window: that of offset (a − c, b − d) of their rows and columns,
+    /// counted from (1 − W, 1 − W) row by row.
+    pub fn offset(&self, query: usize, key: usize) -> usize {
+        let w = self.window;
+        let (a, b, c, d) = (query / w, query % w, key / w, key % w);
+        (a + w - 1 - c) * (2 * w - 1) + (b + w - 1 - d)
+    }
+
     fn push_block(&self, list: &mut Vec<(String, Vec<usize>)>, number: usize) {
         let block = self.block(number);
         let (d, m) = (block.width, block.width * self.mlp_ratio);

@@ -26,7 +26,7 @@ impl Factorised {
         widths: &BTreeMap<Module, usize>,
         backbone: &BackboneConfig,
     ) -> Result<Kind, Error> {
-        let adaptation = Chosen::factorised(&self.method)?;
+        let adaptation = Chosen::factorised(&self.method, widths.keys().copied().collect())?;
         let settings = adaptation.checked(self.settings.clone())?;
         let kind = Kind { adaptation, settings, widths: widths.clone() };
         kind.on(backbone).check()?;

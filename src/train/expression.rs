@@ -49,7 +49,6 @@ impl Expression {
         let own = model.parameters.iter().filter(|(name, _)| !name.is_of_head());
         let tensors =
             || own.map(|(name, own): (ParameterName, &Parameter)| (name, own.values.clone())).collect();
-        let is_factorised = self.kind.adaptation.is_factorised();
-        is_factorised.then(|| Factored { kind: self.kind.clone(), tensors: tensors() })
+        self.kind.is_factorised().then(|| Factored { kind: self.kind.clone(), tensors: tensors() })
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use mimi_server::adaptation::Kind;
 use mimi_server::backbone::{
-    Activation, Architecture, BackboneConfig, CvtConfig, CvtStage, FORMAT_VERSION, Form, Part, Provenance,
+    Activation, Architecture, BackboneConfig, CvtConfig, CvtStage, FORMAT_VERSION, Form, Part, Place,
+    Provenance,
 };
 use mimi_server::graph::training::{LOGITS, LOSS, Loss, TARGETS, gradient_output, trainable, training_graph};
 use mimi_server::graph::{Constant, Express, Graph, ParameterName, Plan, Trained, Wire, gradients};
@@ -184,6 +185,40 @@ fn served_tensors_and_gradients_through_them_are_pytorchs() {
             }
         }
     }
+}
+
+#[test]
+fn swins_tables_of_positions_are_gathered_as_in_pytorch() {
+    let (fixture, tiny) = (Fixture::named("methods_swin"), TinyBackbone::from("methods_swin"));
+    let kind = options("bitfit", 1, &[]).kind(&tiny.config);
+    let mut tables = 0;
+    for name in kind.modules().iter().flat_map(ParameterName::of) {
+        let site = name.site().unwrap();
+        if site.place != Place::Scores {
+            continue;
+        }
+        let mut g = Graph::new("table");
+        let shape = name.dims(&tiny.config).unwrap();
+        let wire = kind.on(&tiny.config).served(&mut g, name, shape).unwrap();
+        let of = |what: &str| fixture.tensors[&format!("bitfit/{what}")].clone();
+        let seed = of(&format!("grad_served/{name}"));
+        let seed = Constant::F32 { shape: [&[1], &seed.shape[..]].concat(), data: seed.data };
+        let seed = g.constant("seed", seed).unwrap();
+        let inputs = trainable(&g);
+        let (input, target) = inputs.first_key_value().unwrap();
+        let found = gradients(&mut g, (wire, seed), &[*target]).unwrap();
+        g.output("served", wire);
+        g.output("gradient", found[target]);
+        let trained = of(&format!("trained/{site}.delta"));
+        let fed = Tensor { shape: vec![trained.data.len()], data: trained.data };
+        assert!(!input.decays(&fed.shape), "weight decay does not act on biases");
+        let outputs = Runner::new(&tiny.store(), &g).run(&BTreeMap::from([(input.to_string(), fed)]));
+        assert_relative(&name.to_string(), &outputs["served"].data, &of(&format!("served/{name}")).data);
+        let expected = of(&format!("grad_trained/{site}.delta"));
+        assert_relative(&name.to_string(), &outputs["gradient"].data, &expected.data);
+        tables += 1;
+    }
+    assert_eq!(tables, tiny.config.depth());
 }
 
 #[test]

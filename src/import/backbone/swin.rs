@@ -97,7 +97,7 @@ fn draw_block(translator: &mut Translator, (swin, number): (&SwinConfig, usize),
         None => timm::draw_qkv(translator, (&b, &format!("blocks.{number}")), block.width),
     }
     let table = theirs(names.table);
-    let bias = translator.take(&table).and_then(|table| gathered(&table, swin.window));
+    let bias = translator.take(&table).and_then(|table| gathered(&table, swin));
     translator.put(&ours("attn.position_bias"), &table, bias);
     translator.norm(&theirs(names.norm2), &ours("norm2"));
     for (from, to) in [(names.proj, "attn.proj"), (names.fc1, "mlp.fc1"), (names.fc2, "mlp.fc2")] {
@@ -105,22 +105,16 @@ fn draw_block(translator: &mut Translator, (swin, number): (&SwinConfig, usize),
     }
 }
 
-/// A table of relative positions as a bias for each pair of a window's tokens, so that a program just adds it. The
-/// entry of a query at (a, b) and a key at (c, d) is that of offset (a − c, b − d), counted from (1 − W, 1 − W) row by
-/// row.
+/// A table of relative positions as a bias for each pair of a window's tokens, so that a program just adds it.
 ///
 /// # Shapes
 /// `[(2W − 1)², H]` to `[H, W², W²]`.
-fn gathered(table: &Tensor, window: usize) -> Option<Tensor> {
-    let (side, n) = (2 * window - 1, window * window);
+fn gathered(table: &Tensor, swin: &SwinConfig) -> Option<Tensor> {
+    let n = swin.window * swin.window;
     let &[rows, heads] = &table.shape[..] else { return None };
-    if rows != side * side {
+    if rows != swin.offsets() {
         return None;
     }
-    let offset = |query: usize, key: usize| {
-        let (a, b, c, d) = (query / window, query % window, key / window, key % window);
-        (a + window - 1 - c) * side + (b + window - 1 - d)
-    };
-    let entry = |i: usize| table.data[offset(i / n % n, i % n) * heads + i / (n * n)];
+    let entry = |i: usize| table.data[swin.offset(i / n % n, i % n) * heads + i / (n * n)];
     Some(Tensor { shape: vec![heads, n, n], data: (0..heads * n * n).map(entry).collect() })
 }

@@ -148,7 +148,7 @@ impl MimiOptions {
             return Ok(());
         }
         ensure!(
-            !self.adaptation.is_factorised(),
+            !self.adaptation.is_factorised(self.modules(config)),
             "{name} makes its matrices of smaller ones: there are no neurons to prune"
         );
         ensure!(!widths.is_empty(), "{name} has no neurons to prune");
