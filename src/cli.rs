@@ -11,6 +11,7 @@ mod import_backbone;
 mod import_pack;
 mod limits;
 mod lines;
+mod methods;
 mod mimi;
 mod recipe;
 mod runtime;
@@ -67,7 +68,7 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Train a task from labelled images and write its pack.
     TrainTask(Box<TrainArgs>),
-    /// Compare MiMi with a head alone and with plain adapters over several seeds. Writes a table and a plot.
+    /// Compare methods over sets of images and seeds, or MiMi with its ablations. Writes tables and plots.
     Compare(Box<CompareArgs>),
     /// Measure a pack on labelled images.
     Eval(Box<EvalArgs>),

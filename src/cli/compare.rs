@@ -1,41 +1,50 @@
 //! What was typed after `compare`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
-use mimi_server::train::study::{CompareOptions, Contender};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use mimi_server::train::study::{CompareOptions, Contender, Entrant, ImageSet, MethodsOptions, Terms};
 use mimi_server::train::{Adaptation, LinearOptions, MimiOptions};
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
 use super::images::ImagesArgs;
+use super::methods::{MethodsArgs, Named, Seeds};
 use super::mimi::MimiArgs;
 use super::recipe::RecipeArgs;
+
+/// Images in one step of every method: as many steps are then as many images.
+const BATCH: usize = 64;
 
 /// Options of `compare`.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
     #[command(flatten)]
     pub runtime: RuntimeArgs,
-    /// Images, in any form that train-task reads.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    /// Images, in any form that train-task reads; with --methods several sets, each with a name for the tables.
+    #[arg(long, value_name = "[NAME=]DIR", required = true,
+        value_parser = OsStringValueParser::new().try_map(Named::read))]
+    pub data: Vec<Named>,
     #[command(flatten)]
     pub images: ImagesArgs,
-    /// Methods to compare: probe, adapters, uniform, wide, mimi, local, unscaled, widths, down-only,
+    /// MiMi and its ablations, to be compared on one set: probe, adapters, uniform, wide, mimi, local, unscaled, widths, down-only,
     /// gradient, random.
     #[arg(long, value_delimiter = ',', default_value = "probe,adapters,mimi", value_name = "NAMES")]
     pub contenders: Vec<Contender>,
-    /// Runs of each method, with the seeds 0, 1, ...
-    #[arg(long, default_value_t = 3)]
-    pub seeds: u64,
-    /// Folder for results.json, table.md and plot.svg. Runs that results.json already holds are not repeated.
+    /// Seeds: a list such as 0,1,2, or a count of runs with the seeds 0, 1, ...
+    #[arg(long, default_value = "3")]
+    pub seeds: Seeds,
+    /// Folder for results.json (results.jsonl of --methods), table.md and plots. Runs that are there are not made again.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Heading of the plot.
     #[arg(long, default_value = "MiMi")]
     pub title: String,
+    #[command(flatten)]
+    pub methods: MethodsArgs,
     #[command(flatten)]
     pub recipe: RecipeArgs,
     #[command(flatten)]
@@ -55,15 +64,58 @@ impl CompareArgs {
             "compare prunes adapters only, not {}",
             self.mimi.prunes.name()
         );
+        let [data] = &self.data[..] else { bail!("contenders meet on one set of images; see --methods") };
         let augment = self.augment.options();
         let mimi = MimiOptions { augment, ..self.mimi.options(&self.recipe, 0)? };
         Ok(CompareOptions {
-            images: self.images.origin(&self.data, 0),
+            images: self.images.origin(&data.path, 0),
             mimi,
             linear: LinearOptions::default(),
             contenders: self.contenders.clone(),
-            seeds: (0..self.seeds).collect(),
+            seeds: self.seeds.0.clone(),
             results: self.out.join("results.json"),
         })
+    }
+
+    /// Which methods to compare; none where contenders are.
+    ///
+    /// # Errors
+    /// When a method, a setting or a recipe does not exist or cannot be read, or two sets have one name.
+    pub fn methods(&self) -> Result<Option<MethodsOptions>> {
+        let names = self.methods.names();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let recipe = RecipeArgs { epochs: None, batch: self.recipe.batch.or(Some(BATCH)), ..self.recipe };
+        let adapt = |adaptation| {
+            let augment = self.augment.options();
+            Ok(MimiOptions { augment, ..self.mimi.once(adaptation, &recipe, 0)? })
+        };
+        let terms = Terms { linear: recipe.linear(0), target: self.mimi.target(), adapt: &adapt };
+        Ok(Some(MethodsOptions {
+            sets: self.sets()?,
+            entrants: names.iter().map(|name| Entrant::named(name, &terms)).collect::<Result<_>>()?,
+            settings: self.methods.settings()?,
+            tune: self.methods.tune,
+            seeds: self.seeds.0.clone(),
+            budget: self.methods.budget(self.recipe.epochs),
+            first_block: self.mimi.first_block,
+            results: self.out.join("results.jsonl"),
+        }))
+    }
+
+    fn sets(&self) -> Result<Vec<ImageSet>> {
+        let set = |named: &Named| ImageSet { name: named.told(), origin: self.images.origin(&named.path, 0) };
+        let sets: Vec<ImageSet> = self.data.iter().map(set).collect();
+        let names: BTreeSet<&str> = sets.iter().map(|set| set.name.as_str()).collect();
+        ensure!(names.len() == sets.len(), "two sets of images have one name: give them names, NAME=DIR");
+        let alone = sets.len() == 1 || self.images.validation.is_none();
+        ensure!(alone, "--validation is of one set: several must hold their own test images");
+        let listed = self.images.walk.list_skipped.is_some();
+        ensure!(
+            sets.len() == 1 || !listed,
+            "--list-skipped is of one set: several would write over each other's"
+        );
+        Ok(sets)
     }
 }

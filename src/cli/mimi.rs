@@ -182,7 +182,8 @@ impl MimiArgs {
         })
     }
 
-    fn target(&self) -> Target {
+    /// When pruning ends.
+    pub fn target(&self) -> Target {
         match (self.parameters, self.accuracy) {
             (Some(parameters), _) => Target::Parameters(parameters),
             (None, Some(accuracy)) => Target::Accuracy(accuracy),

@@ -4,7 +4,7 @@ use clap::Args;
 use mimi_server::train::LinearOptions;
 
 /// What linear heads and adapters have in common.
-#[derive(Debug, Args)]
+#[derive(Clone, Copy, Debug, Args)]
 pub struct RecipeArgs {
     /// Passes over the training images; with mimi, in each training between two prunings [default: 100; 10 for
     /// adapters, and mimi that prunes them].

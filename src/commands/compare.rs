@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use mimi_server::files::write_atomically;
-use mimi_server::train::study::{compare, plot, summarise};
+use mimi_server::train::study::{Purpose, Run, compare, compare_methods, plot, standings, summarise, table};
 use mimi_server::train::{Progress, Setup};
 
 use super::backbone;
@@ -15,6 +15,7 @@ use crate::cli::CompareArgs;
 /// Trains MiMi and what it is compared with, and writes a table and a plot.
 pub fn run(args: &CompareArgs) -> Result<()> {
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    let methods = args.methods()?;
     let resident = backbone::resident(&args.runtime, &args.runtime.training())?;
     let setup = Setup { limits: args.images.limits.limits(), ..Setup::new(resident) };
     let reporter = RefCell::new(Reporter::new());
@@ -24,6 +25,12 @@ pub fn run(args: &CompareArgs) -> Result<()> {
             reporter.borrow_mut().show(progress);
         }
     };
+    if let Some(options) = methods {
+        let tell = &mut |run: &Run| reporter.borrow().line(&told(run));
+        let ledger = compare_methods(&setup, &options, &mut observe, tell);
+        reporter.borrow_mut().end();
+        return present(args, ledger?.runs());
+    }
     let results = compare(&setup, &args.options()?, &mut observe, &mut |point| {
         reporter.borrow().line(&format!(
             "{:<10} seed {} training {}: {} adapters, {} parameters, {:.3} GFLOPs, held-out accuracy {:.4}",
@@ -45,4 +52,29 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     }
     print!("{summary}");
     Ok(())
+}
+
+/// Writes what a comparison of methods gave.
+fn present(args: &CompareArgs, runs: &[Run]) -> Result<()> {
+    let standings = standings(runs);
+    let text = table(&standings)?;
+    let path = args.out.join("table.md");
+    write_atomically(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+    print!("{text}");
+    Ok(())
+}
+
+fn told(run: &Run) -> String {
+    let Run { plan, figures, .. } = run;
+    let what = if plan.purpose == Purpose::Tuning { "tuning" } else { "seed" };
+    format!(
+        "{:<18} {:<12} {what} {}: accuracy {:.4}, {} parameters, {:.3} GFLOPs, {:.0} s",
+        plan.method,
+        plan.set,
+        plan.seed,
+        figures.accuracy,
+        figures.cost.trained_parameters,
+        figures.cost.flops as f64 / 1e9,
+        figures.train_seconds
+    )
 }

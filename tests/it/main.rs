@@ -20,6 +20,7 @@ mod classify;
 mod commands;
 /// Comparisons: who takes part, on what terms, and what is made of the results.
 mod compare;
+mod compare_methods;
 /// What only a CvT has: convolutions to fold, settings that no tensor shows.
 mod cvt;
 /// What the device of `MIMI_TEST_DEVICE` gives, against PyTorch and the CPU.

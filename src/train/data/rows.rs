@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
+
 use super::dataset::image::Image;
 use super::dataset::left_out::LeftOut;
 use super::row_store::RowStore;
@@ -40,6 +42,21 @@ impl Rows {
             paths: Vec::new(),
             unreadable: Vec::new(),
         }
+    }
+
+    /// Those of some places, in memory.
+    ///
+    /// # Errors
+    /// When kept rows cannot be read.
+    pub fn select(&self, places: &[usize]) -> Result<Self> {
+        let mut values = RowStore::in_memory(self.values.size(), places.len() * self.values.size());
+        for &place in places {
+            values.push(&self.values.range(place..place + 1)?)?;
+        }
+        let classes = places.iter().map(|&place| self.classes[place]).collect();
+        let paths = places.iter().map(|&place| self.paths[place].clone()).collect();
+        let (shape, truths) = (self.shape.clone(), self.truths.clone());
+        Ok(Self { block: self.block, shape, values, classes, truths, paths, unreadable: Vec::new() })
     }
 
     /// How many there are.

@@ -1,5 +1,7 @@
 //! Sums up what a model says of images, whatever its outputs mean.
 
+use std::collections::BTreeMap;
+
 use super::abstain::Confidence;
 use super::error::Errors;
 use super::ranking::{Ranked, average_precision, best_threshold};
@@ -91,6 +93,17 @@ impl Scorer {
     /// Images whose likeliest class was theirs.
     pub fn right(&self) -> usize {
         self.confidences.iter().filter(|answer| answer.is_right).count()
+    }
+
+    /// Mean over classes of the share of a class's images that were found: classes of few images count as much.
+    pub fn macro_accuracy(&self) -> f64 {
+        let mut classes: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
+        for (class, answer) in self.classes.iter().zip(&self.confidences) {
+            let (right, all) = classes.entry(*class).or_default();
+            *right += usize::from(answer.is_right);
+            *all += 1;
+        }
+        mean(&classes.values().map(|&(right, all)| right as f64 / all as f64).collect::<Vec<f64>>())
     }
 
     /// How sure each answer was, where it is a class.

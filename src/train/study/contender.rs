@@ -70,6 +70,12 @@ impl FromStr for Contender {
 }
 
 impl Contender {
+    /// MiMi with one part changed, and adapters of other sizes: those that no method of another name is.
+    pub(super) fn ablations() -> impl Iterator<Item = Self> {
+        let own = |who: &Self| !matches!(who, Self::Probe | Self::Adapters | Self::Mimi);
+        NAMES.into_iter().map(|(who, _)| who).filter(own)
+    }
+
     /// Its training of adapters, derived from MiMi's; none for a head alone.
     pub(super) fn adapters(self, mimi: &MimiOptions, seed: u64) -> Option<MimiOptions> {
         let mimi = MimiOptions { seed, ..mimi.clone() };

@@ -1,18 +1,38 @@
 //! Studies of training itself.
 //!
-//! [`compare()`] sets methods against each other: a `contender` is a way to train, `results` keeps what the runs gave, and
-//! `summary` and `plot` present it. `speed` times steps without data.
+//! [`compare_methods`] trains every method on every set of images: [`Entrant`]s meet in an `arena`, a `ledger` keeps
+//! their [`Run`]s. [`compare()`] sets MiMi against its own ablations: a `contender` is a way to train, `results` keeps what the runs
+//! gave, and `summary` and `plot` present it. `speed` times steps without data.
 
+mod adjust;
+mod arena;
 pub(in crate::train) mod compare;
 pub(in crate::train) mod contender;
+mod entrant;
+mod ledger;
+mod methods;
 pub(in crate::train) mod plot;
+mod price;
+mod published;
 pub(in crate::train) mod results;
+mod run;
+mod settings;
 pub(in crate::train) mod speed;
+mod standings;
 pub(in crate::train) mod summary;
+mod table;
 
+pub use arena::ImageSet;
 pub use compare::{CompareOptions, compare};
 pub use contender::Contender;
+pub use entrant::{Entrant, Terms};
+pub use ledger::Ledger;
+pub use methods::{Budget, MethodsOptions, compare_methods};
 pub use plot::plot;
 pub use results::{Point, Results};
+pub use run::{Cost, Figures, Plan, Purpose, Run};
+pub use settings::{Grid, Settings};
 pub use speed::{SpeedOptions, step_seconds};
+pub use standings::{Standing, Standings, standings};
 pub use summary::{Gain, Line, Summary, summarise};
+pub use table::table;

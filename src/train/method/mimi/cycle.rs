@@ -1,5 +1,7 @@
 //! MiMi (Marouf et al. 2024, algorithm 1): train, score, prune, and again, ending on a training.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
 use rand::RngExt;
 
@@ -8,7 +10,7 @@ use super::prune::{Pruning, select, survivors};
 use super::score::scores;
 use super::state::State;
 use crate::adaptation::Kind;
-use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
+use crate::backbone::{BackboneConfig, BlockRange, Module, ModuleSet};
 use crate::graph::{Plan, module_flops, plan_flops};
 use crate::train::data::load::Loaded;
 use crate::train::data::prefix::Prefix;
@@ -69,7 +71,7 @@ impl<'a> Trainer<'a> {
     pub fn epoch(&mut self, state: &mut State, observe: &mut Observer<'_>) -> Result<Option<Model>> {
         self.prepare(&state.model)?;
         let Some(programs) = &mut self.programs else { bail!("no program was compiled") };
-        let trainings = expected(self.options, state, self.setup.resident.config());
+        let trainings = expected(self.options, &state.original, self.setup.resident.config());
         let (source, recipe, place) = (&self.images.train, &self.recipe, state.place);
         let pass = Pass { source, recipe, place, trainings };
         let tally = pass.run(&mut programs.stepper, &mut state.model, observe)?;
@@ -188,10 +190,14 @@ impl<'a> Trainer<'a> {
 
 /// Expected number of trainings until the target is reached; none if the accuracy decides. With blocks of different
 /// widths, a target of parameters assumes that pruning removes them evenly.
-fn expected(options: &MimiOptions, state: &State, config: &BackboneConfig) -> Option<usize> {
-    let neurons: usize = state.original.values().sum();
+pub fn expected(
+    options: &MimiOptions,
+    original: &BTreeMap<Module, usize>,
+    config: &BackboneConfig,
+) -> Option<usize> {
+    let neurons: usize = original.values().sum();
     let sum = |value: fn(usize, usize) -> usize| -> f64 {
-        let modules = state.original.iter();
+        let modules = original.iter();
         modules.map(|(module, &width)| value(config.block_width(module.site.block), width)).sum::<usize>()
             as f64
     };

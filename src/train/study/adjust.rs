@@ -1,0 +1,106 @@
+//! What a comparison changes in a method, whatever kind it is. Nothing else here distinguishes kinds.
+
+use anyhow::{Context, Result, ensure};
+
+use super::settings::Settings;
+use crate::backbone::BackboneConfig;
+use crate::train::method::Method;
+use crate::train::method::mimi::cycle::expected;
+use crate::train::method::mimi::options::Target;
+
+impl Method {
+    /// The same with another seed.
+    pub(super) fn seeded(mut self, seed: u64) -> Self {
+        match &mut self {
+            Self::Linear(linear) => linear.seed = seed,
+            Self::Mimi(mimi) => mimi.seed = seed,
+        }
+        self
+    }
+
+    /// Images in one step.
+    pub(super) fn batch(&self) -> usize {
+        match self {
+            Self::Linear(linear) => linear.batch,
+            Self::Mimi(mimi) => mimi.batch,
+        }
+    }
+
+    /// Epochs of each of its trainings.
+    pub(super) fn epochs(&self) -> usize {
+        match self {
+            Self::Linear(linear) => linear.epochs,
+            Self::Mimi(mimi) => mimi.epochs,
+        }
+    }
+
+    /// How often it trains until it ends: once, or once more than MiMi prunes.
+    ///
+    /// # Errors
+    /// When the held-out accuracy decides.
+    pub(super) fn trainings(&self, config: &BackboneConfig) -> Result<usize> {
+        let Self::Mimi(mimi) = self else { return Ok(1) };
+        let found = expected(mimi, &mimi.first_widths(config), config);
+        found.context("a comparison trains for a number of epochs, not until an accuracy is reached")
+    }
+
+    /// The same with other epochs for each training.
+    pub(super) fn lasting(mut self, epochs: usize) -> Self {
+        match &mut self {
+            Self::Linear(linear) => linear.epochs = epochs,
+            Self::Mimi(mimi) => mimi.epochs = epochs,
+        }
+        self
+    }
+
+    /// The same with what `settings` say.
+    ///
+    /// # Errors
+    /// With a setting that the method does not have.
+    pub(super) fn with(mut self, settings: &Settings) -> Result<Self> {
+        let Settings { learning_rate, weight_decay, .. } = *settings;
+        match &mut self {
+            Self::Linear(linear) => {
+                let other = settings.names().into_iter().find(|name| !Settings::OF_ALL.contains(name));
+                ensure!(other.is_none(), "it has no {}", other.unwrap_or_default());
+                linear.rate = learning_rate.unwrap_or(linear.rate);
+                linear.decay = weight_decay.unwrap_or(linear.decay);
+            }
+            Self::Mimi(mimi) => {
+                let follows = mimi.adaptation.follows_sigma();
+                ensure!(!follows || settings.rank.is_none(), "it has no rank but sigma_0");
+                ensure!(follows || settings.sigma_0.is_none(), "it has no sigma_0 but a rank");
+                let prunes = mimi.target != Target::Never;
+                ensure!(prunes || settings.sigma.or(settings.rho).is_none(), "it prunes nothing");
+                mimi.rate = learning_rate.unwrap_or(mimi.rate);
+                mimi.step.decay = weight_decay.unwrap_or(mimi.step.decay);
+                mimi.step.clip = settings.clip.unwrap_or(mimi.step.clip);
+                mimi.step.drop_path = settings.drop_path.unwrap_or(mimi.step.drop_path);
+                mimi.smoothing = settings.smoothing.unwrap_or(mimi.smoothing);
+                mimi.shape.warmup = settings.warmup.unwrap_or(mimi.shape.warmup);
+                mimi.rank = settings.rank.unwrap_or(mimi.rank);
+                mimi.sigma = settings.sigma_0.unwrap_or(mimi.sigma);
+                mimi.rho = settings.rho.unwrap_or(mimi.rho);
+                mimi.target = settings.sigma.map_or(mimi.target, Target::Sigma);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Highest learning rate, and weight decay.
+    pub(super) fn rates(&self) -> Rates {
+        match self {
+            Self::Linear(linear) => Rates { learning_rate: linear.rate, weight_decay: linear.decay },
+            Self::Mimi(mimi) => Rates { learning_rate: mimi.rate, weight_decay: mimi.step.decay },
+        }
+    }
+}
+
+/// What is tuned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rates {
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+}

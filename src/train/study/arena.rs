@@ -1,0 +1,169 @@
+//! A set of images, as the methods of a comparison meet on it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::run::Purpose;
+use crate::backbone::BlockRange;
+use crate::train::data::changing::Changing;
+use crate::train::data::dataset::classes::Dataset;
+use crate::train::data::dataset::image::Image;
+use crate::train::data::dataset::origin::Origin;
+use crate::train::data::dataset::partition::Partition;
+use crate::train::data::load::{Intake, Loaded};
+use crate::train::data::prefix::Prefix;
+use crate::train::data::rows::Rows;
+use crate::train::data::source::Source;
+use crate::train::progress::{Observer, Progress};
+use crate::train::setup::Setup;
+use crate::train::task::{check_classes, tell};
+
+/// Share of each class of training images that settings are chosen on.
+const SHARE: f64 = 0.2;
+/// Seed that draws them, whatever the run's seed.
+const SEED: u64 = 0;
+
+/// A set of images by its name.
+#[derive(Clone, Debug)]
+pub struct ImageSet {
+    /// Its name in results.
+    pub name: String,
+    /// Where its images are.
+    pub origin: Origin,
+}
+
+/// The images of a set.
+pub(super) struct Arena<'a> {
+    setup: &'a Setup,
+    origin: &'a Origin,
+    pub partition: Partition,
+    /// SHA-256 of the labels, and of class and bytes of every image.
+    pub fingerprint: String,
+    /// Images before each block that some method begins at.
+    rows: BTreeMap<usize, Both>,
+}
+
+/// Rows of a set.
+#[derive(Clone)]
+struct Both {
+    train: Rows,
+    measured: Rows,
+}
+
+/// What a run sees.
+pub(super) struct Seen {
+    /// To train on; nothing is held out.
+    pub loaded: Loaded,
+    /// To measure once, at the end.
+    pub measured: Rows,
+    /// A few training images that may lie in a pack as its self-test.
+    pub sample: Rows,
+}
+
+impl<'a> Arena<'a> {
+    /// Finds the images. Test images are measured where there are some, else held-out ones.
+    ///
+    /// # Errors
+    /// When they cannot be listed or read.
+    pub fn open(setup: &'a Setup, set: &'a ImageSet, observe: &mut Observer<'_>) -> Result<Self> {
+        let mut partition = Partition::open(&set.origin).with_context(|| set.name.clone())?;
+        tell(&partition, observe);
+        if !partition.test.is_empty() {
+            partition.validation = std::mem::take(&mut partition.test);
+            partition.held_out = format!("the test images of {}", set.origin.data.display());
+        }
+        let fingerprint = digest(&partition)?;
+        Ok(Self { setup, origin: &set.origin, partition, fingerprint, rows: BTreeMap::new() })
+    }
+
+    /// What a run sees that takes images in so.
+    ///
+    /// # Errors
+    /// When images cannot be read or run, or a class has a single image and settings are to be chosen.
+    pub fn seen(&mut self, intake: &Intake, purpose: Purpose, observe: &mut Observer<'_>) -> Result<Seen> {
+        let Both { train, measured } = self.rows(intake.block, observe)?.clone();
+        let (train, measured) = match purpose {
+            Purpose::Result => (train, measured),
+            Purpose::Tuning => {
+                let images = train.images();
+                let all = Dataset { labels: self.partition.labels.clone(), images, left_out: Vec::new() };
+                let split = all.split(SHARE, SEED)?;
+                (select(&train, &split.train)?, select(&train, &split.validation)?)
+            }
+        };
+        let (held_out, sample) = (Rows::none(&measured), sample(&train)?);
+        let train = match intake.augment.keeps_images() {
+            true => Source::Kept(train),
+            false => {
+                let (images, config) = (train.images(), self.setup.resident.config());
+                let (augment, limits) = (intake.augment, self.setup.limits);
+                Source::Changing(Changing::new(&images, &config.preprocessing, augment, limits))
+            }
+        };
+        Ok(Seen { loaded: Loaded { train, held_out }, measured, sample })
+    }
+
+    fn rows(&mut self, block: usize, observe: &mut Observer<'_>) -> Result<&Both> {
+        if !self.rows.contains_key(&block) {
+            let both = self.load(block, observe)?;
+            self.rows.insert(block, both);
+        }
+        self.rows.get(&block).context("the images were not kept")
+    }
+
+    fn load(&self, block: usize, observe: &mut Observer<'_>) -> Result<Both> {
+        let mut prefix = Prefix::new(self.setup, BlockRange { start: 0, end: block })?;
+        let mut load = |what, images: &[Image]| {
+            let count = images.len();
+            prefix.load(images, |done, rate| observe(Progress::Images { what, done, count, rate }))
+        };
+        let train = load("training images", &self.partition.train)?;
+        let measured = load("measured images", &self.partition.validation)?;
+        let left_out = [&self.partition.left_out[..], &train.unreadable, &measured.unreadable].concat();
+        self.origin.walk.write(&left_out)?;
+        check_classes(&train.classes, &train.unreadable, &self.partition.labels)?;
+        ensure!(!measured.is_empty(), "no image to measure could be read: {}", self.partition.held_out);
+        Ok(Both { train, measured })
+    }
+}
+
+fn select(rows: &Rows, images: &[Image]) -> Result<Rows> {
+    let places: BTreeMap<&PathBuf, usize> =
+        rows.paths.iter().enumerate().map(|(at, path)| (path, at)).collect();
+    let found: Vec<usize> = images.iter().filter_map(|image| places.get(&image.path).copied()).collect();
+    rows.select(&found)
+}
+
+/// An image of the first class, and one of another.
+fn sample(rows: &Rows) -> Result<Rows> {
+    let other = rows.classes.iter().position(|class| Some(class) != rows.classes.first());
+    rows.select(&other.map_or(vec![0], |other| vec![0, other]))
+}
+
+fn digest(partition: &Partition) -> Result<String> {
+    let mut digest = Sha256::new();
+    partition.labels.iter().for_each(|label| add(&mut digest, label.as_bytes()));
+    for images in [&partition.train, &partition.validation] {
+        let files: Vec<_> = images.par_iter().map(|image| of_file(&image.path)).collect::<Result<_>>()?;
+        digest.update((files.len() as u64).to_le_bytes());
+        for (image, file) in images.iter().zip(files) {
+            digest.update((image.class as u64).to_le_bytes());
+            digest.update(file);
+        }
+    }
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn add(digest: &mut Sha256, bytes: &[u8]) {
+    digest.update((bytes.len() as u64).to_le_bytes());
+    digest.update(bytes);
+}
+
+fn of_file(path: &Path) -> Result<[u8; 32]> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    Ok(Sha256::digest(bytes).into())
+}

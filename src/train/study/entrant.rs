@@ -1,0 +1,97 @@
+//! Who takes part in a comparison of methods, by name.
+
+use anyhow::{Context, Result, bail};
+
+use super::contender::Contender;
+use crate::adaptation::Chosen;
+use crate::train::method::Method;
+use crate::train::method::linear::LinearOptions;
+use crate::train::method::mimi::options::{MimiOptions, Target};
+
+/// A head alone.
+const LINEAR: &str = "linear";
+/// Adapters, pruned.
+const MIMI: &str = "mimi";
+/// What stands before the name of an adaptation that MiMi prunes.
+const PRUNED: &str = "mimi:";
+/// Adapters of the size MiMi ends with, from the start.
+const PROPORTIONAL: &str = "proportional";
+
+/// A method with its settings.
+#[derive(Clone, Debug)]
+pub struct Entrant {
+    /// Its name in results.
+    pub name: String,
+    /// How it trains.
+    pub method: Method,
+}
+
+/// What methods are made from.
+pub struct Terms<'a> {
+    /// A head alone.
+    pub linear: LinearOptions,
+    /// When pruning ends.
+    pub target: Target,
+    /// An adaptation by its recipe and what was typed.
+    pub adapt: &'a dyn Fn(Chosen) -> Result<MimiOptions>,
+}
+
+impl Entrant {
+    /// The method of that name.
+    ///
+    /// # Errors
+    /// When there is none, with all names.
+    pub fn named(name: &str, terms: &Terms<'_>) -> Result<Self> {
+        Ok(Self { name: name.to_owned(), method: terms.method(name)? })
+    }
+
+    /// Every name but those of forms that MiMi may prune.
+    pub fn names() -> Vec<String> {
+        let adaptations = Chosen::all().map(|known| known.name().to_owned());
+        let ablations = Contender::ablations().map(|known| known.to_string());
+        let own = [LINEAR, MIMI, PROPORTIONAL].map(str::to_owned);
+        own.into_iter().chain(adaptations).chain(ablations).collect()
+    }
+
+    /// Whether some method has that name.
+    pub fn is_known(name: &str) -> bool {
+        let pruned = name.strip_prefix(PRUNED).is_some_and(|form| Chosen::named(form).is_some());
+        pruned || Self::names().iter().any(|known| known == name)
+    }
+}
+
+impl Terms<'_> {
+    fn method(&self, name: &str) -> Result<Method> {
+        if name == LINEAR {
+            return Ok(Method::Linear(self.linear.clone()));
+        }
+        if let Some(adaptation) = Chosen::named(name) {
+            return (self.adapt)(adaptation).map(Method::Mimi);
+        }
+        if let Some(form) = name.strip_prefix(PRUNED) {
+            let adaptation = Chosen::named(form).with_context(|| unknown(name))?;
+            return self.pruned(adaptation).map(Method::Mimi);
+        }
+        let mimi = self.pruned(Chosen::default())?;
+        let contender = match name {
+            MIMI => return Ok(Method::Mimi(mimi)),
+            PROPORTIONAL => Some(Contender::Adapters),
+            _ => Contender::ablations().find(|known| known.to_string() == name),
+        };
+        match contender.and_then(|contender| contender.adapters(&mimi, mimi.seed)) {
+            Some(options) => Ok(Method::Mimi(options)),
+            None => bail!(unknown(name)),
+        }
+    }
+
+    fn pruned(&self, adaptation: Chosen) -> Result<MimiOptions> {
+        Ok(MimiOptions { target: self.target, ..(self.adapt)(adaptation)? })
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let names = Entrant::names().join(", ");
+    format!(
+        "there is no method {name:?}: expected one of {names}, or {PRUNED} and an adaptation with neurons"
+    )
+}

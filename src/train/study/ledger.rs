@@ -1,0 +1,113 @@
+//! The file of results: a JSON line a run, behind one line that says which comparison it is.
+//!
+//! A line is written at once and flushed to the disk. A process that dies in the middle of a line loses that run only:
+//! what follows the last newline is cut away when the file is opened again.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::run::{Plan, Purpose, Run};
+use crate::train::fingerprint::Fingerprint;
+
+/// All runs so far, and their file, locked for this process.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    file: File,
+    runs: Vec<Run>,
+}
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+struct Heading {
+    comparison: Value,
+}
+
+impl Ledger {
+    /// Opens the runs of an earlier process of the same comparison; none if there is no file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, another process writes it, or it belongs to another comparison.
+    pub(super) fn open(path: &Path, comparison: &Fingerprint) -> Result<Self> {
+        let context = || path.display().to_string();
+        let options = OpenOptions::new().read(true).append(true).create(true).open(path);
+        let mut file = options.with_context(context)?;
+        ensure!(file.try_lock().is_ok(), "{} is being written by another process", path.display());
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).with_context(context)?;
+        let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        if whole < text.len() {
+            file.set_len(whole as u64).with_context(context)?;
+            file.seek(SeekFrom::End(0)).with_context(context)?;
+            text.truncate(whole);
+        }
+        let mut ledger = Self { path: path.to_owned(), file, runs: Vec::new() };
+        ledger.read(&text, comparison)?;
+        Ok(ledger)
+    }
+
+    fn read(&mut self, text: &[u8], comparison: &Fingerprint) -> Result<()> {
+        let place = |line: usize| format!("{}, line {}", self.path.display(), line + 1);
+        let mut lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).enumerate();
+        let Some((number, first)) = lines.next() else {
+            return self.write(&Heading { comparison: serde_json::to_value(comparison)? });
+        };
+        let heading: Heading = serde_json::from_slice(first).with_context(|| place(number))?;
+        if let Some(reason) = comparison.refuses(&heading.comparison) {
+            bail!("{} holds another comparison: {reason}", self.path.display());
+        }
+        let read =
+            |(number, line): (usize, &[u8])| serde_json::from_slice(line).with_context(|| place(number));
+        self.runs = lines.map(read).collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    /// Every run.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// The run that was planned, if it was made.
+    ///
+    /// # Errors
+    /// When a result has its place that was made with other settings or images.
+    pub(super) fn find(&self, plan: &Plan) -> Result<Option<&Run>> {
+        let identity = plan.identity()?;
+        for run in self.runs.iter().filter(|run| run.plan.is_cell_of(plan)) {
+            match identity.refuses(&serde_json::to_value(run.plan.identity()?)?) {
+                None => return Ok(Some(run)),
+                Some(_) if plan.purpose == Purpose::Tuning => {}
+                Some(reason) => bail!(
+                    "{} holds another comparison: for {} on {} with seed {}, {reason}",
+                    self.path.display(),
+                    plan.method,
+                    plan.set,
+                    plan.seed
+                ),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds a run.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn add(&mut self, run: Run) -> Result<()> {
+        self.write(&run)?;
+        self.runs.push(run);
+        Ok(())
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<()> {
+        let mut bytes = serde_json::to_vec(line)?;
+        bytes.push(b'\n');
+        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        written.with_context(|| self.path.display().to_string())
+    }
+}

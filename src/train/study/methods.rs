@@ -1,0 +1,266 @@
+//! Every method on every set of images with every seed, for the same number of steps.
+//!
+//! Nothing is chosen by the images that are measured: settings come from recipes and files, or from a split of the
+//! training images, and each training is measured once, after its last step.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use super::arena::{Arena, ImageSet, Seen};
+use super::entrant::Entrant;
+use super::ledger::Ledger;
+use super::price::Priced;
+use super::run::{Figures, Plan, Purpose, Run};
+use super::settings::Settings;
+use crate::train::data::rows::Rows;
+use crate::train::fingerprint::Fingerprint;
+use crate::train::measure::predict::Predictor;
+use crate::train::measure::scorer::Scorer;
+use crate::train::method::Method;
+use crate::train::method::training_method::{Checkpoint, Course};
+use crate::train::model::Model;
+use crate::train::progress::Observer;
+use crate::train::setup::Setup;
+
+/// Seed of the runs that settings are chosen by.
+const TUNING_SEED: u64 = 0;
+
+/// What to compare.
+#[derive(Clone, Debug)]
+pub struct MethodsOptions {
+    /// The sets of images.
+    pub sets: Vec<ImageSet>,
+    /// The methods.
+    pub entrants: Vec<Entrant>,
+    /// What replaces their recipes, by name.
+    pub settings: BTreeMap<String, Settings>,
+    /// Whether learning rate and weight decay are chosen on a split of the training images.
+    pub tune: bool,
+    /// Seeds: a run of each method on each set for each.
+    pub seeds: Vec<u64>,
+    /// How long every method trains.
+    pub budget: Budget,
+    /// The first block that may be changed.
+    pub first_block: usize,
+    /// File of results; runs it holds are not made again.
+    pub results: PathBuf,
+}
+
+/// How long every method trains, MiMi's trainings together.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Budget {
+    /// Passes over the training images.
+    Epochs(usize),
+    /// About so many steps: whole epochs.
+    Steps(usize),
+}
+
+/// Makes the runs that are missing; `observe` hears how they go, `done` what each gave.
+///
+/// # Errors
+/// When a method cannot be trained, the file belongs to another comparison, or a run fails.
+pub fn compare_methods(
+    setup: &Setup,
+    options: &MethodsOptions,
+    observe: &mut Observer<'_>,
+    done: &mut dyn FnMut(&Run),
+) -> Result<Ledger> {
+    let mut ledger = Ledger::open(&options.results, &options.identity(setup)?)?;
+    for set in &options.sets {
+        let arena = Arena::open(setup, set, observe)?;
+        let mut meeting = Meeting { setup, options, set, arena, ledger: &mut ledger };
+        for entrant in &options.entrants {
+            meeting.prepared(entrant, &Settings::default(), 0).with_context(|| entrant.name.clone())?;
+        }
+        for (seed, entrant) in options.runs() {
+            let result = meeting.play(entrant, seed, observe, done);
+            result.with_context(|| format!("{} on {}, seed {seed}", entrant.name, set.name))?;
+        }
+    }
+    Ok(ledger)
+}
+
+impl MethodsOptions {
+    /// Every method with every seed, a seed at a time, so that an unfinished comparison compares all methods.
+    fn runs(&self) -> impl Iterator<Item = (u64, &Entrant)> {
+        self.seeds.iter().flat_map(|&seed| self.entrants.iter().map(move |entrant| (seed, entrant)))
+    }
+
+    /// Identity of the results: what is the same for all runs.
+    fn identity(&self, setup: &Setup) -> Result<Fingerprint> {
+        Fingerprint::default()
+            .with("backbone", &setup.resident.identity())?
+            .with("budget", &self.budget)?
+            .with("first_block", &self.first_block)?
+            .with("tuned", &self.tune)?
+            .with("limits.max_bytes", &setup.limits.max_bytes)?
+            .with("limits.max_pixels", &setup.limits.max_pixels)
+    }
+}
+
+/// The methods on one set.
+struct Meeting<'a> {
+    setup: &'a Setup,
+    options: &'a MethodsOptions,
+    set: &'a ImageSet,
+    arena: Arena<'a>,
+    ledger: &'a mut Ledger,
+}
+
+impl Meeting<'_> {
+    /// One method with one seed, its settings chosen before where that is asked for.
+    fn play(
+        &mut self,
+        entrant: &Entrant,
+        seed: u64,
+        observe: &mut Observer<'_>,
+        done: &mut dyn FnMut(&Run),
+    ) -> Result<()> {
+        let chosen = match self.options.tune {
+            true => self.choose(entrant, observe, done)?,
+            false => Settings::default(),
+        };
+        let method = self.prepared(entrant, &chosen, seed)?;
+        self.once(entrant, &method, (Purpose::Result, seed), observe, done).map(drop)
+    }
+
+    /// The candidate with the best accuracy on a split of the training images; of equals the one with the least loss.
+    fn choose(
+        &mut self,
+        entrant: &Entrant,
+        observe: &mut Observer<'_>,
+        done: &mut dyn FnMut(&Run),
+    ) -> Result<Settings> {
+        let own = self.prepared(entrant, &Settings::default(), TUNING_SEED)?.rates();
+        let said = self.options.settings.get(&entrant.name).cloned().unwrap_or_default();
+        let mut best: Option<(Settings, Run)> = None;
+        for candidate in said.candidates(own) {
+            let method = self.prepared(entrant, &candidate, TUNING_SEED)?;
+            let run = self.once(entrant, &method, (Purpose::Tuning, TUNING_SEED), observe, done)?;
+            let score = |run: &Run| (run.figures.accuracy, -run.figures.loss);
+            if best.as_ref().is_none_or(|(_, held)| score(&run) > score(held)) {
+                best = Some((candidate, run));
+            }
+        }
+        best.map(|(settings, _)| settings).context("the grid is empty")
+    }
+
+    /// The method as it is trained on this set.
+    fn prepared(&self, entrant: &Entrant, chosen: &Settings, seed: u64) -> Result<Method> {
+        let config = self.setup.resident.config();
+        let said = self.options.settings.get(&entrant.name).cloned().unwrap_or_default();
+        let method = entrant.method.clone().with(&said)?.with(chosen)?.seeded(seed);
+        method.get().check(config)?;
+        let (trainings, images) = (method.trainings(config)?, self.arena.partition.train.len());
+        let epochs = match self.options.budget {
+            Budget::Epochs(epochs) => epochs,
+            Budget::Steps(steps) => {
+                let steps = steps as f64 / images.div_ceil(method.batch()).max(1) as f64;
+                (steps.round() as usize).max(trainings)
+            }
+        };
+        ensure!(epochs >= trainings, "it trains {trainings} times, for which {epochs} epoch(s) are too few");
+        Ok(method.lasting(epochs / trainings))
+    }
+
+    /// A run, unless it was made before.
+    fn once(
+        &mut self,
+        entrant: &Entrant,
+        method: &Method,
+        (purpose, seed): (Purpose, u64),
+        observe: &mut Observer<'_>,
+        done: &mut dyn FnMut(&Run),
+    ) -> Result<Run> {
+        let plan = Plan {
+            purpose,
+            set: self.set.name.clone(),
+            method: entrant.name.clone(),
+            seed,
+            settings: method.get().settings(),
+            epochs: method.epochs() * method.trainings(self.setup.resident.config())?,
+            images: self.arena.fingerprint.clone(),
+        };
+        if let Some(run) = self.ledger.find(&plan)? {
+            return Ok(run.clone());
+        }
+        let run = self.run(plan, method, observe)?;
+        done(&run);
+        self.ledger.add(run.clone())?;
+        Ok(run)
+    }
+
+    fn run(&mut self, plan: Plan, method: &Method, observe: &mut Observer<'_>) -> Result<Run> {
+        let figures = self.train(&plan, method, observe)?;
+        let config = self.setup.resident.config();
+        Ok(Run {
+            version: env!("CARGO_PKG_VERSION").into(),
+            backbone: config.name.clone(),
+            fingerprint: self.setup.resident.identity(),
+            first_block: self.options.first_block,
+            origin: serde_json::to_value(&self.set.origin)?,
+            measured_on: match plan.purpose {
+                Purpose::Tuning => "a fifth of the training images".into(),
+                Purpose::Result => self.arena.partition.held_out.clone(),
+            },
+            classes: self.arena.partition.labels.len(),
+            steps: plan.epochs * figures.train_images.div_ceil(method.batch()),
+            plan,
+            figures,
+        })
+    }
+
+    fn train(&mut self, plan: &Plan, method: &Method, observe: &mut Observer<'_>) -> Result<Figures> {
+        let (setup, method) = (self.setup, method.get());
+        let intake = method.intake(setup.resident.config());
+        let Seen { loaded, measured, sample } = self.arena.seen(&intake, plan.purpose, observe)?;
+        let (train_images, started) = (loaded.train.classes().len(), Instant::now());
+        let path = self.options.results.with_extension(format!("{}.safetensors", plan.digest()?));
+        let course = Course {
+            setup,
+            classes: self.arena.partition.labels.len(),
+            images: loaded,
+            micro_batch: method.micro_batch(),
+            checkpoint: Checkpoint { path: &path, resume: true },
+            keep: &|_| Ok(()),
+        };
+        let trained = method.train(course, observe)?;
+        let train_seconds = started.elapsed().as_secs_f64();
+        let priced = Priced {
+            setup,
+            method,
+            trained: &trained,
+            labels: &self.arena.partition.labels,
+            sample: &sample,
+        };
+        let cost = priced.cost(&self.options.results)?;
+        let scorer = answers(setup, &trained.model, &measured)?;
+        if let Some(checkpoint) = &trained.checkpoint {
+            fs::remove_file(checkpoint).with_context(|| checkpoint.display().to_string())?;
+        }
+        let measure = scorer.measure();
+        Ok(Figures {
+            train_images,
+            measured_images: scorer.count(),
+            accuracy: measure.accuracy,
+            macro_accuracy: scorer.macro_accuracy(),
+            loss: measure.loss,
+            train_accuracy: trained.accuracies.train,
+            cost,
+            train_seconds,
+        })
+    }
+}
+
+fn answers(setup: &Setup, model: &Model, measured: &Rows) -> Result<Scorer> {
+    let mut predictor = Predictor::new(&setup.resident, measured.block, model.modules())?;
+    let mut scorer = Scorer::new(&measured.truths);
+    predictor.each(model, measured, |at, logits| scorer.add(measured.classes[at], logits))?;
+    Ok(scorer)
+}

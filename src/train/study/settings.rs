@@ -1,0 +1,110 @@
+//! Settings of methods that replace their recipes', from a JSON file: `{"lora": {"learning_rate": 0.003, "rank": 4}}`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::adjust::Rates;
+use super::entrant::Entrant;
+
+/// Learning rates that are tried unless a file says otherwise, over the recipe's own.
+const RATES: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
+/// Weight decays that are tried unless a file says otherwise: those of Adapter+ and of the MiMi paper.
+const DECAYS: [f64; 2] = [1e-4, 0.05];
+
+/// What replaces a method's recipe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Highest learning rate.
+    pub learning_rate: Option<f64>,
+    /// Weight decay of matrices.
+    pub weight_decay: Option<f64>,
+    /// Largest global norm of the gradients.
+    pub clip: Option<f64>,
+    /// Share of each target spread evenly over the classes.
+    pub smoothing: Option<f64>,
+    /// Share of the images for which the last block's branches are dropped.
+    pub drop_path: Option<f64>,
+    /// Share of the steps that warm up.
+    pub warmup: Option<f64>,
+    /// Width of each module that does not follow the rate.
+    pub rank: Option<usize>,
+    /// Rate of the first adapters.
+    pub sigma_0: Option<f64>,
+    /// Rate at which pruning ends.
+    pub sigma: Option<f64>,
+    /// Share of the neurons that a pruning removes.
+    pub rho: Option<f64>,
+    /// What tuning tries.
+    pub grid: Option<Grid>,
+}
+
+/// Values that tuning tries, each with each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grid {
+    /// Highest learning rates.
+    pub learning_rate: Vec<f64>,
+    /// Weight decays; the recipe's own without them.
+    #[serde(default)]
+    pub weight_decay: Vec<f64>,
+}
+
+impl Settings {
+    /// Settings that every method has.
+    pub(super) const OF_ALL: [&str; 3] = ["learning_rate", "weight_decay", "grid"];
+
+    /// Reads a file of settings by method.
+    ///
+    /// # Errors
+    /// When it is no such file, or names a method or a setting that does not exist.
+    pub fn parse(text: &str) -> Result<BTreeMap<String, Self>> {
+        let methods: BTreeMap<String, Value> = serde_json::from_str(text).context("no JSON object")?;
+        let read = |(name, value): (String, Value)| {
+            ensure!(Entrant::is_known(&name), "there is no method {name:?}");
+            let settings = serde_json::from_value(value).with_context(|| format!("settings of {name}"))?;
+            Ok((name, settings))
+        };
+        methods.into_iter().map(read).collect()
+    }
+
+    /// Names of what is set.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        let set = [
+            ("learning_rate", self.learning_rate.is_some()),
+            ("weight_decay", self.weight_decay.is_some()),
+            ("clip", self.clip.is_some()),
+            ("smoothing", self.smoothing.is_some()),
+            ("drop_path", self.drop_path.is_some()),
+            ("warmup", self.warmup.is_some()),
+            ("rank", self.rank.is_some()),
+            ("sigma_0", self.sigma_0.is_some()),
+            ("sigma", self.sigma.is_some()),
+            ("rho", self.rho.is_some()),
+            ("grid", self.grid.is_some()),
+        ];
+        set.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect()
+    }
+
+    /// What tuning tries for a method with these rates of its own, in order.
+    pub(super) fn candidates(&self, own: Rates) -> Vec<Self> {
+        let default = Grid {
+            learning_rate: RATES.map(|factor| factor * own.learning_rate).to_vec(),
+            weight_decay: DECAYS.to_vec(),
+        };
+        let Grid { learning_rate, mut weight_decay } = self.grid.clone().unwrap_or(default);
+        if weight_decay.is_empty() {
+            weight_decay.push(own.weight_decay);
+        }
+        let pair = |rate: f64, decay: f64| Self {
+            learning_rate: Some(rate),
+            weight_decay: Some(decay),
+            ..Self::default()
+        };
+        let of = |rate: &f64| weight_decay.iter().map(move |&decay| (*rate, decay)).collect::<Vec<_>>();
+        learning_rate.iter().flat_map(of).map(|(rate, decay)| pair(rate, decay)).collect()
+    }
+}
