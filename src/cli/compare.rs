@@ -40,9 +40,9 @@ pub struct CompareArgs {
     /// Folder for results.json (results.jsonl of --methods), table.md and plots. Runs that are there are not made again.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Heading of the plot.
-    #[arg(long, default_value = "MiMi")]
-    pub title: String,
+    /// Heading of the plots. Default: MiMi, or the backbone's name with --methods.
+    #[arg(long)]
+    pub title: Option<String>,
     #[command(flatten)]
     pub methods: MethodsArgs,
     #[command(flatten)]

@@ -5,7 +5,9 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use mimi_server::files::write_atomically;
-use mimi_server::train::study::{Purpose, Run, compare, compare_methods, plot, standings, summarise, table};
+use mimi_server::train::study::{
+    Against, Purpose, Run, compare, compare_methods, plot, scatter, standings, summarise, table,
+};
 use mimi_server::train::{Progress, Setup};
 
 use super::backbone;
@@ -46,22 +48,38 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     reporter.borrow_mut().end();
     let results = results?;
     let summary = summarise(results.points());
-    for (name, text) in [("table.md", summary.to_string()), ("plot.svg", plot(&summary, &args.title)?)] {
-        let path = args.out.join(name);
-        write_atomically(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+    for (name, text) in [
+        ("table.md", summary.to_string()),
+        ("plot.svg", plot(&summary, args.title.as_deref().unwrap_or("MiMi"))?),
+    ] {
+        write(args, name, &text)?;
     }
     print!("{summary}");
     Ok(())
 }
 
-/// Writes what a comparison of methods gave.
+/// Writes what a comparison of methods gave: a table, and plots of each set and of the mean over sets.
 fn present(args: &CompareArgs, runs: &[Run]) -> Result<()> {
     let standings = standings(runs);
+    let title = args.title.as_deref().or(runs.first().map(|run| run.backbone.as_str())).unwrap_or_default();
     let text = table(&standings)?;
-    let path = args.out.join("table.md");
-    write_atomically(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+    write(args, "table.md", &text)?;
+    for one in &standings {
+        let title = one.set.as_ref().map_or(title.to_owned(), |set| format!("{title}: {set}"));
+        let whole = one.set.is_none() || standings.len() == 1;
+        let before = one.set.as_ref().filter(|_| !whole).map(|set| format!("{set}-")).unwrap_or_default();
+        for against in Against::ALL {
+            let name = format!("{before}{}.svg", against.name());
+            write(args, &name, &scatter(one, against, &title)?)?;
+        }
+    }
     print!("{text}");
     Ok(())
+}
+
+fn write(args: &CompareArgs, name: &str, text: &str) -> Result<()> {
+    let path = args.out.join(name);
+    write_atomically(&path, text.as_bytes()).with_context(|| path.display().to_string())
 }
 
 fn told(run: &Run) -> String {

@@ -19,11 +19,13 @@ use crate::train::fingerprint::Fingerprint;
 pub struct Ledger {
     path: PathBuf,
     file: File,
+    /// The first line, until it is written: with the first run.
+    heading: Option<Heading>,
     runs: Vec<Run>,
 }
 
 /// The first line.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Heading {
     comparison: Value,
 }
@@ -46,7 +48,7 @@ impl Ledger {
             file.seek(SeekFrom::End(0)).with_context(context)?;
             text.truncate(whole);
         }
-        let mut ledger = Self { path: path.to_owned(), file, runs: Vec::new() };
+        let mut ledger = Self { path: path.to_owned(), file, heading: None, runs: Vec::new() };
         ledger.read(&text, comparison)?;
         Ok(ledger)
     }
@@ -55,7 +57,8 @@ impl Ledger {
         let place = |line: usize| format!("{}, line {}", self.path.display(), line + 1);
         let mut lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).enumerate();
         let Some((number, first)) = lines.next() else {
-            return self.write(&Heading { comparison: serde_json::to_value(comparison)? });
+            self.heading = Some(Heading { comparison: serde_json::to_value(comparison)? });
+            return Ok(());
         };
         let heading: Heading = serde_json::from_slice(first).with_context(|| place(number))?;
         if let Some(reason) = comparison.refuses(&heading.comparison) {
@@ -99,15 +102,19 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn add(&mut self, run: Run) -> Result<()> {
+        if let Some(heading) = &self.heading {
+            self.write(heading)?;
+            self.heading = None;
+        }
         self.write(&run)?;
         self.runs.push(run);
         Ok(())
     }
 
-    fn write(&mut self, line: &impl Serialize) -> Result<()> {
+    fn write(&self, line: &impl Serialize) -> Result<()> {
         let mut bytes = serde_json::to_vec(line)?;
         bytes.push(b'\n');
-        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        let written = (&self.file).write_all(&bytes).and_then(|()| self.file.sync_data());
         written.with_context(|| self.path.display().to_string())
     }
 }
