@@ -31,6 +31,10 @@ pub struct AugmentArgs {
     /// Concentration of cutmix; 0 switches it off.
     #[arg(long, value_name = "ALPHA")]
     pub cutmix: Option<f64>,
+    /// Changed variants of each image to run through the frozen blocks once and keep. Every epoch draws one, so that
+    /// --first-block saves time with augmentation too. Default: images change anew at every epoch.
+    #[arg(long, value_name = "COUNT")]
+    pub variants: Option<usize>,
 }
 
 /// Where augmentation begins.
@@ -60,6 +64,7 @@ impl AugmentArgs {
             erase: self.erase.unwrap_or(start.erase),
             mixup: self.mixup.unwrap_or(start.mixup),
             cutmix: self.cutmix.unwrap_or(start.cutmix),
+            variants: self.variants.unwrap_or(start.variants),
         }
     }
 }

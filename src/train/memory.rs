@@ -7,7 +7,8 @@
 //! activations(m) = 3/2 · the most that is alive in one step of m images, or in one run of 8 without gradients
 //! batches        = (ahead + 2) · batch · row      those made ahead, the one being made, the one in the step
 //! trained        = 24 bytes · parameters          values, two moments, gradients of a part, a step and an epoch
-//! rows           = images · row                   training (unless changed at every epoch) and held-out images
+//! rows           = images · row                   training (unless changed at every epoch) and held-out images;
+//!                                                 of training images in variants, 2 bytes · variants · row's length
 //! row            = 4 bytes · the longest of an image's forms before any block that is trained
 //! ```
 //! The most that is alive is counted on the graph ([`Graph::peak_bytes`](crate::graph::Graph::peak_bytes)); ONNX
@@ -22,6 +23,7 @@ use anyhow::{Result, ensure};
 
 use super::data::prefix::BATCH;
 use super::data::rows::row_shape;
+use super::data::varied::Varied;
 use super::method::Method;
 use super::method::training_method::StepDemand;
 use super::optim::epoch::AHEAD;
@@ -77,8 +79,7 @@ impl Fit {
             least(need.trained)
         );
         let micro_batch = micro_batch.unwrap_or(1);
-        let kept = if need.keeps_images { images.trained } else { 0 };
-        let (trained, held_out) = (kept as u64 * need.row, images.held_out as u64 * need.row);
+        let (trained, held_out) = (images.trained as u64 * need.kept, images.held_out as u64 * need.row);
         let left = bound - taken(micro_batch);
         let train_in_memory = trained + held_out <= left;
         let held_out_in_memory = held_out <= left;
@@ -123,20 +124,20 @@ struct Need {
     classes: usize,
     /// Most images of a step that are run together.
     micro_batch: usize,
-    /// Whether training images are the same at every epoch.
-    keeps_images: bool,
+    /// Bytes that are kept of each training image.
+    kept: u64,
 }
 
 impl Need {
     fn of(config: &BackboneConfig, method: &Method, classes: usize) -> Result<Self> {
         let method = method.get();
         let (intake, demand) = (method.intake(config), method.demand(config, classes)?);
-        let keeps_images = intake.augment.keeps_images();
         // Changed images come as pixels, whatever the first block.
-        let start = if keeps_images { intake.block } else { 0 };
+        let start = if intake.augment.keeps_rows() { intake.block } else { 0 };
         let longest =
             (start..=config.depth()).map(|block| row_shape(config, block).iter().product::<usize>()).max();
         let row = FLOAT * longest.unwrap_or(0) as u64;
+        let kept = if intake.augment.keeps_images() { row } else { Varied::bytes(config, &intake, 1) };
         let batch = demand.steps.as_ref().map_or(0, |steps| steps.batch);
         let whole = build(config, &Plan::whole(config, ModuleSet::EMPTY))?;
         Ok(Self {
@@ -147,7 +148,7 @@ impl Need {
             run: whole.peak_bytes(|dim| if dim == Dim::Batch { BATCH as u64 } else { 1 }),
             classes,
             micro_batch: method.micro_batch().min(batch).max(1),
-            keeps_images,
+            kept,
         })
     }
 

@@ -11,6 +11,7 @@ mod limits;
 mod memory;
 /// The page beside a pack.
 mod report;
+mod variants;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -12,6 +12,7 @@ use super::dataset::partition::Partition;
 use super::prefix::Prefix;
 use super::rows::Rows;
 use super::source::Source;
+use super::varied::{MOST, Varied};
 use crate::backbone::BlockRange;
 use crate::files::beside;
 use crate::train::progress::{Observer, Progress};
@@ -24,6 +25,8 @@ pub struct Intake {
     pub block: usize,
     /// How training images are changed at every epoch.
     pub augment: AugmentOptions,
+    /// Seed that variants are drawn by.
+    pub seed: u64,
 }
 
 /// Which rows are kept in a file rather than in memory.
@@ -85,19 +88,41 @@ pub fn load(
             false => prefix.load(images, tell),
         }
     };
-    let train = match intake.augment.keeps_images() {
-        true => {
-            let rows = keep("training images", &images.train, overflow.train)?;
-            Source::Kept(Rows { truths: images.truths.clone(), ..rows })
-        }
-        false => {
-            let preprocessing = &setup.resident.config().preprocessing;
-            let mut changing = Changing::new(&images.train, preprocessing, intake.augment, setup.limits);
-            changing.truths = images.truths.clone();
-            Source::Changing(changing)
-        }
-    };
     let held_out = keep("held-out images", &images.validation, overflow.held_out)?;
     let held_out = Rows { truths: images.truths.clone(), ..held_out };
+    let train = match intake.augment.keeps_images() {
+        true => Source::Kept(keep("training images", &images.train, overflow.train)?).meaning(&images.truths),
+        false => changed(setup, &images.train, intake, overflow, observe)?.meaning(&images.truths),
+    };
     Ok(Loaded { train, held_out })
+}
+
+/// Images that are changed: at every epoch, or in a number of variants that are kept.
+///
+/// # Errors
+/// When a run fails, an image cannot be changed, or variants that exceed the memory cannot be written.
+pub fn changed(
+    setup: &Setup,
+    images: &[Image],
+    intake: &Intake,
+    overflow: &Overflow<'_>,
+    observe: &mut Observer<'_>,
+) -> Result<Source> {
+    let (config, variants) = (setup.resident.config(), intake.augment.variants);
+    if variants == 0 {
+        return Ok(Source::Changing(Changing::new(
+            images,
+            &config.preprocessing,
+            intake.augment,
+            setup.limits,
+        )));
+    }
+    let bytes = Varied::bytes(config, intake, images.len());
+    let path = (overflow.train || bytes > MOST).then(|| beside(overflow.beside));
+    let (count, place) = (images.len(), if path.is_some() { "on disk" } else { "in memory" });
+    observe(Progress::Note(&format!(
+        "{variants} variants of {count} training images take {} MiB {place}",
+        bytes.div_ceil(1 << 20)
+    )));
+    Varied::load(setup, images, intake, path.as_deref(), observe).map(Source::Varied)
 }

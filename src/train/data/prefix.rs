@@ -146,7 +146,11 @@ impl Prefix {
         row
     }
 
-    fn run(&mut self, values: Vec<f32>) -> Result<Vec<f32>> {
+    /// Runs whole rows of pixels, or of this prefix's first block.
+    ///
+    /// # Errors
+    /// When the run fails.
+    pub fn run(&mut self, values: Vec<f32>) -> Result<Vec<f32>> {
         let shape = row_shape(self.setup.resident.config(), self.blocks.start);
         let rows = values.len() / shape.iter().product::<usize>();
         let Some(program) = self.program.as_mut().filter(|_| rows > 0) else {

@@ -38,14 +38,7 @@ impl RowStore {
     /// # Errors
     /// When the file cannot be made.
     pub fn in_file(size: usize, path: &Path) -> Result<Self> {
-        let context = || path.display().to_string();
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).with_context(context)?;
-        }
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).open(path).with_context(context)?;
-        fs::remove_file(path).with_context(context)?;
-        Ok(Self { size, count: 0, store: Store::File(Arc::new(file)) })
+        Ok(Self { size, count: 0, store: Store::File(Arc::new(unnamed(path)?)) })
     }
 
     /// Numbers in a row.
@@ -167,6 +160,17 @@ impl RowStore {
         }
         Ok(())
     }
+}
+
+/// A file made at `path` that loses its name at once, so that it goes with the process, however that ends.
+pub(super) fn unnamed(path: &Path) -> Result<File> {
+    let context = || path.display().to_string();
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(context)?;
+    }
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).with_context(context)?;
+    fs::remove_file(path).with_context(context)?;
+    Ok(file)
 }
 
 fn write(file: &File, values: &[f32], place: usize) -> Result<()> {

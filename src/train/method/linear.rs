@@ -71,7 +71,7 @@ impl TrainingMethod for LinearOptions {
     }
 
     fn intake(&self, config: &BackboneConfig) -> Intake {
-        Intake { block: config.depth(), augment: AugmentOptions::none() }
+        Intake { block: config.depth(), augment: AugmentOptions::none(), seed: self.seed }
     }
 
     fn demand(&self, config: &BackboneConfig, classes: usize) -> Result<Demand> {

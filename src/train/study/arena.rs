@@ -9,12 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::run::Purpose;
 use crate::backbone::BlockRange;
-use crate::train::data::changing::Changing;
 use crate::train::data::dataset::classes::Dataset;
 use crate::train::data::dataset::image::Image;
 use crate::train::data::dataset::origin::Origin;
 use crate::train::data::dataset::partition::Partition;
-use crate::train::data::load::{Intake, Loaded};
+use crate::train::data::load::{Intake, Loaded, Overflow, changed};
 use crate::train::data::prefix::Prefix;
 use crate::train::data::rows::Rows;
 use crate::train::data::source::Source;
@@ -45,7 +44,14 @@ pub(super) struct Arena<'a> {
     pub fingerprint: String,
     /// Images before each block that some method begins at.
     rows: BTreeMap<usize, Both>,
+    /// The changed images of the last run, by how they were taken in and how many they were.
+    changed: Option<(Known, Source)>,
+    /// Path beside which rows that exceed the memory are kept.
+    beside: PathBuf,
 }
+
+/// How changed images were taken in, and how many they were.
+type Known = (Intake, usize);
 
 /// Rows of a set.
 #[derive(Clone)]
@@ -69,7 +75,12 @@ impl<'a> Arena<'a> {
     ///
     /// # Errors
     /// When they cannot be listed or read.
-    pub fn open(setup: &'a Setup, set: &'a ImageSet, observe: &mut Observer<'_>) -> Result<Self> {
+    pub fn open(
+        setup: &'a Setup,
+        set: &'a ImageSet,
+        beside: &Path,
+        observe: &mut Observer<'_>,
+    ) -> Result<Self> {
         let mut partition = Partition::open(&set.origin).with_context(|| set.name.clone())?;
         tell(&partition, observe);
         if !partition.test.is_empty() {
@@ -77,7 +88,15 @@ impl<'a> Arena<'a> {
             partition.held_out = format!("the test images of {}", set.origin.data.display());
         }
         let fingerprint = digest(&partition)?;
-        Ok(Self { setup, origin: &set.origin, partition, fingerprint, rows: BTreeMap::new() })
+        Ok(Self {
+            setup,
+            origin: &set.origin,
+            partition,
+            fingerprint,
+            rows: BTreeMap::new(),
+            changed: None,
+            beside: beside.to_owned(),
+        })
     }
 
     /// What a run sees that takes images in so.
@@ -98,13 +117,22 @@ impl<'a> Arena<'a> {
         let (held_out, sample) = (Rows::none(&measured), sample(&train)?);
         let train = match intake.augment.keeps_images() {
             true => Source::Kept(train),
-            false => {
-                let (images, config) = (train.images(), self.setup.resident.config());
-                let (augment, limits) = (intake.augment, self.setup.limits);
-                Source::Changing(Changing::new(&images, &config.preprocessing, augment, limits))
-            }
+            false => self.changed(intake, &train.images(), observe)?,
         };
         Ok(Seen { loaded: Loaded { train, held_out }, measured, sample })
+    }
+
+    /// Images that are changed. Variants are made once for all methods that take images in alike, one after another.
+    fn changed(&mut self, intake: &Intake, images: &[Image], observe: &mut Observer<'_>) -> Result<Source> {
+        let key = (*intake, images.len());
+        if let Some((_, source)) = self.changed.as_ref().filter(|(known, _)| *known == key) {
+            return Ok(source.clone());
+        }
+        self.changed = None;
+        let overflow = Overflow { train: false, held_out: false, beside: &self.beside };
+        let source = changed(self.setup, images, intake, &overflow, observe)?;
+        self.changed = Some((key, source.clone()));
+        Ok(source)
     }
 
     fn rows(&mut self, block: usize, observe: &mut Observer<'_>) -> Result<&Both> {

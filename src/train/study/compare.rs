@@ -13,11 +13,10 @@ use super::contender::Contender;
 use super::results::{Point, Results};
 use crate::backbone::{BlockRange, ModuleSet};
 use crate::graph::{Plan, plan_flops};
-use crate::train::data::changing::Changing;
 use crate::train::data::dataset::image::Image;
 use crate::train::data::dataset::origin::Origin;
 use crate::train::data::dataset::partition::Partition;
-use crate::train::data::load::Loaded;
+use crate::train::data::load::{Intake, Loaded, Overflow, changed};
 use crate::train::data::prefix::Prefix;
 use crate::train::data::rows::Rows;
 use crate::train::data::source::Source;
@@ -145,8 +144,9 @@ impl<'a> Field<'a> {
         let train = match mimi.augment.keeps_images() {
             true => Source::Kept(self.train.clone()),
             false => {
-                let preprocessing = &resident.config().preprocessing;
-                Source::Changing(Changing::new(&self.images, preprocessing, mimi.augment, self.setup.limits))
+                let intake = Intake { block: mimi.first_block, augment: mimi.augment, seed: mimi.seed };
+                let overflow = Overflow { train: false, held_out: false, beside: &self.options.results };
+                changed(self.setup, &self.images, &intake, &overflow, observe)?
             }
         };
         // No held-out images: they are measured below, once a training.

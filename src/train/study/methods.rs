@@ -73,7 +73,7 @@ pub fn compare_methods(
 ) -> Result<Ledger> {
     let mut ledger = Ledger::open(&options.results, &options.identity(setup)?)?;
     for set in &options.sets {
-        let arena = Arena::open(setup, set, observe)?;
+        let arena = Arena::open(setup, set, &options.results, observe)?;
         let mut meeting = Meeting { setup, options, set, arena, ledger: &mut ledger };
         for entrant in &options.entrants {
             meeting.prepared(entrant, &Settings::default(), 0).with_context(|| entrant.name.clone())?;

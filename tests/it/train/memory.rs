@@ -147,8 +147,10 @@ fn rows_on_disk_give_the_same_pack() {
     };
     // From pixels, and from the middle on: rows change their form on the way.
     let late = MimiOptions { first_block: 1, ..mimi.clone() };
+    let variants = AugmentOptions { variants: 9, ..AugmentOptions::light() };
+    let varied = MimiOptions { first_block: 1, augment: variants, ..mimi.clone() };
     let weights = |report: &Outcome| std::fs::read(report.folder.join(WEIGHTS_FILE)).unwrap();
-    for method in [linear.method.clone(), Method::Mimi(mimi), Method::Mimi(late)] {
+    for method in [linear.method.clone(), Method::Mimi(mimi), Method::Mimi(late), Method::Mimi(varied)] {
         let free = TaskOptions { method, ..linear.clone() };
         let whole = train(&setup(&world), &free, &mut |_| {}).unwrap();
         let bound = tight(&world, &free.method, Images { trained: 23, held_out: 10, classes: 3 });

@@ -3,6 +3,9 @@
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
+/// Most variants of an image.
+const MOST_VARIANTS: usize = 1024;
+
 /// What is done to training images, and how much of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AugmentOptions {
@@ -20,6 +23,10 @@ pub struct AugmentOptions {
     pub mixup: f64,
     /// Concentration of cutmix's Beta distribution; 0 switches it off.
     pub cutmix: f64,
+    /// Changed variants of each image that are kept, of which every epoch draws one; 0 changes images anew. Left out of
+    /// an identity where it is 0, so that older records can be continued.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub variants: usize,
 }
 
 impl AugmentOptions {
@@ -36,13 +43,27 @@ impl AugmentOptions {
     /// The reference's recipe (docs/method.md section 5): crops from 0.08, flips, `rand-m9-mstd0.5-inc1`, erasing 0.25,
     /// mixup 0.8, cutmix 1.0; jitter 0.4 where RandAugment is switched off.
     pub fn full() -> Self {
-        Self { crop: 0.08, flip: 0.5, jitter: 0.4, rand_augment: 9.0, erase: 0.25, mixup: 0.8, cutmix: 1.0 }
+        Self {
+            crop: 0.08,
+            flip: 0.5,
+            jitter: 0.4,
+            rand_augment: 9.0,
+            erase: 0.25,
+            mixup: 0.8,
+            cutmix: 1.0,
+            ..Self::none()
+        }
     }
 
     /// Whether an image is the same at every epoch, so that what depends on it alone may be kept.
     pub fn keeps_images(&self) -> bool {
-        let Self { crop, flip, jitter, rand_augment, erase, mixup, cutmix } = *self;
+        let Self { crop, flip, jitter, rand_augment, erase, mixup, cutmix, variants: _ } = *self;
         crop >= 1.0 && [flip, jitter, rand_augment, erase, mixup, cutmix].iter().all(|&amount| amount <= 0.0)
+    }
+
+    /// Whether what frozen blocks make of an image can be kept: it is the same at every epoch, or one of its variants.
+    pub fn keeps_rows(&self) -> bool {
+        self.keeps_images() || self.variants > 0
     }
 
     /// Checks that the amounts make sense.
@@ -50,7 +71,7 @@ impl AugmentOptions {
     /// # Errors
     /// When one does not, with its name.
     pub fn check(&self) -> Result<()> {
-        let Self { crop, flip, jitter, rand_augment, erase, mixup, cutmix } = *self;
+        let Self { crop, flip, jitter, rand_augment, erase, mixup, cutmix, variants } = *self;
         for (name, share) in [("crop", crop), ("flip", flip), ("erase", erase)] {
             ensure!((0.0..=1.0).contains(&share), "{name} is {share}, expected 0 to 1");
         }
@@ -58,6 +79,15 @@ impl AugmentOptions {
             ensure!(amount >= 0.0 && amount.is_finite(), "{name} is {amount}, expected 0 or more");
         }
         ensure!((0.0..=10.0).contains(&rand_augment), "rand_augment is {rand_augment}, expected 0 to 10");
+        ensure!(
+            variants == 0 || cutmix <= 0.0,
+            "cutmix needs pixels, and of variants only later rows are kept"
+        );
+        ensure!(variants <= MOST_VARIANTS, "{variants} variants, expected at most {MOST_VARIANTS}");
         Ok(())
     }
+}
+
+fn is_none(variants: &usize) -> bool {
+    *variants == 0
 }

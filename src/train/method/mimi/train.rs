@@ -65,7 +65,7 @@ impl TrainingMethod for MimiOptions {
     }
 
     fn intake(&self, _: &BackboneConfig) -> Intake {
-        Intake { block: self.first_block, augment: self.augment }
+        Intake { block: self.first_block, augment: self.augment, seed: self.seed }
     }
 
     fn micro_batch(&self) -> usize {
@@ -75,7 +75,7 @@ impl TrainingMethod for MimiOptions {
     fn demand(&self, config: &BackboneConfig, classes: usize) -> Result<Demand> {
         let widths = self.first_widths(config);
         // Changed images come as pixels, whatever the first block.
-        let start = if self.augment.keeps_images() { self.first_block } else { 0 };
+        let start = if self.augment.keeps_rows() { self.first_block } else { 0 };
         let blocks = BlockRange { start, end: config.depth() };
         let kind = self.kind(config);
         let graph = training_graph(
