@@ -45,6 +45,37 @@ fn a_cell_holds_any_number_of_labels() {
 }
 
 #[test]
+fn a_column_for_each_label_says_the_same_as_one_column_of_labels() {
+    let multi = ProblemType::MultiLabelClassification;
+    let each = "file,outdoor,cat,split,dog\na.png,1,1,train,0\nb.png,0,0,train,false\nc.png,0.0,True,train,1.0\nd.png,1,0,val,0\n";
+    let (_dir, columns) = list(each);
+    let parts = open(&columns, multi).unwrap();
+    let text =
+        "path,labels,split\na.png,cat;outdoor,train\nb.png,,train\nc.png,dog;cat,train\nd.png,outdoor,val\n";
+    let (_other, one) = list(text);
+    let same = open(&one, multi).unwrap();
+    assert_eq!((&parts.labels, parts.counts()), (&same.labels, same.counts()));
+    for name in ["a.png", "b.png", "c.png", "d.png"] {
+        assert_eq!(row(&parts, name), row(&same, name), "{name}");
+    }
+    // A column that no image to train on has is a label all the same.
+    let (_dir, rare) = list("path;sun;rain;split\na.png;1;0;train\nb.png;0;0;train\nc.png;0;1;val\n");
+    let parts = open(&rare, multi).unwrap();
+    assert_eq!(
+        (parts.labels.clone(), row(&parts, "c.png")),
+        (vec!["rain".to_owned(), "sun".into()], &[1.0, 0.0][..])
+    );
+    assert!(
+        parts.warnings.iter().any(|w| w.contains("no training image has the label rain")),
+        "{:?}",
+        parts.warnings
+    );
+    // One class an image is named, not marked.
+    let error = format!("{:#}", open(&rare, ProblemType::SingleLabelClassification).unwrap_err());
+    assert!(error.contains("there is no column label"), "{error}");
+}
+
+#[test]
 fn a_cell_holds_one_number_or_several_which_are_scaled_over_the_images_trained_on() {
     let (_dir, list) = list("image,value,split\na.png,10,train\nb.png,30,train\nc.png,99.5,test\n");
     let parts = open(&list, ProblemType::Regression).unwrap();
@@ -87,6 +118,11 @@ fn what_is_wrong_is_told_with_its_line() {
         (Regression, "path,label\na.png,1\nb.png,1;2\n", "line 3: 2 value(s), expected 1"),
         (Regression, "path,label\na.png,7\nb.png,7\nc.png,7\n", "label is the same in all training images"),
         (Multi, "path,label\na.png,x\n", "none could be held out"),
+        (Multi, "path,cat,width\na.png,1,64\n", "line 2: column width holds \"64\", expected 0 or 1"),
+        (Multi, "path,cat,dog\na.png,1,\n", "line 2: column dog holds \"\", expected 0 or 1"),
+        (Multi, "path,cat,cat\na.png,1,0\n", "line 1: column cat occurs twice"),
+        (Multi, "path,cat|dog,x\na.png,1,0\n", "which separates labels"),
+        (Multi, "path,split\na.png,train\n", "no column of labels, nor one for each label"),
     ] {
         let (_dir, list) = list(text);
         let error = format!("{:#}", open(&list, problem).unwrap_err());

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use csv::{ReaderBuilder, StringRecord, Trim};
 use rayon::prelude::*;
 
 use super::entry::{Entry, Part};
-use super::header::{self, Header};
+use super::header::{self, Column, Header, Label, MARKS};
 use super::left_out::{LeftOut, Reason};
 use super::text::{read_text, text};
 use super::tree::look;
@@ -35,15 +35,15 @@ pub(super) fn read(file: &Path, problem: ProblemType, left_out: &mut Vec<LeftOut
     if problem.is_single_label() {
         check_classes(file, &there, (&gone, left_out))?;
     }
-    Ok(Listed { entries: there, column: header::label_name(&text)? })
+    Ok(Listed { entries: there, label: header::read(&text, problem)?.label })
 }
 
 /// The content of a list.
 pub(super) struct Listed {
     /// Its images.
     pub entries: Vec<Entry>,
-    /// The name of the column of labels.
-    pub column: String,
+    /// Where its labels stood.
+    pub label: Label,
 }
 
 /// Parses a CSV file from its bytes and counts the lines; the files themselves are not checked.
@@ -60,7 +60,7 @@ pub fn parse_list(bytes: &[u8], file: &Path) -> Result<usize> {
 /// As [`read`], but for what lies behind the paths.
 pub(super) fn parse(text: &str, file: &Path, problem: ProblemType) -> Result<Vec<Entry>> {
     let context = || file.display().to_string();
-    let header = header::read(text).with_context(context)?;
+    let header = header::read(text, problem).with_context(context)?;
     let mut reader =
         ReaderBuilder::new().delimiter(header.delimiter).trim(Trim::All).from_reader(text.as_bytes());
     let folder = file.parent().unwrap_or(Path::new(""));
@@ -88,8 +88,27 @@ fn entry(record: &StringRecord, header: &Header, (folder, line): (&Path, u64)) -
     let path = record.get(header.path).unwrap_or_default();
     ensure!(!path.is_empty(), "the path is empty");
     let path = located(folder, path);
-    let label = record.get(header.label).unwrap_or_default().to_owned();
+    let label = match &header.label {
+        Label::In(column) => record.get(column.place).unwrap_or_default().to_owned(),
+        Label::Each(columns) => applying(record, columns)?.join(&MARKS[0].to_string()),
+    };
     Ok(Entry { path, label, part, line: Some(line) })
+}
+
+/// Names of the columns that say yes.
+fn applying<'c>(record: &StringRecord, columns: &'c [Column]) -> Result<Vec<&'c str>> {
+    let mut found = Vec::new();
+    for Column { place, name } in columns {
+        match record.get(*place).unwrap_or_default().to_lowercase().as_str() {
+            "1" | "1.0" | "true" => found.push(name.as_str()),
+            "0" | "0.0" | "false" => {}
+            other => bail!(
+                "column {name} holds {other:?}, expected 0 or 1: without a column labels, every column but path and \
+                 split is a label"
+            ),
+        }
+    }
+    Ok(found)
 }
 
 /// The file that a cell names; one with backslashes, as Windows writes it, where there is none of that very name.
@@ -115,7 +134,7 @@ fn check_classes(file: &Path, there: &[Entry], (gone, left_out): (&[Entry], &[Le
     let count = gone.iter().filter(|entry| (&entry.label, entry.part) == (&lost.label, lost.part)).count();
     let why = left_out.iter().find(|one| one.path == lost.path).map(LeftOut::to_string).unwrap_or_default();
     let (file, label, part) = (file.display(), &lost.label, lost.part.adjective());
-    anyhow::bail!("{file}: class {label} has no {part} image left: {count} are left out, the first {why}")
+    bail!("{file}: class {label} has no {part} image left: {count} are left out, the first {why}")
 }
 
 /// Why a repeated entry is skipped.

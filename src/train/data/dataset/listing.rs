@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::entry::{Entry, Part, canonical};
+use super::header::Label;
 use super::image::Image;
 use super::left_out::LeftOut;
 use super::walk::Walk;
@@ -17,8 +18,8 @@ use crate::pack::ProblemType;
 pub(super) struct Listing {
     source: PathBuf,
     entries: Vec<Entry>,
-    /// The name of the column of labels; empty for a folder.
-    column: String,
+    /// Where labels stood; nowhere in a folder.
+    label: Option<Label>,
 }
 
 impl Listing {
@@ -37,13 +38,15 @@ impl Listing {
             single || source.is_file(),
             "{shown}: a folder names one class an image; {problem} needs a list"
         );
-        let csv::Listed { mut entries, column } = match source.is_file() {
-            true => csv::read(source, problem, left_out)?,
-            false => csv::Listed { entries: folders::read(source, walk, left_out)?, column: String::new() },
+        let (mut entries, label) = match source.is_file() {
+            true => {
+                csv::read(source, problem, left_out).map(|listed| (listed.entries, Some(listed.label)))?
+            }
+            false => (folders::read(source, walk, left_out)?, None),
         };
         // Stable: within a class the order stays.
         entries.sort_by(|a, b| a.label.cmp(&b.label));
-        let mut listing = Self { source: source.to_owned(), entries, column };
+        let mut listing = Self { source: source.to_owned(), entries, label };
         listing.make_unique(left_out)?;
         if single {
             names::check(&listing.source, listing.entries.iter().map(|entry| entry.label.as_str()))?;
@@ -56,9 +59,21 @@ impl Listing {
         &self.source
     }
 
-    /// The name of the column of labels; empty for a folder.
+    /// The name of the column of labels; empty where there is none.
     pub fn column(&self) -> &str {
-        &self.column
+        match &self.label {
+            Some(Label::In(column)) => &column.name,
+            _ => "",
+        }
+    }
+
+    /// Names of the labels that have a column each.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        let each = match &self.label {
+            Some(Label::Each(columns)) => &columns[..],
+            _ => &[],
+        };
+        each.iter().map(|column| column.name.as_str())
     }
 
     /// The entries of one part, or of all.

@@ -5,14 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, ensure};
 
 use super::entry::{Entry, Part};
+use super::header::MARKS;
 use super::image::Image;
 use super::listing::Listing;
 use super::names;
 use crate::pack::ProblemType;
 use crate::train::data::truth::{Scale, Truths, Values};
-
-/// Marks between the labels, or values, of one image.
-const MARKS: [char; 2] = [';', '|'];
 
 /// How an image's label is read. Rows of labels or values gather as images are.
 pub(super) struct Meaning {
@@ -114,9 +112,10 @@ fn parts(entry: &Entry) -> impl Iterator<Item = &str> {
     entry.label.split(MARKS).map(str::trim).filter(|part| !part.is_empty())
 }
 
-/// Every label that is trained on, sorted.
+/// Every label that is trained on, or has a column, sorted.
 fn labels(listing: &Listing) -> Result<Vec<String>> {
-    let all: BTreeSet<&str> = listing.entries(Some(Part::Train)).flat_map(parts).collect();
+    let mut all: BTreeSet<&str> = listing.entries(Some(Part::Train)).flat_map(parts).collect();
+    all.extend(listing.columns());
     names::check(listing.source(), all.iter().copied())?;
     ensure!(!all.is_empty(), "{}: no image to train on has a label", listing.source().display());
     Ok(all.into_iter().map(str::to_owned).collect())
