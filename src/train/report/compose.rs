@@ -59,6 +59,7 @@ impl Composer<'_> {
             precision: self.setup.resident.precision(),
             provenance: &contents.provenance,
             decision: &contents.decision,
+            modules: model.modules(),
             labels: self.labels,
             data: self.data,
             history,

@@ -2,24 +2,23 @@
 
 use anyhow::Result;
 
-use super::html::{percent, section as part, table};
+use super::html::{section as part, table};
 use super::story::Story;
+use super::summary::shown;
 use crate::backbone::ModuleSet;
 use crate::graph::{Plan, plan_flops};
 use crate::inspect::grouped;
 use crate::train::history::Cycle;
 
-const HEAD: [&str; 10] = [
+const HEAD: [&str; 8] = [
     "cycle",
     "rate σ",
     "neurons",
-    "adapters",
-    "adapter parameters",
+    "sites with neurons",
+    "parameters trained",
     "with the head",
     "GFLOPs an image",
     "over the backbone",
-    "training accuracy",
-    "held-out accuracy",
 ];
 
 /// Table and bars.
@@ -31,8 +30,10 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
         let body = format!("<p>The backbone takes {} GFLOPs an image.</p>\n", giga(bare));
         return Ok(part("Size and cost", lead, &body));
     }
-    let rows: Vec<Vec<String>> = story.history.cycles.iter().map(|cycle| row(cycle, bare)).collect();
-    let mut body = table(&HEAD, &rows);
+    let rows: Vec<Vec<String>> = story.history.cycles.iter().map(|cycle| row(story, cycle, bare)).collect();
+    let scores = ["training", "held-out"].map(|part| format!("{part} {}", story.decision.problem.score()));
+    let head: Vec<&str> = HEAD.into_iter().chain(scores.iter().map(String::as_str)).collect();
+    let mut body = table(&head, &rows);
     if let Some(own) = story.own {
         let kept = format!("<tr><td>{}</td>", own + 1);
         body = body.replace(&kept, &kept.replace("<tr>", "<tr class=\"own\">"));
@@ -42,7 +43,7 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
     let flops = |cycle: &Cycle| cycle.flops.saturating_sub(bare);
     let label = |cycle: &Cycle| format!("+{} M", grouped(flops(cycle).div_ceil(1_000_000)));
     let counted = |cycle: &Cycle| grouped(parameters(cycle));
-    body.push_str(&bars("Parameters of the adapters", &story.history.cycles, parameters, counted));
+    body.push_str(&bars("Parameters trained beside the head", &story.history.cycles, parameters, counted));
     body.push_str(&bars("FLOPs above the backbone’s", &story.history.cycles, flops, label));
     body.push_str("</div>\n");
     let lead = format!(
@@ -54,7 +55,7 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
     Ok(part("Size and cost", &lead, &body))
 }
 
-fn row(cycle: &Cycle, bare: u64) -> Vec<String> {
+fn row(story: &Story<'_>, cycle: &Cycle, bare: u64) -> Vec<String> {
     let over = (cycle.flops as f64 - bare as f64) / bare as f64;
     vec![
         (cycle.cycle + 1).to_string(),
@@ -65,8 +66,8 @@ fn row(cycle: &Cycle, bare: u64) -> Vec<String> {
         grouped(cycle.parameters as u64),
         giga(cycle.flops),
         format!("+{:.2} %", 100.0 * over),
-        percent(cycle.train_accuracy),
-        percent(cycle.validation_accuracy),
+        shown(story, cycle.train_accuracy),
+        shown(story, cycle.validation_accuracy),
     ]
 }
 

@@ -2,6 +2,8 @@
 
 use super::html::{details, escape, section as part, table};
 use super::story::Story;
+use super::summary::plural;
+use crate::pack::ProblemType;
 use crate::train::data::dataset::left_out::by_reason;
 
 /// Maximum number of skipped files listed.
@@ -17,25 +19,46 @@ pub(super) fn section(story: &Story<'_>) -> String {
         .iter()
         .zip(counts)
         .map(|(label, count)| vec![escape(label), count.trained.to_string(), count.held_out.to_string()]);
-    let classes = table(&["class", "trained on", "held out"], &rows.collect::<Vec<_>>());
+    let problem = story.decision.problem;
+    let classes = table(&[one(problem), "trained on", "held out"], &rows.collect::<Vec<_>>());
     let mut body = match counts.len() <= OPEN {
         true => classes,
-        false => details(&format!("All {} classes", counts.len()), &classes),
+        false => details(&format!("All {} {}", counts.len(), plural(problem)), &classes),
     };
     body.push_str(&left_out(story));
-    let mut trained: Vec<usize> = counts.iter().map(|count| count.trained).collect();
-    trained.sort_unstable();
-    let at = |place: usize| trained.get(place).copied().unwrap_or(0);
     let lead = format!(
-        "{} images trained on, {} held out ({}). Training images a class: {} at least, {} in the middle, {} at most.",
+        "{} images trained on, {} held out ({}). {}",
         story.provenance.train_images,
         story.provenance.validation_images,
         escape(&story.data.held_out),
-        at(0),
-        at(trained.len() / 2),
-        at(trained.len().saturating_sub(1))
+        spread(story)
     );
     part("Data", &lead, &body)
+}
+
+/// What one output is.
+fn one(problem: ProblemType) -> &'static str {
+    match problem {
+        ProblemType::SingleLabelClassification => "class",
+        ProblemType::MultiLabelClassification => "label",
+        ProblemType::Regression => "value",
+    }
+}
+
+/// How evenly images are spread over the outputs.
+fn spread(story: &Story<'_>) -> String {
+    let (problem, counts) = (story.decision.problem, &story.data.counts);
+    let mut trained: Vec<usize> = counts.iter().map(|count| count.trained).collect();
+    trained.sort_unstable();
+    let at = |place: usize| trained.get(place).copied().unwrap_or(0);
+    let (least, middle, most) = (at(0), at(trained.len() / 2), at(trained.len().saturating_sub(1)));
+    match problem {
+        ProblemType::Regression => "Every image has every value.".into(),
+        _ => format!(
+            "Training images a {}: {least} at least, {middle} in the middle, {most} at most.",
+            one(problem)
+        ),
+    }
 }
 
 fn left_out(story: &Story<'_>) -> String {

@@ -1,6 +1,6 @@
 //! The content of a report.
 
-use crate::backbone::{BackboneConfig, Precision};
+use crate::backbone::{BackboneConfig, ModuleSet, Precision};
 use crate::pack::{Decision, Provenance};
 use crate::train::data::dataset::left_out::LeftOut;
 use crate::train::data::dataset::partition::Partition;
@@ -24,6 +24,8 @@ pub struct Story<'a> {
     pub provenance: &'a Provenance,
     /// How outputs become answers.
     pub decision: &'a Decision,
+    /// The pack's modules.
+    pub modules: ModuleSet,
     /// Names of classes, labels or values.
     pub labels: &'a [String],
     /// The images.

@@ -43,12 +43,12 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
                 let (none, all) = (all.len() - own, all.len());
                 format!("parameters of {own} adapters; {none} of {all} sites have none")
             }
-            false => format!("parameters of what is trained at {own} places"),
+            false => format!("parameters trained beside the head, of {} module(s)", story.modules.len()),
         };
         tiles.push((grouped(cycle.adapter_parameters as u64), about));
     }
     let head = story.labels.len() * (story.config.feature_width() + 1);
-    let outputs = if story.decision.problem == ProblemType::Regression { "values" } else { "classes" };
+    let outputs = plural(story.decision.problem);
     tiles.push((grouped(head as u64), format!("parameters of the head, {} {outputs}", story.labels.len())));
     let tile = |(value, about): &(String, String)| {
         format!("<div class=\"tile\"><b>{value}</b><span>{}</span></div>\n", escape(about))
@@ -77,8 +77,17 @@ fn scored(story: &Story<'_>, part: &str, score: f64, images: usize) -> (String, 
     (shown(story, score), about)
 }
 
+/// What outputs are.
+pub(super) fn plural(problem: ProblemType) -> &'static str {
+    match problem {
+        ProblemType::SingleLabelClassification => "classes",
+        ProblemType::MultiLabelClassification => "labels",
+        ProblemType::Regression => "values",
+    }
+}
+
 /// A share in per cent; R² is none.
-fn shown(story: &Story<'_>, score: f64) -> String {
+pub(super) fn shown(story: &Story<'_>, score: f64) -> String {
     match story.decision.problem {
         ProblemType::Regression => format!("{score:.3}"),
         _ => percent(score),

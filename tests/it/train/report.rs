@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mimi_server::backbone::Precision;
-use mimi_server::pack::{self, Provenance};
+use mimi_server::backbone::{Form, Module, ModuleSet, Place, Precision, Site};
+use mimi_server::pack::{self, ProblemType, Provenance};
 use mimi_server::train::{
     Counts, Cycle, DataStory, Epoch, Examination, History, LeftOut, Measure, Method, MimiOptions,
     REPORT_FILE, Reason, Scorer, Story, Target, TaskOptions, Tested, Verdict, page,
@@ -44,6 +44,8 @@ struct Told {
     data: DataStory,
     thumbnails: Vec<Option<Vec<u8>>>,
     provenance: Provenance,
+    modules: ModuleSet,
+    decision: pack::Decision,
 }
 
 fn told(labels: Vec<String>, (cycles, epochs): (usize, usize), seed: u64) -> Told {
@@ -104,7 +106,16 @@ fn told(labels: Vec<String>, (cycles, epochs): (usize, usize), seed: u64) -> Tol
     let details = BTreeMap::from([(name.clone(), serde_json::json!(name))]).into_iter().collect();
     let provenance = Provenance { method: name.clone(), dataset: name, details, ..Provenance::default() };
     let history = History { epochs, cycles };
-    Told { labels, history, examined, data, thumbnails: vec![Some(vec![1, 2, 3])], provenance }
+    Told {
+        labels,
+        history,
+        examined,
+        data,
+        thumbnails: vec![Some(vec![1, 2, 3])],
+        provenance,
+        modules: ModuleSet::EMPTY,
+        decision: pack::Decision::default(),
+    }
 }
 
 fn rendered(tiny: &TinyBackbone, told: &Told) -> String {
@@ -113,7 +124,8 @@ fn rendered(tiny: &TinyBackbone, told: &Told) -> String {
         config: &tiny.config,
         precision: Precision::Fp32,
         provenance: &told.provenance,
-        decision: &pack::Decision::default(),
+        decision: &told.decision,
+        modules: told.modules,
         labels: &told.labels,
         data: &told.data,
         history: &told.history,
@@ -138,12 +150,41 @@ fn any_number_of_classes_cycles_and_epochs_makes_a_page() {
         let page = rendered(&tiny, &told(names(classes), (cycles, epochs), 1));
         assert_whole(&page);
         assert!(page.len() < 1_500_000, "{classes} classes make {} bytes", page.len());
-        assert_eq!(page.contains("Surviving neurons"), cycles > 0);
+        assert_eq!(page.contains("Surviving neurons"), cycles > 1);
+        assert_eq!(page.contains("<h2>Modules"), cycles == 1);
         assert!(page.contains("chose how far pruning went"));
         // Beside the page, for whoever wants to look at one.
         if let Some(folder) = std::env::var_os("MIMI_TEST_REPORTS") {
             std::fs::write(std::path::Path::new(&folder).join(format!("{classes}.html")), page).unwrap();
         }
+    }
+}
+
+#[test]
+fn every_kind_of_module_is_drawn_and_outputs_go_by_their_name() {
+    let (tiny, mut told) = (TinyBackbone::new(), told(names(3), (1, 2), 1));
+    let module = |block, place, form| Module { site: Site::new(block, place), form };
+    let modules = [
+        module(0, Place::Norm1, Form::Affine),
+        module(1, Place::Q, Form::Shift),
+        module(1, Place::Attn, Form::Adapter),
+    ];
+    told.modules = modules.into_iter().collect();
+    let page = rendered(&tiny, &told);
+    assert_whole(&page);
+    for words in ["blocks.0.norm1: γβ", "blocks.1.q: δ", "blocks.1.attn: 64", "of 3 modules", ">norm1</text>"]
+    {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(!page.contains(">fc1</text>"), "a place that nothing changes has no row");
+    for (problem, words) in [
+        (ProblemType::MultiLabelClassification, "Training images a label: 5 at least"),
+        (ProblemType::Regression, "Every image has every value."),
+    ] {
+        told.decision = pack::Decision { problem, ..pack::Decision::default() };
+        let page = rendered(&tiny, &told);
+        assert!(page.contains(words) && page.contains(&format!("held-out {}", problem.score())), "{words}");
+        assert!(!page.contains("accuracy</th>") && !page.contains("classes"), "{problem}");
     }
 }
 
