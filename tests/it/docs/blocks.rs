@@ -8,6 +8,10 @@ use crate::support::repository;
 const LONG: &[(&str, &str)] = &[
     ("CONTRIBUTING.md", "make test      # every test"),
     ("README.md", "make run     # fetches ONNX Runtime and CLIP ViT-B/16, builds, serves on 127.0.0.1:8080"),
+    (
+        "docs/comparing.md",
+        "target/release/server compare --backbone dinov2-small-56 --data flowers=data/flowers --data signs=data/signs \\",
+    ),
     ("docs/fuzzing.md", "make fuzz                                        # 10 minutes each"),
     (
         "docs/gpu.md",
