@@ -6,7 +6,7 @@ use super::settings::Settings;
 use crate::backbone::BackboneConfig;
 use crate::train::method::Method;
 use crate::train::method::mimi::cycle::expected;
-use crate::train::method::mimi::options::Target;
+use crate::train::method::mimi::options::{MimiOptions, Target};
 
 impl Method {
     /// The same with another seed.
@@ -58,30 +58,16 @@ impl Method {
     /// # Errors
     /// With a setting that the method does not have.
     pub(super) fn with(mut self, settings: &Settings) -> Result<Self> {
-        let Settings { learning_rate, weight_decay, .. } = *settings;
         match &mut self {
             Self::Linear(linear) => {
                 let other = settings.names().into_iter().find(|name| !Settings::OF_ALL.contains(name));
                 ensure!(other.is_none(), "it has no {}", other.unwrap_or_default());
-                linear.rate = learning_rate.unwrap_or(linear.rate);
-                linear.decay = weight_decay.unwrap_or(linear.decay);
+                linear.rate = settings.learning_rate.unwrap_or(linear.rate);
+                linear.decay = settings.weight_decay.unwrap_or(linear.decay);
             }
             Self::Mimi(mimi) => {
-                let follows = mimi.adaptation.follows_sigma();
-                ensure!(!follows || settings.rank.is_none(), "it has no rank but sigma_0");
-                ensure!(follows || settings.sigma_0.is_none(), "it has no sigma_0 but a rank");
-                let prunes = mimi.target != Target::Never;
-                ensure!(prunes || settings.sigma.or(settings.rho).is_none(), "it prunes nothing");
-                mimi.rate = learning_rate.unwrap_or(mimi.rate);
-                mimi.step.decay = weight_decay.unwrap_or(mimi.step.decay);
-                mimi.step.clip = settings.clip.unwrap_or(mimi.step.clip);
-                mimi.step.drop_path = settings.drop_path.unwrap_or(mimi.step.drop_path);
-                mimi.smoothing = settings.smoothing.unwrap_or(mimi.smoothing);
-                mimi.shape.warmup = settings.warmup.unwrap_or(mimi.shape.warmup);
-                mimi.rank = settings.rank.unwrap_or(mimi.rank);
-                mimi.sigma = settings.sigma_0.unwrap_or(mimi.sigma);
-                mimi.rho = settings.rho.unwrap_or(mimi.rho);
-                mimi.target = settings.sigma.map_or(mimi.target, Target::Sigma);
+                shape(mimi, settings)?;
+                train(mimi, settings);
             }
         }
         Ok(self)
@@ -94,6 +80,34 @@ impl Method {
             Self::Mimi(mimi) => Rates { learning_rate: mimi.rate, weight_decay: mimi.step.decay },
         }
     }
+}
+
+/// What is trained, and how it is pruned.
+fn shape(mimi: &mut MimiOptions, settings: &Settings) -> Result<()> {
+    for (name, value) in &settings.set {
+        let value = value.as_str().map_or(value.to_string(), str::to_owned);
+        mimi.adaptation.set(&mut mimi.settings, &format!("{name}={value}"))?;
+    }
+    let follows = mimi.adaptation.follows_sigma();
+    ensure!(!follows || settings.rank.is_none(), "it has no rank but sigma_0");
+    ensure!(follows || settings.sigma_0.is_none(), "it has no sigma_0 but a rank");
+    let prunes = mimi.target != Target::Never;
+    ensure!(prunes || settings.sigma.or(settings.rho).is_none(), "it prunes nothing");
+    mimi.rank = settings.rank.unwrap_or(mimi.rank);
+    mimi.sigma = settings.sigma_0.unwrap_or(mimi.sigma);
+    mimi.rho = settings.rho.unwrap_or(mimi.rho);
+    mimi.target = settings.sigma.map_or(mimi.target, Target::Sigma);
+    Ok(())
+}
+
+/// How it is trained.
+fn train(mimi: &mut MimiOptions, settings: &Settings) {
+    mimi.rate = settings.learning_rate.unwrap_or(mimi.rate);
+    mimi.step.decay = settings.weight_decay.unwrap_or(mimi.step.decay);
+    mimi.step.clip = settings.clip.unwrap_or(mimi.step.clip);
+    mimi.step.drop_path = settings.drop_path.unwrap_or(mimi.step.drop_path);
+    mimi.smoothing = settings.smoothing.unwrap_or(mimi.smoothing);
+    mimi.shape.warmup = settings.warmup.unwrap_or(mimi.shape.warmup);
 }
 
 /// What is tuned.

@@ -64,6 +64,7 @@ impl Priced<'_> {
         let (model, head) = (&self.trained.model, self.trained.model.head()?);
         Ok(Contents {
             weights: model.weights(),
+            factored: model.stored.clone(),
             head_weight: head.weight.iter().copied().collect(),
             head_bias: head.bias.to_vec(),
             labels: self.labels.to_vec(),

@@ -38,6 +38,8 @@ pub struct Settings {
     pub sigma: Option<f64>,
     /// Share of the neurons that a pruning removes.
     pub rho: Option<f64>,
+    /// What only the method has, as `--set` takes it.
+    pub set: BTreeMap<String, Value>,
     /// What tuning tries.
     pub grid: Option<Grid>,
 }
@@ -84,6 +86,7 @@ impl Settings {
             ("sigma_0", self.sigma_0.is_some()),
             ("sigma", self.sigma.is_some()),
             ("rho", self.rho.is_some()),
+            ("set", !self.set.is_empty()),
             ("grid", self.grid.is_some()),
         ];
         set.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect()
