@@ -6,7 +6,8 @@ use std::fs;
 use anyhow::{Context, Result};
 use mimi_server::files::write_atomically;
 use mimi_server::train::study::{
-    Against, Purpose, Run, compare, compare_methods, plot, scatter, standings, summarise, table,
+    Against, Ledger, Point, Purpose, Results, Run, compare, compare_methods, plot, scatter, standings,
+    summarise, table,
 };
 use mimi_server::train::{Progress, Setup};
 
@@ -14,7 +15,7 @@ use super::backbone;
 use super::progress::Reporter;
 use crate::cli::CompareArgs;
 
-/// Trains MiMi and what it is compared with, and writes a table and a plot.
+/// Trains what is compared, and writes tables and plots.
 pub fn run(args: &CompareArgs) -> Result<()> {
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let methods = args.methods()?;
@@ -27,35 +28,51 @@ pub fn run(args: &CompareArgs) -> Result<()> {
             reporter.borrow_mut().show(progress);
         }
     };
-    if let Some(options) = methods {
-        let tell = &mut |run: &Run| reporter.borrow().line(&told(run));
-        let ledger = compare_methods(&setup, &options, &mut observe, tell);
-        reporter.borrow_mut().end();
-        return present(args, ledger?.runs());
-    }
-    let results = compare(&setup, &args.options()?, &mut observe, &mut |point| {
-        reporter.borrow().line(&format!(
-            "{:<10} seed {} training {}: {} adapters, {} parameters, {:.3} GFLOPs, held-out accuracy {:.4}",
-            point.contender,
-            point.seed,
-            point.cycle + 1,
-            point.adapters,
-            point.adapter_parameters,
-            point.flops as f64 / 1e9,
-            point.accuracy
-        ));
-    });
+    let outcome = match &methods {
+        Some(options) => {
+            let tell = &mut |run: &Run| reporter.borrow().line(&told(run));
+            compare_methods(&setup, options, &mut observe, tell).map(Outcome::Methods)
+        }
+        None => {
+            let tell = &mut |point: &Point| reporter.borrow().line(&reached(point));
+            compare(&setup, &args.options()?, &mut observe, tell).map(Outcome::Contenders)
+        }
+    };
     reporter.borrow_mut().end();
-    let results = results?;
-    let summary = summarise(results.points());
-    for (name, text) in [
-        ("table.md", summary.to_string()),
-        ("plot.svg", plot(&summary, args.title.as_deref().unwrap_or("MiMi"))?),
-    ] {
-        write(args, name, &text)?;
+    match outcome? {
+        Outcome::Methods(ledger) => present(args, ledger.runs()),
+        Outcome::Contenders(results) => summarised(args, results.points()),
     }
+}
+
+/// What a comparison gave.
+enum Outcome {
+    /// Methods, on any number of sets.
+    Methods(Ledger),
+    /// MiMi and its ablations, on one.
+    Contenders(Results),
+}
+
+/// Writes what a comparison of contenders gave: a table and a plot.
+fn summarised(args: &CompareArgs, points: &[Point]) -> Result<()> {
+    let summary = summarise(points);
+    write(args, "table.md", &summary.to_string())?;
+    write(args, "plot.svg", &plot(&summary, args.title.as_deref().unwrap_or("MiMi"))?)?;
     print!("{summary}");
     Ok(())
+}
+
+fn reached(point: &Point) -> String {
+    format!(
+        "{:<10} seed {} training {}: {} adapters, {} parameters, {:.3} GFLOPs, held-out accuracy {:.4}",
+        point.contender,
+        point.seed,
+        point.cycle + 1,
+        point.adapters,
+        point.adapter_parameters,
+        point.flops as f64 / 1e9,
+        point.accuracy
+    )
 }
 
 /// Writes what a comparison of methods gave: a table, and plots of each set and of the mean over sets.

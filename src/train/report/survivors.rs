@@ -98,16 +98,20 @@ fn map(story: &Story<'_>) -> String {
             site(&mut svg, &at, story, Site::new(block, place));
         }
     }
+    number(&mut svg, depth, cell, end + 12.0);
+    svg
+}
+
+/// The blocks' numbers under their columns.
+fn number(svg: &mut String, depth: usize, cell: f64, y: f64) {
     for block in 0..depth {
         let x = MARGIN + cell * (block as f64 + 0.5);
-        let y = end + 12.0;
         let _ = writeln!(
             svg,
             "<text class=\"quiet\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{block}</text>"
         );
     }
-    let _ = writeln!(svg, "<text class=\"quiet\" x=\"0\" y=\"{}\">block</text>\n</svg>", end + 12.0);
-    svg
+    let _ = writeln!(svg, "<text class=\"quiet\" x=\"0\" y=\"{y}\">block</text>\n</svg>");
 }
 
 /// A site: its bars, or the mark of a module without neurons.

@@ -17,12 +17,13 @@ use super::ledger::Ledger;
 use super::price::Priced;
 use super::run::{Figures, Plan, Purpose, Run};
 use super::settings::Settings;
+use crate::train::data::load::Loaded;
 use crate::train::data::rows::Rows;
 use crate::train::fingerprint::Fingerprint;
-use crate::train::measure::predict::Predictor;
+use crate::train::measure::predict::{Measure, Predictor};
 use crate::train::measure::scorer::Scorer;
 use crate::train::method::Method;
-use crate::train::method::training_method::{Checkpoint, Course};
+use crate::train::method::training_method::{Checkpoint, Course, Trained, TrainingMethod};
 use crate::train::model::Model;
 use crate::train::progress::Observer;
 use crate::train::setup::Setup;
@@ -216,45 +217,52 @@ impl Meeting<'_> {
         })
     }
 
+    /// Trains, measures once, and prices what came of it.
     fn train(&mut self, plan: &Plan, method: &Method, observe: &mut Observer<'_>) -> Result<Figures> {
         let (setup, method) = (self.setup, method.get());
         let intake = method.intake(setup.resident.config());
         let Seen { loaded, measured, sample } = self.arena.seen(&intake, plan.purpose, observe)?;
         let (train_images, started) = (loaded.train.classes().len(), Instant::now());
-        let path = self.options.results.with_extension(format!("{}.safetensors", plan.digest()?));
-        let course = Course {
-            setup,
-            classes: self.arena.partition.labels.len(),
-            images: loaded,
-            micro_batch: method.micro_batch(),
-            checkpoint: Checkpoint { path: &path, resume: true },
-            keep: &|_| Ok(()),
-        };
-        let trained = method.train(course, observe)?;
+        let trained = self.course(plan, method, loaded, observe)?;
         let train_seconds = started.elapsed().as_secs_f64();
-        let priced = Priced {
-            setup,
-            method,
-            trained: &trained,
-            labels: &self.arena.partition.labels,
-            sample: &sample,
-        };
+        let labels = &self.arena.partition.labels;
+        let priced = Priced { setup, method, trained: &trained, labels, sample: &sample };
         let cost = priced.cost(&self.options.results)?;
         let scorer = answers(setup, &trained.model, &measured)?;
         if let Some(checkpoint) = &trained.checkpoint {
             fs::remove_file(checkpoint).with_context(|| checkpoint.display().to_string())?;
         }
-        let measure = scorer.measure();
+        let Measure { loss, accuracy } = scorer.measure();
         Ok(Figures {
             train_images,
             measured_images: scorer.count(),
-            accuracy: measure.accuracy,
+            accuracy,
             macro_accuracy: scorer.macro_accuracy(),
-            loss: measure.loss,
+            loss,
             train_accuracy: trained.accuracies.train,
             cost,
             train_seconds,
         })
+    }
+
+    /// The training, from its checkpoint on if it was interrupted.
+    fn course(
+        &self,
+        plan: &Plan,
+        method: &dyn TrainingMethod,
+        images: Loaded,
+        observe: &mut Observer<'_>,
+    ) -> Result<Trained> {
+        let path = self.options.results.with_extension(format!("{}.safetensors", plan.digest()?));
+        let course = Course {
+            setup: self.setup,
+            classes: self.arena.partition.labels.len(),
+            images,
+            micro_batch: method.micro_batch(),
+            checkpoint: Checkpoint { path: &path, resume: true },
+            keep: &|_| Ok(()),
+        };
+        method.train(course, observe)
     }
 }
 
