@@ -116,7 +116,7 @@ def main() -> None:
             train(args, kind, Path(place))
         port = free_port()
         command = [args.server, "serve", "--port", str(port), "--models", args.models, "--backbone", args.backbone]
-        command += ["--adapters", place, "--prefix-memory", "0", "--state", "none"]
+        command += ["--adapters", place, "--prefix-memory", "0", "--state", "none", "--timeout-ms", "60000"]
         with Server(command, port, output=subprocess.DEVNULL) as server:
             server.wait_until_ready()
             middle = statistics.median(measure(args, port))

@@ -32,7 +32,7 @@ pub struct AugmentArgs {
     #[arg(long, value_name = "ALPHA")]
     pub cutmix: Option<f64>,
     /// Changed variants of each image to run through the frozen blocks once and keep. Every epoch draws one, so that
-    /// --first-block saves time with augmentation too. Default: images change anew at every epoch.
+    /// --first-block saves time with augmentation too. Default: every epoch changes images again.
     #[arg(long, value_name = "COUNT")]
     pub variants: Option<usize>,
 }

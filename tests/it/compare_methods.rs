@@ -16,7 +16,7 @@ use crate::train::{dataset, origin, setup};
 fn entrants(names: &[&str]) -> Vec<Entrant> {
     let adapt = |adaptation: Adaptation| {
         let own = MimiOptions::of(adaptation)?;
-        Ok(MimiOptions { sigma: 4.0, rank: 4, batch: 8, rate: 5e-3, ..own })
+        Ok(MimiOptions { sigma: 4.0, rank: 12, batch: 8, rate: 5e-3, ..own })
     };
     let linear = LinearOptions { batch: 8, ..LinearOptions::default() };
     let terms = Terms { linear, target: Target::Sigma(16.0), adapt: &adapt };

@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 use sha2::{Digest, Sha256};
 
-use super::augment::options::AugmentOptions;
 use super::changing::Changing;
 use super::dataset::image::Image;
 use super::dataset::partition::Partition;
+use super::intake::Intake;
 use super::prefix::Prefix;
 use super::rows::Rows;
 use super::source::Source;
@@ -17,17 +17,6 @@ use crate::backbone::BlockRange;
 use crate::files::beside;
 use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
-
-/// How images are prepared before the first step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Intake {
-    /// The first block that is trained; the depth for a head alone. What comes before is frozen.
-    pub block: usize,
-    /// How training images are changed at every epoch.
-    pub augment: AugmentOptions,
-    /// Seed that variants are drawn by.
-    pub seed: u64,
-}
 
 /// Which rows are kept in a file rather than in memory.
 #[derive(Clone, Copy, Debug)]

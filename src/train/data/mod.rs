@@ -12,6 +12,7 @@ pub(in crate::train) mod changing;
 pub(in crate::train) mod dataset;
 pub(in crate::train) mod features;
 mod half_store;
+pub(in crate::train) mod intake;
 pub(in crate::train) mod load;
 pub(in crate::train) mod minibatch;
 pub(in crate::train) mod picture;

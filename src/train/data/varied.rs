@@ -16,7 +16,7 @@ use super::chance::Chance;
 use super::dataset::image::Image;
 use super::dataset::left_out::LeftOut;
 use super::half_store::HalfStore;
-use super::load::Intake;
+use super::intake::Intake;
 use super::minibatch::{Draw, Minibatch};
 use super::picture::picture;
 use super::prefix::{BATCH, Prefix};

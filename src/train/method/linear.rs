@@ -14,7 +14,8 @@ use super::training_method::{Accuracies, Course, Demand, Trained, TrainingMethod
 use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::pack::Head;
 use crate::train::data::augment::options::AugmentOptions;
-use crate::train::data::load::{Intake, Loaded};
+use crate::train::data::intake::Intake;
+use crate::train::data::load::Loaded;
 use crate::train::data::rows::Rows;
 use crate::train::data::source::Source;
 use crate::train::history::{Epoch, History, Place};

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::backbone::{BackboneConfig, Module};
 use crate::graph::Graph;
-use crate::train::data::load::{Intake, Loaded};
+use crate::train::data::intake::Intake;
+use crate::train::data::load::Loaded;
 use crate::train::data::rows::Rows;
 use crate::train::history::History;
 use crate::train::model::Model;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::settings::Settings;
+use super::settings::{Rates, Settings};
 use crate::backbone::BackboneConfig;
 use crate::train::method::Method;
 use crate::train::method::mimi::cycle::expected;
@@ -108,13 +108,4 @@ fn train(mimi: &mut MimiOptions, settings: &Settings) {
     mimi.step.drop_path = settings.drop_path.unwrap_or(mimi.step.drop_path);
     mimi.smoothing = settings.smoothing.unwrap_or(mimi.smoothing);
     mimi.shape.warmup = settings.warmup.unwrap_or(mimi.shape.warmup);
-}
-
-/// What is tuned.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Rates {
-    /// Highest learning rate.
-    pub learning_rate: f64,
-    /// Weight decay.
-    pub weight_decay: f64,
 }

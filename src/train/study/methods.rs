@@ -217,7 +217,7 @@ impl Meeting<'_> {
         })
     }
 
-    /// Trains, measures once, and prices what came of it.
+    /// Trains, measures once, and prices the result.
     fn train(&mut self, plan: &Plan, method: &Method, observe: &mut Observer<'_>) -> Result<Figures> {
         let (setup, method) = (self.setup, method.get());
         let intake = method.intake(setup.resident.config());

@@ -58,7 +58,7 @@ pub struct Run {
     pub classes: usize,
     /// Steps in all.
     pub steps: usize,
-    /// What came of it.
+    /// Its result.
     #[serde(flatten)]
     pub figures: Figures,
 }

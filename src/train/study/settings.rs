@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::adjust::Rates;
 use super::entrant::Entrant;
 
 /// Learning rates that are tried unless a file says otherwise, over the recipe's own.
@@ -62,7 +61,7 @@ impl Settings {
     /// Reads a file of settings by method.
     ///
     /// # Errors
-    /// When it is no such file, or names a method or a setting that does not exist.
+    /// When it cannot be parsed, or names a method or a setting that does not exist.
     pub fn parse(text: &str) -> Result<BTreeMap<String, Self>> {
         let methods: BTreeMap<String, Value> = serde_json::from_str(text).context("no JSON object")?;
         let read = |(name, value): (String, Value)| {
@@ -110,4 +109,13 @@ impl Settings {
         let of = |rate: &f64| weight_decay.iter().map(move |&decay| (*rate, decay)).collect::<Vec<_>>();
         learning_rate.iter().flat_map(of).map(|(rate, decay)| pair(rate, decay)).collect()
     }
+}
+
+/// What is tuned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rates {
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
 }

@@ -170,9 +170,11 @@ fn every_kind_of_module_is_drawn_and_outputs_go_by_their_name() {
         module(1, Place::Attn, Form::Adapter),
     ];
     told.modules = modules.into_iter().collect();
+    told.history.cycles[0].widths.insert("blocks.1.v".into(), 8);
     let page = rendered(&tiny, &told);
     assert_whole(&page);
-    for words in ["blocks.0.norm1: γβ", "blocks.1.q: δ", "blocks.1.attn: 64", "of 3 modules", ">norm1</text>"]
+    for words in
+        ["blocks.0.norm1: γβ", "blocks.1.q: δ", "blocks.1.attn: 64", "of 3 module(s)", ">norm1</text>"]
     {
         assert!(page.contains(words), "{words}");
     }

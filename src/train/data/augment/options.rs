@@ -23,7 +23,7 @@ pub struct AugmentOptions {
     pub mixup: f64,
     /// Concentration of cutmix's Beta distribution; 0 switches it off.
     pub cutmix: f64,
-    /// Changed variants of each image that are kept, of which every epoch draws one; 0 changes images anew. Left out of
+    /// Changed variants of each image that are kept, of which every epoch draws one; 0 changes images again at each. Left out of
     /// an identity where it is 0, so that older records can be continued.
     #[serde(default, skip_serializing_if = "is_none")]
     pub variants: usize,

@@ -11,7 +11,7 @@ use crate::backbone::{BackboneConfig, BlockRange};
 use crate::graph::training::{Loss, training_graph};
 use crate::graph::{self, Express, Plan};
 use crate::runtime::rounding;
-use crate::train::data::load::Intake;
+use crate::train::data::intake::Intake;
 use crate::train::fingerprint::{Fingerprint, ROUNDING};
 use crate::train::history::{Cycle, History};
 use crate::train::method::training_method::{
