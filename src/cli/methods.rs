@@ -34,8 +34,8 @@ pub struct MethodsArgs {
     pub steps: Option<usize>,
     /// JSON file of settings that replace recipes: {"lora": {"learning_rate": 0.003, "rank": 4}}. See
     /// docs/comparing.md.
-    #[arg(long, value_name = "FILE", requires = "methods")]
-    pub settings: Option<PathBuf>,
+    #[arg(long = "settings", value_name = "FILE", requires = "methods")]
+    pub settings_file: Option<PathBuf>,
     /// Choose learning rate and weight decay on a fifth of the training images, then train on all.
     #[arg(long, requires = "methods")]
     pub tune: bool,
@@ -69,7 +69,7 @@ impl MethodsArgs {
     /// # Errors
     /// When the file cannot be read, or names what does not exist.
     pub fn settings(&self) -> Result<BTreeMap<String, Settings>> {
-        let Some(path) = &self.settings else { return Ok(BTreeMap::new()) };
+        let Some(path) = &self.settings_file else { return Ok(BTreeMap::new()) };
         let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
         Settings::parse(&text).with_context(|| path.display().to_string())
     }
