@@ -14,6 +14,7 @@ use training_method::TrainingMethod;
 
 /// How a task is trained.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one in a training")]
 pub enum Method {
     /// A head on frozen features, no adapters.
     Linear(LinearOptions),
