@@ -12,6 +12,7 @@ mod import_pack;
 mod limits;
 mod lines;
 mod mimi;
+mod pruning;
 mod recipe;
 mod runtime;
 mod serve;

@@ -24,7 +24,8 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub images: ImagesArgs,
     /// Methods to compare: probe, adapters, uniform, wide, mimi, local, unscaled, widths, down-only,
-    /// gradient, random.
+    /// gradient, product, taylor, activation, contribution, random; and before training, with single weights or neurons:
+    /// snip, snip-neurons, grasp, grasp-neurons, sparse-adapter, sparse-adapter-neurons.
     #[arg(long, value_delimiter = ',', default_value = "probe,adapters,mimi", value_name = "NAMES")]
     pub contenders: Vec<Contender>,
     /// Runs of each method, with the seeds 0, 1, ...

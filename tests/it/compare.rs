@@ -8,7 +8,7 @@ use mimi_server::train::{AugmentOptions, Init, LinearOptions, MimiOptions, Origi
 use crate::server::World;
 use crate::train::{dataset, origin, setup};
 
-const ALL: [Contender; 11] = [
+const ALL: [Contender; 21] = [
     Contender::Probe,
     Contender::Adapters,
     Contender::Uniform,
@@ -20,6 +20,16 @@ const ALL: [Contender; 11] = [
     Contender::DownOnly,
     Contender::Gradient,
     Contender::Random,
+    Contender::Product,
+    Contender::Taylor,
+    Contender::Activation,
+    Contender::Contribution,
+    Contender::Snip,
+    Contender::SnipNeurons,
+    Contender::Grasp,
+    Contender::GraspNeurons,
+    Contender::SparseAdapter,
+    Contender::SparseAdapterNeurons,
 ];
 
 fn options(data: &Path, out: &Path) -> CompareOptions {
@@ -88,6 +98,15 @@ fn contenders_meet_on_equal_terms_and_what_was_run_is_not_run_again() {
         }
         for who in [Contender::Adapters, Contender::Uniform, Contender::Local, Contender::Random] {
             assert_eq!(end(who, seed).adapter_parameters, mimi.adapter_parameters, "{who} is as large");
+        }
+        let wide = end(Contender::Wide, seed);
+        for who in [Contender::SnipNeurons, Contender::GraspNeurons, Contender::SparseAdapterNeurons] {
+            assert_eq!(end(who, seed).adapter_parameters, mimi.adapter_parameters, "{who} is as large");
+            assert!(end(who, seed).flops < wide.flops, "{who} gets faster");
+        }
+        for who in [Contender::Snip, Contender::Grasp, Contender::SparseAdapter] {
+            assert_eq!(end(who, seed).adapter_parameters, mimi.adapter_parameters, "{who} is as large");
+            assert_eq!(end(who, seed).flops, wide.flops, "{who} gets no faster");
         }
         assert_eq!(end(Contender::Wide, seed).adapter_parameters, 4 * mimi.adapter_parameters);
         assert_eq!(end(Contender::Probe, seed).adapter_parameters, 0);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 /// A whole server over the tiny backbone.
+mod scores;
 mod server;
 /// A tiny backbone, packs made in code, a runtime, fixtures.
 mod support;

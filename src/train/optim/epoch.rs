@@ -11,6 +11,7 @@ use super::gradients::Gradients;
 use super::recipe::Recipe;
 use super::schedule::{Schedule, cosine_with_warmup};
 use super::step::{Seen, Stepped, Stepper};
+use crate::train::data::chance::Chance;
 use crate::train::data::minibatch::{Draw, TargetOptions};
 use crate::train::data::source::Source;
 use crate::train::history::Place;
@@ -52,8 +53,7 @@ impl Pass<'_> {
     /// When a run fails, an image can no longer be read, or the loss is no longer finite.
     pub fn run(&self, stepper: &mut Stepper, model: &mut Model, observe: &mut Observer<'_>) -> Result<Tally> {
         let (chance, schedule) = (self.recipe.chance(self.place), self.schedule());
-        let mut order: Vec<usize> = (0..self.source.classes().len()).collect();
-        order.shuffle(&mut chance.whole());
+        let order = order(self.source.classes().len(), chance);
         let targets = TargetOptions { classes: model.classes()?, smoothing: self.recipe.smoothing };
         let mut tally = Tally::new(self);
         let first = self.place.epoch * self.steps();
@@ -79,6 +79,13 @@ impl Pass<'_> {
         })?;
         Ok(tally)
     }
+}
+
+/// The order of `count` images in an epoch.
+pub fn order(count: usize, chance: Chance) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.shuffle(&mut chance.whole());
+    order
 }
 
 /// Sums over an epoch.

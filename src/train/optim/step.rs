@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::clip::clip;
 use super::gradients::Gradients;
+use super::mask::Masks;
 use super::paths::{Path, paths};
 use crate::backbone::BlockRange;
 use crate::graph::training::{LOGITS, LOSS, Loss, TARGETS, WEIGHTS, gradient_output, training_graph};
@@ -58,6 +59,7 @@ pub struct Stepper {
     paths: Vec<Path>,
     options: StepOptions,
     loss: Loss,
+    masks: Masks,
 }
 
 impl Stepper {
@@ -77,7 +79,12 @@ impl Stepper {
         let graph = training_graph(resident.config(), &plan, trained)?;
         let paths = paths(&graph, options.drop_path, resident.config().depth());
         let loss = trained.loss;
-        Ok(Self { plan, program: resident.compile(&graph)?, paths, options, loss })
+        Ok(Self { plan, program: resident.compile(&graph)?, paths, options, loss, masks: Masks::default() })
+    }
+
+    /// Holds the masked elements at zero, where they are.
+    pub fn masked(self, masks: Masks) -> Self {
+        Self { masks, ..self }
     }
 
     /// Makes one step. Returns the clipped gradients, which some scores need.
@@ -93,6 +100,7 @@ impl Stepper {
         let mut stepped = self.gradients(model, batch, random)?;
         let loss = stepped.seen.loss;
         ensure!(loss.is_finite(), "the loss is {loss}: the learning rate is too high");
+        self.masks.hold(&mut stepped.gradients);
         clip(&mut stepped.gradients.values_mut(), self.options.clip);
         for (name, parameter) in model.parameters.iter_mut() {
             let decay = if name.decays() { self.options.decay } else { 0.0 };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::train::method::mimi::options::{MimiOptions, Target, Widths};
 use crate::train::method::mimi::prune::{Selection, prunings};
-use crate::train::method::mimi::score::{Normaliser, Score};
+use crate::train::method::mimi::score::{Normaliser, Score, StartScore};
 
 /// A way to train; the names are those of the paper's ablations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,10 +35,30 @@ pub enum Contender {
     Gradient,
     /// MiMi with scores by chance.
     Random,
+    /// MiMi with the product of each neuron's two norms.
+    Product,
+    /// MiMi with scores of weights times gradients.
+    Taylor,
+    /// MiMi with scores of mean activations.
+    Activation,
+    /// MiMi with scores of what neurons add on average.
+    Contribution,
+    /// Adapters whose weakest weights by SNIP are held at zero from the start.
+    Snip,
+    /// Adapters whose weakest neurons by SNIP are removed before training.
+    SnipNeurons,
+    /// The same two by GraSP.
+    Grasp,
+    /// Its neurons.
+    GraspNeurons,
+    /// The same two by the magnitude of first values.
+    SparseAdapter,
+    /// Its neurons.
+    SparseAdapterNeurons,
 }
 
 /// Every contender with its name.
-const NAMES: [(Contender, &str); 11] = [
+const NAMES: [(Contender, &str); 21] = [
     (Contender::Probe, "probe"),
     (Contender::Adapters, "adapters"),
     (Contender::Uniform, "uniform"),
@@ -50,6 +70,16 @@ const NAMES: [(Contender, &str); 11] = [
     (Contender::DownOnly, "down-only"),
     (Contender::Gradient, "gradient"),
     (Contender::Random, "random"),
+    (Contender::Product, "product"),
+    (Contender::Taylor, "taylor"),
+    (Contender::Activation, "activation"),
+    (Contender::Contribution, "contribution"),
+    (Contender::Snip, "snip"),
+    (Contender::SnipNeurons, "snip-neurons"),
+    (Contender::Grasp, "grasp"),
+    (Contender::GraspNeurons, "grasp-neurons"),
+    (Contender::SparseAdapter, "sparse-adapter"),
+    (Contender::SparseAdapterNeurons, "sparse-adapter-neurons"),
 ];
 
 impl fmt::Display for Contender {
@@ -86,6 +116,16 @@ impl Contender {
             Self::DownOnly => scored(Score::DownOnly(Normaliser::Weights)),
             Self::Gradient => scored(Score::Gradient(Normaliser::Weights)),
             Self::Random => scored(Score::Random),
+            Self::Product => scored(Score::Product(Normaliser::Weights)),
+            Self::Taylor => scored(Score::Taylor),
+            Self::Activation => scored(Score::Activation),
+            Self::Contribution => scored(Score::Contribution),
+            Self::Snip => at_once(&mimi, StartScore::Snip, Selection::Unstructured),
+            Self::SnipNeurons => at_once(&mimi, StartScore::Snip, Selection::Global),
+            Self::Grasp => at_once(&mimi, StartScore::Grasp, Selection::Unstructured),
+            Self::GraspNeurons => at_once(&mimi, StartScore::Grasp, Selection::Global),
+            Self::SparseAdapter => at_once(&mimi, StartScore::Magnitude, Selection::Unstructured),
+            Self::SparseAdapterNeurons => at_once(&mimi, StartScore::Magnitude, Selection::Global),
         })
     }
 }
@@ -99,6 +139,13 @@ fn end(mimi: &MimiOptions) -> f64 {
 fn as_long(mimi: &MimiOptions, sigma: f64) -> MimiOptions {
     let epochs = mimi.epochs * (cycles(mimi) + 1);
     MimiOptions { sigma, epochs, target: Target::Never, ..mimi.clone() }
+}
+
+/// Adapters pruned before training to what MiMi ends with, trained for all of MiMi's epochs in one go. They begin as the
+/// score asks, and never with zeros.
+fn at_once(mimi: &MimiOptions, score: StartScore, selection: Selection) -> MimiOptions {
+    let (epochs, score) = (mimi.epochs * (cycles(mimi) + 1), Score::Start(score));
+    MimiOptions { score, selection, epochs, init: score.init(), ..mimi.clone() }
 }
 
 /// Prunings that MiMi makes; a comparison's target is a rate.

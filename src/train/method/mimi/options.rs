@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::init::Init;
 use super::prune::Selection;
 use super::score::Score;
 use crate::backbone::{BackboneConfig, BlockRange, Module, ModuleSet};
+use crate::graph::Express;
 use crate::train::data::augment::options::AugmentOptions;
 use crate::train::method::adaptation::Chosen;
-use crate::train::optim::recipe::{Recipe, check_rates};
+use crate::train::optim::recipe::Recipe;
 use crate::train::optim::schedule::Shape;
 use crate::train::optim::step::StepOptions;
 
@@ -131,28 +132,6 @@ impl Default for MimiOptions {
 }
 
 impl MimiOptions {
-    /// Widths must fit a pack, and pruning must have something to do.
-    fn check_widths(&self, config: &BackboneConfig) -> Result<()> {
-        let (widths, name) = (self.first_widths(config), self.adaptation.name());
-        for (module, &width) in &widths {
-            let most = config.place(module.site).map_or(0, |place| 4 * place.width());
-            ensure!(width <= most, "{module} would have {width} neurons, a pack holds at most {most} there");
-        }
-        if self.target == Target::Never {
-            return Ok(());
-        }
-        ensure!(!widths.is_empty(), "{name} has no neurons to prune");
-        if let Target::Sigma(sigma) = self.target {
-            let whole: usize = widths.keys().map(|module| config.block_width(module.site.block)).sum();
-            let first = whole as f64 / widths.values().sum::<usize>() as f64;
-            ensure!(
-                self.adaptation.follows_sigma() || first < sigma,
-                "{name} begins at a rate of {first:.1} and pruning ends at {sigma}: choose a larger rank or rate"
-            );
-        }
-        Ok(())
-    }
-
     /// The settings of `recipes/<name>.json` for an adaptation, trained once as it is.
     ///
     /// # Errors
@@ -178,47 +157,6 @@ impl MimiOptions {
             smoothing: recipe.smoothing,
             ..default
         })
-    }
-
-    /// Checks that the numbers make sense on this backbone.
-    ///
-    /// # Errors
-    /// When one does not, with its name.
-    pub fn check(&self, config: &BackboneConfig) -> Result<()> {
-        let depth = config.depth();
-        let block = self.first_block;
-        ensure!(block < depth, "the first block with adapters is {block}, the backbone has {depth} blocks");
-        ensure!(
-            self.sigma > 0.0 && self.sigma.is_finite(),
-            "sigma_0 is {}, expected more than 0",
-            self.sigma
-        );
-        ensure!(self.rho > 0.0 && self.rho < 1.0, "rho is {}, expected a share between 0 and 1", self.rho);
-        ensure!(self.rank > 0, "the rank is 0, expected at least 1");
-        let modules = self.modules(config);
-        ensure!(
-            !modules.is_empty(),
-            "{} has no module in the blocks from {block} on of {}",
-            self.adaptation.name(),
-            config.name
-        );
-        self.check_widths(config)?;
-        ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
-        check_rates(self.rate, self.step.decay)?;
-        match self.target {
-            Target::Sigma(sigma) => {
-                ensure!(sigma > 0.0 && sigma.is_finite(), "sigma is {sigma}, expected more than 0")
-            }
-            Target::Accuracy(least) => {
-                ensure!(least >= 0.0, "the accuracy to keep is {least}, expected 0 or more")
-            }
-            Target::Parameters(_) | Target::Never => {}
-        }
-        let drop_path = self.step.drop_path;
-        ensure!((0.0..1.0).contains(&drop_path), "the drop path is {drop_path}, expected 0 to less than 1");
-        let smoothing = self.smoothing;
-        ensure!((0.0..=1.0).contains(&smoothing), "smoothing is {smoothing}, expected 0 to 1");
-        self.augment.check()
     }
 
     /// The modules that are trained, from the first block on.
@@ -252,6 +190,11 @@ impl MimiOptions {
         };
         let of = |module| self.adaptation.trained(module).into_iter().map(move |part| (module, part));
         self.modules(config).iter().flat_map(of).map(|(module, part)| size(module, part)).sum()
+    }
+
+    /// Where the modules' tensors come from.
+    pub fn express(&self) -> &dyn Express {
+        &*self.adaptation
     }
 
     /// What does not depend on adapters, with at most `micro_batch` images run together.
