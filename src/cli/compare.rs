@@ -25,12 +25,16 @@ pub struct CompareArgs {
     pub images: ImagesArgs,
     /// Methods to compare: probe, adapters, uniform, wide, mimi, local, unscaled, widths, down-only,
     /// gradient, product, taylor, activation, contribution, random; and before training, with single weights or neurons:
-    /// snip, snip-neurons, grasp, grasp-neurons, sparse-adapter, sparse-adapter-neurons.
+    /// snip, snip-neurons, grasp, grasp-neurons, sparse-adapter, sparse-adapter-neurons; and the backbone's own weights, all
+    /// or some: full, attention, mlp.
     #[arg(long, value_delimiter = ',', default_value = "probe,adapters,mimi", value_name = "NAMES")]
     pub contenders: Vec<Contender>,
     /// Runs of each method, with the seeds 0, 1, ...
     #[arg(long, default_value_t = 3)]
     pub seeds: u64,
+    /// Most memory that training the backbone's own weights takes beside it, MiB. Default: no bound.
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u64>,
     /// Folder for results.json, table.md and plot.svg. Runs that results.json already holds are not repeated.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -63,6 +67,7 @@ impl CompareArgs {
             mimi,
             linear: LinearOptions::default(),
             contenders: self.contenders.clone(),
+            memory: self.memory.map(|mib| mib << 20),
             seeds: (0..self.seeds).collect(),
             results: self.out.join("results.json"),
         })

@@ -32,6 +32,7 @@ mod environment;
 /// The programs of `examples/`.
 mod examples;
 /// The folder of packs: what goes wrong with it, and what is made of that.
+mod finetune;
 mod folder;
 /// One image under many packs, known or not.
 mod forking;

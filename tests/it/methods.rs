@@ -119,7 +119,7 @@ fn parameters_are_those_of_the_papers() {
 }
 
 /// ViT-B/16 without its weights.
-fn vit_b16() -> BackboneConfig {
+pub fn vit_b16() -> BackboneConfig {
     let description = serde_json::json!({
         "format_version": 1, "name": "vit-b16", "fingerprint": "", "architecture": "vit",
         "image_size": 224, "patch_size": 16, "width": 768, "depth": 12, "heads": 12, "mlp_width": 3072,

@@ -3,11 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::train::method::finetune::options::FinetuneOptions;
+use crate::train::method::finetune::subset::Subset;
 use crate::train::method::mimi::options::{MimiOptions, Target, Widths};
 use crate::train::method::mimi::prune::{Selection, prunings};
 use crate::train::method::mimi::score::{Normaliser, Score, StartScore};
+use crate::train::optim::step::StepOptions;
 
 /// A way to train; the names are those of the paper's ablations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,18 +51,24 @@ pub enum Contender {
     Snip,
     /// Adapters whose weakest neurons by SNIP are removed before training.
     SnipNeurons,
-    /// The same two by GraSP.
+    /// Weights held at zero by GraSP.
     Grasp,
-    /// Its neurons.
+    /// Neurons removed by GraSP.
     GraspNeurons,
-    /// The same two by the magnitude of first values.
+    /// Weights held at zero by the magnitude of first values.
     SparseAdapter,
-    /// Its neurons.
+    /// Neurons removed by the magnitude of first values.
     SparseAdapterNeurons,
+    /// The backbone's own weights, all of them.
+    Full,
+    /// Those of attention.
+    Attention,
+    /// Those of the MLPs.
+    Mlp,
 }
 
 /// Every contender with its name.
-const NAMES: [(Contender, &str); 21] = [
+const NAMES: [(Contender, &str); 24] = [
     (Contender::Probe, "probe"),
     (Contender::Adapters, "adapters"),
     (Contender::Uniform, "uniform"),
@@ -80,6 +90,9 @@ const NAMES: [(Contender, &str); 21] = [
     (Contender::GraspNeurons, "grasp-neurons"),
     (Contender::SparseAdapter, "sparse-adapter"),
     (Contender::SparseAdapterNeurons, "sparse-adapter-neurons"),
+    (Contender::Full, "full"),
+    (Contender::Attention, "attention"),
+    (Contender::Mlp, "mlp"),
 ];
 
 impl fmt::Display for Contender {
@@ -100,12 +113,30 @@ impl FromStr for Contender {
 }
 
 impl Contender {
-    /// Its training of adapters, derived from MiMi's; none for a head alone.
+    /// Its training of the backbone's own weights: by their own recipe, for as many epochs as MiMi trains, with its batches,
+    /// images and first block. None for the others.
+    ///
+    /// # Errors
+    /// When the recipe cannot be read.
+    pub(super) fn finetune(self, mimi: &MimiOptions, seed: u64) -> Result<Option<FinetuneOptions>> {
+        let subset = match self {
+            Self::Full => Subset::Full,
+            Self::Attention => Subset::Attention,
+            Self::Mlp => Subset::Mlp,
+            _ => return Ok(None),
+        };
+        let (epochs, own) = (mimi.epochs * (cycles(mimi) + 1), FinetuneOptions::of(subset)?);
+        let step = StepOptions { micro_batch: mimi.step.micro_batch, ..own.step };
+        let MimiOptions { first_block, batch, augment, .. } = *mimi;
+        Ok(Some(FinetuneOptions { first_block, epochs, batch, augment, step, seed, ..own }))
+    }
+
+    /// Its training of adapters, derived from MiMi's; none for a head alone and for the backbone's own weights.
     pub(super) fn adapters(self, mimi: &MimiOptions, seed: u64) -> Option<MimiOptions> {
         let mimi = MimiOptions { seed, ..mimi.clone() };
         let scored = |score| MimiOptions { score, ..mimi.clone() };
         Some(match self {
-            Self::Probe => return None,
+            Self::Probe | Self::Full | Self::Attention | Self::Mlp => return None,
             Self::Adapters => as_long(&mimi, end(&mimi)),
             Self::Uniform => MimiOptions { widths: Widths::Uniform, ..as_long(&mimi, end(&mimi)) },
             Self::Wide => as_long(&mimi, mimi.sigma),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use anyhow::Result;
+use serde::Serialize;
 
 use super::init::Init;
 use super::prune::Selection;
@@ -12,6 +12,7 @@ use crate::backbone::{BackboneConfig, BlockRange, Module, ModuleSet};
 use crate::graph::Express;
 use crate::train::data::augment::options::AugmentOptions;
 use crate::train::method::adaptation::Chosen;
+use crate::train::method::settings::Settings;
 use crate::train::optim::recipe::Recipe;
 use crate::train::optim::schedule::Shape;
 use crate::train::optim::step::StepOptions;
@@ -82,27 +83,6 @@ pub struct MimiOptions {
     pub seed: u64,
 }
 
-/// A recipe's file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    rank: Option<usize>,
-    epochs: usize,
-    batch: usize,
-    learning_rate: f64,
-    weight_decay: f64,
-    /// Largest global norm of the gradients; none does not clip.
-    clip: Option<f64>,
-    smoothing: f64,
-    drop_path: f64,
-    warmup: f64,
-    start: f64,
-    floor: f64,
-    /// Where the numbers come from.
-    #[serde(rename = "source")]
-    _source: String,
-}
-
 impl Default for MimiOptions {
     /// ρ = 0.5, decay 0.05, clipping at 5, smoothing 0.1: docs/method.md sections 2 and 5. σ₀ = 8 is the least wide the
     /// paper's figures begin with. For small data on a CPU: 10 epochs instead of 100 and the rate 1e-3 of Adapter+
@@ -137,8 +117,7 @@ impl MimiOptions {
     /// # Errors
     /// When the recipe cannot be read.
     pub fn of(adaptation: Chosen) -> Result<Self> {
-        let recipe: Settings = serde_json::from_str(adaptation.recipe())
-            .with_context(|| format!("the recipe of {}", adaptation.name()))?;
+        let recipe = Settings::read(adaptation.name(), adaptation.recipe())?;
         let default = Self::default();
         Ok(Self {
             adaptation,
@@ -147,13 +126,8 @@ impl MimiOptions {
             epochs: recipe.epochs,
             batch: recipe.batch,
             rate: recipe.learning_rate,
-            shape: Shape { warmup: recipe.warmup, start: recipe.start, floor: recipe.floor },
-            step: StepOptions {
-                decay: recipe.weight_decay,
-                clip: recipe.clip.unwrap_or(f64::INFINITY),
-                drop_path: recipe.drop_path,
-                ..default.step
-            },
+            shape: recipe.shape(),
+            step: recipe.step(default.step.micro_batch),
             smoothing: recipe.smoothing,
             ..default
         })
