@@ -13,6 +13,7 @@ mod limits;
 mod lines;
 mod methods;
 mod mimi;
+mod pruning;
 mod recipe;
 mod runtime;
 mod serve;

@@ -19,6 +19,8 @@ pub enum Init {
     /// The first matrix as [`Init::Normal`], the second zero: the network starts at the backbone, and wide adapters
     /// do not first have to undo what chance put into them (LoRA, Hu et al. 2021, section 4.1; not MiMi's).
     Identity,
+    /// Normal, variance `2 / (fan_in + fan_out)`, both matrices (Glorot and Bengio 2010): where SNIP and GraSP begin.
+    XavierNormal,
 }
 
 /// Deviation of [`Init::Normal`].
@@ -32,6 +34,10 @@ impl Init {
                 (0..count).map(|_| (DEVIATION * normal(random)) as f32).collect()
             }
             Self::KaimingUniform => uniform(random, count, fan_in),
+            Self::XavierNormal => {
+                let deviation = (2.0 / (fan_in + count / fan_in.max(1)) as f64).sqrt();
+                (0..count).map(|_| (deviation * normal(random)) as f32).collect()
+            }
         }
     }
 
@@ -39,7 +45,7 @@ impl Init {
     pub fn up(self, random: &mut impl Rng, count: usize, fan_in: usize) -> Vec<f32> {
         match self {
             Self::Identity => vec![0.0; count],
-            Self::Normal | Self::KaimingUniform => self.down(random, count, fan_in),
+            Self::Normal | Self::KaimingUniform | Self::XavierNormal => self.down(random, count, fan_in),
         }
     }
 }
@@ -60,6 +66,8 @@ mod tests {
         assert_eq!(values, draw(Init::Normal));
         assert_eq!(values, draw(Init::Identity));
         assert_eq!(Init::Identity.up(&mut ChaCha8Rng::seed_from_u64(3), 4, 48), [0.0; 4]);
+        // 20,000 elements are 48 × 416 and some.
+        assert!((deviation(&draw(Init::XavierNormal)) - (2.0f32 / (48.0 + 416.0)).sqrt()).abs() < 1e-3);
         // A uniform distribution's deviation is its bound over √3.
         assert!((deviation(&draw(Init::KaimingUniform)) - 1.0 / (48.0f32 * 3.0).sqrt()).abs() < 2e-3);
     }

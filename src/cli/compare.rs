@@ -30,10 +30,15 @@ pub struct CompareArgs {
     pub data: Vec<Named>,
     #[command(flatten)]
     pub images: ImagesArgs,
-    /// MiMi and its ablations, to be compared on one set: probe, adapters, uniform, wide, mimi, local, unscaled, widths, down-only,
-    /// gradient, random.
+    /// MiMi and its ablations, to be compared on one set: probe, adapters, uniform, wide, mimi, local, unscaled, widths,
+    /// down-only, gradient, product, taylor, activation, contribution, random; and before training, with single weights or
+    /// neurons: snip, snip-neurons, grasp, grasp-neurons, sparse-adapter, sparse-adapter-neurons; and the backbone's own
+    /// weights, all or some: full, attention, mlp.
     #[arg(long, value_delimiter = ',', default_value = "probe,adapters,mimi", value_name = "NAMES")]
     pub contenders: Vec<Contender>,
+    /// Most memory that training the backbone's own weights takes beside it, MiB. Default: no bound.
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u64>,
     /// Seeds: a list such as 0,1,2, or a count of runs with the seeds 0, 1, ...
     #[arg(long, default_value = "3")]
     pub seeds: Seeds,
@@ -73,6 +78,7 @@ impl CompareArgs {
             linear: LinearOptions::default(),
             contenders: self.contenders.clone(),
             seeds: self.seeds.0.clone(),
+            memory: self.memory.map(|mib| mib << 20),
             results: self.out.join("results.json"),
         })
     }

@@ -2,10 +2,9 @@
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use mimi_server::train::{
-    Adaptation, AugmentOptions, Init, MimiOptions, Normaliser, Score, Selection, StepOptions, Target, Widths,
-};
+use mimi_server::train::{Adaptation, AugmentOptions, MimiOptions, StepOptions, Target, Widths};
 
+use super::pruning::PruningArgs;
 use super::recipe::RecipeArgs;
 
 /// Options of `--method mimi` and `--method adapters`.
@@ -30,18 +29,8 @@ pub struct MimiArgs {
     /// Share ρ of the neurons that each pruning removes, 0 to 1.
     #[arg(long, default_value_t = 0.5)]
     pub rho: f64,
-    /// Score by which neurons are kept.
-    #[arg(long, default_value = "magnitude")]
-    pub score: ScoreArg,
-    /// Divisor Z of the scores.
-    #[arg(long, default_value = "weights")]
-    pub normaliser: NormaliserArg,
-    /// Among which neurons the weakest are removed.
-    #[arg(long, default_value = "global")]
-    pub selection: SelectionArg,
-    /// First values of the adapters.
-    #[arg(long, default_value = "normal")]
-    pub init: InitArg,
+    #[command(flatten)]
+    pub pruning: PruningArgs,
     /// First block with adapters. The blocks before run once per image.
     #[arg(long, default_value_t = 0, value_name = "BLOCK")]
     pub first_block: usize,
@@ -80,50 +69,6 @@ pub enum WidthsArg {
     Uniform,
 }
 
-/// What neurons are kept by.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ScoreArg {
-    /// Magnitude of a neuron's row and column.
-    Magnitude,
-    /// Magnitude of its row in the down-projection.
-    DownOnly,
-    /// Magnitude of its gradients in the last epoch.
-    Gradient,
-    /// By chance.
-    Random,
-}
-
-/// What scores are divided by.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum NormaliserArg {
-    /// 2 M, the weights of a neuron.
-    Weights,
-    /// N + M, the adapter's widths.
-    Widths,
-    /// 1.
-    None,
-}
-
-/// Among which neurons the weakest are sought.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum SelectionArg {
-    /// Among all; adapters may vanish.
-    Global,
-    /// Within each adapter.
-    Local,
-}
-
-/// How adapters begin.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum InitArg {
-    /// Normal, deviation 0.02.
-    Normal,
-    /// Uniform within 1/√fan-in.
-    Kaiming,
-    /// The first matrix normal, the second zero: training starts from the backbone itself.
-    Identity,
-}
-
 fn adaptation(text: &str) -> Result<Adaptation, String> {
     let names = || Adaptation::all().map(|known| known.name()).collect::<Vec<_>>().join(", ");
     Adaptation::named(text).ok_or_else(|| format!("expected one of {}", names()))
@@ -147,6 +92,7 @@ impl MimiArgs {
         for typed in &self.settings {
             adaptation.set(&mut default.settings, typed)?;
         }
+        let score = self.pruning.score();
         Ok(MimiOptions {
             rank: self.rank.unwrap_or(default.rank),
             sigma: self.sigma_0,
@@ -155,16 +101,9 @@ impl MimiArgs {
                 WidthsArg::Uniform => Widths::Uniform,
             },
             rho: self.rho,
-            score: self.score(),
-            selection: match self.selection {
-                SelectionArg::Global => Selection::Global,
-                SelectionArg::Local => Selection::Local,
-            },
-            init: match self.init {
-                InitArg::Normal => Init::Normal,
-                InitArg::Kaiming => Init::KaimingUniform,
-                InitArg::Identity => Init::Identity,
-            },
+            score,
+            selection: self.pruning.selection(),
+            init: self.pruning.init(score),
             first_block: self.first_block,
             epochs: recipe.epochs.unwrap_or(default.epochs),
             batch: recipe.batch.unwrap_or(default.batch),
@@ -188,20 +127,6 @@ impl MimiArgs {
             (Some(parameters), _) => Target::Parameters(parameters),
             (None, Some(accuracy)) => Target::Accuracy(accuracy),
             (None, None) => Target::Sigma(self.sigma),
-        }
-    }
-
-    fn score(&self) -> Score {
-        let normaliser = match self.normaliser {
-            NormaliserArg::Weights => Normaliser::Weights,
-            NormaliserArg::Widths => Normaliser::Widths,
-            NormaliserArg::None => Normaliser::None,
-        };
-        match self.score {
-            ScoreArg::Magnitude => Score::Magnitude(normaliser),
-            ScoreArg::DownOnly => Score::DownOnly(normaliser),
-            ScoreArg::Gradient => Score::Gradient(normaliser),
-            ScoreArg::Random => Score::Random,
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use mimi_server::pack::ProblemType;
-use mimi_server::train::{Adaptation, Gate, Method, MimiOptions, Origin, TaskOptions};
+use mimi_server::train::{Adaptation, Gate, Method, MimiOptions, Origin, Subset, TaskOptions};
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
@@ -66,7 +66,7 @@ pub struct TrainArgs {
     pub held_back: PathBuf,
     /// How to train: a head alone; modules pruned in turn from --sigma-0 to --sigma (mimi); or the modules of one
     /// method, trained once. See docs/methods.md.
-    #[arg(long, default_value = LINEAR, value_name = "METHOD", value_parser = PossibleValuesParser::new(methods()))]
+    #[arg(long, default_value = LINEAR, value_name = "METHOD", value_parser = method())]
     pub method: String,
     /// Seed of every random choice.
     #[arg(long, default_value_t = 0)]
@@ -130,9 +130,15 @@ const LINEAR: &str = "linear";
 /// Modules that are pruned.
 const MIMI: &str = "mimi";
 
-/// Every method's name.
-fn methods() -> Vec<&'static str> {
-    [LINEAR, MIMI].into_iter().chain(Adaptation::all().map(|known| known.name())).collect()
+/// Reads a method's name; says why there is no pack of some.
+fn method() -> impl TypedValueParser<Value = String> {
+    let known = [LINEAR, MIMI].into_iter().chain(Adaptation::all().map(|known| known.name()));
+    let known = known.map(PossibleValue::new);
+    let refused = Subset::ALL.map(|subset| PossibleValue::new(subset.name()).hide(true));
+    PossibleValuesParser::new(known.chain(refused)).try_map(|name: String| match Subset::named(&name) {
+        Some(subset) => Err(subset.refusal()),
+        None => Ok(name),
+    })
 }
 
 impl TrainArgs {

@@ -165,6 +165,13 @@ impl Graph {
         Ok(wire)
     }
 
+    /// Makes inputs of the weights that `of` chooses, under the same names. Returns them.
+    pub fn free(&mut self, of: impl Fn(&str) -> bool) -> BTreeMap<String, Wire> {
+        let freed: BTreeMap<String, Wire> = self.weights.extract_if(.., |name, _| of(name)).collect();
+        self.inputs.extend(freed.values());
+        freed
+    }
+
     /// Puts a small constant into the graph itself.
     ///
     /// # Errors

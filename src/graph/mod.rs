@@ -8,6 +8,7 @@
 //! | `vit`, `swin`, `cvt` | one family a file, reading like its paper |
 //! | [`Plan`], [`build`], `architecture` | what a graph must hold, and a family's parts put together over it |
 //! | [`training`], `loss`, [`gradients`] | a whole training step, what it makes small, reverse mode |
+//! | [`activity_graph`] | a forward pass that gives what hidden neurons do |
 //! | [`quantised`], [`halved`] | 8-bit integers or 16-bit floats in the products with frozen matrices |
 //! | [`onnx`] | the bytes of an ONNX model |
 //!
@@ -20,6 +21,7 @@
 //! A multiply-add counts as 2 FLOPs. Only matrix products and convolutions are counted, as is usual for
 //! transformers; norms, softmax and additions are below one per cent.
 
+mod activity;
 mod architecture;
 mod build;
 mod builder;
@@ -50,6 +52,7 @@ pub mod training;
 mod uniform;
 mod vit;
 
+pub use activity::{active_output, activity_graph, entering_output};
 pub use build::{build, plan_flops};
 pub use builder::{Gradients, Graph, Node, Operator, Wire};
 pub use constant::Constant;

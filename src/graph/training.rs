@@ -36,6 +36,20 @@ pub fn gradient_output(input: impl Display) -> String {
 /// When the plan asks for what the backbone does not have, does not end at the last block, or holds a parameter that
 /// the loss does not depend on.
 pub fn training_graph(config: &BackboneConfig, plan: &Plan, trained: Trained<'_>) -> Result<Graph, Error> {
+    tuning_graph(config, plan, trained, |_| false)
+}
+
+/// As [`training_graph`], where weights of the backbone that `tuned` chooses by name are trained too: inputs under their
+/// names, whose gradients are outputs like those of parameters.
+///
+/// # Errors
+/// As [`training_graph`].
+pub fn tuning_graph(
+    config: &BackboneConfig,
+    plan: &Plan,
+    trained: Trained<'_>,
+    tuned: impl Fn(&str) -> bool,
+) -> Result<Graph, Error> {
     plan.check(config)?;
     if plan.blocks.end != config.depth() {
         let reason = "a head needs the last block".into();
@@ -47,7 +61,8 @@ pub fn training_graph(config: &BackboneConfig, plan: &Plan, trained: Trained<'_>
     let loss = trained.loss.wire(&mut g, logits)?;
     g.output(LOSS, loss.total);
     g.output(LOGITS, logits);
-    let parameters = trainable(&g);
+    let parameters = trainable(&g).into_iter().map(|(name, wire)| (name.to_string(), wire));
+    let parameters: BTreeMap<String, Wire> = parameters.chain(g.free(tuned)).collect();
     let targets: Vec<Wire> = parameters.values().copied().collect();
     let found = gradients(&mut g, (logits, loss.gradient), &targets)?;
     for (name, wire) in &parameters {
@@ -64,7 +79,7 @@ pub fn trainable(g: &Graph) -> BTreeMap<ParameterName, Wire> {
     g.inputs().iter().filter_map(named).collect()
 }
 
-fn untrained(g: &Graph, name: &ParameterName, reason: &'static str) -> Error {
+fn untrained(g: &Graph, name: &str, reason: &'static str) -> Error {
     Error::Untrained { graph: g.name().into(), name: name.to_string(), reason }
 }
 

@@ -134,6 +134,18 @@ impl WeightStore {
         &self.layout
     }
 
+    /// The elements of a weight.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn read(&self, name: &str) -> Result<Vec<f32>, Error> {
+        let entry = self.layout.get(name).ok_or_else(|| Error::Call {
+            action: format!("read weight {name}"),
+            reason: "there is none".into(),
+        })?;
+        Ok(floats(&self.map, name, entry)?.to_vec())
+    }
+
     /// Gives back the pages of the mapped weights where programs read copies: on a GPU, or packed ones. Few weights
     /// are read in place then (norms, biases), and come back when a run reads them.
     pub(super) fn give_back(&self) {

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use mimi_server::train::study::{CompareOptions, Contender, Gain, Point, compare, plot, summarise};
-use mimi_server::train::{AugmentOptions, Init, LinearOptions, MimiOptions, Origin, Target};
+use mimi_server::train::{AugmentOptions, Init, LinearOptions, MimiOptions, Origin, Progress, Target};
 
 use crate::server::World;
 use crate::train::{dataset, origin, setup};
 
-const ALL: [Contender; 11] = [
+const ALL: [Contender; 24] = [
     Contender::Probe,
     Contender::Adapters,
     Contender::Uniform,
@@ -20,6 +20,19 @@ const ALL: [Contender; 11] = [
     Contender::DownOnly,
     Contender::Gradient,
     Contender::Random,
+    Contender::Product,
+    Contender::Taylor,
+    Contender::Activation,
+    Contender::Contribution,
+    Contender::Snip,
+    Contender::SnipNeurons,
+    Contender::Grasp,
+    Contender::GraspNeurons,
+    Contender::SparseAdapter,
+    Contender::SparseAdapterNeurons,
+    Contender::Full,
+    Contender::Attention,
+    Contender::Mlp,
 ];
 
 fn options(data: &Path, out: &Path) -> CompareOptions {
@@ -36,6 +49,7 @@ fn options(data: &Path, out: &Path) -> CompareOptions {
         },
         linear: LinearOptions { epochs: 5, ..LinearOptions::default() },
         contenders: ALL.to_vec(),
+        memory: None,
         seeds: vec![0, 1],
         results: out.join("results.json"),
     }
@@ -89,6 +103,21 @@ fn contenders_meet_on_equal_terms_and_what_was_run_is_not_run_again() {
         for who in [Contender::Adapters, Contender::Uniform, Contender::Local, Contender::Random] {
             assert_eq!(end(who, seed).adapter_parameters, mimi.adapter_parameters, "{who} is as large");
         }
+        let wide = end(Contender::Wide, seed);
+        for who in [Contender::SnipNeurons, Contender::GraspNeurons, Contender::SparseAdapterNeurons] {
+            assert_eq!(end(who, seed).adapter_parameters, mimi.adapter_parameters, "{who} is as large");
+            assert!(end(who, seed).flops < wide.flops, "{who} gets faster");
+        }
+        for who in [Contender::Snip, Contender::Grasp, Contender::SparseAdapter] {
+            assert_eq!(end(who, seed).adapter_parameters, mimi.adapter_parameters, "{who} is as large");
+            assert_eq!(end(who, seed).flops, wide.flops, "{who} gets no faster");
+        }
+        // Three blocks of width 48, MLPs of 96.
+        let (attention, mlps) = (3 * (4 * 48 * 48 + 4 * 48), 3 * (2 * 48 * 96 + 48 + 96));
+        assert_eq!(end(Contender::Attention, seed).adapter_parameters, attention);
+        assert_eq!(end(Contender::Mlp, seed).adapter_parameters, mlps);
+        assert!(end(Contender::Full, seed).adapter_parameters > attention + mlps);
+        assert_eq!(end(Contender::Full, seed).flops, end(Contender::Probe, seed).flops);
         assert_eq!(end(Contender::Wide, seed).adapter_parameters, 4 * mimi.adapter_parameters);
         assert_eq!(end(Contender::Probe, seed).adapter_parameters, 0);
         assert!(end(Contender::Probe, seed).flops < mimi.flops);
@@ -156,4 +185,37 @@ fn names_are_read_as_they_are_written() {
         assert_eq!(serde_json::to_value(contender).unwrap(), contender.to_string());
     }
     assert!("nobody".parse::<Contender>().unwrap_err().contains("mimi"));
+}
+
+#[test]
+fn memory_is_told_before_training_and_refused_where_it_does_not_suffice() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let compared = |memory| {
+        let out = tempfile::tempdir().unwrap();
+        let contenders = vec![Contender::Full];
+        let options =
+            CompareOptions { contenders, seeds: vec![0], memory, ..options(data.path(), out.path()) };
+        let mut told = String::new();
+        let result = compare(
+            &setup(&world),
+            &options,
+            &mut |progress| {
+                if let Progress::Note(note) = progress {
+                    told += note;
+                }
+            },
+            &mut |_| {},
+        );
+        (told, result)
+    };
+    let (told, result) = compared(None);
+    assert!(told.contains("of weights, gradients and moments") && told.contains("8 image(s)"), "{told}");
+    let whole = result.unwrap().points().to_vec();
+    // Fewer images run together give nearly the same, within rounding.
+    let (told, result) = compared(Some(2 << 20));
+    assert!(told.contains(" image(s) run together") && !told.contains("8 image(s)"), "{told}");
+    assert!((result.unwrap().points()[0].loss - whole[0].loss).abs() < 1e-3);
+    let error = compared(Some(1 << 20)).1.unwrap_err().to_string();
+    assert!(error.contains("1 MiB of memory is not enough for full fine-tuning"), "{error}");
 }

@@ -143,7 +143,7 @@ fn each_operator_equals_finite_differences() {
     check("softplus", &[x], &[0], one(|g, x| g.wire("y", Softplus, x)));
     check("softmax", &[x], &[0], one(|g, x| g.wire("y", Softmax, x)));
     let norm: [(&[usize], bool); 3] = [(&[3, 8], rows), (&[8], same), (&[8], same)];
-    check("layer norm", &norm, &[0], one(|g, x| g.wire("y", LayerNorm { epsilon: 1e-3 }, x)));
+    check("layer norm", &norm, &[0, 1, 2], one(|g, x| g.wire("y", LayerNorm { epsilon: 1e-3 }, x)));
     check("matmul by a weight", &[x, (&[4, 5], same)], &[0, 1], one(|g, x| g.wire("y", MatMul, x)));
     check("matmul of rows", &[(&[4], rows), (&[4, 5], same)], &[0, 1], one(|g, x| g.wire("y", MatMul, x)));
     let batches: [(&[usize], bool); 2] = [(&[2, 3, 4], rows), (&[2, 4, 5], rows)];
@@ -177,7 +177,9 @@ fn each_operator_equals_finite_differences() {
         let (image, weight) =
             ([4, size, size], [6 - 2 * usize::from(groups == 4), 4 / groups, kernel, kernel]);
         let shapes: [(&[usize], bool); 3] = [(&image, rows), (&weight, same), (&weight[..1], same)];
-        check(&format!("{conv:?}"), &shapes, &[0], move |g, x| g.wire("y", conv, x).unwrap());
+        // Kernels of one group, or of a channel each.
+        let targets = if groups == 2 { &[0, 2][..] } else { &[0, 1, 2] };
+        check(&format!("{conv:?}"), &shapes, targets, move |g, x| g.wire("y", conv, x).unwrap());
     }
     check("a wire read twice", &[x, x], &[0], |g, x| {
         let y = g.wire("product", Mul, &[x[0], x[1]]).unwrap();
@@ -187,14 +189,12 @@ fn each_operator_equals_finite_differences() {
 
 #[test]
 fn what_has_no_gradient_says_so() {
-    let fixed = |shape: &[usize]| Fact::fixed(shape);
-    let mut g = Graph::new("frozen");
-    let inputs = [&[2, 4][..], &[4], &[4]].map(fixed);
-    let x: Vec<Wire> =
-        inputs.into_iter().zip(["x", "scale", "bias"]).map(|(f, n)| g.input(n, f).unwrap()).collect();
-    let y = g.wire("norm", LayerNorm { epsilon: 1e-6 }, &x).unwrap();
+    let mut g = Graph::new("grouped");
+    let image = Fact::f32([Dim::Batch, Dim::Fixed(4), Dim::Fixed(5), Dim::Fixed(5)]);
+    let x = [g.input("x", image).unwrap(), g.input("kernel", Fact::fixed(&[6, 2, 3, 3])).unwrap()];
+    let y = g.wire("conv", Conv { kernel: 3, stride: 1, padding: 1, groups: 2 }, &x).unwrap();
     let error = gradients(&mut g, (y, y), &[x[1]]).unwrap_err();
-    assert_eq!(error.to_string(), "graph frozen: node norm (LayerNormalization): scale and bias are frozen");
+    assert_eq!(error.to_string(), "graph grouped: node conv (Conv): its groups have several channels");
 }
 
 /// Names of what a plan trains: its modules' tensors and the head's.

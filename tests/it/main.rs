@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 /// A whole server over the tiny backbone.
+mod scores;
 mod server;
 /// A tiny backbone, packs made in code, a runtime, fixtures.
 mod support;
@@ -34,6 +35,7 @@ mod examples;
 /// Factorised methods and their packs.
 mod factors;
 /// The folder of packs: what goes wrong with it, and what is made of that.
+mod finetune;
 mod folder;
 /// One image under many packs, known or not.
 mod forking;

@@ -1,6 +1,8 @@
 //! Convolution over two axes: patches, overlapping patches and, with as many groups as channels, depth-wise.
 
+use super::ReduceSum;
 use super::check::{exactly, no_gradient, one};
+use super::conv_kernel::kernel_gradient;
 use super::conv_transpose::ConvTranspose;
 use super::kernel::Conv;
 use crate::graph::onnx::Attribute;
@@ -38,21 +40,32 @@ impl Operator for Conv {
         Conv::attributes(self)
     }
 
-    /// `dx` is the transposed convolution of `dy` with the same kernel; kernel and bias are frozen.
+    /// `dx` is the transposed convolution of `dy` with the same kernel; `db` sums `dy` over rows and positions.
     fn backward(&self, g: &mut Graph, node: &Node, grad: Wire, needed: &[bool]) -> Result<Gradients, Error> {
-        if needed[1..].contains(&true) {
-            return Err(no_gradient(g, node, "kernel and bias are frozen"));
+        let mut found = vec![None; needed.len()];
+        if needed[0] {
+            found[0] = Some(input_gradient(g, node, *self, grad)?);
         }
-        let [_, _, Dim::Fixed(height), Dim::Fixed(width)] = g.fact(node.inputs[0]).shape[..] else {
-            return Err(no_gradient(g, node, "the image's size is open"));
-        };
-        let transposed = ConvTranspose { conv: *self, size: [height, width] };
-        let dx = g.wire(format!("{}.grad", node.name), transposed, &[grad, node.inputs[1]])?;
-        Ok([Some(dx)].into_iter().chain(needed[1..].iter().map(|_| None)).collect())
+        if needed[1] {
+            found[1] = Some(kernel_gradient(g, node, *self, grad)?);
+        }
+        if needed.get(2) == Some(&true) {
+            let sum = ReduceSum { axes: vec![0, 2, 3], keep: false };
+            found[2] = Some(g.wire(format!("{}.grad.bias", node.name), sum, &[grad])?);
+        }
+        Ok(found)
     }
 
     fn multiply_adds(&self, inputs: &[&Fact], output: &Fact) -> Option<Vec<Dim>> {
         // Each output element sums over one kernel: C/G × K × K.
         Some(output.shape.iter().chain(&inputs[1].shape[1..]).copied().collect())
     }
+}
+
+fn input_gradient(g: &mut Graph, node: &Node, conv: Conv, grad: Wire) -> Result<Wire, Error> {
+    let [_, _, Dim::Fixed(height), Dim::Fixed(width)] = g.fact(node.inputs[0]).shape[..] else {
+        return Err(no_gradient(g, node, "the image's size is open"));
+    };
+    let transposed = ConvTranspose { conv, size: [height, width] };
+    g.wire(format!("{}.grad", node.name), transposed, &[grad, node.inputs[1]])
 }

@@ -5,6 +5,7 @@ mod cast;
 mod check;
 mod concat;
 mod conv;
+mod conv_kernel;
 mod conv_transpose;
 mod crop;
 mod erf;

@@ -2,10 +2,13 @@
 //!
 //! What is trained beside the backbone is an [`Adaptation`](crate::adaptation::Adaptation), one file each. Another course of
 //! training implements [`TrainingMethod`] and adds a variant to [`Method`]. No other code distinguishes methods:
-//! [`task`](super::task) drives them all.
+//! [`task`](super::task) drives them all. Fine-tuning of the backbone itself ([`finetune`]) gives no pack, and takes part in
+//! comparisons only.
 
+pub(in crate::train) mod finetune;
 pub(in crate::train) mod linear;
 pub(in crate::train) mod mimi;
+mod recipe_file;
 pub(in crate::train) mod training_method;
 
 use linear::LinearOptions;

@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use anyhow::Result;
 use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 
 use super::gradients::Gradients;
 use super::recipe::Recipe;
 use super::schedule::{Schedule, cosine_with_warmup};
 use super::step::{Seen, Stepped, Stepper};
-use crate::train::data::minibatch::{Draw, TargetOptions};
+use crate::train::data::chance::Chance;
+use crate::train::data::minibatch::{Draw, Minibatch, TargetOptions};
 use crate::train::data::source::Source;
 use crate::train::history::Place;
 use crate::train::measure::predict::Measure;
@@ -21,6 +23,37 @@ use crate::train::progress::{Observer, Progress, Step};
 
 /// Minibatches made ahead of the step that takes them.
 pub const AHEAD: usize = 2;
+
+/// What makes steps on minibatches.
+pub trait Learner {
+    /// Classes, or outputs.
+    ///
+    /// # Errors
+    /// When there is no head.
+    fn classes(&self) -> Result<usize>;
+
+    /// Makes one step at a learning rate.
+    ///
+    /// # Errors
+    /// When a run fails or the loss is no longer finite.
+    fn step(&mut self, batch: &Minibatch, at: (f64, &mut ChaCha8Rng)) -> Result<Stepped>;
+}
+
+/// A model that learns.
+struct Learning<'a> {
+    stepper: &'a mut Stepper,
+    model: &'a mut Model,
+}
+
+impl Learner for Learning<'_> {
+    fn classes(&self) -> Result<usize> {
+        Ok(self.model.classes()?)
+    }
+
+    fn step(&mut self, batch: &Minibatch, at: (f64, &mut ChaCha8Rng)) -> Result<Stepped> {
+        self.stepper.step(self.model, batch, at)
+    }
+}
 
 /// One epoch of a training.
 #[derive(Clone, Copy)]
@@ -46,15 +79,22 @@ impl Pass<'_> {
         self.recipe.shape.over(self.steps() * self.recipe.epochs, self.recipe.rate)
     }
 
-    /// Makes every step. A thread of its own makes minibatches ahead.
+    /// Makes every step of a model. A thread of its own makes minibatches ahead.
+    ///
+    /// # Errors
+    /// As [`Pass::teach`].
+    pub fn run(&self, stepper: &mut Stepper, model: &mut Model, observe: &mut Observer<'_>) -> Result<Tally> {
+        self.teach(&mut Learning { stepper, model }, observe)
+    }
+
+    /// Makes every step of a learner. A thread of its own makes minibatches ahead.
     ///
     /// # Errors
     /// When a run fails, an image can no longer be read, or the loss is no longer finite.
-    pub fn run(&self, stepper: &mut Stepper, model: &mut Model, observe: &mut Observer<'_>) -> Result<Tally> {
+    pub fn teach(&self, learner: &mut dyn Learner, observe: &mut Observer<'_>) -> Result<Tally> {
         let (chance, schedule) = (self.recipe.chance(self.place), self.schedule());
-        let mut order: Vec<usize> = (0..self.source.classes().len()).collect();
-        order.shuffle(&mut chance.whole());
-        let targets = TargetOptions { classes: model.classes()?, smoothing: self.recipe.smoothing };
+        let order = order(self.source.classes().len(), chance);
+        let targets = TargetOptions { classes: learner.classes()?, smoothing: self.recipe.smoothing };
         let mut tally = Tally::new(self);
         let first = self.place.epoch * self.steps();
         thread::scope(|scope| -> Result<()> {
@@ -72,13 +112,20 @@ impl Pass<'_> {
             for (number, batch) in batches.iter().enumerate() {
                 let batch = batch?;
                 let rate = cosine_with_warmup(&schedule, first + number);
-                let stepped = stepper.step(model, &batch, (rate, &mut chance.paths(number)))?;
+                let stepped = learner.step(&batch, (rate, &mut chance.paths(number)))?;
                 observe(Progress::Step(&tally.add(stepped, &batch.classes)?));
             }
             Ok(())
         })?;
         Ok(tally)
     }
+}
+
+/// The order of `count` images in an epoch.
+pub fn order(count: usize, chance: Chance) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.shuffle(&mut chance.whole());
+    order
 }
 
 /// Sums over an epoch.

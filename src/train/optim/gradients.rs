@@ -50,6 +50,11 @@ impl Gradients {
         self.0.is_empty()
     }
 
+    /// Every gradient by name, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (ParameterName, &mut [f32])> {
+        self.0.iter_mut().map(|(&name, gradient)| (name, gradient.as_mut_slice()))
+    }
+
     /// Every gradient, to be changed.
     pub fn values_mut(&mut self) -> Vec<&mut [f32]> {
         self.0.values_mut().map(Vec::as_mut_slice).collect()

@@ -1,12 +1,14 @@
 //! From gradients to new values.
 //!
-//! [`step`] runs the training graph on a minibatch, [`clip`] bounds the norm of the [`gradients`], [`adamw`] updates
-//! each parameter at the rate that [`schedule`] gives. [`epoch`] makes the steps of one pass over the images.
+//! [`parts`] run a training graph on a minibatch, a [`step`] does so with a model's parameters; [`clip`] bounds the norm of the [`gradients`], [`adamw`] updates
+//! each parameter at the rate that [`schedule`] gives; a [`mask`] holds elements at zero. [`epoch`] makes the steps of one pass over the images.
 
 pub(in crate::train) mod adamw;
 pub(in crate::train) mod clip;
 pub(in crate::train) mod epoch;
 pub(in crate::train) mod gradients;
+pub(in crate::train) mod mask;
+pub(in crate::train) mod parts;
 pub(in crate::train) mod paths;
 pub(in crate::train) mod recipe;
 pub(in crate::train) mod schedule;

@@ -5,7 +5,6 @@ use anyhow::{Context, Result, ensure};
 use super::settings::{Rates, Settings};
 use crate::backbone::BackboneConfig;
 use crate::train::method::Method;
-use crate::train::method::mimi::cycle::expected;
 use crate::train::method::mimi::options::{MimiOptions, Target};
 
 impl Method {
@@ -40,7 +39,10 @@ impl Method {
     /// When the held-out accuracy decides.
     pub(super) fn trainings(&self, config: &BackboneConfig) -> Result<usize> {
         let Self::Mimi(mimi) = self else { return Ok(1) };
-        let found = expected(mimi, &mimi.first_widths(config), config);
+        if mimi.at_start().is_some() {
+            return Ok(1);
+        }
+        let found = mimi.expected(&mimi.first_widths(config), config);
         found.context("a comparison trains for a number of epochs, not until an accuracy is reached")
     }
 

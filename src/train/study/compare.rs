@@ -24,6 +24,8 @@ use crate::train::data::source::Source;
 use crate::train::fingerprint::Fingerprint;
 use crate::train::history::Cycle;
 use crate::train::measure::predict::Predictor;
+use crate::train::method::finetune::options::FinetuneOptions;
+use crate::train::method::finetune::run::{Images, finetune};
 use crate::train::method::linear::{LinearOptions, fit};
 use crate::train::method::mimi::cycle::Trainer;
 use crate::train::method::mimi::options::MimiOptions;
@@ -44,6 +46,8 @@ pub struct CompareOptions {
     pub linear: LinearOptions,
     /// Who takes part.
     pub contenders: Vec<Contender>,
+    /// Most bytes that fine-tuning of the backbone takes beside it; no bound without it.
+    pub memory: Option<u64>,
     /// Seeds: one run of each contender for each.
     pub seeds: Vec<u64>,
     /// File of results; runs it holds are not made again.
@@ -128,10 +132,48 @@ impl<'a> Field<'a> {
 
     /// One contender with one seed: a point for each training it ended.
     fn run(&mut self, contender: Contender, seed: u64, observe: &mut Observer<'_>) -> Result<Vec<Point>> {
+        if let Some(own) = contender.finetune(&self.options.mimi, seed)? {
+            return Ok(vec![self.finetuned(contender, own, observe)?]);
+        }
         match contender.adapters(&self.options.mimi, seed) {
             Some(mimi) => self.adapters(contender, mimi, observe),
             None => Ok(vec![self.probe(contender, seed)?]),
         }
+    }
+
+    /// The training images, changed at every epoch where `augment` says so.
+    fn source(&self, intake: Intake, observe: &mut Observer<'_>) -> Result<Source> {
+        if intake.augment.keeps_images() {
+            return Ok(Source::Kept(self.train.clone()));
+        }
+        let overflow = Overflow { train: false, held_out: false, beside: &self.options.results };
+        changed(self.setup, &self.images, &intake, &overflow, observe)
+    }
+
+    fn finetuned(
+        &self,
+        contender: Contender,
+        own: FinetuneOptions,
+        observe: &mut Observer<'_>,
+    ) -> Result<Point> {
+        let own = FinetuneOptions { memory: self.options.memory, ..own };
+        let intake = Intake { block: own.first_block, augment: own.augment, seed: own.seed };
+        let source = self.source(intake, observe)?;
+        let images = Images { classes: self.classes, source: &source, held_out: &self.validation };
+        let found = finetune(self.setup, &own, images, observe)?;
+        Ok(Point {
+            contender,
+            seed: own.seed,
+            cycle: 0,
+            epochs: found.epochs,
+            neurons: 0,
+            adapters: 0,
+            adapter_parameters: found.parameters,
+            flops: found.flops,
+            train_accuracy: found.seen.accuracy,
+            accuracy: found.held_out.accuracy,
+            loss: found.held_out.loss,
+        })
     }
 
     fn adapters(
@@ -142,14 +184,8 @@ impl<'a> Field<'a> {
     ) -> Result<Vec<Point>> {
         let resident = &self.setup.resident;
         let mut state = State::new(resident.config(), self.classes, &mimi);
-        let train = match mimi.augment.keeps_images() {
-            true => Source::Kept(self.train.clone()),
-            false => {
-                let intake = Intake { block: mimi.first_block, augment: mimi.augment, seed: mimi.seed };
-                let overflow = Overflow { train: false, held_out: false, beside: &self.options.results };
-                changed(self.setup, &self.images, &intake, &overflow, observe)?
-            }
-        };
+        let intake = Intake { block: mimi.first_block, augment: mimi.augment, seed: mimi.seed };
+        let train = self.source(intake, observe)?;
         // No held-out images: they are measured below, once a training.
         let images = Loaded { train, held_out: Rows::none(&self.validation) };
         let mut trainer = Trainer::new(self.setup, &mimi, images, mimi.step.micro_batch)?;

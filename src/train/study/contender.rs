@@ -3,11 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::train::method::finetune::options::FinetuneOptions;
+use crate::train::method::finetune::subset::Subset;
 use crate::train::method::mimi::options::{MimiOptions, Target, Widths};
 use crate::train::method::mimi::prune::{Selection, prunings};
-use crate::train::method::mimi::score::{Normaliser, Score};
+use crate::train::method::mimi::score::{Normaliser, Score, StartScore};
+use crate::train::optim::step::StepOptions;
 
 /// A way to train; the names are those of the paper's ablations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,10 +39,36 @@ pub enum Contender {
     Gradient,
     /// MiMi with scores by chance.
     Random,
+    /// MiMi with the product of each neuron's two norms.
+    Product,
+    /// MiMi with scores of weights times gradients.
+    Taylor,
+    /// MiMi with scores of mean activations.
+    Activation,
+    /// MiMi with scores of what neurons add on average.
+    Contribution,
+    /// Adapters whose weakest weights by SNIP are held at zero from the start.
+    Snip,
+    /// Adapters whose weakest neurons by SNIP are removed before training.
+    SnipNeurons,
+    /// Weights held at zero by GraSP.
+    Grasp,
+    /// Neurons removed by GraSP.
+    GraspNeurons,
+    /// Weights held at zero by the magnitude of first values.
+    SparseAdapter,
+    /// Neurons removed by the magnitude of first values.
+    SparseAdapterNeurons,
+    /// The backbone's own weights, all of them.
+    Full,
+    /// Those of attention.
+    Attention,
+    /// Those of the MLPs.
+    Mlp,
 }
 
 /// Every contender with its name.
-const NAMES: [(Contender, &str); 11] = [
+const NAMES: [(Contender, &str); 24] = [
     (Contender::Probe, "probe"),
     (Contender::Adapters, "adapters"),
     (Contender::Uniform, "uniform"),
@@ -50,6 +80,19 @@ const NAMES: [(Contender, &str); 11] = [
     (Contender::DownOnly, "down-only"),
     (Contender::Gradient, "gradient"),
     (Contender::Random, "random"),
+    (Contender::Product, "product"),
+    (Contender::Taylor, "taylor"),
+    (Contender::Activation, "activation"),
+    (Contender::Contribution, "contribution"),
+    (Contender::Snip, "snip"),
+    (Contender::SnipNeurons, "snip-neurons"),
+    (Contender::Grasp, "grasp"),
+    (Contender::GraspNeurons, "grasp-neurons"),
+    (Contender::SparseAdapter, "sparse-adapter"),
+    (Contender::SparseAdapterNeurons, "sparse-adapter-neurons"),
+    (Contender::Full, "full"),
+    (Contender::Attention, "attention"),
+    (Contender::Mlp, "mlp"),
 ];
 
 impl fmt::Display for Contender {
@@ -77,11 +120,30 @@ impl Contender {
     }
 
     /// Its training of adapters, derived from MiMi's; none for a head alone.
+    /// Its training of the backbone's own weights: by their own recipe, for as many epochs as MiMi trains, with its batches,
+    /// images and first block. None for the others.
+    ///
+    /// # Errors
+    /// When the recipe cannot be read.
+    pub(super) fn finetune(self, mimi: &MimiOptions, seed: u64) -> Result<Option<FinetuneOptions>> {
+        let subset = match self {
+            Self::Full => Subset::Full,
+            Self::Attention => Subset::Attention,
+            Self::Mlp => Subset::Mlp,
+            _ => return Ok(None),
+        };
+        let (epochs, own) = (mimi.epochs * (cycles(mimi) + 1), FinetuneOptions::of(subset)?);
+        let step = StepOptions { micro_batch: mimi.step.micro_batch, ..own.step };
+        let MimiOptions { first_block, batch, augment, .. } = *mimi;
+        Ok(Some(FinetuneOptions { first_block, epochs, batch, augment, step, seed, ..own }))
+    }
+
+    /// Its training of adapters, derived from MiMi's; none for a head alone and for the backbone's own weights.
     pub(super) fn adapters(self, mimi: &MimiOptions, seed: u64) -> Option<MimiOptions> {
         let mimi = MimiOptions { seed, ..mimi.clone() };
         let scored = |score| MimiOptions { score, ..mimi.clone() };
         Some(match self {
-            Self::Probe => return None,
+            Self::Probe | Self::Full | Self::Attention | Self::Mlp => return None,
             Self::Adapters => as_long(&mimi, end(&mimi)),
             Self::Uniform => MimiOptions { widths: Widths::Uniform, ..as_long(&mimi, end(&mimi)) },
             Self::Wide => as_long(&mimi, mimi.sigma),
@@ -92,6 +154,16 @@ impl Contender {
             Self::DownOnly => scored(Score::DownOnly(Normaliser::Weights)),
             Self::Gradient => scored(Score::Gradient(Normaliser::Weights)),
             Self::Random => scored(Score::Random),
+            Self::Product => scored(Score::Product(Normaliser::Weights)),
+            Self::Taylor => scored(Score::Taylor),
+            Self::Activation => scored(Score::Activation),
+            Self::Contribution => scored(Score::Contribution),
+            Self::Snip => at_once(&mimi, StartScore::Snip, Selection::Unstructured),
+            Self::SnipNeurons => at_once(&mimi, StartScore::Snip, Selection::Global),
+            Self::Grasp => at_once(&mimi, StartScore::Grasp, Selection::Unstructured),
+            Self::GraspNeurons => at_once(&mimi, StartScore::Grasp, Selection::Global),
+            Self::SparseAdapter => at_once(&mimi, StartScore::Magnitude, Selection::Unstructured),
+            Self::SparseAdapterNeurons => at_once(&mimi, StartScore::Magnitude, Selection::Global),
         })
     }
 }
@@ -105,6 +177,13 @@ fn end(mimi: &MimiOptions) -> f64 {
 fn as_long(mimi: &MimiOptions, sigma: f64) -> MimiOptions {
     let epochs = mimi.epochs * (cycles(mimi) + 1);
     MimiOptions { sigma, epochs, target: Target::Never, ..mimi.clone() }
+}
+
+/// Adapters pruned before training to what MiMi ends with, trained for all of MiMi's epochs in one go. They begin as the
+/// score asks, and never with zeros.
+fn at_once(mimi: &MimiOptions, score: StartScore, selection: Selection) -> MimiOptions {
+    let (epochs, score) = (mimi.epochs * (cycles(mimi) + 1), Score::Start(score));
+    MimiOptions { score, selection, epochs, init: score.init(), ..mimi.clone() }
 }
 
 /// Prunings that MiMi makes; a comparison's target is a rate.

@@ -29,7 +29,7 @@ pub struct Point {
     pub neurons: usize,
     /// Sites that have an adapter.
     pub adapters: usize,
-    /// Parameters of the adapters.
+    /// Parameters of the adapters, or weights of the backbone that are trained.
     pub adapter_parameters: usize,
     /// FLOPs of one image, a multiply-add counting as 2.
     pub flops: u64,

@@ -23,11 +23,25 @@ fn train_task(world: &World, folder: &Path, more: &[&str]) -> Child {
 
 #[test]
 fn a_killed_training_goes_on_and_ends_as_one_left_alone() {
+    killed_training_goes_on(&[]);
+}
+
+#[test]
+fn a_killed_training_keeps_its_masks() {
+    killed_training_goes_on(&["--score", "snip", "--selection", "unstructured"]);
+}
+
+fn killed_training_goes_on(options: &[&str]) {
     let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
     dataset(&folder.path().join("colours"));
-    assert!(train_task(&world, folder.path(), &["--adapters", "alone"]).wait().unwrap().success());
+    assert!(
+        train_task(&world, folder.path(), &[options, &["--adapters", "alone"]].concat())
+            .wait()
+            .unwrap()
+            .success()
+    );
     let checkpoint = folder.path().join("checkpoints/colours.safetensors");
-    let again = ["--adapters", "killed", "--resume"];
+    let again = [options, &["--adapters", "killed", "--resume"]].concat();
     // Killed as soon as an epoch is on disk, then a moment into what follows, wherever that is.
     for delay in [0, 30] {
         let mut child = train_task(&world, folder.path(), &again);

@@ -1,7 +1,8 @@
 //! A training's state on disk: one safetensors file, written after every epoch by a rename.
 //!
 //! Tensors are `<model>.<parameter>.<part>`. The model is `model` or `held` (the last one that held the accuracy, where
-//! that is the target), the part is `values`, `mean` or `square`. Everything else is JSON in the file's metadata. Each
+//! that is the target), the part is `values`, `mean` or `square`. A mask of single weights is `mask.<parameter>`, a byte
+//! each. Everything else is JSON in the file's metadata. Each
 //! epoch seeds its own random numbers, so no generator state is stored.
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +24,7 @@ use crate::train::fingerprint::Fingerprint;
 use crate::train::history::{History, Place};
 use crate::train::model::Model;
 use crate::train::optim::adamw::AdamW;
+use crate::train::optim::mask::Masks;
 use crate::train::parameters::Parameter;
 
 /// Key of the JSON in the file's metadata.
@@ -30,6 +32,8 @@ const HEADER: &str = "training";
 /// Models a file may hold.
 const MODEL: &str = "model";
 const HELD: &str = "held";
+/// What the names of masks begin with.
+const MASK: &str = "mask.";
 /// Parts of a parameter.
 const PARTS: [&str; 3] = ["values", "mean", "square"];
 
@@ -52,12 +56,13 @@ struct Header {
 struct Tensor {
     name: String,
     shape: Vec<usize>,
+    dtype: Dtype,
     bytes: Vec<u8>,
 }
 
 impl Tensor {
     fn view(&self) -> Result<(&str, TensorView<'_>)> {
-        Ok((&self.name, TensorView::new(Dtype::F32, self.shape.clone(), &self.bytes)?))
+        Ok((&self.name, TensorView::new(self.dtype, self.shape.clone(), &self.bytes)?))
     }
 }
 
@@ -70,6 +75,15 @@ pub fn save(path: &Path, state: &State, fingerprint: &Fingerprint) -> Result<()>
     for (name, model) in [(MODEL, Some(&state.model)), (HELD, state.held.as_ref())] {
         let Some(model) = model else { continue };
         steps.insert(name.to_owned(), add(&mut tensors, name, model));
+    }
+    for (name, mask) in state.masks.iter() {
+        let bytes = mask.iter().map(|kept| u8::from(*kept)).collect();
+        tensors.push(Tensor {
+            name: format!("{MASK}{name}"),
+            shape: vec![mask.len()],
+            dtype: Dtype::U8,
+            bytes,
+        });
     }
     let header = Header {
         fingerprint: serde_json::to_value(fingerprint)?,
@@ -98,7 +112,7 @@ fn add(tensors: &mut Vec<Tensor>, model: &str, of: &Model) -> BTreeMap<String, i
         let (mean, square, made) = parameter.state.moments();
         for (part, values) in PARTS.iter().zip([&parameter.values[..], mean, square]) {
             let (name, shape) = (format!("{model}.{name}.{part}"), parameter.shape.clone());
-            tensors.push(Tensor { name, shape, bytes: bytes(values) });
+            tensors.push(Tensor { name, shape, dtype: Dtype::F32, bytes: bytes(values) });
         }
         steps.insert(name.to_string(), made);
     }
@@ -138,10 +152,20 @@ fn parse(file: &[u8], fingerprint: &Fingerprint) -> Result<State> {
         place: Place { cycle: header.cycle, epoch: header.epoch },
         model: model(MODEL)?.context("it has no model")?,
         held: model(HELD)?,
+        masks: masks(&tensors)?,
         original: widths(&header.original)?,
         history: header.history,
         finished: header.finished,
     })
+}
+
+fn masks(tensors: &SafeTensors<'_>) -> Result<Masks> {
+    let named = tensors.iter().filter_map(|(name, view)| Some((name.strip_prefix(MASK)?, view)));
+    let mask = |(name, view): (&str, TensorView<'_>)| {
+        let name = name.parse::<ParameterName>().map_err(|reason| anyhow!(reason))?;
+        Ok((name, view.data().iter().map(|kept| *kept != 0).collect()))
+    };
+    named.map(mask).collect()
 }
 
 fn model(model: &str, steps: &BTreeMap<String, i32>, tensors: &SafeTensors<'_>) -> Result<Model> {

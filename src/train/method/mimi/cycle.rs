@@ -1,16 +1,16 @@
 //! MiMi (Marouf et al. 2024, algorithm 1): train, score, prune, and again, ending on a training.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Result, bail};
 use rand::RngExt;
 
+use super::activity::{Activity, Observatory};
 use super::options::{MimiOptions, Target};
 use super::prune::{Pruning, select, survivors};
-use super::score::scores;
+use super::score::{Evidence, scores};
+use super::start;
 use super::state::State;
 use crate::adaptation::Kind;
-use crate::backbone::{BackboneConfig, BlockRange, Module, ModuleSet};
+use crate::backbone::{BlockRange, ModuleSet};
 use crate::graph::{Plan, module_flops, plan_flops};
 use crate::train::data::load::Loaded;
 use crate::train::data::prefix::Prefix;
@@ -69,9 +69,13 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// When a run fails or the loss is no longer finite.
     pub fn epoch(&mut self, state: &mut State, observe: &mut Observer<'_>) -> Result<Option<Model>> {
-        self.prepare(&state.model)?;
+        self.begin(state)?;
+        self.prepare(state)?;
         let Some(programs) = &mut self.programs else { bail!("no program was compiled") };
-        let trainings = expected(self.options, &state.original, self.setup.resident.config());
+        let trainings = match self.options.at_start() {
+            Some(_) => Some(1),
+            None => state.expected(self.options, self.setup.resident.config()),
+        };
         let (source, recipe, place) = (&self.images.train, &self.recipe, state.place);
         let pass = Pass { source, recipe, place, trainings };
         let tally = pass.run(&mut programs.stepper, &mut state.model, observe)?;
@@ -106,8 +110,17 @@ impl<'a> Trainer<'a> {
         self.images.held_out
     }
 
+    /// Prunes a state before its first epoch, where the score says so.
+    fn begin(&self, state: &mut State) -> Result<()> {
+        if !state.history.epochs.is_empty() {
+            return Ok(());
+        }
+        start::prune(&self.setup.resident, (self.options, &self.recipe), &self.images.train, state)
+    }
+
     /// Brings images and programs to the model's modules.
-    fn prepare(&mut self, model: &Model) -> Result<()> {
+    fn prepare(&mut self, state: &State) -> Result<()> {
+        let model = &state.model;
         let modules = model.modules();
         if self.programs.as_ref().is_some_and(|ready| ready.modules == modules) {
             return Ok(());
@@ -121,7 +134,8 @@ impl<'a> Trainer<'a> {
         advance(self.setup, &mut self.images.held_out, block)?;
         let (train, bound) = (&self.images.train, self.kind.on(resident.config()));
         let trained = self.options.trained(&bound, train.truths().loss());
-        let stepper = Stepper::new(resident, train.block(), model, trained, self.recipe.step)?;
+        let stepper = Stepper::new(resident, train.block(), model, trained, self.recipe.step)?
+            .masked(state.masks.clone());
         let expression = Expression::new(resident, modules, &self.kind)?;
         let predictor = Predictor::new(resident, self.images.held_out.block, modules)?;
         self.programs = Some(Programs { modules, stepper, expression, predictor });
@@ -135,6 +149,7 @@ impl<'a> Trainer<'a> {
         let total = state.original.values().sum();
         let last = survivors(total, self.options.rho, state.place.cycle + 1) == 0;
         let reached = match self.options.target {
+            _ if self.options.at_start().is_some() => true,
             Target::Never => true,
             Target::Sigma(sigma) => cycle.sigma >= sigma * (1.0 - 1e-9),
             Target::Parameters(most) => cycle.adapter_parameters <= most,
@@ -158,12 +173,27 @@ impl<'a> Trainer<'a> {
 
     fn prune(&self, state: &mut State, tally: &Tally) -> Result<()> {
         let mut random = self.recipe.chance(state.place).pruning();
-        let scores = scores(&state.model, self.options.score, &tally.gradients, || random.random())?;
+        let score = self.options.score;
+        let activity = score.needs_activity().then(|| self.activity(state)).transpose()?;
+        let evidence = Evidence { gradients: &tally.gradients, activity: activity.as_ref() };
+        let scores = scores(&state.model, score, evidence, || random.random())?;
         state.place.cycle += 1;
         state.place.epoch = 0;
         let pruning = Pruning { rho: self.options.rho, round: state.place.cycle };
         state.model.keep(&select(&scores, self.options.selection, &state.original, pruning));
         Ok(())
+    }
+
+    /// What the neurons do on the training images.
+    fn activity(&self, state: &State) -> Result<Activity> {
+        let (resident, source) = (&self.setup.resident, &self.images.train);
+        let chance = self.recipe.chance(state.place);
+        let batch = self.recipe.step.micro_batch;
+        Observatory::new(resident, source.block(), &state.model, &self.kind)?.watch(
+            source,
+            &state.model,
+            (batch, chance),
+        )
     }
 
     fn describe(&self, state: &State) -> Result<Cycle> {
@@ -178,38 +208,14 @@ impl<'a> Trainer<'a> {
             neurons: model.neurons(),
             flops: self.bare + added?,
             widths: widths.into_iter().map(|(module, width)| (module.site.to_string(), width)).collect(),
-            adapter_parameters: model.module_parameters(),
-            parameters: model.parameters.count(),
+            adapter_parameters: state.module_parameters(),
+            parameters: model.parameters.count() - state.masks.removed(),
             loss: last.map_or(f64::NAN, |e| e.loss),
             train_accuracy: last.map_or(0.0, |e| e.accuracy),
             validation_accuracy: last.map_or(0.0, |e| e.validation_accuracy),
             validation_loss: last.map_or(f64::NAN, |e| e.validation_loss),
         })
     }
-}
-
-/// Expected number of trainings until the target is reached; none if the accuracy decides. With blocks of different
-/// widths, a target of parameters assumes that pruning removes them evenly.
-pub fn expected(
-    options: &MimiOptions,
-    original: &BTreeMap<Module, usize>,
-    config: &BackboneConfig,
-) -> Option<usize> {
-    let neurons: usize = original.values().sum();
-    let sum = |value: fn(usize, usize) -> usize| -> f64 {
-        let modules = original.iter();
-        modules.map(|(module, &width)| value(config.block_width(module.site.block), width)).sum::<usize>()
-            as f64
-    };
-    let most = match options.target {
-        Target::Never => return Some(1),
-        Target::Accuracy(_) => return None,
-        Target::Sigma(sigma) => sum(|d, _| d) / sigma * (1.0 + 1e-9),
-        Target::Parameters(most) => most as f64 * neurons as f64 / sum(|d, r| 2 * d * r),
-    };
-    let left = |round| survivors(neurons, options.rho, round);
-    let rounds = (0..).find(|&round| left(round) as f64 <= most || left(round + 1) == 0)?;
-    Some(rounds + 1)
 }
 
 /// Runs rows forward to the input of `block`, unless they are there already.

@@ -1,13 +1,18 @@
 //! MiMi: adapters, trained and pruned in turn (Marouf et al. 2024).
 //!
 //! [`options`] say how. A [`state`] begins at first widths and values; a [`cycle`] takes it from epoch to
-//! epoch, and after the last epoch of a training [`score`] and [`prune`] choose the neurons that stay. A [`checkpoint`]
+//! epoch, and after the last epoch of a training [`score`] and [`prune`] choose the neurons that stay; rivals that prune before training do so in [`start`]. A [`checkpoint`]
 //! keeps the state on disk. [`train`] ties them together.
 
+pub(in crate::train) mod activity;
+mod check;
 pub(in crate::train) mod checkpoint;
 pub(in crate::train) mod cycle;
+mod neuron;
 pub(in crate::train) mod options;
 pub(in crate::train) mod prune;
+pub(in crate::train) mod saliency;
 pub(in crate::train) mod score;
+mod start;
 pub(in crate::train) mod state;
 mod train;

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use anyhow::Result;
+use serde::Serialize;
 
 use super::prune::Selection;
 use super::score::Score;
 use crate::adaptation::{Chosen, Init, Kind, Settings};
 use crate::backbone::{BackboneConfig, BlockRange, Module, ModuleSet};
 use crate::train::data::augment::options::AugmentOptions;
-use crate::train::optim::recipe::{Recipe, check_rates};
+use crate::train::method::recipe_file::RecipeFile;
+use crate::train::optim::recipe::Recipe;
 use crate::train::optim::schedule::Shape;
 use crate::train::optim::step::StepOptions;
 
@@ -83,30 +83,6 @@ pub struct MimiOptions {
     pub seed: u64,
 }
 
-/// A recipe's file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settled {
-    rank: Option<usize>,
-    epochs: usize,
-    batch: usize,
-    learning_rate: f64,
-    weight_decay: f64,
-    /// Largest global norm of the gradients; none does not clip.
-    clip: Option<f64>,
-    smoothing: f64,
-    drop_path: f64,
-    warmup: f64,
-    start: f64,
-    floor: f64,
-    /// What only the method knows; it reads them itself.
-    #[serde(rename = "settings", default)]
-    _settings: IgnoredAny,
-    /// Where the numbers come from.
-    #[serde(rename = "source")]
-    _source: String,
-}
-
 impl Default for MimiOptions {
     /// ρ = 0.5, decay 0.05, clipping at 5, smoothing 0.1: docs/method.md sections 2 and 5. σ₀ = 8 is the least wide the
     /// paper's figures begin with. For small data on a CPU: 10 epochs instead of 100 and the rate 1e-3 of Adapter+
@@ -137,39 +113,12 @@ impl Default for MimiOptions {
 }
 
 impl MimiOptions {
-    /// Widths must fit a pack, and pruning must have something to do.
-    fn check_widths(&self, config: &BackboneConfig) -> Result<()> {
-        let (widths, name) = (self.first_widths(config), self.adaptation.name());
-        for (module, &width) in &widths {
-            let most = config.place(module.site).map_or(0, |place| 4 * place.width());
-            ensure!(width <= most, "{module} would have {width} neurons, a pack holds at most {most} there");
-        }
-        if self.target == Target::Never {
-            return Ok(());
-        }
-        ensure!(
-            !self.adaptation.is_factorised(self.modules(config)),
-            "{name} makes its matrices of smaller ones: there are no neurons to prune"
-        );
-        ensure!(!widths.is_empty(), "{name} has no neurons to prune");
-        if let Target::Sigma(sigma) = self.target {
-            let whole: usize = widths.keys().map(|module| config.block_width(module.site.block)).sum();
-            let first = whole as f64 / widths.values().sum::<usize>() as f64;
-            ensure!(
-                self.adaptation.follows_sigma() || first < sigma,
-                "{name} begins at a rate of {first:.1} and pruning ends at {sigma}: choose a larger rank or rate"
-            );
-        }
-        Ok(())
-    }
-
     /// The settings of `recipes/<name>.json` for an adaptation, trained once as it is.
     ///
     /// # Errors
     /// When the recipe cannot be read.
     pub fn of(adaptation: Chosen) -> Result<Self> {
-        let recipe: Settled = serde_json::from_str(adaptation.recipe())
-            .with_context(|| format!("the recipe of {}", adaptation.name()))?;
+        let recipe = RecipeFile::read(adaptation.name(), adaptation.recipe())?;
         let default = Self::default();
         Ok(Self {
             adaptation,
@@ -179,58 +128,11 @@ impl MimiOptions {
             epochs: recipe.epochs,
             batch: recipe.batch,
             rate: recipe.learning_rate,
-            shape: Shape { warmup: recipe.warmup, start: recipe.start, floor: recipe.floor },
-            step: StepOptions {
-                decay: recipe.weight_decay,
-                clip: recipe.clip.unwrap_or(f64::INFINITY),
-                drop_path: recipe.drop_path,
-                ..default.step
-            },
+            shape: recipe.shape(),
+            step: recipe.step(default.step.micro_batch),
             smoothing: recipe.smoothing,
             ..default
         })
-    }
-
-    /// Checks that the numbers make sense on this backbone.
-    ///
-    /// # Errors
-    /// When one does not, with its name.
-    pub fn check(&self, config: &BackboneConfig) -> Result<()> {
-        let depth = config.depth();
-        let block = self.first_block;
-        ensure!(block < depth, "the first block with adapters is {block}, the backbone has {depth} blocks");
-        ensure!(
-            self.sigma > 0.0 && self.sigma.is_finite(),
-            "sigma_0 is {}, expected more than 0",
-            self.sigma
-        );
-        ensure!(self.rho > 0.0 && self.rho < 1.0, "rho is {}, expected a share between 0 and 1", self.rho);
-        ensure!(self.rank > 0, "the rank is 0, expected at least 1");
-        let modules = self.modules(config);
-        ensure!(
-            !modules.is_empty(),
-            "{} has no module in the blocks from {block} on of {}",
-            self.adaptation.name(),
-            config.name
-        );
-        self.check_widths(config)?;
-        self.kind(config).on(config).check()?;
-        ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
-        check_rates(self.rate, self.step.decay)?;
-        match self.target {
-            Target::Sigma(sigma) => {
-                ensure!(sigma > 0.0 && sigma.is_finite(), "sigma is {sigma}, expected more than 0")
-            }
-            Target::Accuracy(least) => {
-                ensure!(least >= 0.0, "the accuracy to keep is {least}, expected 0 or more")
-            }
-            Target::Parameters(_) | Target::Never => {}
-        }
-        let drop_path = self.step.drop_path;
-        ensure!((0.0..1.0).contains(&drop_path), "the drop path is {drop_path}, expected 0 to less than 1");
-        let smoothing = self.smoothing;
-        ensure!((0.0..=1.0).contains(&smoothing), "smoothing is {smoothing}, expected 0 to 1");
-        self.augment.check()
     }
 
     /// The modules that are trained, from the first block on.

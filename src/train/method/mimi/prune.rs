@@ -16,6 +16,8 @@ pub enum Selection {
     Global,
     /// Within each adapter: all shrink by the same share.
     Local,
+    /// Single weights instead of neurons, among all: those not kept are held at zero, and nothing gets faster.
+    Unstructured,
 }
 
 /// Neurons left of `original` after pruning number `prunings`: `⌊n₀ (1 − ρ)ᵏ⌋`, so that rounding does not pile up.
@@ -58,7 +60,7 @@ pub fn select(
             let keep = |s: &Vec<f64>| (0..s.len()).filter(|&j| s[j] >= threshold).collect();
             scores.iter().map(|(&module, s)| (module, keep(s))).collect()
         }
-        Selection::Local => {
+        Selection::Local | Selection::Unstructured => {
             let count = |module| survivors(original.get(module).copied().unwrap_or(0), rho, round);
             scores
                 .iter()
@@ -67,6 +69,20 @@ pub fn select(
         }
     };
     kept.into_iter().filter(|(_, neurons): &(Module, Vec<usize>)| !neurons.is_empty()).collect()
+}
+
+/// The `count` neurons of highest score over all modules, exactly so many: of equal ones the first.
+pub fn strongest_anywhere(scores: &Scores, count: usize) -> BTreeMap<Module, Vec<usize>> {
+    let each = |(module, own): (&Module, &Vec<f64>)| {
+        own.iter().copied().enumerate().map(|(j, s)| (*module, j, s)).collect::<Vec<_>>()
+    };
+    let mut all: Vec<_> = scores.iter().flat_map(each).collect();
+    // Stable: equal scores stay in order.
+    all.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let mut kept = BTreeMap::<Module, Vec<usize>>::new();
+    all.into_iter().take(count).for_each(|(module, neuron, _)| kept.entry(module).or_default().push(neuron));
+    kept.values_mut().for_each(|neurons| neurons.sort_unstable());
+    kept
 }
 
 /// The `count`-th largest score; above every score for 0.
@@ -133,6 +149,17 @@ mod tests {
         let original = BTreeMap::from([(site(0), 2), (site(1), 2)]);
         let kept = select(&scores, Selection::Global, &original, Pruning { rho: 0.5, round: 1 });
         assert_eq!(kept.values().map(Vec::len).sum::<usize>(), 3);
+    }
+
+    #[test]
+    fn exactly_so_many_are_kept_anywhere_and_the_first_of_equal_ones() {
+        let scores = scores(&[&[0.5, 0.5, 0.9], &[0.5, 0.1], &[0.5]]);
+        assert_eq!(strongest_anywhere(&scores, 2), BTreeMap::from([(site(0), vec![0, 2])]));
+        let four = BTreeMap::from([(site(0), vec![0, 1, 2]), (site(1), vec![0])]);
+        assert_eq!(strongest_anywhere(&scores, 4), four);
+        for count in 0..=6 {
+            assert_eq!(strongest_anywhere(&scores, count).values().map(Vec::len).sum::<usize>(), count);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How much each adapter neuron matters: the score of Marouf et al. 2024, equation 3, and its ablations.
+//! How much each adapter neuron matters: the score of Marouf et al. 2024, equation 3, its ablations and its rivals.
 //!
 //! ```text
 //! I_ij = ( Σ_k |W_i^down[j, k]| + Σ_k |W_i^up[k, j]| ) / Z_i
@@ -6,9 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::activity::Activity;
+use super::neuron::{Matrices, down_magnitude, magnitude, product, taylor, up_norm};
+use crate::adaptation::Init;
 use crate::backbone::Module;
 use crate::graph::ParameterName;
 use crate::train::model::Model;
@@ -49,8 +52,30 @@ pub enum Score {
     DownOnly(Normaliser),
     /// Magnitude of the gradients summed over the last epoch.
     Gradient(Normaliser),
+    /// Product of the two norms, `‖down‖ · ‖up‖`.
+    Product(Normaliser),
+    /// `|Σ w g|` over the neuron's weights, with the gradients summed over the last epoch (Molchanov et al. 2019).
+    Taylor,
+    /// Mean activation over training images and their tokens, without its sign.
+    Activation,
+    /// What a neuron adds on average, relative to what the adapter reads: `E|act| · ‖up‖ / E‖h‖`.
+    Contribution,
     /// Chance.
     Random,
+    /// A score of every weight before training.
+    Start(StartScore),
+}
+
+/// A score of every weight before training; the target is then reached at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartScore {
+    /// `|w g|` of one minibatch, as shares of their sum (SNIP, Lee et al. 2019).
+    Snip,
+    /// `w · H g` of one minibatch: what the flow of gradients loses with the weight (GraSP, Wang et al. 2020).
+    Grasp,
+    /// `|w|` (SparseAdapter, He et al. 2022).
+    Magnitude,
 }
 
 impl Default for Score {
@@ -62,41 +87,46 @@ impl Default for Score {
 /// Scores of every neuron, by module.
 pub type Scores = BTreeMap<Module, Vec<f64>>;
 
-/// Matrices whose magnitudes are summed: `down [D, R]`, `up [R, D]`.
+/// What a training left for scores to read.
 #[derive(Clone, Copy, Debug)]
-pub struct Matrices<'a> {
-    /// `[D, R]`.
-    pub down: &'a [f32],
-    /// `[R, D]`.
-    pub up: &'a [f32],
-    /// R.
-    pub width: usize,
+pub struct Evidence<'a> {
+    /// Gradients summed over the last epoch.
+    pub gradients: &'a Gradients,
+    /// What neurons did; measured where [`Score::needs_activity`].
+    pub activity: Option<&'a Activity>,
 }
 
-/// Σ|down| of each neuron.
-pub fn down_magnitude(m: &Matrices<'_>) -> Vec<f64> {
-    let mut sums = vec![0.0; m.width];
-    for row in m.down.chunks(m.width) {
-        sums.iter_mut().zip(row).for_each(|(sum, w)| *sum += f64::from(w.abs()));
+impl Score {
+    /// Whether neurons are measured on the training images.
+    pub fn needs_activity(self) -> bool {
+        matches!(self, Self::Activation | Self::Contribution)
     }
-    sums
+
+    /// How adapters begin unless another way is chosen: under SNIP and GraSP with Xavier's values.
+    pub fn init(self) -> Init {
+        match self {
+            Self::Start(StartScore::Snip | StartScore::Grasp) => Init::XavierNormal,
+            _ => Init::default(),
+        }
+    }
+
+    /// What scores are divided by.
+    fn normaliser(self) -> Normaliser {
+        match self {
+            Self::Magnitude(z) | Self::DownOnly(z) | Self::Gradient(z) | Self::Product(z) => z,
+            _ => Normaliser::None,
+        }
+    }
 }
 
-/// Σ|down| + Σ|up| of each neuron.
-pub fn magnitude(m: &Matrices<'_>) -> Vec<f64> {
-    let up = m.up.chunks(m.up.len() / m.width.max(1));
-    let up = up.map(|row| row.iter().map(|w| f64::from(w.abs())).sum::<f64>());
-    down_magnitude(m).into_iter().zip(up).map(|(down, up)| down + up).collect()
-}
-
-/// Scores of a model. Only the scores that need them read `gradients` and draw a number in 0..1 by `chance`.
+/// Scores of a model. Only the scores that need it read the `evidence` or draw a number in 0..1 by `chance`.
 ///
 /// # Errors
-/// When a gradient that is needed is missing.
+/// When a gradient or an activation that is needed is missing.
 pub fn scores(
     model: &Model,
     score: Score,
-    gradients: &Gradients,
+    evidence: Evidence<'_>,
     mut chance: impl FnMut() -> f64,
 ) -> Result<Scores> {
     let mut found = Scores::new();
@@ -104,36 +134,28 @@ pub fn scores(
         let adapter = model.projections(module)?;
         let width = adapter.width();
         let weights = Matrices { down: &adapter.down.values, up: &adapter.up.values, width };
-        let (raw, normaliser) = match score {
-            Score::Magnitude(z) => (magnitude(&weights), z),
-            Score::DownOnly(z) => (down_magnitude(&weights), z),
-            Score::Gradient(z) => {
-                let gradient = |name| gradients.get(name);
-                let (down, up) =
-                    (gradient(ParameterName::down(module))?, gradient(ParameterName::up(module))?);
-                (magnitude(&Matrices { down, up, width }), z)
-            }
-            Score::Random => ((0..width).map(|_| chance()).collect(), Normaliser::None),
+        let gradients = || -> Result<Matrices<'_>> {
+            let gradient = |name| evidence.gradients.get(name);
+            let (down, up) = (gradient(ParameterName::down(module))?, gradient(ParameterName::up(module))?);
+            Ok(Matrices { down, up, width })
         };
-        let z = normaliser.of(width, adapter.block_width());
+        let active = || {
+            let own = evidence.activity.and_then(|activity| activity.get(&module));
+            own.with_context(|| format!("the activations of {module} were not measured"))
+        };
+        let raw = match score {
+            Score::Magnitude(_) => magnitude(&weights),
+            Score::DownOnly(_) => down_magnitude(&weights),
+            Score::Product(_) => product(&weights),
+            Score::Gradient(_) => magnitude(&gradients()?),
+            Score::Taylor => taylor(&weights, &gradients()?),
+            Score::Activation => active()?.active.clone(),
+            Score::Contribution => active()?.contribution(&up_norm(&weights)),
+            Score::Random => (0..width).map(|_| chance()).collect(),
+            Score::Start(_) => anyhow::bail!("{score:?} is a score before training"),
+        };
+        let z = score.normaliser().of(width, adapter.block_width());
         found.insert(module, raw.into_iter().map(|sum| sum / z).collect());
     }
     Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_neuron_is_scored_by_its_row_and_column() {
-        // D = 3, R = 2: neuron 0 has down (1, −2, 3) and up (1, 1, −1); neuron 1 the rest.
-        let down = [1.0, 0.5, -2.0, 0.0, 3.0, 0.0];
-        let up = [1.0, 1.0, -1.0, 0.0, 0.25, 0.0];
-        let m = Matrices { down: &down, up: &up, width: 2 };
-        assert_eq!(magnitude(&m), [9.0, 0.75]);
-        assert_eq!(down_magnitude(&m), [6.0, 0.5]);
-        assert_eq!(Normaliser::Weights.of(2, 3), 6.0);
-        assert_eq!(Normaliser::Widths.of(2, 3), 5.0);
-    }
 }

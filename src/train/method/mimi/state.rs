@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::options::MimiOptions;
+use super::options::{MimiOptions, Target};
+use super::prune::survivors;
 use crate::adaptation::Drawn;
 use crate::adaptation::random::uniform;
 use crate::backbone::{BackboneConfig, Module};
 use crate::graph::ParameterName;
 use crate::train::history::{History, Place};
 use crate::train::model::Model;
+use crate::train::optim::mask::Masks;
 use crate::train::parameters::{Parameter, Parameters};
 
 /// Where a training stands, between two epochs.
@@ -21,6 +23,8 @@ pub struct State {
     pub place: Place,
     /// What is trained.
     pub model: Model,
+    /// Weights that are held at zero.
+    pub masks: Masks,
     /// The last model that held the accuracy, where that is the target.
     pub held: Option<Model>,
     /// Widths before the first pruning.
@@ -58,11 +62,17 @@ impl State {
         Self {
             place: Place::default(),
             model: Model { parameters, made: kind.made(), stored: None },
+            masks: Masks::default(),
             held: None,
             original,
             history: History::default(),
             finished: false,
         }
+    }
+
+    /// Elements of the modules, but those held at zero.
+    pub fn module_parameters(&self) -> usize {
+        self.model.module_parameters() - self.masks.removed()
     }
 
     /// `Σ M / Σ N` over the sites there were at first; infinite without a neuron.
@@ -72,5 +82,32 @@ impl State {
             0 => f64::INFINITY,
             neurons => widths as f64 / neurons as f64,
         }
+    }
+
+    /// Expected number of trainings until the target is reached by one pruning after the other; none if the accuracy
+    /// decides. With blocks of different widths, a target of parameters assumes that pruning removes them evenly.
+    pub fn expected(&self, options: &MimiOptions, config: &BackboneConfig) -> Option<usize> {
+        options.expected(&self.original, config)
+    }
+}
+
+impl MimiOptions {
+    /// As [`State::expected`], of modules that begin at these widths.
+    pub fn expected(&self, original: &BTreeMap<Module, usize>, config: &BackboneConfig) -> Option<usize> {
+        let options = self;
+        let neurons: usize = original.values().sum();
+        let sum = |value: fn(usize, usize) -> usize| -> f64 {
+            let each = |(module, &width): (&Module, _)| value(config.block_width(module.site.block), width);
+            original.iter().map(each).sum::<usize>() as f64
+        };
+        let most = match options.target {
+            Target::Never => return Some(1),
+            Target::Accuracy(_) => return None,
+            Target::Sigma(sigma) => sum(|d, _| d) / sigma * (1.0 + 1e-9),
+            Target::Parameters(most) => most as f64 * neurons as f64 / sum(|d, r| 2 * d * r),
+        };
+        let left = |round| survivors(neurons, options.rho, round);
+        let rounds = (0..).find(|&round| left(round) as f64 <= most || left(round + 1) == 0)?;
+        Some(rounds + 1)
     }
 }

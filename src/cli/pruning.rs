@@ -1,0 +1,127 @@
+//! By what neurons or weights are kept, as typed after `train-task` and `compare`.
+
+use clap::{Args, ValueEnum};
+use mimi_server::train::{Init, Normaliser, Score, Selection, StartScore};
+
+/// Options of pruning, and of the first values that it depends on.
+#[derive(Debug, Args)]
+pub struct PruningArgs {
+    /// Score by which neurons are kept. The last three are taken before training; the target is then reached at once.
+    #[arg(long, default_value = "magnitude")]
+    pub score: ScoreArg,
+    /// Divisor Z of the scores magnitude, down-only, gradient and product.
+    #[arg(long, default_value = "weights")]
+    pub normaliser: NormaliserArg,
+    /// Among what the weakest are removed.
+    #[arg(long, default_value = "global")]
+    pub selection: SelectionArg,
+    /// First values of the adapters [default: normal; xavier with the scores snip and grasp].
+    #[arg(long)]
+    pub init: Option<InitArg>,
+}
+
+/// What neurons are kept by.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ScoreArg {
+    /// Magnitude of a neuron's row and column.
+    Magnitude,
+    /// Magnitude of its row in the down-projection.
+    DownOnly,
+    /// Magnitude of its gradients in the last epoch.
+    Gradient,
+    /// Product of the norms of its row and its column.
+    Product,
+    /// Weights times gradients of the last epoch, summed over the neuron.
+    Taylor,
+    /// Mean activation on the training images.
+    Activation,
+    /// Mean activation times the norm of its column, over the mean norm of what the adapter reads.
+    Contribution,
+    /// By chance.
+    Random,
+    /// Before training: weights times gradients of one minibatch.
+    Snip,
+    /// Before training: weights times the Hessian times gradients of one minibatch.
+    Grasp,
+    /// Before training: magnitude of the first values.
+    SparseAdapter,
+}
+
+/// What scores are divided by.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum NormaliserArg {
+    /// 2 M, the weights of a neuron.
+    Weights,
+    /// N + M, the adapter's widths.
+    Widths,
+    /// 1.
+    None,
+}
+
+/// Among what the weakest are sought.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SelectionArg {
+    /// Among all neurons; adapters may vanish.
+    Global,
+    /// Among the neurons of each adapter.
+    Local,
+    /// Among all single weights, with snip, grasp or sparse-adapter. They are held at zero; nothing gets faster.
+    Unstructured,
+}
+
+/// How adapters begin.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum InitArg {
+    /// Normal, deviation 0.02.
+    Normal,
+    /// Uniform within 1/√fan-in.
+    Kaiming,
+    /// Normal, variance 2/(fan-in + fan-out).
+    Xavier,
+    /// The first matrix normal, the second zero: training starts from the backbone itself.
+    Identity,
+}
+
+impl PruningArgs {
+    /// The score.
+    pub fn score(&self) -> Score {
+        let normaliser = match self.normaliser {
+            NormaliserArg::Weights => Normaliser::Weights,
+            NormaliserArg::Widths => Normaliser::Widths,
+            NormaliserArg::None => Normaliser::None,
+        };
+        match self.score {
+            ScoreArg::Magnitude => Score::Magnitude(normaliser),
+            ScoreArg::DownOnly => Score::DownOnly(normaliser),
+            ScoreArg::Gradient => Score::Gradient(normaliser),
+            ScoreArg::Product => Score::Product(normaliser),
+            ScoreArg::Taylor => Score::Taylor,
+            ScoreArg::Activation => Score::Activation,
+            ScoreArg::Contribution => Score::Contribution,
+            ScoreArg::Random => Score::Random,
+            ScoreArg::Snip => Score::Start(StartScore::Snip),
+            ScoreArg::Grasp => Score::Start(StartScore::Grasp),
+            ScoreArg::SparseAdapter => Score::Start(StartScore::Magnitude),
+        }
+    }
+
+    /// Among what the weakest are sought.
+    pub fn selection(&self) -> Selection {
+        match self.selection {
+            SelectionArg::Global => Selection::Global,
+            SelectionArg::Local => Selection::Local,
+            SelectionArg::Unstructured => Selection::Unstructured,
+        }
+    }
+
+    /// How adapters begin under a score.
+    pub fn init(&self, score: Score) -> Init {
+        match self.init {
+            None => score.init(),
+            Some(InitArg::Normal) => Init::Normal,
+            Some(InitArg::Kaiming) => Init::KaimingUniform,
+            Some(InitArg::Xavier) => Init::XavierNormal,
+            Some(InitArg::Identity) => Init::Identity,
+        }
+    }
+}
