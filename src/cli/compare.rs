@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use mimi_server::train::study::{CompareOptions, Contender, Entrant, ImageSet, MethodsOptions, Terms};
-use mimi_server::train::{Adaptation, LinearOptions, MimiOptions};
+use mimi_server::train::{Adaptation, FinetuneOptions, LinearOptions, MimiOptions, StepOptions, Subset};
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
@@ -97,10 +97,17 @@ impl CompareArgs {
             let augment = self.augment.options();
             Ok(MimiOptions { augment, ..self.mimi.once(adaptation, &recipe, 0)? })
         };
-        let terms = Terms { linear: recipe.linear(0), target: self.mimi.target(), adapt: &adapt };
+        let finetune = |subset| self.finetune(subset, &recipe);
+        let linear = recipe.linear(0);
+        let terms = Terms { linear, target: self.mimi.target(), adapt: &adapt, finetune: &finetune };
+        let asked = |name: &String| self.methods.methods.contains(name);
+        let entrant = |name: &String| {
+            let found = Entrant::named(name, &terms)?;
+            Ok(Entrant { is_optional: !asked(name), ..found })
+        };
         Ok(Some(MethodsOptions {
             sets: self.sets()?,
-            entrants: names.iter().map(|name| Entrant::named(name, &terms)).collect::<Result<_>>()?,
+            entrants: names.iter().map(entrant).collect::<Result<_>>()?,
             settings: self.methods.settings()?,
             tune: self.methods.tune,
             seeds: self.seeds.0.clone(),
@@ -108,6 +115,19 @@ impl CompareArgs {
             first_block: self.mimi.first_block,
             results: self.out.join("results.jsonl"),
         }))
+    }
+
+    /// How weights of the backbone itself are trained: by their recipe, with everybody's batches and images.
+    fn finetune(&self, subset: Subset, recipe: &RecipeArgs) -> Result<FinetuneOptions> {
+        let own = FinetuneOptions::of(subset)?;
+        Ok(FinetuneOptions {
+            first_block: self.mimi.first_block,
+            batch: recipe.batch.unwrap_or(own.batch),
+            augment: self.augment.options(),
+            memory: self.memory.map(|mib| mib << 20),
+            step: StepOptions { micro_batch: self.mimi.micro_batch, ..own.step },
+            ..own
+        })
     }
 
     fn sets(&self) -> Result<Vec<ImageSet>> {

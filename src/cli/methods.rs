@@ -15,7 +15,7 @@ use mimi_server::train::study::{Budget, Settings};
 /// Every method but the ablations.
 const ALL: &str = "all";
 /// Those that are no adaptation.
-const OTHERS: [&str; 3] = ["linear", "mimi", "mimi:adapter-plus"];
+const OTHERS: [&str; 6] = ["linear", "mimi", "mimi:adapter-plus", "full", "attention", "mlp"];
 /// Epochs of every method.
 const EPOCHS: usize = 100;
 
@@ -24,8 +24,8 @@ const EPOCHS: usize = 100;
 #[command(next_help_heading = "Methods")]
 pub struct MethodsArgs {
     /// Methods to compare instead of contenders: those of train-task, "mimi:" and an adaptation whose neurons it
-    /// prunes, proportional (adapters of the size that MiMi ends with), the contenders from uniform on, or all.
-    /// All train for as many steps, each by its own recipe.
+    /// prunes, proportional (adapters of the size that MiMi ends with), the contenders from uniform on, or all, which
+    /// leaves out what does not fit. All train for as many steps, each by its own recipe.
     #[arg(long, value_delimiter = ',', value_name = "NAMES", conflicts_with = "contenders")]
     pub methods: Vec<String>,
     /// Steps of every method, MiMi's trainings together, rounded to whole epochs. Default: 100 epochs, or

@@ -3,8 +3,11 @@
 use anyhow::{Context, Result, bail};
 
 use super::contender::Contender;
+use super::training::Training;
 use crate::adaptation::Chosen;
 use crate::train::method::Method;
+use crate::train::method::finetune::options::FinetuneOptions;
+use crate::train::method::finetune::subset::Subset;
 use crate::train::method::linear::LinearOptions;
 use crate::train::method::mimi::options::{MimiOptions, Target};
 
@@ -23,7 +26,9 @@ pub struct Entrant {
     /// Its name in results.
     pub name: String,
     /// How it trains.
-    pub method: Method,
+    pub training: Training,
+    /// Whether it is left out where it does not fit: it was not asked for by name.
+    pub is_optional: bool,
 }
 
 /// What methods are made from.
@@ -34,6 +39,8 @@ pub struct Terms<'a> {
     pub target: Target,
     /// An adaptation by its recipe and what was typed.
     pub adapt: &'a dyn Fn(Chosen) -> Result<MimiOptions>,
+    /// Weights of the backbone itself by their recipe and what was typed.
+    pub finetune: &'a dyn Fn(Subset) -> Result<FinetuneOptions>,
 }
 
 impl Entrant {
@@ -42,7 +49,7 @@ impl Entrant {
     /// # Errors
     /// When there is none, with all names.
     pub fn named(name: &str, terms: &Terms<'_>) -> Result<Self> {
-        Ok(Self { name: name.to_owned(), method: terms.method(name)? })
+        Ok(Self { name: name.to_owned(), training: terms.training(name)?, is_optional: false })
     }
 
     /// Every name but those of forms that MiMi may prune.
@@ -61,6 +68,13 @@ impl Entrant {
 }
 
 impl Terms<'_> {
+    fn training(&self, name: &str) -> Result<Training> {
+        match Subset::named(name) {
+            Some(subset) => (self.finetune)(subset).map(Training::Own),
+            None => self.method(name).map(Training::Pack),
+        }
+    }
+
     fn method(&self, name: &str) -> Result<Method> {
         if name == LINEAR {
             return Ok(Method::Linear(self.linear.clone()));

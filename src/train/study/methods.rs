@@ -14,9 +14,12 @@ use serde::Serialize;
 use super::arena::{Arena, ImageSet, Seen};
 use super::entrant::Entrant;
 use super::ledger::Ledger;
+use super::own;
 use super::price::Priced;
 use super::run::{Figures, Plan, Purpose, Run};
 use super::settings::Settings;
+use super::training::Training;
+use crate::train::data::intake::Intake;
 use crate::train::data::load::Loaded;
 use crate::train::data::rows::Rows;
 use crate::train::fingerprint::Fingerprint;
@@ -25,7 +28,7 @@ use crate::train::measure::scorer::Scorer;
 use crate::train::method::Method;
 use crate::train::method::training_method::{Checkpoint, Course, Trained, TrainingMethod};
 use crate::train::model::Model;
-use crate::train::progress::Observer;
+use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
 
 /// Seed of the runs that settings are chosen by.
@@ -76,10 +79,9 @@ pub fn compare_methods(
     for set in &options.sets {
         let arena = Arena::open(setup, set, &options.results, observe)?;
         let mut meeting = Meeting { setup, options, set, arena, ledger: &mut ledger };
-        for entrant in &options.entrants {
-            meeting.prepared(entrant, &Settings::default(), 0).with_context(|| entrant.name.clone())?;
-        }
-        for (seed, entrant) in options.runs() {
+        let fitting = meeting.fitting(observe)?;
+        for (seed, entrant) in options.runs().filter(|(_, entrant)| fitting.contains(&entrant.name.as_str()))
+        {
             let result = meeting.play(entrant, seed, observe, done);
             result.with_context(|| format!("{} on {}, seed {seed}", entrant.name, set.name))?;
         }
@@ -114,7 +116,22 @@ struct Meeting<'a> {
     ledger: &'a mut Ledger,
 }
 
-impl Meeting<'_> {
+impl<'a> Meeting<'a> {
+    /// Names of the methods that can be trained so. One that was asked for by name must be.
+    fn fitting(&self, observe: &mut Observer<'_>) -> Result<Vec<&'a str>> {
+        let mut fitting = Vec::new();
+        for entrant in &self.options.entrants {
+            match self.prepared(entrant, &Settings::default(), 0) {
+                Ok(_) => fitting.push(entrant.name.as_str()),
+                Err(error) if entrant.is_optional => {
+                    observe(Progress::Note(&format!("{} is left out: {error:#}", entrant.name)));
+                }
+                Err(error) => return Err(error.context(entrant.name.clone())),
+            }
+        }
+        Ok(fitting)
+    }
+
     /// One method with one seed, its settings chosen before where that is asked for.
     fn play(
         &mut self,
@@ -153,28 +170,28 @@ impl Meeting<'_> {
     }
 
     /// The method as it is trained on this set.
-    fn prepared(&self, entrant: &Entrant, chosen: &Settings, seed: u64) -> Result<Method> {
-        let config = self.setup.resident.config();
+    fn prepared(&self, entrant: &Entrant, chosen: &Settings, seed: u64) -> Result<Training> {
+        let resident = &self.setup.resident;
         let said = self.options.settings.get(&entrant.name).cloned().unwrap_or_default();
-        let method = entrant.method.clone().with(&said)?.with(chosen)?.seeded(seed);
-        method.get().check(config)?;
-        let (trainings, images) = (method.trainings(config)?, self.arena.partition.train.len());
+        let training = entrant.training.clone().with(&said)?.with(chosen)?.seeded(seed);
+        training.check(resident)?;
+        let (trainings, images) = (training.trainings(resident)?, self.arena.partition.train.len());
         let epochs = match self.options.budget {
             Budget::Epochs(epochs) => epochs,
             Budget::Steps(steps) => {
-                let steps = steps as f64 / images.div_ceil(method.batch()).max(1) as f64;
+                let steps = steps as f64 / images.div_ceil(training.batch()).max(1) as f64;
                 (steps.round() as usize).max(trainings)
             }
         };
         ensure!(epochs >= trainings, "it trains {trainings} times, for which {epochs} epoch(s) are too few");
-        Ok(method.lasting(epochs / trainings))
+        Ok(training.lasting(epochs / trainings))
     }
 
     /// A run, unless it was made before.
     fn once(
         &mut self,
         entrant: &Entrant,
-        method: &Method,
+        method: &Training,
         (purpose, seed): (Purpose, u64),
         observe: &mut Observer<'_>,
         done: &mut dyn FnMut(&Run),
@@ -184,8 +201,8 @@ impl Meeting<'_> {
             set: self.set.name.clone(),
             method: entrant.name.clone(),
             seed,
-            settings: method.get().settings(),
-            epochs: method.epochs() * method.trainings(self.setup.resident.config())?,
+            settings: method.settings()?,
+            epochs: method.epochs() * method.trainings(&self.setup.resident)?,
             images: self.arena.fingerprint.clone(),
         };
         if let Some(run) = self.ledger.find(&plan)? {
@@ -197,8 +214,15 @@ impl Meeting<'_> {
         Ok(run)
     }
 
-    fn run(&mut self, plan: Plan, method: &Method, observe: &mut Observer<'_>) -> Result<Run> {
-        let figures = self.train(&plan, method, observe)?;
+    fn run(&mut self, plan: Plan, training: &Training, observe: &mut Observer<'_>) -> Result<Run> {
+        let figures = match training {
+            Training::Pack(method) => self.train(&plan, method, observe)?,
+            Training::Own(own) => {
+                let intake = Intake { block: own.first_block, augment: own.augment, seed: own.seed };
+                let seen = self.arena.seen(&intake, plan.purpose, observe)?;
+                own::run(self.setup, own, self.arena.partition.labels.len(), &seen, observe)?
+            }
+        };
         let config = self.setup.resident.config();
         Ok(Run {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -211,7 +235,7 @@ impl Meeting<'_> {
                 Purpose::Result => self.arena.partition.held_out.clone(),
             },
             classes: self.arena.partition.labels.len(),
-            steps: plan.epochs * figures.train_images.div_ceil(method.batch()),
+            steps: plan.epochs * figures.train_images.div_ceil(training.batch()),
             plan,
             figures,
         })

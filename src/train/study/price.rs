@@ -17,7 +17,7 @@ use crate::train::model::Model;
 use crate::train::setup::Setup;
 
 /// Tasks that one image is run under.
-const TASKS: u64 = 8;
+pub(super) const TASKS: u64 = 8;
 
 /// A task that was trained.
 pub(super) struct Priced<'a> {

@@ -29,6 +29,8 @@ pub struct Finetuned {
     pub seen: Measure,
     /// Loss and score on held-out images.
     pub held_out: Measure,
+    /// Their accuracy as a mean over classes, 0 to 1.
+    pub macro_accuracy: f64,
 }
 
 /// What is trained and measured on; both are inputs of a block up to the first that is trained.
@@ -70,12 +72,13 @@ pub fn finetune(
         seen = pass.teach(&mut tuner, observe)?.measure();
     }
     let tuned = tuner.into_tuned();
-    let held_out = Reader::new(resident, held_out.block, &tuned)?.measure(&tuned, held_out)?;
+    let scorer = Reader::new(resident, held_out.block, &tuned)?.score(&tuned, held_out)?;
     Ok(Finetuned {
         epochs: options.epochs,
         parameters: tuned.parameters(),
         flops: plan_flops(config, &Plan::whole(config, ModuleSet::EMPTY), |_| 0)?,
         seen,
-        held_out,
+        held_out: scorer.measure(),
+        macro_accuracy: scorer.macro_accuracy(),
     })
 }

@@ -13,7 +13,7 @@ use crate::graph::{Direct, FEATURES, Graph, Plan, Trained, build};
 use crate::runtime::{Input, Program, Resident};
 use crate::train::data::minibatch::Minibatch;
 use crate::train::data::rows::{Rows, input_name};
-use crate::train::measure::scorer::{Measure, Scorer};
+use crate::train::measure::scorer::Scorer;
 use crate::train::optim::clip::clip;
 use crate::train::optim::epoch::Learner;
 use crate::train::optim::gradients::Gradients;
@@ -161,7 +161,7 @@ impl Reader {
     ///
     /// # Errors
     /// When a run fails.
-    pub fn measure(&mut self, tuned: &Tuned, rows: &Rows) -> Result<Measure> {
+    pub fn score(&mut self, tuned: &Tuned, rows: &Rows) -> Result<Scorer> {
         let (head, mut scorer, fed) = (tuned.head.head()?, Scorer::new(&rows.truths), tuned.fed_weights());
         for start in (0..rows.len()).step_by(BATCH) {
             let end = (start + BATCH).min(rows.len());
@@ -173,6 +173,6 @@ impl Reader {
                 scorer.add(rows.classes[index], &head.logits(ndarray::ArrayView1::from(feature)).to_vec());
             }
         }
-        Ok(scorer.measure())
+        Ok(scorer)
     }
 }

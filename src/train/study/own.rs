@@ -1,0 +1,56 @@
+//! A run of an entrant that trains the backbone's own weights.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::arena::Seen;
+use super::price::TASKS;
+use super::run::{Cost, Figures};
+use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
+use crate::graph::{Plan, plan_flops};
+use crate::train::method::finetune::options::FinetuneOptions;
+use crate::train::method::finetune::run::{Images, finetune};
+use crate::train::progress::Observer;
+use crate::train::setup::Setup;
+
+/// Trains and measures. An interrupted run begins again: it keeps no checkpoint, which would be as large as the backbone.
+pub(super) fn run(
+    setup: &Setup,
+    own: &FinetuneOptions,
+    classes: usize,
+    seen: &Seen,
+    observe: &mut Observer<'_>,
+) -> Result<Figures> {
+    let (source, started) = (&seen.loaded.train, Instant::now());
+    let found = finetune(setup, own, Images { classes, source, held_out: &seen.measured }, observe)?;
+    let config = setup.resident.config();
+    Ok(Figures {
+        train_images: source.classes().len(),
+        measured_images: seen.measured.len(),
+        accuracy: found.held_out.accuracy,
+        macro_accuracy: found.macro_accuracy,
+        loss: found.held_out.loss,
+        train_accuracy: found.seen.accuracy,
+        cost: Cost {
+            trained_parameters: found.parameters,
+            head_parameters: classes * (config.feature_width() + 1),
+            pack_bytes: None,
+            flops: found.flops,
+            flops_of_8: of_8(config, own.first_block)?,
+        },
+        train_seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+/// FLOPs of one image under eight backbones that share the blocks before `first`.
+fn of_8(config: &BackboneConfig, first: usize) -> Result<u64> {
+    let of = |start, end| match start < end {
+        true => {
+            let plan = Plan { blocks: BlockRange { start, end }, modules: ModuleSet::EMPTY };
+            plan_flops(config, &plan, |_| 0)
+        }
+        false => Ok(0),
+    };
+    Ok(of(0, first)? + TASKS * of(first, config.depth())?)
+}
