@@ -20,6 +20,11 @@ pub const WEIGHTS_FILE: &str = "backbone.safetensors";
 /// Name of the exported frozen graph inside a backbone's folder.
 pub const ONNX_FILE: &str = "backbone.onnx";
 
+/// Most keys of a prefix: every token of every row is multiplied with each.
+pub const MOST_KEYS: usize = 1024;
+/// Most prompts: a row's attention grows with their square. VPT's authors try up to 200.
+pub const MOST_PROMPTS: usize = 256;
+
 /// The family a backbone belongs to, with its shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "architecture", rename_all = "snake_case")]
@@ -215,6 +220,18 @@ impl BackboneConfig {
     /// What flows through a site; none where the backbone has no such place.
     pub fn place(&self, site: Site) -> Option<super::PlaceShape> {
         self.architecture.shape().place(site)
+    }
+
+    /// Widest that a module may be: four times its place's width for hidden neurons, [`MOST_KEYS`] and [`MOST_PROMPTS`]; 0
+    /// of a form without a width, and where the backbone has no such place.
+    pub fn widest(&self, module: Module) -> usize {
+        let width = self.place(module.site).map_or(0, |place| place.width());
+        match module.form {
+            Form::Prefix => MOST_KEYS,
+            Form::Prompts => MOST_PROMPTS,
+            form if form.has_width() => 4 * width,
+            _ => 0,
+        }
     }
 
     /// Shape of one tensor of a module that is `width` neurons wide; none where the backbone has no such place.

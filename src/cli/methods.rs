@@ -121,6 +121,7 @@ impl FromStr for Seeds {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -138,7 +139,8 @@ mod tests {
         let named = read("flowers=a/b");
         assert_eq!((named.told(), named.path), ("flowers".into(), PathBuf::from("a/b")));
         assert_eq!(read("a/b").told(), "b");
-        let whole = tempfile::tempdir().unwrap().keep().join("a=b");
+        let dir = tempfile::tempdir().unwrap();
+        let whole = dir.path().join("a=b");
         fs::create_dir(&whole).unwrap();
         assert_eq!(read(whole.to_str().unwrap()).path, whole);
     }

@@ -264,8 +264,7 @@ fn known_module(name: &str, width: usize, backbone: &BackboneConfig) -> Result<M
     if let Some(reason) = backbone.refuses(module) {
         return refuse(reason);
     }
-    let widest = 4 * backbone.place(module.site).map_or(0, |place| place.width());
-    let (least, most) = if module.form.has_width() { (1, widest) } else { (0, 0) };
+    let (least, most) = (usize::from(module.form.has_width()), backbone.widest(module));
     match (least..=most).contains(&width) {
         true => Ok(module),
         false => refuse(format!("expected a width of {least} to {most}")),

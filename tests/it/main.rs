@@ -93,6 +93,7 @@ mod packs;
 mod paths;
 /// 8-bit and 16-bit products: what they compute, that rows stay independent, and that packs know their precision.
 mod precision;
+mod precision_kinds;
 /// What commands print, held by snapshots.
 mod printed;
 mod prompts;

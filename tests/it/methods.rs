@@ -10,7 +10,7 @@ use crate::support::FAMILIES;
 use crate::train::{dataset, setup};
 
 /// A method's own settings, with fewer and larger steps.
-fn quick(adaptation: Adaptation) -> MimiOptions {
+pub fn quick(adaptation: Adaptation) -> MimiOptions {
     let own = MimiOptions::of(adaptation).unwrap();
     let step = StepOptions { micro_batch: 3, ..own.step };
     let mut settings = own.settings.clone();

@@ -38,7 +38,7 @@ fn contents(tiny: &TinyBackbone, modules: ModuleSet, seed: u64) -> Contents {
     Contents { weights: modules.iter().zip(widths).map(of).collect(), ..tiny.contents(seed, &[], 4) }
 }
 
-fn pack(tiny: &TinyBackbone, modules: ModuleSet, seed: u64) -> Arc<Pack> {
+pub fn pack(tiny: &TinyBackbone, modules: ModuleSet, seed: u64) -> Arc<Pack> {
     let dir = tempfile::tempdir().unwrap();
     let folder = pack::write(&dir.path().join("t"), &contents(tiny, modules, seed), &tiny.config).unwrap();
     Arc::new(pack::read(&folder, &tiny.config).unwrap().0)
@@ -52,7 +52,7 @@ fn kind(config: &BackboneConfig, first: usize, forms: &[(Place, Form)]) -> Modul
 }
 
 /// Kinds as methods make them, from different blocks on; on backbones without prefixes or prompts some are empty.
-fn kinds(config: &BackboneConfig) -> Vec<ModuleSet> {
+pub fn kinds(config: &BackboneConfig) -> Vec<ModuleSet> {
     let bypass = |source, activation| Form::Bypass { source, activation };
     let gelu = Some(mimi_server::backbone::Activation::Gelu);
     let relu = Some(mimi_server::backbone::Activation::Relu);
@@ -81,7 +81,7 @@ fn kinds(config: &BackboneConfig) -> Vec<ModuleSet> {
     ]
 }
 
-fn engine(tiny: &TinyBackbone, max_programs: usize) -> (Engine, Arc<Metrics>) {
+pub fn engine(tiny: &TinyBackbone, max_programs: usize) -> (Engine, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new().unwrap());
     let options = EngineOptions {
         max_batch: 12,
@@ -95,7 +95,7 @@ fn engine(tiny: &TinyBackbone, max_programs: usize) -> (Engine, Arc<Metrics>) {
 }
 
 /// Answers of rows that run together.
-fn run(engine: &Engine, tiny: &TinyBackbone, packs: &[&Arc<Pack>]) -> Vec<Answer> {
+pub fn run(engine: &Engine, tiny: &TinyBackbone, packs: &[&Arc<Pack>]) -> Vec<Answer> {
     let permits = engine.admit(packs.len()).unwrap();
     let submit = |(i, (pack, permit)): (usize, (&&Arc<Pack>, _))| {
         let row = Row::new(format!("t{i}").parse().unwrap(), tiny.pixels(i as u64), Arc::clone(pack));

@@ -33,13 +33,13 @@ impl<'a> Gathered<'a> {
     /// A sentence.
     pub(super) fn check(&self, module: Module, width: usize) -> Result<(), String> {
         let name = &self.config.name;
-        let Some(place) = self.config.place(module.site).filter(|_| module.form.fits(module.site.place))
-        else {
+        if !module.form.fits(module.site.place) || self.config.refuses(module).is_some() {
             return Err(format!("the backbone {name} has no place for {module}"));
-        };
-        let most = 4 * place.width();
+        }
+        let most = self.config.widest(module);
         if !(1..=most).contains(&width) {
-            return Err(format!("{width} neurons at {}, expected 1 to {most}", module.site));
+            let what = if module.form.has_neurons() { "neurons" } else { "keys" };
+            return Err(format!("{width} {what} at {}, expected 1 to {most}", module.site));
         }
         if self.modules.contains_key(&module) {
             return Err(format!("{module} is there twice"));

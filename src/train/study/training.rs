@@ -32,7 +32,7 @@ impl Training {
     /// Everything that was set, as results name it.
     ///
     /// # Errors
-    /// When it is no JSON object.
+    /// When they cannot be written as JSON.
     pub(super) fn settings(&self) -> Result<Map<String, Value>> {
         match self {
             Self::Pack(method) => Ok(method.get().settings()),

@@ -48,8 +48,8 @@ impl MimiOptions {
     fn check_widths(&self, config: &BackboneConfig) -> Result<()> {
         let (widths, name) = (self.first_widths(config), self.adaptation.name());
         for (module, &width) in &widths {
-            let most = config.place(module.site).map_or(0, |place| 4 * place.width());
-            ensure!(width <= most, "{module} would have {width} neurons, a pack holds at most {most} there");
+            let most = config.widest(*module);
+            ensure!(width <= most, "{module} would be {width} wide, a pack holds at most {most} there");
         }
         if self.target == Target::Never {
             return Ok(());
