@@ -45,14 +45,18 @@ class Client(threading.Thread):
 
     def run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        while time.monotonic() < self.end and not self.error:
-            connection.request("POST", f"/v1/tasks/{self.task}/classify", body=self.image, headers=HEADERS)
-            answer = connection.getresponse()
-            body = answer.read()
-            if answer.status != 200:
-                self.error = f"{self.task}: {answer.status} {body[:200]!r}"
-            self.answers += 1
-        connection.close()
+        try:
+            while time.monotonic() < self.end and not self.error:
+                connection.request("POST", f"/v1/tasks/{self.task}/classify", body=self.image, headers=HEADERS)
+                answer = connection.getresponse()
+                body = answer.read()
+                if answer.status != 200:
+                    self.error = f"{self.task}: {answer.status} {body[:200]!r}"
+                self.answers += 1
+        except (OSError, http.client.HTTPException) as error:
+            self.error = f"{self.task}: {error!r}"
+        finally:
+            connection.close()
 
 
 def throughput(args: argparse.Namespace, port: int, tasks: list[str]) -> float:

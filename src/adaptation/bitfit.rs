@@ -26,17 +26,45 @@ fn table(fit: Fit<'_>, module: Module) -> Option<(&SwinConfig, Factor)> {
     Some((swin, Factor { name, shape: vec![swin.offsets() * heads], first: First::Constant(0.0) }))
 }
 
-/// For each pair of a window's tokens the row of the table, as a product that picks it.
+/// For each pair of a window's rows, or columns, their offset along that axis, as a product that picks it.
 ///
 /// # Shapes
-/// `[W⁴, (2W − 1)²]`.
+/// `[W², 2W − 1]`.
 fn picks(swin: &SwinConfig) -> Constant {
-    let (n, offsets) = (swin.window * swin.window, swin.offsets());
-    let mut data = vec![0.0; n * n * offsets];
-    for (pair, row) in data.chunks_mut(offsets).enumerate() {
-        row[swin.offset(pair / n, pair % n)] = 1.0;
+    let (w, side) = (swin.window, 2 * swin.window - 1);
+    let mut data = vec![0.0; w * w * side];
+    for (pair, row) in data.chunks_mut(side).enumerate() {
+        row[pair / w + w - 1 - pair % w] = 1.0;
     }
-    Constant::F32 { shape: vec![n * n, offsets], data }
+    Constant::F32 { shape: vec![w * w, side], data }
+}
+
+/// The table gathered for each pair of a window's tokens: first along rows, then along columns.
+///
+/// # Shapes
+/// `table [(2W − 1)² · H]`, the result `[1, H, W², W²]`.
+fn gathered(
+    g: &mut Graph,
+    at: &str,
+    (swin, heads): (&SwinConfig, usize),
+    table: Wire,
+) -> Result<Wire, graph::Error> {
+    let (w, side) = (swin.window, 2 * swin.window - 1);
+    let n = w * w;
+    let picks = g.shared_constant("bitfit.picks", || picks(swin))?;
+    let view = |g: &mut Graph, name: &str, shape: Vec<usize>, x| {
+        g.wire(format!("{at}.{name}"), View { shape }, &[x])
+    };
+    let rows = view(g, "table", vec![side, side * heads], table)?;
+    let rows = g.wire(format!("{at}.rows"), MatMul, &[picks, rows])?; // [a c, column, H]
+    let rows = view(g, "rows.each", vec![n, side, heads], rows)?;
+    let columns = g.wire(format!("{at}.turned"), Transpose { order: vec![1, 0, 2] }, &[rows])?;
+    let columns = view(g, "columns.flat", vec![side, n * heads], columns)?;
+    let pairs = g.wire(format!("{at}.columns"), MatMul, &[picks, columns])?; // [b d, a c, H]
+    let pairs = view(g, "pairs", vec![w, w, w, w, heads], pairs)?;
+    let order = Transpose { order: vec![4, 2, 0, 3, 1] }; // [H, a, b, c, d]
+    let pairs = g.wire(format!("{at}.ordered"), order, &[pairs])?;
+    g.wire(at, View { shape: vec![1, heads, n, n] }, &[pairs])
 }
 
 impl Adaptation for BitFit {
@@ -82,13 +110,8 @@ impl Adaptation for BitFit {
         let Some((swin, Factor { name: delta, shape: own, .. })) = own else {
             return trained(g, name, shape);
         };
-        let (n, offsets, at) = (swin.window * swin.window, swin.offsets(), format!("{name}.made"));
-        let heads = own[0] / offsets;
+        let heads = own[0] / swin.offsets();
         let delta = factor(g, delta, &own)?;
-        let delta = g.wire(format!("{at}.table"), View { shape: vec![offsets, heads] }, &[delta])?;
-        let picks = g.shared_constant("bitfit.picks", || picks(swin))?;
-        let pairs = g.wire(format!("{at}.pairs"), MatMul, &[picks, delta])?; // [n n, H]
-        let pairs = g.wire(format!("{at}.heads"), Transpose::last_two(2), &[pairs])?;
-        g.wire(at, View { shape: vec![1, heads, n, n] }, &[pairs])
+        gathered(g, &format!("{name}.made"), (swin, heads), delta)
     }
 }

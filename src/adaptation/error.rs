@@ -5,8 +5,8 @@ use crate::backbone::Module;
 /// Why a method does not fit its settings or a backbone.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No method has that name.
-    #[error("there is no method {name}: there are {known}")]
+    /// No method of that name makes tensors from smaller ones.
+    #[error("no method {name} makes tensors of these modules from smaller ones: there are {known}")]
     UnknownMethod {
         /// The name.
         name: String,

@@ -15,7 +15,7 @@
 //! B √(6 / r), as PEFT has them. Blocks of fewer channels have the first rows of A and columns of B.
 
 use super::factor::{First, factor};
-use super::{Adaptation, Drawn, Factor, Fit, Settings};
+use super::{Adaptation, Drawn, Error, Factor, Fit, Settings};
 use crate::backbone::{BackboneConfig, Form, Module, ModuleSet, Part, Place, Site, Source};
 use crate::graph::ops::Mul;
 use crate::graph::{self, Constant, Dim, Graph, Label, ParameterName, Wire, trained};
@@ -91,6 +91,18 @@ impl Adaptation for Vera {
 
     fn factors(&self, fit: Fit<'_>) -> Vec<Factor> {
         fit.modules().flat_map(|module| vectors(fit, module)).collect()
+    }
+
+    /// All layers share A and B, so they have one rank.
+    fn check(&self, fit: Fit<'_>) -> Result<(), Error> {
+        let rank = fit.widths.values().next().copied().unwrap_or(0);
+        match fit.modules().find(|module| fit.width(*module) != rank) {
+            Some(module) => {
+                let reason = format!("its rank is {}, another module's {rank}", fit.width(module));
+                Err(Error::Misfit { method: self.name(), module, reason })
+            }
+            None => Ok(()),
+        }
     }
 
     /// `down = A ⊙ d`, `up = B ⊙ b`.

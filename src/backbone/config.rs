@@ -20,8 +20,8 @@ pub const WEIGHTS_FILE: &str = "backbone.safetensors";
 /// Name of the exported frozen graph inside a backbone's folder.
 pub const ONNX_FILE: &str = "backbone.onnx";
 
-/// Most keys of a prefix: every token of every row is multiplied with each.
-pub const MOST_KEYS: usize = 1024;
+/// Most keys of a prefix: every token of every row in the batch is multiplied with each.
+pub const MOST_KEYS: usize = 256;
 /// Most prompts: a row's attention grows with their square. VPT's authors try up to 200.
 pub const MOST_PROMPTS: usize = 256;
 

@@ -7,7 +7,9 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use mimi_server::train::study::{CompareOptions, Contender, Entrant, ImageSet, MethodsOptions, Terms};
-use mimi_server::train::{Adaptation, FinetuneOptions, LinearOptions, MimiOptions, StepOptions, Subset};
+use mimi_server::train::{
+    Adaptation, FinetuneOptions, LinearOptions, MimiOptions, StepOptions, Subset, Target,
+};
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
@@ -64,11 +66,7 @@ impl CompareArgs {
     /// # Errors
     /// When a recipe cannot be read.
     pub fn options(&self) -> Result<CompareOptions> {
-        ensure!(
-            self.mimi.prunes == Adaptation::default(),
-            "compare prunes adapters only, not {}",
-            self.mimi.prunes.name()
-        );
+        self.check()?;
         let [data] = &self.data[..] else { bail!("contenders meet on one set of images; see --methods") };
         let augment = self.augment.options();
         let mimi = MimiOptions { augment, ..self.mimi.options(&self.recipe, 0)? };
@@ -83,6 +81,20 @@ impl CompareArgs {
         })
     }
 
+    /// What is compared prunes adapters, or what its name says, to a rate.
+    fn check(&self) -> Result<()> {
+        ensure!(
+            self.mimi.prunes == Adaptation::default(),
+            "compare prunes adapters, not {}: see mimi:{0} of --methods",
+            self.mimi.prunes.name()
+        );
+        ensure!(
+            matches!(self.mimi.target(), Target::Sigma(_)),
+            "compare prunes to a rate: give --sigma instead of --parameters or --accuracy"
+        );
+        Ok(())
+    }
+
     /// Which methods to compare; none where contenders are.
     ///
     /// # Errors
@@ -92,6 +104,7 @@ impl CompareArgs {
         if names.is_empty() {
             return Ok(None);
         }
+        self.check()?;
         let recipe = RecipeArgs { epochs: None, batch: self.recipe.batch.or(Some(BATCH)), ..self.recipe };
         let adapt = |adaptation| {
             let augment = self.augment.options();
@@ -125,7 +138,14 @@ impl CompareArgs {
             batch: recipe.batch.unwrap_or(own.batch),
             augment: self.augment.options(),
             memory: self.memory.map(|mib| mib << 20),
-            step: StepOptions { micro_batch: self.mimi.micro_batch, ..own.step },
+            rate: recipe.learning_rate.unwrap_or(own.rate),
+            smoothing: self.mimi.smoothing.unwrap_or(own.smoothing),
+            step: StepOptions {
+                decay: recipe.weight_decay.unwrap_or(own.step.decay),
+                clip: self.mimi.clip.unwrap_or(own.step.clip),
+                drop_path: self.mimi.drop_path.unwrap_or(own.step.drop_path),
+                micro_batch: self.mimi.micro_batch,
+            },
             ..own
         })
     }
@@ -133,6 +153,8 @@ impl CompareArgs {
     fn sets(&self) -> Result<Vec<ImageSet>> {
         let set = |named: &Named| ImageSet { name: named.told(), origin: self.images.origin(&named.path, 0) };
         let sets: Vec<ImageSet> = self.data.iter().map(set).collect();
+        let odd = sets.iter().find(|set| set.name.is_empty() || set.name.contains(['/', '\\']));
+        ensure!(odd.is_none(), "{:?} cannot name a set: give NAME=DIR", odd.map_or("", |set| &set.name));
         let names: BTreeSet<&str> = sets.iter().map(|set| set.name.as_str()).collect();
         ensure!(names.len() == sets.len(), "two sets of images have one name: give them names, NAME=DIR");
         let alone = sets.len() == 1 || self.images.validation.is_none();

@@ -1,6 +1,6 @@
 //! Methods, sets of images and seeds, as typed after `compare`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result};
 use clap::Args;
 use mimi_server::train::Adaptation;
-use mimi_server::train::study::{Budget, Settings};
+use mimi_server::train::study::{Budget, Entrant, Settings};
 
 /// Every method but the ablations.
 const ALL: &str = "all";
@@ -71,7 +71,7 @@ impl MethodsArgs {
     pub fn settings(&self) -> Result<BTreeMap<String, Settings>> {
         let Some(path) = &self.settings_file else { return Ok(BTreeMap::new()) };
         let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        Settings::parse(&text).with_context(|| path.display().to_string())
+        Entrant::settings(&text).with_context(|| path.display().to_string())
     }
 }
 
@@ -110,12 +110,14 @@ impl FromStr for Seeds {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |part: &str| part.trim().parse::<u64>().map_err(|error| format!("{part:?}: {error}"));
-        match text.contains(',') {
-            false => Ok(Self((0..number(text)?).collect())),
-            true => {
-                let listed = text.split(',').filter(|part| !part.is_empty());
-                listed.map(number).collect::<Result<_, _>>().map(Self)
-            }
+        let seeds: Vec<u64> = match text.contains(',') {
+            false => (0..number(text)?).collect(),
+            true => text.split(',').filter(|part| !part.is_empty()).map(number).collect::<Result<_, _>>()?,
+        };
+        let different: BTreeSet<&u64> = seeds.iter().collect();
+        match seeds.is_empty() || different.len() < seeds.len() {
+            true => Err(format!("{text:?}: expected at least one seed, each once")),
+            false => Ok(Self(seeds)),
         }
     }
 }
@@ -130,7 +132,9 @@ mod tests {
         assert_eq!("3".parse(), Ok(Seeds(vec![0, 1, 2])));
         assert_eq!("4,1".parse(), Ok(Seeds(vec![4, 1])));
         assert_eq!("7,".parse(), Ok(Seeds(vec![7])));
-        assert!("a,1".parse::<Seeds>().is_err());
+        for bad in ["a,1", "1,1", "0", ","] {
+            assert!(bad.parse::<Seeds>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl ParameterName {
     /// the shape tells: one of more than one axis is a matrix or several.
     pub fn decays(self, shape: &[usize]) -> bool {
         match self {
-            Self::Module(_, part) => part.is_matrix(),
+            Self::Module(_, part) => part.is_matrix() || part == Part::Values,
             Self::Factor(..) | Self::Shared(_) => shape.len() > 1,
             Self::HeadWeight => true,
             Self::HeadBias => false,

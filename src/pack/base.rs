@@ -9,7 +9,7 @@ use crate::graph::{Plan, plan_flops};
 /// Most bytes of the served tensors that one pack is expanded to; no pack's file may be larger either.
 pub(super) const MAX_SERVED_BYTES: u64 = 512 << 20;
 
-/// A backbone and its FLOPs for one row without adapters, known once: reading a pack then builds no graph. With it goes
+/// A backbone and its FLOPs for one row without adapters, known once: reading a pack, unless it has prompts, then builds no graph. With it goes
 /// what expands packs that keep smaller tensors than they serve.
 #[derive(Clone, Debug)]
 pub struct Base {

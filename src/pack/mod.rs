@@ -40,7 +40,7 @@ pub use factored::{Expand, Factored, Factorised};
 pub use id::{TaskId, parse_version, versions};
 pub use manifest::{Manifest, Provenance, SelfTestInfo};
 pub use problem::ProblemType;
-pub use read::{read, read_digest, read_manifest, read_stored, read_with};
+pub use read::{read, read_digest, read_manifest, read_stored, read_stored_with, read_with};
 pub use resident::{Head, Pack, SelfTest};
 pub use state::VersionState;
 pub use stored::Stored;

@@ -35,7 +35,7 @@ pub fn read(dir: &Path, backbone: &BackboneConfig) -> Result<(Pack, SelfTest), E
 /// # Errors
 /// As [`read`], and when the served tensors cannot be made.
 pub fn read_with(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Pack, SelfTest), Error> {
-    let (stored, self_test) = read_checked(disk, dir, base)?;
+    let (stored, self_test) = read_stored_with(disk, dir, base)?;
     Ok((stored.pack(base)?, self_test))
 }
 
@@ -44,10 +44,14 @@ pub fn read_with(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Pack, Self
 /// # Errors
 /// As [`read`].
 pub fn read_stored(dir: &Path, base: &Base) -> Result<(Stored, SelfTest), Error> {
-    read_checked(&System, dir, base)
+    read_stored_with(&System, dir, base)
 }
 
-fn read_checked(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Stored, SelfTest), Error> {
+/// As [`read_stored`], by way of `disk`.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_stored_with(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Stored, SelfTest), Error> {
     let backbone = base.config();
     let config = read_limited(disk, &dir.join(CONFIG_FILE), MAX_CONFIG_BYTES)?;
     let manifest = parse_manifest(dir, &config)?;

@@ -32,7 +32,12 @@ pub(super) enum Tensors {
 }
 
 impl Stored {
-    /// The pack as it serves. Made tensors are computed here: never on the request path.
+    /// SHA-256 over manifest and weights, as that of the [`Pack`].
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The pack as it serves. Made tensors are computed here: the first request of a cold pack waits, no batch does.
     ///
     /// # Errors
     /// When they cannot be made, or are not finite.
@@ -91,8 +96,8 @@ fn checked(
     shape: &[usize],
 ) -> Result<Vec<f32>, Error> {
     if values.len() != shape.iter().product::<usize>() {
-        let reason = format!("{name} has {} elements, expected {shape:?}", values.len());
-        return Err(Error::Expansion { method, reason });
+        let found = format!("{} elements as {method} makes it", values.len());
+        return Err(Error::Mismatch { tensor: name.to_string(), found, expected: format!("{shape:?}") });
     }
     match values.iter().position(|value| !value.is_finite()) {
         Some(index) => {

@@ -37,6 +37,22 @@ impl Reloader {
     }
 }
 
+impl Reloader {
+    /// The stored answers of the very files that a pack was read from, which are not expanded again for that.
+    ///
+    /// # Errors
+    /// As [`Reloader::read`].
+    pub(super) async fn answers(&self, task: &TaskId, version: u64, pack: &Pack) -> Result<SelfTest, Error> {
+        let (folder, base) = (self.catalog.folder(task, version), self.catalog.base().clone());
+        let (disk, digest) = (Arc::clone(self.catalog.disk()), pack.digest.clone());
+        let reading = blocking(move || {
+            let (stored, self_test) = pack::read_stored_with(&*disk, &folder, &base)?;
+            Ok::<_, pack::Error>((stored.digest() == digest).then_some(self_test))
+        });
+        reading.await??.ok_or_else(|| Error::Changed { task: task.clone(), version })
+    }
+}
+
 fn state(disk: &dyn Disk, folder: &Path) -> Result<VersionState, pack::Error> {
     VersionState::of(disk, folder).map_err(pack::Error::io(folder))
 }

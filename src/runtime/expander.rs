@@ -17,13 +17,18 @@ pub struct Expander {
     resident: Resident,
     /// The last used first.
     programs: Mutex<Vec<Kept>>,
+    /// One expansion runs at a time: what it takes beside the result is taken once.
+    turn: Mutex<()>,
 }
 
 /// The program of a kind; whoever runs it holds it.
 struct Kept {
     key: Key,
-    program: Arc<Mutex<Served>>,
+    program: Slot,
 }
+
+/// A program, once it is compiled.
+type Slot = Arc<Mutex<Option<Served>>>;
 
 /// What an expression depends on, on one backbone.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +41,7 @@ struct Key {
 impl Expander {
     /// Over the weights of a backbone, which an expression may read.
     pub fn new(resident: Resident) -> Self {
-        Self { resident, programs: Mutex::default() }
+        Self { resident, programs: Mutex::default(), turn: Mutex::default() }
     }
 
     /// What packs are read for on a backbone: its cost, and what expands them.
@@ -47,31 +52,26 @@ impl Expander {
         Ok(Base::new(Arc::clone(resident.config()))?.expanded_by(Arc::new(Self::new(resident.clone()))))
     }
 
-    /// Kinds that are compiled.
+    /// Kinds whose programs are kept.
     pub fn compiled(&self) -> usize {
         lock(&self.programs).len()
     }
 
-    /// The program of a kind, compiled if it is none of the last used.
-    fn program(&self, factored: &Factored) -> Result<Arc<Mutex<Served>>, Error> {
+    /// The place of a kind's program, empty if it is none of the last used.
+    fn slot(&self, factored: &Factored) -> Slot {
         let kind = &factored.kind;
         let (method, settings) = (kind.adaptation.name(), kind.settings.to_string());
         let key = Key { method, settings, widths: kind.widths.clone() };
-        // Held while a program is compiled: the next pack of its kind waits instead of compiling it again.
         let mut programs = lock(&self.programs);
         let found = programs.iter().position(|kept| kept.key == key);
         let kept = match found {
             Some(at) => programs.remove(at),
-            None => {
-                let bound = kind.on(self.resident.config());
-                let served = Served::new(&self.resident, kind.modules(), &bound)?;
-                Kept { key, program: Arc::new(Mutex::new(served)) }
-            }
+            None => Kept { key, program: Slot::default() },
         };
         let program = Arc::clone(&kept.program);
         programs.insert(0, kept);
         programs.truncate(KEPT);
-        Ok(program)
+        program
     }
 
     fn run(&self, factored: &Factored) -> Result<BTreeMap<ParameterName, Vec<f32>>, Error> {
@@ -82,8 +82,19 @@ impl Expander {
             .filter_map(|(name, values)| Some((name.to_string(), shapes.get(name)?, values)));
         let named: Vec<_> = named.collect();
         let inputs = named.iter().map(|(name, shape, data)| Input { name, shape, data });
-        let program = self.program(factored)?;
-        let made = lock(&program).run(&inputs.collect::<Vec<_>>())?;
+        // Held while the program is compiled: the next pack of its kind waits instead of compiling it again, others do not.
+        let slot = self.slot(factored);
+        let mut held = lock(&slot);
+        let program = match held.take() {
+            Some(program) => held.insert(program),
+            None => {
+                let kind = &factored.kind;
+                let bound = kind.on(self.resident.config());
+                held.insert(Served::new(&self.resident, kind.modules(), &bound)?)
+            }
+        };
+        let _turn = lock(&self.turn);
+        let made = program.run(&inputs.collect::<Vec<_>>())?;
         Ok(made.into_iter().map(|(name, output)| (name, output.data)).collect())
     }
 }

@@ -136,7 +136,7 @@ fn fits(fact: &Fact, shape: &[usize]) -> bool {
     // What is the same for all rows, or has one entry for each.
     let is_by_row = fact.free_rank && extra == 0 && fact.rank() > 2;
     let allows = |(axis, (dim, &n)): (usize, (&Dim, &usize))| {
-        dim.fixed().is_none_or(|size| size == n) || is_by_row && axis == 0
+        dim.fixed().is_none_or(|size| size == n) || is_by_row && axis == 0 && dim.fixed() == Some(1)
     };
     fact.shape.iter().zip(&shape[extra..]).enumerate().all(allows)
 }

@@ -146,12 +146,12 @@ fn tuning_chooses_by_training_images_alone() {
 
 #[test]
 fn settings_that_do_not_exist_are_refused_by_name() {
-    let parse = |text: &str| format!("{:#}", Settings::parse(text).unwrap_err());
+    let parse = |text: &str| format!("{:#}", Entrant::settings(text).unwrap_err());
     assert!(parse(r#"{"nobody": {}}"#).contains("nobody"));
     assert!(parse(r#"{"lora": {"speed": 1}}"#).contains("speed"));
     let (world, data, out) = (World::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     dataset(data.path());
-    let settings = Settings::parse(r#"{"linear": {"rank": 4}}"#).unwrap();
+    let settings = Entrant::settings(r#"{"linear": {"rank": 4}}"#).unwrap();
     let options = MethodsOptions { settings, ..options(data.path(), out.path(), &["linear"]) };
     assert!(refusal(&world, &options).contains("linear: it has no rank"), "{}", refusal(&world, &options));
     let few = MethodsOptions { budget: Budget::Epochs(2), entrants: entrants(&["mimi"]), ..options };

@@ -5,6 +5,7 @@
 
 pub(in crate::train) mod adamw;
 pub(in crate::train) mod clip;
+pub(in crate::train) mod diverged;
 pub(in crate::train) mod epoch;
 pub(in crate::train) mod gradients;
 pub(in crate::train) mod mask;

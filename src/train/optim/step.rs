@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::clip::clip;
+use super::diverged::Diverged;
 use super::gradients::Gradients;
 use super::mask::Masks;
 use super::parts::{PartOptions, Parts};
@@ -83,7 +84,7 @@ impl Stepper {
     ) -> Result<Stepped> {
         let mut stepped = self.gradients(model, batch, random)?;
         let loss = stepped.seen.loss;
-        ensure!(loss.is_finite(), "the loss is {loss}: the learning rate is too high");
+        ensure!(loss.is_finite(), Diverged(loss));
         self.masks.hold(&mut stepped.gradients);
         clip(&mut stepped.gradients.values_mut(), self.options.clip);
         for (name, parameter) in model.parameters.iter_mut() {

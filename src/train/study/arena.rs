@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::run::Purpose;
 use crate::backbone::BlockRange;
 use crate::train::data::dataset::classes::Dataset;
-use crate::train::data::dataset::image::Image;
+use crate::train::data::dataset::image::{Image, limit};
 use crate::train::data::dataset::origin::Origin;
 use crate::train::data::dataset::partition::Partition;
 use crate::train::data::intake::Intake;
@@ -83,11 +83,15 @@ impl<'a> Arena<'a> {
         observe: &mut Observer<'_>,
     ) -> Result<Self> {
         let mut partition = Partition::open(&set.origin).with_context(|| set.name.clone())?;
-        tell(&partition, observe);
-        if !partition.test.is_empty() {
+        // Images that were asked for are measured, whatever else there is.
+        if set.origin.validation.is_none() && !partition.test.is_empty() {
             partition.validation = std::mem::take(&mut partition.test);
             partition.held_out = format!("the test images of {}", set.origin.data.display());
+            if let Some(most) = set.origin.held_out_per_class {
+                limit(&mut partition.validation, most, set.origin.seed);
+            }
         }
+        tell(&partition, observe);
         let fingerprint = digest(&partition)?;
         Ok(Self {
             setup,

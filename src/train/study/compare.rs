@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::contender::Contender;
 use super::results::{Point, Results};
@@ -31,6 +31,7 @@ use crate::train::method::mimi::cycle::Trainer;
 use crate::train::method::mimi::options::MimiOptions;
 use crate::train::method::mimi::state::State;
 use crate::train::model::Model;
+use crate::train::optim::diverged::Diverged;
 use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
 use crate::train::task::{check_classes, tell};
@@ -76,11 +77,19 @@ pub fn compare(
     if missing.is_empty() {
         return Ok(results);
     }
+    for &contender in &options.contenders {
+        if let Some(own) = contender.finetune(&options.mimi, 0)? {
+            own.check(setup.resident.config(), setup.resident.precision())?;
+        }
+    }
     let mut field = Field::open(setup, options, observe)?;
     for (contender, seed) in missing {
         let points = field.run(contender, seed, observe)?;
+        if let Some(point) = points.iter().find(|point| !point.loss.is_finite()) {
+            bail!("{contender} with seed {seed}: {}", Diverged(point.loss));
+        }
+        results.add(points.clone())?;
         points.iter().for_each(&mut *done);
-        results.add(points)?;
     }
     Ok(results)
 }

@@ -1,8 +1,12 @@
 //! Who takes part in a comparison of methods, by name.
 
-use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use super::contender::Contender;
+use super::settings::Settings;
 use super::training::Training;
 use crate::adaptation::Chosen;
 use crate::train::method::Method;
@@ -50,6 +54,20 @@ impl Entrant {
     /// When there is none, with all names.
     pub fn named(name: &str, terms: &Terms<'_>) -> Result<Self> {
         Ok(Self { name: name.to_owned(), training: terms.training(name)?, is_optional: false })
+    }
+
+    /// Reads a file of settings by method.
+    ///
+    /// # Errors
+    /// When it cannot be parsed, or names a method or a setting that does not exist.
+    pub fn settings(text: &str) -> Result<BTreeMap<String, Settings>> {
+        let methods: BTreeMap<String, Value> = serde_json::from_str(text).context("no JSON object")?;
+        let read = |(name, value): (String, Value)| {
+            ensure!(Self::is_known(&name), "there is no method {name:?}");
+            let settings = serde_json::from_value(value).with_context(|| format!("settings of {name}"))?;
+            Ok((name, settings))
+        };
+        methods.into_iter().map(read).collect()
     }
 
     /// Every name but those of forms that MiMi may prune.

@@ -43,13 +43,14 @@ impl Ledger {
         let mut text = Vec::new();
         file.read_to_end(&mut text).with_context(context)?;
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        if whole < text.len() {
-            file.set_len(whole as u64).with_context(context)?;
-            file.seek(SeekFrom::End(0)).with_context(context)?;
-            text.truncate(whole);
-        }
+        let torn = text.split_off(whole);
         let mut ledger = Self { path: path.to_owned(), file, heading: None, runs: Vec::new() };
         ledger.read(&text, comparison)?;
+        // Only once the file is known to be this comparison's.
+        if !torn.is_empty() {
+            ledger.file.set_len(whole as u64).with_context(context)?;
+            ledger.file.seek(SeekFrom::End(0)).with_context(context)?;
+        }
         Ok(ledger)
     }
 

@@ -31,9 +31,6 @@ use crate::train::model::Model;
 use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
 
-/// Seed of the runs that settings are chosen by.
-const TUNING_SEED: u64 = 0;
-
 /// What to compare.
 #[derive(Clone, Debug)]
 pub struct MethodsOptions {
@@ -76,8 +73,10 @@ pub fn compare_methods(
     done: &mut dyn FnMut(&Run),
 ) -> Result<Ledger> {
     let mut ledger = Ledger::open(&options.results, &options.identity(setup)?)?;
-    for set in &options.sets {
-        let arena = Arena::open(setup, set, &options.results, observe)?;
+    // All sets are looked at before anything is trained.
+    let open = |set| Arena::open(setup, set, &options.results, observe).map(|arena| (set, arena));
+    let arenas = options.sets.iter().map(open).collect::<Result<Vec<_>>>()?;
+    for (set, arena) in arenas {
         let mut meeting = Meeting { setup, options, set, arena, ledger: &mut ledger };
         let fitting = meeting.fitting(observe)?;
         for (seed, entrant) in options.runs().filter(|(_, entrant)| fitting.contains(&entrant.name.as_str()))
@@ -108,9 +107,9 @@ impl MethodsOptions {
 }
 
 /// The methods on one set.
-struct Meeting<'a> {
+pub(super) struct Meeting<'a> {
     setup: &'a Setup,
-    options: &'a MethodsOptions,
+    pub(super) options: &'a MethodsOptions,
     set: &'a ImageSet,
     arena: Arena<'a>,
     ledger: &'a mut Ledger,
@@ -148,29 +147,8 @@ impl<'a> Meeting<'a> {
         self.once(entrant, &method, (Purpose::Result, seed), observe, done).map(drop)
     }
 
-    /// The candidate with the best accuracy on a split of the training images; of equals the one with the least loss.
-    fn choose(
-        &mut self,
-        entrant: &Entrant,
-        observe: &mut Observer<'_>,
-        done: &mut dyn FnMut(&Run),
-    ) -> Result<Settings> {
-        let own = self.prepared(entrant, &Settings::default(), TUNING_SEED)?.rates();
-        let said = self.options.settings.get(&entrant.name).cloned().unwrap_or_default();
-        let mut best: Option<(Settings, Run)> = None;
-        for candidate in said.candidates(own) {
-            let method = self.prepared(entrant, &candidate, TUNING_SEED)?;
-            let run = self.once(entrant, &method, (Purpose::Tuning, TUNING_SEED), observe, done)?;
-            let score = |run: &Run| (run.figures.accuracy, -run.figures.loss);
-            if best.as_ref().is_none_or(|(_, held)| score(&run) > score(held)) {
-                best = Some((candidate, run));
-            }
-        }
-        best.map(|(settings, _)| settings).context("the grid is empty")
-    }
-
     /// The method as it is trained on this set.
-    fn prepared(&self, entrant: &Entrant, chosen: &Settings, seed: u64) -> Result<Training> {
+    pub(super) fn prepared(&self, entrant: &Entrant, chosen: &Settings, seed: u64) -> Result<Training> {
         let resident = &self.setup.resident;
         let said = self.options.settings.get(&entrant.name).cloned().unwrap_or_default();
         let training = entrant.training.clone().with(&said)?.with(chosen)?.seeded(seed);
@@ -179,16 +157,26 @@ impl<'a> Meeting<'a> {
         let epochs = match self.options.budget {
             Budget::Epochs(epochs) => epochs,
             Budget::Steps(steps) => {
-                let steps = steps as f64 / images.div_ceil(training.batch()).max(1) as f64;
-                (steps.round() as usize).max(trainings)
+                let epochs = steps as f64 / images.div_ceil(training.batch()).max(1) as f64;
+                let all = self.together();
+                ((epochs / all as f64).round() as usize).max(1) * all
             }
         };
-        ensure!(epochs >= trainings, "it trains {trainings} times, for which {epochs} epoch(s) are too few");
+        ensure!(
+            epochs >= trainings && epochs.is_multiple_of(trainings),
+            "it trains {trainings} times, among which {epochs} epoch(s) cannot be divided evenly"
+        );
         Ok(training.lasting(epochs / trainings))
     }
 
+    /// Epochs that every method can divide among its trainings: their least common multiple.
+    fn together(&self) -> usize {
+        let of = |entrant: &Entrant| entrant.training.trainings(&self.setup.resident).ok();
+        self.options.entrants.iter().filter_map(of).fold(1, |all, own| all / gcd(all, own) * own)
+    }
+
     /// A run, unless it was made before.
-    fn once(
+    pub(super) fn once(
         &mut self,
         entrant: &Entrant,
         method: &Training,
@@ -208,10 +196,19 @@ impl<'a> Meeting<'a> {
         if let Some(run) = self.ledger.find(&plan)? {
             return Ok(run.clone());
         }
+        let checkpoint = self.checkpoint(&plan)?;
         let run = self.run(plan, method, observe)?;
-        done(&run);
         self.ledger.add(run.clone())?;
+        // Only now is nothing lost without it.
+        if checkpoint.exists() {
+            fs::remove_file(&checkpoint).with_context(|| checkpoint.display().to_string())?;
+        }
+        done(&run);
         Ok(run)
+    }
+
+    fn checkpoint(&self, plan: &Plan) -> Result<PathBuf> {
+        Ok(self.options.results.with_extension(format!("{}.safetensors", plan.digest()?)))
     }
 
     fn run(&mut self, plan: Plan, training: &Training, observe: &mut Observer<'_>) -> Result<Run> {
@@ -253,9 +250,6 @@ impl<'a> Meeting<'a> {
         let priced = Priced { setup, method, trained: &trained, labels, sample: &sample };
         let cost = priced.cost(&self.options.results)?;
         let scorer = answers(setup, &trained.model, &measured)?;
-        if let Some(checkpoint) = &trained.checkpoint {
-            fs::remove_file(checkpoint).with_context(|| checkpoint.display().to_string())?;
-        }
         let Measure { loss, accuracy } = scorer.measure();
         Ok(Figures {
             train_images,
@@ -277,7 +271,7 @@ impl<'a> Meeting<'a> {
         images: Loaded,
         observe: &mut Observer<'_>,
     ) -> Result<Trained> {
-        let path = self.options.results.with_extension(format!("{}.safetensors", plan.digest()?));
+        let path = self.checkpoint(plan)?;
         let course = Course {
             setup: self.setup,
             classes: self.arena.partition.labels.len(),
@@ -288,6 +282,10 @@ impl<'a> Meeting<'a> {
         };
         method.train(course, observe)
     }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 fn answers(setup: &Setup, model: &Model, measured: &Rows) -> Result<Scorer> {

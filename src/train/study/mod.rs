@@ -24,6 +24,7 @@ mod standings;
 pub(in crate::train) mod summary;
 mod table;
 mod training;
+mod tuning;
 
 pub use arena::ImageSet;
 pub use compare::{CompareOptions, compare};

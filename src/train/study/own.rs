@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::arena::Seen;
 use super::price::TASKS;
@@ -11,6 +11,7 @@ use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
 use crate::graph::{Plan, plan_flops};
 use crate::train::method::finetune::options::FinetuneOptions;
 use crate::train::method::finetune::run::{Images, finetune};
+use crate::train::optim::diverged::Diverged;
 use crate::train::progress::Observer;
 use crate::train::setup::Setup;
 
@@ -24,6 +25,8 @@ pub(super) fn run(
 ) -> Result<Figures> {
     let (source, started) = (&seen.loaded.train, Instant::now());
     let found = finetune(setup, own, Images { classes, source, held_out: &seen.measured }, observe)?;
+    let train_seconds = started.elapsed().as_secs_f64();
+    ensure!(found.held_out.loss.is_finite(), Diverged(found.held_out.loss));
     let config = setup.resident.config();
     Ok(Figures {
         train_images: source.classes().len(),
@@ -39,7 +42,7 @@ pub(super) fn run(
             flops: found.flops,
             flops_of_8: of_8(config, own.first_block)?,
         },
-        train_seconds: started.elapsed().as_secs_f64(),
+        train_seconds,
     })
 }
 

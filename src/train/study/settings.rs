@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use super::entrant::Entrant;
 
 /// Learning rates that are tried unless a file says otherwise, over the recipe's own.
 const RATES: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
@@ -57,20 +54,6 @@ pub struct Grid {
 impl Settings {
     /// Settings that every method has.
     pub(super) const OF_ALL: [&str; 3] = ["learning_rate", "weight_decay", "grid"];
-
-    /// Reads a file of settings by method.
-    ///
-    /// # Errors
-    /// When it cannot be parsed, or names a method or a setting that does not exist.
-    pub fn parse(text: &str) -> Result<BTreeMap<String, Self>> {
-        let methods: BTreeMap<String, Value> = serde_json::from_str(text).context("no JSON object")?;
-        let read = |(name, value): (String, Value)| {
-            ensure!(Entrant::is_known(&name), "there is no method {name:?}");
-            let settings = serde_json::from_value(value).with_context(|| format!("settings of {name}"))?;
-            Ok((name, settings))
-        };
-        methods.into_iter().map(read).collect()
-    }
 
     /// Names of what is set.
     pub(super) fn names(&self) -> Vec<&'static str> {

@@ -7,6 +7,10 @@ use super::settings::{Rates, Settings};
 use crate::runtime::Resident;
 use crate::train::method::Method;
 use crate::train::method::finetune::options::FinetuneOptions;
+use crate::train::optim::step::StepOptions;
+
+/// Settings of modules, which a backbone of its own has none of.
+const OF_MODULES: [&str; 5] = ["rank", "sigma_0", "sigma", "rho", "set"];
 
 /// A training that a comparison makes.
 #[derive(Clone, Debug)]
@@ -37,8 +41,9 @@ impl Training {
         match self {
             Self::Pack(method) => Ok(method.get().settings()),
             Self::Own(own) => {
-                // Neither changes what is trained.
-                let own = FinetuneOptions { memory: None, seed: 0, ..own.clone() };
+                // None of these changes what is trained.
+                let step = StepOptions { micro_batch: 0, ..own.step };
+                let own = FinetuneOptions { memory: None, seed: 0, step, ..own.clone() };
                 Ok(serde_json::from_value(serde_json::to_value(own)?)?)
             }
         }
@@ -95,10 +100,14 @@ impl Training {
         match self {
             Self::Pack(method) => method.with(settings).map(Self::Pack),
             Self::Own(mut own) => {
-                let other = settings.names().into_iter().find(|name| !Settings::OF_ALL.contains(name));
+                let other = settings.names().into_iter().find(|name| OF_MODULES.contains(name));
                 ensure!(other.is_none(), "it has no {}", other.unwrap_or_default());
                 own.rate = settings.learning_rate.unwrap_or(own.rate);
                 own.step.decay = settings.weight_decay.unwrap_or(own.step.decay);
+                own.step.clip = settings.clip.unwrap_or(own.step.clip);
+                own.step.drop_path = settings.drop_path.unwrap_or(own.step.drop_path);
+                own.smoothing = settings.smoothing.unwrap_or(own.smoothing);
+                own.shape.warmup = settings.warmup.unwrap_or(own.shape.warmup);
                 Ok(Self::Own(own))
             }
         }

@@ -74,7 +74,7 @@ impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Lora(_) => "LoRA",
-            Self::Prefix(_) => "keys and values before the tokens'",
+            Self::Prefix(_) => "prefix tuning",
             Self::Bottleneck(Bottleneck { is_hypercomplex: true, .. }) => "Compacter",
             Self::Bottleneck(Bottleneck { place: Place::Branches, .. }) => {
                 "adapters behind attention and MLP"

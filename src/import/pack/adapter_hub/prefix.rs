@@ -5,6 +5,8 @@
 //! all = W₂ · tanh(W₁ · e + b₁) + b₂         [R, layers, key or value, D]
 //! ```
 
+use std::path::Path;
+
 use super::config::Prefix;
 use crate::backbone::{Form, Module, Part, Place, Site};
 use crate::import::backbone::checkpoint::Tensor;
@@ -24,17 +26,15 @@ pub(super) fn take(
     gathered: &mut Gathered<'_>,
 ) -> Result<(), Refused> {
     let start = pool(tensors)?;
-    let blocks: Vec<usize> =
-        gathered.config.blocks().iter().filter(|block| !prefix.leave_out.contains(block)).collect();
+    drop_copies(tensors, &start)?;
+    let blocks = blocks(&tensors.path, prefix, gathered)?;
     let name_of = |part: &str| format!("{start}{part}");
     let (key, all) = match prefix.is_flat {
         true => (name_of("control_trans"), tensors.take(&name_of("control_trans"))?.data),
         false => (name_of("control_trans.2.weight"), mlp(tensors, &start, prefix)?),
     };
-    drop_copies(tensors);
     let mut add = |(number, &block): (usize, &usize)| {
         let module = Module { site: Site::new(block, Place::Attn), form: Form::Prefix };
-        gathered.check(module, prefix.length)?;
         let width = gathered.config.place(module.site).map_or(0, |place| place.width());
         let expected = prefix.length * blocks.len() * 2 * width;
         if all.len() != expected {
@@ -53,6 +53,26 @@ pub(super) fn take(
     blocks.iter().enumerate().try_for_each(|block| add(block).map_err(refuse))
 }
 
+/// The blocks that have a prefix, each with a place for it: asked before anything is computed.
+fn blocks(path: &Path, prefix: &Prefix, gathered: &Gathered<'_>) -> Result<Vec<usize>, Refused> {
+    let depth = gathered.config.depth();
+    let refuse = |reason: String| Refused::key(path, "leave_out", reason);
+    if let Some(odd) = prefix.leave_out.iter().find(|block| **block >= depth) {
+        return Err(refuse(format!("names block {odd}; {} has {depth}", gathered.config.name)));
+    }
+    let own = |block: &usize| !prefix.leave_out.contains(block);
+    let blocks: Vec<usize> = gathered.config.blocks().iter().filter(own).collect();
+    if blocks.is_empty() {
+        return Err(refuse("leaves out every block".into()));
+    }
+    for &block in &blocks {
+        let module = Module { site: Site::new(block, Place::Attn), form: Form::Prefix };
+        let refuse = |reason: String| Refused::key(path, "prefix_length", reason);
+        gathered.check(module, prefix.length).map_err(refuse)?;
+    }
+    Ok(blocks)
+}
+
 /// What the names of the pool's own tensors begin with.
 fn pool(tensors: &Tensors) -> Result<String, Refused> {
     let names = tensors.names();
@@ -65,14 +85,26 @@ fn is_pools(name: &str) -> bool {
     name.contains(POOL) && name.contains(OWN)
 }
 
-/// Drops the copies below the layers.
-fn drop_copies(tensors: &mut Tensors) {
-    tensors.tensors.retain(|name, _| !(name.contains(".pool.") && is_pools(name)));
+/// Drops the copies below the layers, which must be the pool's own tensors.
+fn drop_copies(tensors: &mut Tensors, start: &str) -> Result<(), Refused> {
+    for name in tensors.names().into_iter().filter(|name| name.contains(".pool.") && is_pools(name)) {
+        let copy = tensors.take(&name)?;
+        let part = name.find(OWN).map_or("", |at| &name[at + OWN.len()..]);
+        if tensors.tensors.get(&format!("{start}{part}")).is_none_or(|own| own.data != copy.data) {
+            return Err(tensors.refuse(&name, format!("differs from {start}{part}, of which it is a copy")));
+        }
+    }
+    Ok(())
 }
 
 /// Runs the MLP on the embeddings.
 fn mlp(tensors: &mut Tensors, start: &str, prefix: &Prefix) -> Result<Vec<f32>, Refused> {
-    let embeddings = tensors.take(&format!("{start}wte.weight"))?;
+    let key = format!("{start}wte.weight");
+    let embeddings = tensors.take(&key)?;
+    if embeddings.shape.first() != Some(&prefix.length) {
+        let reason = format!("has shape {:?}, prefix_length is {}", embeddings.shape, prefix.length);
+        return Err(tensors.refuse(&key, reason));
+    }
     let hidden = linear(tensors, &format!("{start}control_trans.0"), &embeddings)?;
     let data = hidden.data.iter().map(|x| prefix.activation.of(*x)).collect();
     let hidden = Tensor { shape: hidden.shape, data };

@@ -15,6 +15,7 @@ use crate::train::data::minibatch::Minibatch;
 use crate::train::data::rows::{Rows, input_name};
 use crate::train::measure::scorer::Scorer;
 use crate::train::optim::clip::clip;
+use crate::train::optim::diverged::Diverged;
 use crate::train::optim::epoch::Learner;
 use crate::train::optim::gradients::Gradients;
 use crate::train::optim::parts::{PartOptions, Parts};
@@ -124,7 +125,7 @@ impl Learner for Tuner {
 
     fn step(&mut self, batch: &Minibatch, (rate, random): (f64, &mut ChaCha8Rng)) -> Result<Stepped> {
         let Slope { seen, mut gradients } = self.gradients(batch, random)?;
-        ensure!(seen.loss.is_finite(), "the loss is {}: the learning rate is too high", seen.loss);
+        ensure!(seen.loss.is_finite(), Diverged(seen.loss));
         clip(&mut gradients.values_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(), self.options.clip);
         let of = |name: &str| gradients.get(name).with_context(|| format!("there is no gradient of {name}"));
         let decay = |decays| if decays { self.options.decay } else { 0.0 };

@@ -31,6 +31,7 @@ impl TrainingMethod for MimiOptions {
             ("settings", json!(self.settings)),
             ("rank", json!(self.rank)),
             ("sigma_0", json!(self.sigma)),
+            ("widths", json!(self.widths)),
             ("target", json!(self.target)),
             ("rho", json!(self.rho)),
             ("score", json!(self.score)),
@@ -51,7 +52,7 @@ impl TrainingMethod for MimiOptions {
         // What had no effect is no setting.
         let follows = self.adaptation.follows_sigma();
         let has_effect = |key: &str| match key {
-            "sigma_0" | "init" => follows,
+            "sigma_0" | "widths" | "init" => follows,
             "rank" => !follows,
             "settings" => !self.settings.is_empty(),
             _ => true,
