@@ -165,7 +165,7 @@ fn what_does_not_fit_is_told_with_its_operands() {
     let cases: Vec<(String, &str)> = vec![
         (
             kept.refused(method("hyper")),
-            "there is no method hyper: there are phm, compacter, fact-tk, fact-tt",
+            "no method hyper makes tensors of these modules from smaller ones: there are phm, compacter, fact-tk, fact-tt",
         ),
         (kept.refused(method("lora")), "there is no method lora"),
         (kept.refused(method("fact-tt")), "fact-tt: the setting scale is missing"),
@@ -269,7 +269,7 @@ async fn a_pack_of_factors_is_served_and_a_wrong_one_leaves_it() {
     std::fs::write(&path, manifest.to_string()).unwrap();
     let refused = post(&app, "/v1/tasks/t/reload", "application/json", "").await;
     assert_eq!(refused.code(), "pack_invalid");
-    assert!(refused.text().contains("there is no method hyper"), "{}", refused.text());
+    assert!(refused.text().contains("no method hyper makes tensors"), "{}", refused.text());
     let answer = classify(&app, "t", image("rgb.png")).await;
     assert_eq!((answer.status.as_u16(), answer.json()["version"].as_u64()), (200, Some(1)));
 }
