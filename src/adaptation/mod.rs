@@ -1,6 +1,6 @@
 //! Adaptations: what is trained beside the frozen backbone, and what is served of it. One file each.
 //!
-//! A new one implements [`Adaptation`] in its own file, stands in [`ALL`], and has its settings in
+//! A new one implements [`Adaptation`] in its own file, stands in `ALL`, and has its settings in
 //! `recipes/<name>.json`. No other code tells them apart.
 
 mod adapter_plus;

@@ -29,7 +29,8 @@ mod vit;
 pub use activation::Activation;
 pub(crate) use config::sha256_hex;
 pub use config::{
-    Architecture, BackboneConfig, CONFIG_FILE, FORMAT_VERSION, ONNX_FILE, Provenance, WEIGHTS_FILE,
+    Architecture, BackboneConfig, CONFIG_FILE, FORMAT_VERSION, MOST_KEYS, MOST_PROMPTS, ONNX_FILE,
+    Provenance, WEIGHTS_FILE,
 };
 pub use cvt::{CvtBlock, CvtConfig, CvtStage};
 pub use error::Error;

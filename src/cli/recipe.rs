@@ -13,11 +13,10 @@ pub struct RecipeArgs {
     /// Images in one step [default: 64; 32 for adapters, and mimi that prunes them].
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Highest learning rate [default: 1e-3; 5e-3 for linear].
+    /// Highest learning rate [default: 5e-3 for linear, else that of the method's recipe, see docs/methods.md].
     #[arg(long)]
     pub learning_rate: Option<f64>,
-    /// Weight decay of matrices; biases have none [default: 0.05 for linear, adapters, and mimi that
-    /// prunes them, else 1e-4, and 5e-5 for ssf].
+    /// Weight decay of matrices; biases have none [default: 0.05 for linear, else that of the method's recipe].
     #[arg(long)]
     pub weight_decay: Option<f64>,
 }

@@ -1,9 +1,9 @@
 //! MiMi against what it must beat: a head alone, and adapters of the same size trained as long (the paper's
 //! figure 4 and its ablations, docs/method.md sections 3 and 6).
 //!
-//! Every run of a comparison sees the same images before the same block, the same number of epochs and the same
-//! recipe; seeds change first values and orders. Held-out images choose nothing: each training is measured once,
-//! after its last epoch.
+//! Every run of a comparison sees the same images before the same block, for the same number of epochs. All share one
+//! recipe but fine-tuning, which has its own. Seeds change first values and orders. Held-out images choose nothing: each
+//! training is measured once, after its last epoch.
 
 use std::path::PathBuf;
 

@@ -119,7 +119,6 @@ impl Contender {
         NAMES.into_iter().map(|(who, _)| who).filter(own)
     }
 
-    /// Its training of adapters, derived from MiMi's; none for a head alone.
     /// Its training of the backbone's own weights: by their own recipe, for as many epochs as MiMi trains, with its batches,
     /// images and first block. None for the others.
     ///

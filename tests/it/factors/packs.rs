@@ -167,7 +167,7 @@ fn what_does_not_fit_is_told_with_its_operands() {
             kept.refused(method("hyper")),
             "no method hyper makes tensors of these modules from smaller ones: there are phm, compacter, fact-tk, fact-tt",
         ),
-        (kept.refused(method("lora")), "there is no method lora"),
+        (kept.refused(method("lora")), "no method lora makes tensors"),
         (kept.refused(method("fact-tt")), "fact-tt: the setting scale is missing"),
         (kept.refused(set("m", json!(3))), "compacter has no setting m: it has activation, n, shared"),
         (kept.refused(set("n", json!(0))), "compacter: n = 0: expected a whole number from 1 to 64"),
