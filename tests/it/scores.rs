@@ -214,7 +214,9 @@ fn what_cannot_be_scored_before_training_is_refused_with_the_reason() {
         own.check(&tiny.config).unwrap();
         let zeros = refusal(MimiOptions { init: Init::Identity, ..own.clone() });
         assert!(zeros.contains("second matrix of zeros"), "{zeros}");
-        let lora = MimiOptions { adaptation: Adaptation::named("lora").unwrap(), ..own.clone() };
+        let adaptation = Adaptation::named("lora").unwrap();
+        let settings = adaptation.settings().unwrap();
+        let lora = MimiOptions { adaptation, settings, ..own.clone() };
         assert!(refusal(lora).contains("lora would begin with a second matrix of zeros"));
         let accuracy = refusal(MimiOptions { target: Target::Accuracy(0.9), ..own });
         assert!(accuracy.contains("once, before training"), "{accuracy}");
