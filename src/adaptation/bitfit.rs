@@ -5,7 +5,7 @@
 
 use super::factor::{First, factor};
 use super::layers::everywhere;
-use super::{Adaptation, Drawn, Factor, Fit, Settings};
+use super::{Adaptation, Factor, Fit, Settings};
 use crate::backbone::{Architecture, BackboneConfig, Form, Module, ModuleSet, Part, Place, Site, SwinConfig};
 use crate::graph::ops::{MatMul, Transpose, View};
 use crate::graph::{self, Constant, Dim, Graph, Label, ParameterName, Wire, trained};
@@ -85,10 +85,6 @@ impl Adaptation for BitFit {
 
     fn trained(&self, module: Module) -> Vec<Part> {
         if module.site.place == Place::Scores { Vec::new() } else { module.form.parts().to_vec() }
-    }
-
-    fn begin(&self, _: Part, draw: &mut Drawn<'_>) -> Vec<f32> {
-        draw.constant(0.0)
     }
 
     fn is_factorised(&self, modules: ModuleSet) -> bool {

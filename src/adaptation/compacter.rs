@@ -1,8 +1,8 @@
 //! Compacter (Karimi Mahabadi et al. 2021): PHM-Adapter with blocks of rank 1, `B_k = s_k t_kᵀ`, and one rule for all.
 
-use super::factor::{First, factor};
+use super::factor::{First, factor, once};
 use super::kronecker::{self, GAIN, Layer};
-use super::{Adaptation, Drawn, Error, Factor, Fit, Settings};
+use super::{Adaptation, Error, Factor, Fit, Settings};
 use crate::backbone::{BackboneConfig, Module, ModuleSet, Part};
 use crate::graph::ops::{Mul, View};
 use crate::graph::{self, Dim, Graph, Label, ParameterName, Wire, trained};
@@ -66,26 +66,13 @@ impl Adaptation for Compacter {
         vec![Part::DownBias, Part::UpBias]
     }
 
-    fn begin(&self, _: Part, draw: &mut Drawn<'_>) -> Vec<f32> {
-        draw.constant(0.0)
-    }
-
     fn is_factorised(&self, _: ModuleSet) -> bool {
         true
     }
 
     fn factors(&self, fit: Fit<'_>) -> Vec<Factor> {
         let own = |layer| [vec![rule(fit, layer)], vectors(layer).into()].concat();
-        let mut all: Vec<Factor> = Layer::all(fit).flat_map(own).collect();
-        // A shared rule is one.
-        let mut met = Vec::new();
-        all.retain(|factor| {
-            !met.contains(&factor.name) && {
-                met.push(factor.name);
-                true
-            }
-        });
-        all
+        once(Layer::all(fit).flat_map(own))
     }
 
     fn check(&self, fit: Fit<'_>) -> Result<(), Error> {

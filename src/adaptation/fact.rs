@@ -21,9 +21,7 @@ pub(super) fn modules(config: &BackboneConfig) -> ModuleSet {
 
 /// Whether every layer is D or 4 D wide, and every module has one width.
 pub(super) fn check(method: &'static str, fit: Fit<'_>) -> Result<(), Error> {
-    let rank = fit.widths.values().next().copied().unwrap_or(0);
     for module in fit.modules() {
-        let misfit = |reason| Err(Error::Misfit { method, module, reason });
         let d = fit.config.block_width(module.site.block);
         let expected = match module.site.place {
             Place::Fc1 => [d, CHUNKS * d],
@@ -32,14 +30,13 @@ pub(super) fn check(method: &'static str, fit: Fit<'_>) -> Result<(), Error> {
         };
         let found = fit.place(module).map_or([0, 0], |place| [place.input, place.width()]);
         if found != expected {
-            return misfit(format!(
+            let reason = format!(
                 "it reads {} and gives {}, expected {} and {}",
                 found[0], found[1], expected[0], expected[1]
-            ));
+            );
+            return Err(Error::Misfit { method, module, reason });
         }
-        if fit.width(module) != rank {
-            return misfit(format!("its rank is {}, another module's {rank}", fit.width(module)));
-        }
+        fit.same_rank(method, module)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::fact::{self, CHUNKS, Slot};
 use super::factor::{First, factor};
-use super::{Adaptation, Drawn, Error, Factor, Fit, Settings};
+use super::{Adaptation, Error, Factor, Fit, Settings};
 use crate::backbone::{BackboneConfig, Module, ModuleSet, Part, Place};
 use crate::graph::ops::{MatMul, Slice, Transpose, View};
 use crate::graph::{self, Dim, Graph, Label, ParameterName, Wire, trained};
@@ -92,10 +92,6 @@ impl Adaptation for FactTk {
 
     fn trained(&self, _: Module) -> Vec<Part> {
         Vec::new()
-    }
-
-    fn begin(&self, _: Part, draw: &mut Drawn<'_>) -> Vec<f32> {
-        draw.constant(0.0)
     }
 
     fn is_factorised(&self, _: ModuleSet) -> bool {

@@ -1,8 +1,8 @@
 //! FacT-TT (Jie and Deng 2023): the core Σ of each linear layer is free.
 
 use super::fact::{self, CHUNKS, Slot};
-use super::factor::{First, factor};
-use super::{Adaptation, Drawn, Error, Factor, Fit, Settings};
+use super::factor::{First, factor, once};
+use super::{Adaptation, Error, Factor, Fit, Settings};
 use crate::backbone::{BackboneConfig, Module, ModuleSet, Part, Place};
 use crate::graph::{self, Dim, Graph, Label, ParameterName, Wire, trained};
 
@@ -57,24 +57,16 @@ impl Adaptation for FactTt {
         Vec::new()
     }
 
-    fn begin(&self, _: Part, draw: &mut Drawn<'_>) -> Vec<f32> {
-        draw.constant(0.0)
-    }
-
     fn is_factorised(&self, _: ModuleSet) -> bool {
         true
     }
 
     fn factors(&self, fit: Fit<'_>) -> Vec<Factor> {
-        let mut all: Vec<Factor> = Vec::new();
-        for module in fit.modules() {
+        let own = |module| {
             let [u, v] = ends(fit, module);
-            if !all.iter().any(|known| known.name == u.name) {
-                all.extend([u, v]);
-            }
-            all.push(core(fit, module));
-        }
-        all
+            [u, v, core(fit, module)]
+        };
+        once(fit.modules().flat_map(own))
     }
 
     fn check(&self, fit: Fit<'_>) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! Trained tensors that served ones are made from.
 
+use std::collections::BTreeSet;
+
 use super::random::{normal, uniform_within};
 use crate::graph::{Dim, Error, Fact, Graph, ParameterName, Wire};
 use rand::Rng;
@@ -45,6 +47,12 @@ impl First {
             Self::Uniform(bound) => uniform_within(random, count, bound as f32),
         }
     }
+}
+
+/// Each factor once, where modules share some.
+pub(super) fn once(all: impl Iterator<Item = Factor>) -> Vec<Factor> {
+    let mut met = BTreeSet::new();
+    all.filter(|factor| met.insert(factor.name)).collect()
 }
 
 /// The input of a factor: made when it is first asked for, the same wire ever after.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Error;
 use super::settings::Settings;
 use crate::backbone::{BackboneConfig, Module, PlaceShape};
 
@@ -20,6 +21,19 @@ impl<'a> Fit<'a> {
     /// Hidden neurons of a module (R).
     pub fn width(&self, module: Module) -> usize {
         self.widths.get(&module).copied().unwrap_or(0)
+    }
+
+    /// Whether a module is as wide as the first: methods whose modules share factors have one rank.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`] with both widths.
+    pub(super) fn same_rank(&self, method: &'static str, module: Module) -> Result<(), Error> {
+        let (own, rank) = (self.width(module), self.widths.values().next().copied().unwrap_or(0));
+        if own == rank {
+            return Ok(());
+        }
+        let reason = format!("its rank is {own}, another module's {rank}");
+        Err(Error::Misfit { method, module, reason })
     }
 
     /// The modules in order.

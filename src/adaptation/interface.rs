@@ -28,8 +28,10 @@ pub trait Adaptation: Send + Sync {
         module.form.parts().to_vec()
     }
 
-    /// First values of such a tensor.
-    fn begin(&self, part: Part, draw: &mut Drawn<'_>) -> Vec<f32>;
+    /// First values of such a tensor: zeros unless a method says otherwise.
+    fn begin(&self, _part: Part, draw: &mut Drawn<'_>) -> Vec<f32> {
+        draw.constant(0.0)
+    }
 
     /// Whether the width follows the rate σ rather than the rank.
     fn follows_sigma(&self) -> bool {

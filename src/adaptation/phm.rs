@@ -2,7 +2,7 @@
 
 use super::factor::{First, factor};
 use super::kronecker::{self, GAIN, Layer};
-use super::{Adaptation, Drawn, Error, Factor, Fit, Settings};
+use super::{Adaptation, Error, Factor, Fit, Settings};
 use crate::backbone::{BackboneConfig, Module, ModuleSet, Part};
 use crate::graph::ops::View;
 use crate::graph::{self, Dim, Graph, Label, ParameterName, Wire, trained};
@@ -33,10 +33,6 @@ impl Adaptation for Phm {
 
     fn trained(&self, _: Module) -> Vec<Part> {
         vec![Part::DownBias, Part::UpBias]
-    }
-
-    fn begin(&self, _: Part, draw: &mut Drawn<'_>) -> Vec<f32> {
-        draw.constant(0.0)
     }
 
     fn is_factorised(&self, _: ModuleSet) -> bool {

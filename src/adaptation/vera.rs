@@ -15,7 +15,7 @@
 //! B √(6 / r), as PEFT has them. Blocks of fewer channels have the first rows of A and columns of B.
 
 use super::factor::{First, factor};
-use super::{Adaptation, Drawn, Error, Factor, Fit, Settings};
+use super::{Adaptation, Error, Factor, Fit, Settings};
 use crate::backbone::{BackboneConfig, Form, Module, ModuleSet, Part, Place, Site, Source};
 use crate::graph::ops::Mul;
 use crate::graph::{self, Constant, Dim, Graph, Label, ParameterName, Wire, trained};
@@ -81,10 +81,6 @@ impl Adaptation for Vera {
         Vec::new()
     }
 
-    fn begin(&self, _: Part, draw: &mut Drawn<'_>) -> Vec<f32> {
-        draw.constant(0.0)
-    }
-
     fn is_factorised(&self, _: ModuleSet) -> bool {
         true
     }
@@ -95,14 +91,7 @@ impl Adaptation for Vera {
 
     /// All layers share A and B, so they have one rank.
     fn check(&self, fit: Fit<'_>) -> Result<(), Error> {
-        let rank = fit.widths.values().next().copied().unwrap_or(0);
-        match fit.modules().find(|module| fit.width(*module) != rank) {
-            Some(module) => {
-                let reason = format!("its rank is {}, another module's {rank}", fit.width(module));
-                Err(Error::Misfit { method: self.name(), module, reason })
-            }
-            None => Ok(()),
-        }
+        fit.modules().try_for_each(|module| fit.same_rank(self.name(), module))
     }
 
     /// `down = A ⊙ d`, `up = B ⊙ b`.

@@ -5,7 +5,7 @@
 //! averages the last block's prompts into the pooled feature too; here they are not part of it.
 
 use super::factor::{First, factor};
-use super::{Adaptation, Drawn, Factor, Fit, Settings};
+use super::{Adaptation, Factor, Fit, Settings};
 use crate::backbone::{BackboneConfig, Form, Module, ModuleSet, Part, Place, Site};
 use crate::graph::ops::{Add, LayerNorm, MatMul, View};
 use crate::graph::{self, Dim, Graph, Label, ParameterName, Wire, trained};
@@ -65,10 +65,6 @@ impl Adaptation for VptDeep {
 
     fn trained(&self, _: Module) -> Vec<Part> {
         Vec::new()
-    }
-
-    fn begin(&self, _: Part, draw: &mut Drawn<'_>) -> Vec<f32> {
-        draw.constant(0.0)
     }
 
     fn is_factorised(&self, _: ModuleSet) -> bool {

@@ -4,23 +4,16 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::backbone::{BackboneConfig, Form, Module, Part};
-use crate::graph::{HIDDEN, PIXELS, ParameterName, Plan};
+use crate::graph::{Fed, HIDDEN, PIXELS, ParameterName, Plan};
 use crate::pack::{Pack, Weights};
 use crate::runtime::Input;
 
 /// What is added to the score of a key that a row has.
 const SEEN: f32 = 0.0;
 
-/// A named tensor, borrowed where it can be read in place.
-struct Tensor<'a> {
-    name: String,
-    shape: Vec<usize>,
-    data: Cow<'a, [f32]>,
-}
-
 /// Inputs of one run.
 pub(super) struct Batch<'a> {
-    tensors: Vec<Tensor<'a>>,
+    tensors: Vec<Fed<'a>>,
     rows: usize,
 }
 
@@ -75,7 +68,7 @@ impl<'a> Batch<'a> {
 }
 
 /// What enters a plan's first block.
-fn first<'a>(rows: &[&'a [f32]], plan: &Plan, config: &BackboneConfig) -> Tensor<'a> {
+fn first<'a>(rows: &[&'a [f32]], plan: &Plan, config: &BackboneConfig) -> Fed<'a> {
     let start = plan.blocks.start;
     let name = if start == 0 { PIXELS } else { HIDDEN };
     let shape = [vec![rows.len()], config.input_shape(start)].concat();
@@ -83,11 +76,11 @@ fn first<'a>(rows: &[&'a [f32]], plan: &Plan, config: &BackboneConfig) -> Tensor
         [row] => Cow::Borrowed(*row),
         rows => Cow::Owned(rows.concat()),
     };
-    Tensor { name: name.into(), shape, data }
+    Fed { name: name.into(), shape, data }
 }
 
 /// The tensors of a module for rows that have it or not.
-fn of_module<'a>(own: &[Option<&'a Weights>], module: Module, config: &BackboneConfig) -> Vec<Tensor<'a>> {
+fn of_module<'a>(own: &[Option<&'a Weights>], module: Module, config: &BackboneConfig) -> Vec<Fed<'a>> {
     module.form.fed().iter().filter_map(|&part| fed(own, module, part, config)).collect()
 }
 
@@ -98,7 +91,7 @@ fn fed<'a>(
     module: Module,
     part: Part,
     config: &BackboneConfig,
-) -> Option<Tensor<'a>> {
+) -> Option<Fed<'a>> {
     let name = ParameterName::Module(module, part).to_string();
     let widest = own.iter().flatten().map(|weights| weights.width).max().unwrap_or(0);
     let shape = config.part_shape(module, part, widest)?;
@@ -122,7 +115,7 @@ fn fed<'a>(
             ([&[own.len()], rest].concat(), Cow::Owned(data))
         }
     };
-    Some(Tensor { name, shape, data })
+    Some(Fed { name, shape, data })
 }
 
 /// Copies a tensor into a slot for the widest module.

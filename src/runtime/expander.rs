@@ -85,12 +85,12 @@ impl Expander {
         // Held while the program is compiled: the next pack of its kind waits instead of compiling it again, others do not.
         let slot = self.slot(factored);
         let mut held = lock(&slot);
-        let program = match held.take() {
-            Some(program) => held.insert(program),
-            None => {
+        let program = match &mut *held {
+            Some(program) => program,
+            empty => {
                 let kind = &factored.kind;
                 let bound = kind.on(self.resident.config());
-                held.insert(Served::new(&self.resident, kind.modules(), &bound)?)
+                empty.insert(Served::new(&self.resident, kind.modules(), &bound)?)
             }
         };
         let _turn = lock(&self.turn);

@@ -39,10 +39,7 @@ impl Method {
     /// When the held-out accuracy decides.
     pub(super) fn trainings(&self, config: &BackboneConfig) -> Result<usize> {
         let Self::Mimi(mimi) = self else { return Ok(1) };
-        if mimi.at_start().is_some() {
-            return Ok(1);
-        }
-        let found = mimi.expected(&mimi.first_widths(config), config);
+        let found = mimi.trainings(&mimi.first_widths(config), config);
         found.context("a comparison trains for a number of epochs, not until an accuracy is reached")
     }
 

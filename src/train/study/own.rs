@@ -5,10 +5,9 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use super::arena::Seen;
-use super::price::TASKS;
+use super::price::flops_of_8;
 use super::run::{Cost, Figures};
-use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
-use crate::graph::{Plan, plan_flops};
+use crate::backbone::ModuleSet;
 use crate::train::method::finetune::options::FinetuneOptions;
 use crate::train::method::finetune::run::{Images, finetune};
 use crate::train::optim::diverged::Diverged;
@@ -40,20 +39,8 @@ pub(super) fn run(
             head_parameters: classes * (config.feature_width() + 1),
             pack_bytes: None,
             flops: found.flops,
-            flops_of_8: of_8(config, own.first_block)?,
+            flops_of_8: flops_of_8(config, own.first_block, (ModuleSet::EMPTY, &|_| 0))?,
         },
         train_seconds,
     })
-}
-
-/// FLOPs of one image under eight backbones that share the blocks before `first`.
-fn of_8(config: &BackboneConfig, first: usize) -> Result<u64> {
-    let of = |start, end| match start < end {
-        true => {
-            let plan = Plan { blocks: BlockRange { start, end }, modules: ModuleSet::EMPTY };
-            plan_flops(config, &plan, |_| 0)
-        }
-        false => Ok(0),
-    };
-    Ok(of(0, first)? + TASKS * of(first, config.depth())?)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::run::Cost;
-use crate::backbone::{BackboneConfig, BlockRange};
+use crate::backbone::{BackboneConfig, BlockRange, Module, ModuleSet};
 use crate::files::beside;
 use crate::graph::{Plan, plan_flops};
 use crate::pack::{self, Contents, Decision, ProblemType, Provenance, self_test_tolerance};
@@ -17,7 +17,7 @@ use crate::train::model::Model;
 use crate::train::setup::Setup;
 
 /// Tasks that one image is run under.
-pub(super) const TASKS: u64 = 8;
+const TASKS: u64 = 8;
 
 /// A task that was trained.
 pub(super) struct Priced<'a> {
@@ -103,11 +103,19 @@ struct Flops {
 fn flops(config: &BackboneConfig, model: &Model) -> Result<Flops> {
     let (modules, widths) = (model.modules(), model.widths());
     let width = |module| widths.get(&module).copied().unwrap_or(0);
-    let (first, depth) = (model.lowest_block(config), config.depth());
+    let one = plan_flops(config, &Plan::whole(config, modules), width)?;
+    Ok(Flops { one, eight: flops_of_8(config, model.lowest_block(config), (modules, &width))? })
+}
+
+/// FLOPs of one image under eight tasks that share the blocks before `first`, where no module is.
+pub(super) fn flops_of_8(
+    config: &BackboneConfig,
+    first: usize,
+    (modules, width): (ModuleSet, &dyn Fn(Module) -> usize),
+) -> Result<u64> {
     let of = |start, end, modules| match start < end {
         true => plan_flops(config, &Plan { blocks: BlockRange { start, end }, modules }, width),
         false => Ok(0),
     };
-    let (shared, own) = (of(0, first, Default::default())?, of(first, depth, modules)?);
-    Ok(Flops { one: of(0, depth, modules)?, eight: shared + TASKS * own })
+    Ok(of(0, first, ModuleSet::EMPTY)? + TASKS * of(first, config.depth(), modules)?)
 }

@@ -72,10 +72,7 @@ impl<'a> Trainer<'a> {
         self.begin(state)?;
         self.prepare(state)?;
         let Some(programs) = &mut self.programs else { bail!("no program was compiled") };
-        let trainings = match self.options.at_start() {
-            Some(_) => Some(1),
-            None => state.expected(self.options, self.setup.resident.config()),
-        };
+        let trainings = self.options.trainings(&state.original, self.setup.resident.config());
         let (source, recipe, place) = (&self.images.train, &self.recipe, state.place);
         let pass = Pass { source, recipe, place, trainings };
         let tally = pass.run(&mut programs.stepper, &mut state.model, observe)?;

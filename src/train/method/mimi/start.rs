@@ -109,7 +109,7 @@ fn selected(
 
 /// Prunings that MiMi would make to the target.
 fn first_round(options: &MimiOptions, state: &State, config: &BackboneConfig) -> usize {
-    state.expected(options, config).map_or(0, |trainings| trainings - 1)
+    options.expected(&state.original, config).map_or(0, |trainings| trainings - 1)
 }
 
 /// The sum of its weights' scores for each neuron.

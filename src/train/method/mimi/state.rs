@@ -83,30 +83,34 @@ impl State {
             neurons => widths as f64 / neurons as f64,
         }
     }
-
-    /// Expected number of trainings until the target is reached by one pruning after the other; none if the accuracy
-    /// decides. With blocks of different widths, a target of parameters assumes that pruning removes them evenly.
-    pub fn expected(&self, options: &MimiOptions, config: &BackboneConfig) -> Option<usize> {
-        options.expected(&self.original, config)
-    }
 }
 
 impl MimiOptions {
-    /// As [`State::expected`], of modules that begin at these widths.
+    /// How often modules that begin at these widths are trained: once where they are pruned before, else as often as
+    /// [expected](Self::expected).
+    pub fn trainings(&self, original: &BTreeMap<Module, usize>, config: &BackboneConfig) -> Option<usize> {
+        match self.at_start() {
+            Some(_) => Some(1),
+            None => self.expected(original, config),
+        }
+    }
+
+    /// Expected number of trainings until the target is reached by one pruning after the other, of modules that begin at
+    /// these widths; none if the accuracy decides. With blocks of different widths, a target of parameters assumes that
+    /// pruning removes them evenly.
     pub fn expected(&self, original: &BTreeMap<Module, usize>, config: &BackboneConfig) -> Option<usize> {
-        let options = self;
         let neurons: usize = original.values().sum();
         let sum = |value: fn(usize, usize) -> usize| -> f64 {
             let each = |(module, &width): (&Module, _)| value(config.block_width(module.site.block), width);
             original.iter().map(each).sum::<usize>() as f64
         };
-        let most = match options.target {
+        let most = match self.target {
             Target::Never => return Some(1),
             Target::Accuracy(_) => return None,
             Target::Sigma(sigma) => sum(|d, _| d) / sigma * (1.0 + 1e-9),
             Target::Parameters(most) => most as f64 * neurons as f64 / sum(|d, r| 2 * d * r),
         };
-        let left = |round| survivors(neurons, options.rho, round);
+        let left = |round| survivors(neurons, self.rho, round);
         let rounds = (0..).find(|&round| left(round) as f64 <= most || left(round + 1) == 0)?;
         Some(rounds + 1)
     }
