@@ -34,4 +34,4 @@ pub use error::Error;
 pub use handle::{Engine, EngineOptions};
 pub use image_key::ImageKey;
 pub use inbox::Permit;
-pub use row::{Answer, Flow, Row};
+pub use row::{Answer, Flow, Row, Share};

@@ -9,7 +9,7 @@ use tracing::Span;
 use super::image_key::ImageKey;
 use crate::pack::{Pack, TaskId};
 
-/// Whose rows these are. It travels with its rows; the queue is fair between tasks and does not read it yet.
+/// Whose rows these are. It travels with its rows.
 ///
 /// A flow is a number that a door hands out, and no name of a client: it is never a metric's label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,12 +25,32 @@ impl Flow {
     }
 }
 
+/// A flow with its part of the device beside other flows that have rows waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Whose rows these are.
+    pub flow: Flow,
+    /// Its weight, at least 1: a flow of weight 2 gets twice the FLOPs of one of weight 1.
+    pub weight: u32,
+}
+
+impl Share {
+    /// The share of everybody who has none of their own.
+    pub const EVERYBODY: Self = Self { flow: Flow::SHARED, weight: 1 };
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self::EVERYBODY
+    }
+}
+
 /// One image under one task.
 pub struct Row {
     /// The task, for fairness between tasks.
     pub task: TaskId,
     /// Whose row this is.
-    pub flow: Flow,
+    pub share: Share,
     /// `[3, S, S]`; shared when one image runs under several tasks.
     pub pixels: Arc<[f32]>,
     /// The image's key, where other requests may share what frozen blocks give for it. Rows of one request share it
@@ -52,7 +72,7 @@ impl Row {
     pub fn new(task: TaskId, pixels: Arc<[f32]>, pack: Arc<Pack>) -> Self {
         Self {
             task,
-            flow: Flow::SHARED,
+            share: Share::EVERYBODY,
             pixels,
             image: None,
             pack,

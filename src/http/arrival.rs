@@ -9,7 +9,7 @@ use super::body::{self, Body};
 use super::error::ApiError;
 use super::headers;
 use super::state::AppState;
-use crate::service::{Error, Flow, Held, Terms};
+use crate::service::{Error, Held, Share, Terms};
 
 /// What a request's head says.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,6 @@ impl Arrival {
 
     /// The terms of this request, which wants `top_k` predictions.
     pub(super) fn terms(self, top_k: usize) -> Terms {
-        Terms { top_k, may_keep: self.may_keep, deadline: self.deadline, caller: Flow::SHARED }
+        Terms { top_k, may_keep: self.may_keep, deadline: self.deadline, share: Share::EVERYBODY }
     }
 }

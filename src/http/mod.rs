@@ -28,6 +28,7 @@ mod headers;
 mod health;
 mod openapi;
 mod options;
+mod origin;
 mod page;
 mod query;
 mod state;
@@ -44,6 +45,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use body::examine as examine_body;
 pub use options::HttpOptions;
+pub use origin::Origin;
 pub use state::AppState;
 pub use status::status;
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::engine::Flow;
+use crate::engine::Share;
 use crate::reload::Pinned;
 
 /// Images under one task.
@@ -46,6 +46,6 @@ pub struct Terms {
     pub may_keep: bool,
     /// When the answer is of no more use.
     pub deadline: Instant,
-    /// Whose request it is.
-    pub caller: Flow,
+    /// Whose request it is, and its part of the device.
+    pub share: Share,
 }

@@ -50,4 +50,4 @@ pub use predictions::{Prediction, Predictions, Said};
 pub use spent::Spent;
 pub use tasks::{Page, TaskDetails};
 
-pub use crate::engine::Flow;
+pub use crate::engine::Share;
