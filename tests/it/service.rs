@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use mimi_server::service::{Ask, AskMany, Code, Flow, Said, Terms};
+use mimi_server::engine::Flow;
+use mimi_server::service::{Ask, AskMany, Code, Said, Share, Terms};
 
 use crate::server::{World, classify, image, post};
 
 fn terms(top_k: usize) -> Terms {
     let deadline = Instant::now() + Duration::from_secs(20);
-    Terms { top_k, may_keep: false, deadline, caller: Flow::new(7) }
+    Terms { top_k, may_keep: false, deadline, share: Share { flow: Flow::new(7), weight: 1 } }
 }
 
 #[tokio::test(flavor = "multi_thread")]
