@@ -1,5 +1,6 @@
 //! The command line: what was typed, and what it means. The only place that reads the environment.
 
+mod access;
 mod augment;
 mod bench;
 mod compare;

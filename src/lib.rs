@@ -18,7 +18,8 @@
 //! | `engine` | queue, batches, workers: rows in, logits out | `runtime` and below |
 //! | `catalog` | which version of which task is live; resident packs | the pure modules |
 //! | `reload` | new versions: read, check, compile, warm, publish | `engine`, `catalog` and below |
-//! | `service` | the one way down, without a transport: asks, answers, admission, preparation, codes | `reload` and below |
+//! | `tenants` | who may use the server, and how much of it: keys, scopes, tasks, quotas | `engine` and below |
+//! | `service` | the one way down, without a transport: asks, answers, admission, preparation, codes | `reload`, `tenants` and below |
 //! | `http` | the HTTP door: routes, bodies, the one table of statuses | `service` and below |
 //! | `serve` | composition root of serving | `http` and below |
 //! | `train` | the offline trainer: data, methods, optimiser, measures, reports, studies | `engine` and below |
@@ -62,6 +63,7 @@ pub mod runtime;
 pub mod catalog;
 pub mod engine;
 pub mod reload;
+pub mod tenants;
 
 pub mod service;
 

@@ -66,6 +66,12 @@ pub struct Metrics {
     pub accept_failures: IntCounter,
     /// Memory that requests hold: bodies, and images being decoded.
     pub request_bytes: IntGauge,
+    /// Tenants in the file that is in force.
+    pub tenants: IntGauge,
+    /// Times that the file of tenants was read again, by outcome (`read` or `refused`).
+    pub tenants_reloads: IntCounterVec,
+    /// Requests whose caller was looked for, by outcome.
+    pub authentications: IntCounterVec,
     /// Published tasks.
     pub tasks: IntGauge,
     /// Packs in memory.
@@ -162,6 +168,19 @@ impl Metrics {
                 &r,
                 "mimi_request_bytes",
                 "Memory that requests hold: bodies, and images being decoded",
+            )?,
+            tenants: gauge(&r, "mimi_tenants", "Tenants in the file that is in force")?,
+            tenants_reloads: counters(
+                &r,
+                "mimi_tenants_reloads_total",
+                "Times the file of tenants was read again, by outcome: read, refused",
+                &["outcome"],
+            )?,
+            authentications: counters(
+                &r,
+                "mimi_authentications_total",
+                "Requests whose caller was looked for, by outcome: key, certificate, identity, anonymous, no_key, malformed_key, unknown_key, expired_key, unknown_name, anonymous_closed, revoked",
+                &["outcome"],
             )?,
             tasks: gauge(&r, "mimi_tasks", "Published tasks")?,
             packs_resident: gauge(&r, "mimi_packs_resident", "Packs in memory")?,

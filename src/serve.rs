@@ -30,6 +30,7 @@ use crate::pack::Base;
 use crate::reload::{ReloadOptions, Reloader, arithmetic};
 use crate::runtime::{Expander, Resident, Runtime, RuntimeOptions, WeightOptions};
 use crate::service::{self, Code, Service, ServiceOptions};
+use crate::tenants::{Status, Tenants};
 
 pub use limits::{ConnectionLimits, raise_descriptors};
 
@@ -60,6 +61,8 @@ pub struct Config {
     pub connections: ConnectionLimits,
     /// Most memory for packs, bytes.
     pub pack_memory: u64,
+    /// File of tenants; without one everybody may do everything.
+    pub tenants: Option<PathBuf>,
     /// How often changes of the folder of packs are looked for.
     pub poll: Duration,
     /// How the folder of packs is watched.
@@ -103,8 +106,10 @@ pub async fn run_with(
         let (reloader, poll) = (Arc::clone(&server.reloader), server.config.poll);
         async move { reloader.watch(poll).await }
     });
+    let tenants = tokio::spawn(Arc::clone(&server.tenants).watch());
     server.serve(clients, most, shutdown).await;
     watcher.abort();
+    tenants.abort();
     match tokio::time::timeout(STOPPING, server.stop()).await {
         Ok(stopped) => stopped?,
         Err(_) => tracing::warn!("the engine was still at work at the end"),
@@ -122,6 +127,7 @@ pub struct Server {
     catalog: Arc<Catalog>,
     reloader: Arc<Reloader>,
     metrics: Arc<Metrics>,
+    tenants: Arc<Tenants>,
 }
 
 impl Server {
@@ -131,6 +137,7 @@ impl Server {
     /// When a part cannot be built.
     pub async fn build(config: Config) -> Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
+        let tenants = Arc::new(tenants(&config, &metrics)?);
         let Started { engine, base } = {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             tokio::task::spawn_blocking(move || start_engine(&config, metrics)).await??
@@ -143,10 +150,11 @@ impl Server {
             catalog: Arc::clone(&catalog),
             reloader: Arc::clone(&reloader),
             metrics: Arc::clone(&metrics),
+            tenants: Arc::clone(&tenants),
         };
         let hidden = [config.backbone.as_path(), config.runtime.library.as_path()];
         let service = Service::new(parts, config.service.clone(), &hidden);
-        Ok(Self { config, service, engine, catalog, reloader, metrics })
+        Ok(Self { config, service, engine, catalog, reloader, metrics, tenants })
     }
 
     /// The HTTP door, without a socket.
@@ -160,7 +168,7 @@ impl Server {
     }
 
     fn state(&self) -> AppState {
-        AppState::new(self.service.clone(), self.config.http)
+        AppState::new(self.service.clone(), self.config.http.clone())
     }
 
     /// What publishes new versions.
@@ -198,6 +206,26 @@ impl Server {
     fn start_admin(&self, listener: std::net::TcpListener) -> Result<Admin> {
         let app = http::admin(self.state());
         Admin::start(app, self.config.connections, listener, Arc::clone(&self.metrics))
+    }
+}
+
+fn tenants(config: &Config, metrics: &Arc<Metrics>) -> Result<Tenants> {
+    match &config.tenants {
+        Some(path) => {
+            let tenants = Tenants::read(path, Arc::clone(metrics)).context("file of tenants")?;
+            let Status { tenants: count, keys, is_anonymous, .. } = tenants.status().unwrap_or_default();
+            tracing::info!(
+                tenants = count,
+                keys,
+                is_anonymous,
+                "tenants are read: requests are served by key"
+            );
+            Ok(tenants)
+        }
+        None => {
+            tracing::warn!("no tenants: whoever reaches the port may use every task");
+            Ok(Tenants::open())
+        }
     }
 }
 

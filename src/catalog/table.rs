@@ -82,11 +82,16 @@ impl Catalog {
         Some(self.describe(task, &entry))
     }
 
-    /// Up to `limit` tasks after `after`, by name.
-    pub fn page(&self, after: Option<&TaskId>, limit: usize) -> Vec<TaskStatus> {
+    /// Up to `limit` tasks after `after` that `shows` lets through, by name.
+    pub fn page(
+        &self,
+        after: Option<&TaskId>,
+        limit: usize,
+        shows: impl Fn(&TaskId) -> bool,
+    ) -> Vec<TaskStatus> {
         let from = after.map_or(Bound::Unbounded, |task| Bound::Excluded(task.clone()));
         let tasks = self.read();
-        let page = tasks.range((from, Bound::Unbounded)).take(limit);
+        let page = tasks.range((from, Bound::Unbounded)).filter(|(task, _)| shows(task)).take(limit);
         page.map(|(task, entry)| self.describe(task, entry)).collect()
     }
 

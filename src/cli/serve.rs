@@ -12,6 +12,7 @@ use mimi_server::runtime::Device;
 use mimi_server::serve;
 use mimi_server::service::ServiceOptions;
 
+use super::access::AccessArgs;
 use super::connections::ConnectionArgs;
 use super::{FolderArgs, RuntimeArgs, cores};
 
@@ -76,6 +77,8 @@ pub struct ServeArgs {
     #[arg(long, env = "MIMI_MAX_TASKS", default_value_t = 64)]
     max_tasks: usize,
     #[command(flatten)]
+    access: AccessArgs,
+    #[command(flatten)]
     connections: ConnectionArgs,
     /// How often the server looks for changes in the folder of packs, milliseconds.
     #[arg(long, env = "MIMI_POLL_MS", default_value_t = 500)]
@@ -129,6 +132,7 @@ impl ServeArgs {
             service: self.service(),
             http: self.http(),
             connections: self.connections.limits(),
+            tenants: self.access.tenants(),
             pack_memory: self.pack_memory << 20,
             poll: Duration::from_millis(self.poll_ms.max(10)),
             reload: self.folder.options(),
@@ -149,7 +153,13 @@ impl ServeArgs {
     }
 
     fn http(&self) -> HttpOptions {
-        HttpOptions { payload_limit: self.payload_limit << 20, body_timeout: self.connections.body_timeout() }
+        HttpOptions {
+            payload_limit: self.payload_limit << 20,
+            body_timeout: self.connections.body_timeout(),
+            identity: self.access.identity(),
+            publishers: self.access.publishers().into(),
+            tells_load: self.access.tell_load,
+        }
     }
 }
 

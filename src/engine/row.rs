@@ -7,6 +7,7 @@ use ndarray::Array1;
 use tracing::Span;
 
 use super::image_key::ImageKey;
+use super::meter::Meter;
 use crate::pack::{Pack, TaskId};
 
 /// Whose rows these are. It travels with its rows.
@@ -62,6 +63,8 @@ pub struct Row {
     pub wants_feature: bool,
     /// When the answer is of no more use.
     pub deadline: Option<Instant>,
+    /// Who is told what the row cost.
+    pub meter: Option<Arc<dyn Meter>>,
     /// The row's span. The engine records `queued_us`, `run_us` and `batch_rows` on it when the row is answered; a
     /// subscriber that keeps spans sees them.
     pub span: Span,
@@ -78,6 +81,7 @@ impl Row {
             pack,
             wants_feature: false,
             deadline: None,
+            meter: None,
             span: Span::none(),
         }
     }

@@ -9,6 +9,7 @@ use ndarray::ArrayView1;
 
 use super::error::Error;
 use super::inbox::{Inbox, Policy, Waiting};
+use super::meter::Cost;
 use super::row::{Answer, Row};
 use super::run::Runner;
 use crate::graph::Plan;
@@ -104,6 +105,9 @@ fn answer(batch: Vec<Waiting>, features: &[Vec<f32>], started: Instant, run: Dur
         let feature = waiting.row.wants_feature.then(|| feature.clone());
         let answer = Answer { logits, feature, queued, run, batch_rows };
         record(&waiting.row.span, &answer);
+        if let Some(meter) = &waiting.row.meter {
+            meter.ran(Cost { flops: waiting.row.pack.flops, device: run / batch_rows.max(1) as u32 });
+        }
         // The permit goes first, so that a client who sends its next request on this answer finds room.
         drop(waiting.permit);
         // A request that went away does not want its answer.

@@ -1,22 +1,28 @@
 //! A classify request whose head has come and whose body is still coming.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use axum::body::Body as AnyBody;
 use axum::extract::Request;
 use axum::http::HeaderMap;
+use futures::TryStreamExt;
 
 use super::body::{self, Body};
 use super::error::ApiError;
 use super::headers;
 use super::state::AppState;
-use crate::service::{Error, Held, Share, Terms};
+use crate::service::{Error, Held, Terms};
+use crate::tenants::Caller;
 
 /// What a request's head says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Arrival {
     /// When the answer is of no more use.
     pub(super) deadline: Instant,
     may_keep: bool,
+    caller: Caller,
 }
 
 /// A body with the memory that it holds until both are dropped.
@@ -27,22 +33,32 @@ pub(super) struct Received {
 
 impl Arrival {
     /// Reads the headers of a request that came at `at`.
-    pub(super) fn new(state: &AppState, given: &HeaderMap, at: Instant) -> Result<Self, ApiError> {
+    pub(super) fn new(
+        state: &AppState,
+        caller: &Caller,
+        given: &HeaderMap,
+        at: Instant,
+    ) -> Result<Self, ApiError> {
+        state.service.enter(caller)?;
         let options = state.service.options();
         let deadline = at + headers::timeout(given)?.unwrap_or(options.timeout);
-        let may_keep = headers::may_keep(given)? && options.keeps_prefixes;
+        let may_keep = headers::may_keep(given)? && options.keeps_prefixes && caller.keeps_prefixes();
         headers::check(given)?;
-        Ok(Self { deadline, may_keep })
+        Ok(Self { deadline, may_keep, caller: caller.clone() })
     }
 
     /// Reads the body, which must have come by the deadline and within the time for bodies. Whoever sends slowly holds
     /// what has come and no row's place.
-    pub(super) async fn read(self, state: &AppState, request: Request) -> Result<Received, ApiError> {
+    pub(super) async fn read(&self, state: &AppState, request: Request) -> Result<Received, ApiError> {
         let mut held = state.service.hold();
         let longest = state.options.body_timeout;
         let end = self.deadline.min(Instant::now() + longest);
+        let come = Arc::new(AtomicU64::new(0));
+        let request = counted(request, Arc::clone(&come));
         let reading = body::read(request, state.options.payload_limit, &mut held);
-        match tokio::time::timeout_at(end.into(), reading).await {
+        let read = tokio::time::timeout_at(end.into(), reading).await;
+        state.service.received(&self.caller, come.load(Ordering::Relaxed));
+        match read {
             Ok(body) => Ok(Received { body: body?, held }),
             Err(_) if end == self.deadline => Err(Error::late().into()),
             Err(_) => Err(ApiError::BodyTimeout { seconds: longest.as_secs() }),
@@ -51,6 +67,16 @@ impl Arrival {
 
     /// The terms of this request, which wants `top_k` predictions.
     pub(super) fn terms(self, top_k: usize) -> Terms {
-        Terms { top_k, may_keep: self.may_keep, deadline: self.deadline, share: Share::EVERYBODY }
+        Terms { top_k, may_keep: self.may_keep, deadline: self.deadline, caller: self.caller }
     }
+}
+
+/// The request with a body whose bytes are counted as they come.
+fn counted(request: Request, come: Arc<AtomicU64>) -> Request {
+    request.map(|body| {
+        let chunks = body.into_data_stream();
+        AnyBody::from_stream(chunks.inspect_ok(move |chunk| {
+            come.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        }))
+    })
 }

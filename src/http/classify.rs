@@ -8,14 +8,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 
+use super::access::Asking;
 use super::answers::{Classified, ClassifiedBatch};
 use super::arrival::{Arrival, Received};
 use super::error::ApiError;
+use super::query;
 use super::state::AppState;
 use super::top_k::TopK;
-use super::{headers, query};
 use crate::metrics::NO_TASK;
 use crate::service::{Ask, Code};
+use crate::tenants::Caller;
 
 pub(super) fn router() -> Router<AppState> {
     Router::new().route("/v1/tasks/{task}/classify", post(classify))
@@ -34,27 +36,29 @@ pub(super) fn router() -> Router<AppState> {
 )]
 pub(super) async fn classify(
     State(state): State<AppState>,
+    Asking(caller): Asking,
     task: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
     let arrived = Instant::now();
     let name = task.as_ref().map_or(NO_TASK, |Path(task)| task).to_owned();
-    let outcome = async { answer(&state, &task?, request, arrived).await };
+    let outcome = async { answer(&state, &caller, &task?, request, arrived).await };
     let outcome = outcome.await;
-    state.service.count(&name, outcome.as_ref().map_or_else(ApiError::code, |_| Code::Ok));
+    state.service.count(Some(&caller), &name, outcome.as_ref().map_or_else(ApiError::code, |_| Code::Ok));
     state.service.took(arrived.elapsed());
     outcome.into_response()
 }
 
 async fn answer(
     state: &AppState,
+    caller: &Caller,
     task: &str,
     request: Request,
     arrived: Instant,
 ) -> Result<Response, ApiError> {
     let query: TopK = query::read(request.uri(), TopK::KNOWN)?;
-    let arrival = Arrival::new(state, request.headers(), arrived)?;
-    let task = state.service.pin(task, arrival.deadline).await?;
+    let arrival = Arrival::new(state, caller, request.headers(), arrived)?;
+    let task = state.service.pin(caller, task, arrival.deadline).await?;
     state.service.room()?;
     let Received { body, held: _held } = arrival.read(state, request).await?;
     let terms = arrival.terms(query.or(body.top_k)?);
@@ -62,7 +66,7 @@ async fn answer(
         return Err(ApiError::invalid("the address names the task; \"tasks\" belongs to /v1/classify"));
     }
     let answered = state.service.classify(Ask { task, images: body.images, terms }).await?;
-    let headers = headers::of_spent(&answered.spent);
+    let headers = state.headers(caller, &answered.spent);
     Ok(if body.is_batch {
         (headers, Json(ClassifiedBatch::from(answered))).into_response()
     } else {

@@ -10,14 +10,16 @@ use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::access::Asking;
 use super::answers::Classified;
 use super::arrival::{Arrival, Received};
 use super::error::{ApiError, ErrorBody};
+use super::query;
 use super::state::AppState;
 use super::top_k::TopK;
-use super::{headers, query};
 use crate::metrics::NO_TASK;
 use crate::service::{AskMany, TaskAnswer};
+use crate::tenants::Caller;
 
 pub(super) fn router() -> Router<AppState> {
     Router::new().route("/v1/classify", post(classify_many))
@@ -66,24 +68,29 @@ impl From<TaskAnswer> for TaskResult {
     request_body(content = String, content_type = "application/json", description = "Tasks and an image"),
     responses((status = 200, description = "One result for each task", body = ClassifiedMany))
 )]
-pub(super) async fn classify_many(State(state): State<AppState>, request: Request) -> Response {
+pub(super) async fn classify_many(
+    State(state): State<AppState>,
+    Asking(caller): Asking,
+    request: Request,
+) -> Response {
     let arrived = Instant::now();
-    let outcome = answer(&state, request, arrived).await;
+    let outcome = answer(&state, &caller, request, arrived).await;
     state.service.took(arrived.elapsed());
     if let Err(error) = &outcome {
         // The request failed as a whole, before any task was counted.
-        state.service.count(NO_TASK, error.code());
+        state.service.count(Some(&caller), NO_TASK, error.code());
     }
     outcome.into_response()
 }
 
 async fn answer(
     state: &AppState,
+    caller: &Caller,
     request: Request,
     arrived: Instant,
 ) -> Result<(HeaderMap, Json<ClassifiedMany>), ApiError> {
     let query: TopK = query::read(request.uri(), TopK::KNOWN)?;
-    let arrival = Arrival::new(state, request.headers(), arrived)?;
+    let arrival = Arrival::new(state, caller, request.headers(), arrived)?;
     state.service.room()?;
     let Received { mut body, held: _held } = arrival.read(state, request).await?;
     let terms = arrival.terms(query.or(body.top_k)?);
@@ -93,5 +100,5 @@ async fn answer(
     let image = body.images.pop().unwrap_or_default();
     let answered = state.service.classify_many(AskMany { tasks: body.tasks, image, terms }).await?;
     let results = answered.tasks.into_iter().map(TaskResult::from).collect();
-    Ok((headers::of_spent(&answered.spent), Json(ClassifiedMany { results })))
+    Ok((state.headers(caller, &answered.spent), Json(ClassifiedMany { results })))
 }

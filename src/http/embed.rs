@@ -3,18 +3,21 @@
 use std::time::Instant;
 
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::access::Asking;
 use super::arrival::{Arrival, Received};
 use super::error::ApiError;
+use super::query;
 use super::state::AppState;
-use super::{headers, query};
 use crate::metrics::NO_TASK;
 use crate::service::{AskFeatures, Code, Features};
+use crate::tenants::Caller;
 
 pub(super) fn router() -> Router<AppState> {
     Router::new().route("/v1/embed", post(embed))
@@ -77,27 +80,32 @@ pub(super) struct Origin {
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "An encoded image"),
     responses((status = 200, description = "The feature (`results` for several images)", body = Embedded))
 )]
-pub(super) async fn embed(State(state): State<AppState>, request: Request) -> Response {
+pub(super) async fn embed(
+    State(state): State<AppState>,
+    Asking(caller): Asking,
+    request: Request,
+) -> Response {
     let arrived = Instant::now();
     let under = query::read::<Under>(request.uri(), &["task"]).map(|under| under.task);
     let name = under.as_ref().ok().and_then(Option::clone);
-    let outcome = async { answer(&state, under?.as_deref(), request, arrived).await };
+    let outcome = async { answer(&state, &caller, under?.as_deref(), request, arrived).await };
     let outcome = outcome.await;
     let code = outcome.as_ref().map_or_else(ApiError::code, |_| Code::Ok);
-    state.service.count(name.as_deref().unwrap_or(NO_TASK), code);
+    state.service.count(Some(&caller), name.as_deref().unwrap_or(NO_TASK), code);
     state.service.took(arrived.elapsed());
     outcome.into_response()
 }
 
 async fn answer(
     state: &AppState,
+    caller: &Caller,
     task: Option<&str>,
     request: Request,
     arrived: Instant,
 ) -> Result<Response, ApiError> {
-    let arrival = Arrival::new(state, request.headers(), arrived)?;
+    let arrival = Arrival::new(state, caller, request.headers(), arrived)?;
     let task = match task {
-        Some(task) => Some(state.service.pin(task, arrival.deadline).await?),
+        Some(task) => Some(state.service.pin(caller, task, arrival.deadline).await?),
         None => None,
     };
     state.service.room()?;
@@ -106,15 +114,17 @@ async fn answer(
         return Err(ApiError::invalid("only images are read here; the parameter \"task\" names a task"));
     }
     let ask = AskFeatures { task, images: body.images, terms: arrival.terms(1) };
-    Ok(told(state.service.embed(ask).await?, body.is_batch))
+    let found = state.service.embed(ask).await?;
+    let headers = state.headers(caller, &found.spent);
+    Ok(told(headers, found, body.is_batch))
 }
 
 /// An answer as JSON.
-fn told(found: Features, is_batch: bool) -> Response {
-    let Features { task, backbone, images, spent } = found;
+fn told(headers: HeaderMap, found: Features, is_batch: bool) -> Response {
+    let Features { task, backbone, images, .. } = found;
     let (task, version) = task.map(|(task, version)| (task.to_string(), version)).unzip();
     let origin = Origin { task, version, backbone };
-    let (headers, mut images) = (headers::of_spent(&spent), images.into_iter());
+    let mut images = images.into_iter();
     if is_batch {
         let results = images.map(|embedding| Embedding { embedding }).collect();
         return (headers, Json(EmbeddedBatch { origin, results })).into_response();

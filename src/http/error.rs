@@ -76,8 +76,17 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let code = self.code();
         let mut response = (status(code), Json(self.body())).into_response();
-        if let Some(wait) = code.retry() {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        let wait = match &self {
+            Self::Service(error) => error.retry(),
+            own => own.code().retry(),
+        };
+        if let Some(wait) = wait {
+            let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if code == Code::Unauthenticated {
+            let scheme = HeaderValue::from_static("Bearer realm=\"mimi-server\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::ApiError;
 use crate::service::Spent;
+use crate::tenants::Left;
 
 /// Sets the request's own deadline, milliseconds from its arrival.
 const TIMEOUT: &str = "x-mimi-timeout-ms";
@@ -52,7 +53,27 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// Headers with the cost of a request.
+/// Tells what is left of the quota that is nearest to its end, and when all of it is back (draft-ietf-httpapi-
+/// ratelimit-headers-06).
+pub(super) fn tell_left(headers: &mut HeaderMap, left: &Left) {
+    let numbers = [
+        ("ratelimit-limit", left.most),
+        ("ratelimit-remaining", left.left),
+        ("ratelimit-reset", left.full.as_secs_f64().ceil()),
+    ];
+    for (name, number) in numbers {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(number as u64));
+    }
+    let measure = HeaderValue::from_static(left.measure.as_str());
+    headers.insert(HeaderName::from_static("x-mimi-quota"), measure);
+}
+
+/// Headers with the cost of a request, and nothing of its neighbours.
+pub(super) fn of_cost(spent: &Spent) -> HeaderMap {
+    HeaderMap::from_iter([(HeaderName::from_static("x-mimi-flops"), HeaderValue::from(spent.flops))])
+}
+
+/// Headers with the cost of a request and its times, which tell of what ran beside it.
 pub(super) fn of_spent(spent: &Spent) -> HeaderMap {
     let numbers = [
         ("x-mimi-decode-us", spent.decode.as_micros() as u64),

@@ -11,9 +11,22 @@ use utoipa::ToSchema;
 use super::error::ApiError;
 use super::state::AppState;
 use crate::service::Error;
+use crate::tenants::Status;
 
 pub(super) fn router() -> Router<AppState> {
     Router::new().route("/healthz", get(live)).route("/readyz", get(ready)).route("/metrics", get(metrics))
+}
+
+/// Whether to send requests, and who may.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// `ok`.
+    status: &'static str,
+    /// `open`: everybody may do everything. `keys`: callers show who they are. `keys or anonymous`: some need not.
+    access: &'static str,
+    /// Whether the file of tenants as it stands now is wrong, and the one before is in force.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tenants_refused: bool,
 }
 
 /// A state in one word.
@@ -30,9 +43,19 @@ pub(super) async fn live() -> Json<Health> {
 }
 
 /// Says whether to send requests: the backbone is resident and the server is not ending.
-#[utoipa::path(get, path = "/readyz", responses((status = 200, description = "Ready", body = Health)))]
-pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Health>, ApiError> {
-    if state.service.is_ready() { Ok(Json(Health { status: "ok" })) } else { Err(Error::NotReady.into()) }
+#[utoipa::path(get, path = "/readyz", responses((status = 200, description = "Ready", body = Readiness)))]
+pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Readiness>, ApiError> {
+    if !state.service.is_ready() {
+        return Err(Error::NotReady.into());
+    }
+    let tenants = state.service.tenants().status();
+    let access = match &tenants {
+        None => "open",
+        Some(Status { is_anonymous: true, .. }) => "keys or anonymous",
+        Some(_) => "keys",
+    };
+    let tenants_refused = tenants.is_some_and(|tenants| tenants.error.is_some());
+    Ok(Json(Readiness { status: "ok", access, tenants_refused }))
 }
 
 /// Gives every series in Prometheus' text format.

@@ -15,6 +15,7 @@
 //! | `GET /api-doc/openapi.json` | `openapi` |
 //! | `GET /docs/` | `page` |
 
+mod access;
 mod answers;
 mod arrival;
 mod body;
@@ -44,7 +45,7 @@ use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use body::examine as examine_body;
-pub use options::HttpOptions;
+pub use options::{HttpOptions, IdentityHeader};
 pub use origin::Origin;
 pub use state::AppState;
 pub use status::status;
@@ -65,18 +66,21 @@ pub fn app(state: AppState) -> Router {
         .merge(openapi::router())
         .fallback(|| async { ApiError::NoRoute })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(axum::middleware::from_fn_with_state(state.clone(), access::gate))
         .layer(limit)
         // Our code does not panic; should a dependency do so, only its own request fails.
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(state)
 }
 
-/// Health and metrics alone, for a listener of their own.
+/// Health, metrics and what is for operators, for a listener of their own.
 pub fn admin(state: AppState) -> Router {
     Router::new()
         .merge(health::router())
+        .merge(folder::router())
         .fallback(|| async { ApiError::NoRoute })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(axum::middleware::from_fn_with_state(state.clone(), access::gate))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(state)
 }

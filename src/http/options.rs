@@ -1,12 +1,52 @@
-//! Limits of this door.
+//! Options of this door.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Limits of bodies; [`ServiceOptions`](crate::service::ServiceOptions) has the limits of what is in them.
-#[derive(Clone, Copy, Debug)]
+use ipnet::IpNet;
+
+/// Limits of bodies, and whom the door believes; [`ServiceOptions`](crate::service::ServiceOptions) has the limits of what
+/// is in bodies.
+#[derive(Clone, Debug)]
 pub struct HttpOptions {
     /// Largest body, bytes.
     pub payload_limit: usize,
     /// Longest time for a body.
     pub body_timeout: Duration,
+    /// A gateway that says who sends a request.
+    pub identity: Option<IdentityHeader>,
+    /// Networks from which a server without tenants may be told to publish.
+    pub publishers: Arc<[IpNet]>,
+    /// Whether every caller is told how long its rows waited and with how many others they ran. Otherwise only a caller
+    /// with the scope `admin` is, or everybody on a server without tenants.
+    pub tells_load: bool,
+}
+
+/// A header in which a trusted gateway names who sends a request.
+#[derive(Clone, Debug)]
+pub struct IdentityHeader {
+    /// The header's name, in small letters.
+    pub header: String,
+    /// Networks of gateways. From elsewhere the header is ignored.
+    pub networks: Arc<[IpNet]>,
+}
+
+impl IdentityHeader {
+    /// Whether a header from this address counts.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        holds(&self.networks, address)
+    }
+}
+
+impl HttpOptions {
+    /// Whether a server without tenants may be told to publish from this address.
+    pub fn may_publish(&self, address: IpAddr) -> bool {
+        holds(&self.publishers, address)
+    }
+}
+
+fn holds(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
 }

@@ -1,7 +1,11 @@
 //! What handlers share.
 
+use axum::http::HeaderMap;
+
+use super::headers;
 use super::options::HttpOptions;
-use crate::service::Service;
+use crate::service::{Service, Spent};
+use crate::tenants::{Caller, Scope};
 
 /// What handlers share; cheap to clone.
 #[derive(Clone)]
@@ -14,5 +18,11 @@ impl AppState {
     /// Opens this door to a service.
     pub fn new(service: Service, options: HttpOptions) -> Self {
         Self { service, options }
+    }
+
+    /// Headers with what a request spent, as far as its caller may know.
+    pub(super) fn headers(&self, caller: &Caller, spent: &Spent) -> HeaderMap {
+        let tells = self.options.tells_load || caller.has(Scope::Admin);
+        if tells { headers::of_spent(spent) } else { headers::of_cost(spent) }
     }
 }

@@ -8,6 +8,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::access::Asking;
 use super::error::ApiError;
 use super::query;
 use super::state::AppState;
@@ -142,7 +143,11 @@ fn task_id(task: &str) -> Result<TaskId, ApiError> {
 /// Lists published tasks by name, a page at a time.
 #[utoipa::path(get, path = "/v1/tasks", params(PageQuery),
     responses((status = 200, description = "A page of tasks", body = Page)))]
-pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json<Page>, ApiError> {
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Asking(caller): Asking,
+    uri: Uri,
+) -> Result<Json<Page>, ApiError> {
     let query: PageQuery = query::read(&uri, &["after", "limit"])?;
     let after = query.after.as_deref().map(str::parse::<TaskId>).transpose();
     let after = after.map_err(|e| ApiError::invalid(format!("after: {e}")))?;
@@ -150,7 +155,7 @@ pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json
     if limit == 0 || limit > MAX_PAGE {
         return Err(ApiError::invalid(format!("limit = {limit}: expected 1 to {MAX_PAGE}")));
     }
-    let service::Page { tasks, next } = state.service.page(after.as_ref(), limit);
+    let service::Page { tasks, next } = state.service.page(&caller, after.as_ref(), limit);
     let tasks = tasks.into_iter().map(Summary::from).collect();
     Ok(Json(Page { tasks, next: next.map(|task| task.to_string()) }))
 }
@@ -160,12 +165,13 @@ pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json
     responses((status = 200, description = "The task", body = Details)))]
 pub(super) async fn show(
     State(state): State<AppState>,
+    Asking(caller): Asking,
     task: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<Details>, ApiError> {
     let Path(task) = task?;
     query::none(&uri)?;
-    Ok(Json(state.service.show(&task_id(&task)?).await?.into()))
+    Ok(Json(state.service.show(&caller, &task_id(&task)?).await?.into()))
 }
 
 /// Publishes the newest version in the task's folder; when it fails, what was live stays live.
@@ -173,12 +179,13 @@ pub(super) async fn show(
     responses((status = 200, description = "What is now live", body = Reloaded)))]
 pub(super) async fn reload(
     State(state): State<AppState>,
+    Asking(caller): Asking,
     task: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<Reloaded>, ApiError> {
     let Path(task) = task?;
     query::none(&uri)?;
     let task = task_id(&task)?;
-    let version = state.service.reload(&task).await?;
+    let version = state.service.reload(&caller, &task).await?;
     Ok(Json(Reloaded { task: task.to_string(), version }))
 }

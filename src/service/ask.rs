@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::engine::Share;
 use crate::reload::Pinned;
+use crate::tenants::Caller;
 
 /// Images under one task.
 pub struct Ask {
@@ -38,7 +38,7 @@ pub struct AskFeatures {
 }
 
 /// On what terms a request is answered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terms {
     /// Predictions wanted for each image, at least 1.
     pub top_k: usize,
@@ -46,6 +46,6 @@ pub struct Terms {
     pub may_keep: bool,
     /// When the answer is of no more use.
     pub deadline: Instant,
-    /// Whose request it is, and its part of the device.
-    pub share: Share,
+    /// Whose request it is.
+    pub caller: Caller,
 }

@@ -1,6 +1,6 @@
 //! Images under one task.
 
-use std::slice;
+use std::{iter, slice};
 
 use futures::future::try_join_all;
 
@@ -19,13 +19,13 @@ impl Service {
     pub async fn classify(&self, ask: Ask) -> Result<Answered, Error> {
         let Ask { task, images, terms } = ask;
         self.check_images(images.len())?;
-        let permits = self.shared.engine.admit(images.len())?;
-        let one = |image, permit| {
-            let scores = self.score(image, slice::from_ref(&task), [permit], &terms);
+        let places = self.admit(&terms, iter::repeat_n(&task, images.len()))?;
+        let one = |image, place| {
+            let scores = self.score(image, slice::from_ref(&task), [place], &terms);
             async { scores.await?.tasks.into_iter().next().unwrap_or_else(|| Err(Error::missing_row())) }
         };
         let images = images.into_iter().enumerate().map(|(index, bytes)| Encoded { index, bytes });
-        let scored = try_join_all(images.zip(permits).map(|(image, permit)| one(image, permit))).await?;
+        let scored = try_join_all(images.zip(places).map(|(image, place)| one(image, place))).await?;
         let mut spent = Spent::default();
         let mut images = Vec::with_capacity(scored.len());
         for scored in scored {

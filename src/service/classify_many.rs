@@ -1,6 +1,7 @@
 //! One image under several tasks.
 
 use std::collections::BTreeSet;
+use std::slice;
 
 use futures::future::join_all;
 
@@ -22,12 +23,13 @@ impl Service {
     pub async fn classify_many(&self, ask: AskMany) -> Result<AnsweredMany, Error> {
         let AskMany { tasks, image, terms } = ask;
         self.check_tasks(&tasks)?;
-        let pins = join_all(tasks.iter().map(|task| self.pin(task, terms.deadline))).await;
+        let pins = join_all(tasks.iter().map(|task| self.pin(&terms.caller, task, terms.deadline))).await;
         let found: Vec<Pinned> = pins.iter().flatten().cloned().collect();
         // An image under unknown tasks is decoded too, so it takes a place as any other.
-        let permits = self.shared.engine.admit(found.len().max(1))?;
+        let rows = if found.is_empty() { slice::from_ref(&self.shared.bare) } else { &found[..] };
+        let places = self.admit(&terms, rows.iter())?;
         let image = Encoded { index: 0, bytes: image };
-        let scores = self.score(image, &found, permits, &terms).await?;
+        let scores = self.score(image, &found, places, &terms).await?;
         let mut spent = scores.spent;
         let mut scored = scores.tasks.into_iter();
         let mut answers = Vec::with_capacity(tasks.len());
@@ -42,7 +44,7 @@ impl Service {
             answers.push(TaskAnswer { name, outcome });
         }
         for TaskAnswer { name, outcome } in &answers {
-            self.count(name, outcome.as_ref().map_or_else(Error::code, |_| Code::Ok));
+            self.count(Some(&terms.caller), name, outcome.as_ref().map_or_else(Error::code, |_| Code::Ok));
             spent = outcome.iter().fold(spent, |spent, answered| spent.join(answered.spent));
         }
         Ok(AnsweredMany { tasks: answers, spent })

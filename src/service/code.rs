@@ -14,6 +14,10 @@ pub enum Code {
     NotFound,
     /// The route exists for another method.
     MethodNotAllowed,
+    /// The request shows nothing that proves who sends it.
+    Unauthenticated,
+    /// Who sends it may not do that.
+    Forbidden,
     /// No such task.
     TaskNotFound,
     /// The request cannot be understood.
@@ -30,6 +34,8 @@ pub enum Code {
     InvalidImage,
     /// A pack cannot be published.
     PackInvalid,
+    /// The tenant has used what it may use for now.
+    QuotaExceeded,
     /// Too many rows, or requests to publish, are being served.
     Overloaded,
     /// Requests hold as much memory as they may.
@@ -50,10 +56,12 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Ok,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::Unauthenticated,
+        Self::Forbidden,
         Self::TaskNotFound,
         Self::InvalidRequest,
         Self::BodyTimeout,
@@ -62,6 +70,7 @@ impl Code {
         Self::UnsupportedMediaType,
         Self::InvalidImage,
         Self::PackInvalid,
+        Self::QuotaExceeded,
         Self::Overloaded,
         Self::MemoryFull,
         Self::DeadlineExceeded,
@@ -78,6 +87,8 @@ impl Code {
             Self::Ok => "ok",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
             Self::TaskNotFound => "task_not_found",
             Self::InvalidRequest => "invalid_request",
             Self::BodyTimeout => "body_timeout",
@@ -86,6 +97,7 @@ impl Code {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::InvalidImage => "invalid_image",
             Self::PackInvalid => "pack_invalid",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::Overloaded => "overloaded",
             Self::MemoryFull => "memory_full",
             Self::DeadlineExceeded => "deadline_exceeded",
@@ -100,7 +112,8 @@ impl Code {
     /// How long to wait before sending the same request again; none if it will fail again.
     pub fn retry(self) -> Option<Duration> {
         match self {
-            Self::Overloaded
+            Self::QuotaExceeded
+            | Self::Overloaded
             | Self::MemoryFull
             | Self::DeadlineExceeded
             | Self::ShuttingDown
@@ -108,6 +121,8 @@ impl Code {
             Self::Ok
             | Self::NotFound
             | Self::MethodNotAllowed
+            | Self::Unauthenticated
+            | Self::Forbidden
             | Self::TaskNotFound
             | Self::InvalidRequest
             | Self::BodyTimeout

@@ -1,5 +1,7 @@
 //! Features of images, under a task or of the frozen backbone.
 
+use std::iter;
+
 use futures::future::try_join_all;
 
 use super::answer::Features;
@@ -18,9 +20,9 @@ impl Service {
         let AskFeatures { task, images, terms } = ask;
         self.check_images(images.len())?;
         let pinned = task.as_ref().unwrap_or(&self.shared.bare);
-        let permits = self.shared.engine.admit(images.len())?;
+        let places = self.admit(&terms, iter::repeat_n(pinned, images.len()))?;
         let images = images.into_iter().enumerate().map(|(index, bytes)| Encoded { index, bytes });
-        let rows = images.zip(permits).map(|(image, permit)| self.feature(image, pinned, permit, &terms));
+        let rows = images.zip(places).map(|(image, place)| self.feature(image, pinned, place, &terms));
         let found = try_join_all(rows).await?;
         let spent = found.iter().fold(Spent::default(), |spent, one| spent.join(one.spent));
         let images = found.into_iter().map(|one| one.values).collect();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::causes;
 use super::code::Code;
+use crate::tenants::Exhausted;
 use crate::{engine, image, pack};
 
 /// Why a request has no answer, with what it takes to say so.
@@ -22,6 +23,15 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// Nothing proves who sends the request. Callers are not told what is wrong with what they showed.
+    #[error("the request shows no valid key")]
+    Unauthenticated,
+    /// The caller may not do that.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The tenant has used what it may use for now.
+    #[error("the tenant's quota of {} is used up ({})", .0.measure.as_str(), amount(.0))]
+    Quota(Exhausted),
     /// A name that no task can have.
     #[error("{0}")]
     TaskId(pack::Error),
@@ -74,6 +84,9 @@ impl Error {
         match self {
             Self::Invalid(_) => Code::InvalidRequest,
             Self::MemoryFull { .. } => Code::MemoryFull,
+            Self::Unauthenticated => Code::Unauthenticated,
+            Self::Forbidden(_) => Code::Forbidden,
+            Self::Quota(_) => Code::QuotaExceeded,
             // An invalid id names no task.
             Self::TaskId(_) => Code::TaskNotFound,
             Self::NotReady => Code::NotReady,
@@ -87,7 +100,10 @@ impl Error {
 
     /// How long to wait where the same request may be answered if it is sent again.
     pub fn retry(&self) -> Option<Duration> {
-        self.code().retry()
+        match self {
+            Self::Quota(Exhausted { wait: Some(wait), .. }) => Some(*wait),
+            _ => self.code().retry(),
+        }
     }
 
     /// What a caller is told. Causes inside the server are logged instead.
@@ -97,6 +113,15 @@ impl Error {
             return "the server could not answer; its log says why".into();
         }
         self.to_string()
+    }
+}
+
+/// What a tenant may have of a measure.
+fn amount(exhausted: &Exhausted) -> String {
+    let Exhausted { limit, wait, .. } = exhausted;
+    match wait {
+        Some(_) => format!("{limit} a second"),
+        None => format!("{limit} at once"),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::metrics::{Metrics, NO_TASK};
 use crate::pack::{Pack, TaskId};
 use crate::reload::{self, Pinned, Reloader};
+use crate::tenants::{Caller, Tenants};
 
 /// Reloads that are served at once; they take turns, so more would only wait.
 pub(super) const RELOADS_AT_ONCE: usize = 8;
@@ -34,6 +35,8 @@ pub struct Parts {
     pub reloader: Arc<Reloader>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// Knows who may do what.
+    pub tenants: Arc<Tenants>,
 }
 
 /// Handle of the service. Cheap to clone.
@@ -47,6 +50,7 @@ pub(super) struct Shared {
     pub(super) catalog: Arc<Catalog>,
     pub(super) reloader: Arc<Reloader>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) tenants: Arc<Tenants>,
     pub(super) options: ServiceOptions,
     pub(super) decoders: Arc<Semaphore>,
     pub(super) memory: Arc<Memory>,
@@ -62,7 +66,7 @@ impl Service {
     /// Puts parts and limits together; ready at once, see [`Service::set_ready`]. Callers are told nothing of where the
     /// folder of packs and the `hidden` files and folders are.
     pub fn new(parts: Parts, options: ServiceOptions, hidden: &[&Path]) -> Self {
-        let Parts { engine, catalog, reloader, metrics } = parts;
+        let Parts { engine, catalog, reloader, metrics, tenants } = parts;
         let pack = Arc::new(Pack::bare(catalog.base(), engine.precision()));
         let bare = Pinned { task: TaskId::none(), version: 0, pack };
         let folders = Folders::new(hidden.iter().copied().chain([catalog.root()]));
@@ -76,6 +80,7 @@ impl Service {
             confirmations: Semaphore::new(CONFIRMATIONS_AT_ONCE),
             bare,
             metrics,
+            tenants,
             options,
             folders,
             ready: AtomicBool::new(true),
@@ -88,12 +93,21 @@ impl Service {
         &self.shared.options
     }
 
-    /// The task's live pack. One that is read for the first time gives its stored answers before, within the deadline.
+    /// Who may do what.
+    pub fn tenants(&self) -> &Tenants {
+        &self.shared.tenants
+    }
+
+    /// The task's live pack, for a caller that may use it. One that is read for the first time gives its stored answers before, within the deadline.
     ///
     /// # Errors
-    /// When there is no such task, none of its versions works, or the deadline passes.
-    pub async fn pin(&self, task: &str, deadline: Instant) -> Result<Pinned, Error> {
+    /// When there is no such task, none of its versions works, or the deadline passes. A task that the caller may not use
+    /// is answered as one that there is not, and before anything is looked up that could take another time.
+    pub async fn pin(&self, caller: &Caller, task: &str, deadline: Instant) -> Result<Pinned, Error> {
         let task: TaskId = task.parse().map_err(Error::TaskId)?;
+        if !caller.may_use(&task) {
+            return Err(self.unknown(&task));
+        }
         let pinned = tokio::time::timeout_at(deadline.into(), self.shared.reloader.pin(&task)).await;
         let pinned = pinned.map_err(|_| Error::late())?;
         pinned.map_err(|error| self.reload_error(&error))
@@ -113,10 +127,17 @@ impl Service {
         self.shared.memory.hold()
     }
 
-    /// Counts one answered request or one task's part of it.
-    pub fn count(&self, task: &str, code: Code) {
-        // Only names that the catalog knows become label values.
-        let known = task.parse().is_ok_and(|task| self.shared.catalog.contains(&task));
+    /// A task that there is not, or that the caller may not know of.
+    pub(super) fn unknown(&self, task: &TaskId) -> Error {
+        self.catalog_error(&catalog::Error::UnknownTask(task.to_string()))
+    }
+
+    /// Counts one answered request or one task's part of it. Without a caller it is nobody's.
+    pub fn count(&self, caller: Option<&Caller>, task: &str, code: Code) {
+        // Only names that the catalog knows become label values, and only for who may know of them.
+        let known = caller.is_some_and(|caller| {
+            task.parse().is_ok_and(|task| caller.may_see(&task) && self.shared.catalog.contains(&task))
+        });
         let label = if known { task } else { NO_TASK };
         self.shared.metrics.requests.with_label_values(&[label, code.as_str()]).inc();
     }

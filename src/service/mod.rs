@@ -22,6 +22,8 @@
 
 mod answer;
 mod ask;
+mod bill;
+mod callers;
 mod causes;
 mod classify;
 mod classify_many;
@@ -49,5 +51,3 @@ pub use options::ServiceOptions;
 pub use predictions::{Prediction, Predictions, Said};
 pub use spent::Spent;
 pub use tasks::{Page, TaskDetails};
-
-pub use crate::engine::Share;

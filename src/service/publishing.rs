@@ -8,15 +8,22 @@ use super::handle::{CONFIRMATIONS_AT_ONCE, RELOADS_AT_ONCE, Service};
 use crate::metrics::NO_TASK;
 use crate::pack::TaskId;
 use crate::reload::FolderStatus;
+use crate::tenants::Caller;
 
 impl Service {
-    /// Publishes the newest version in the task's folder, and gives its number. When that fails, what was live stays
+    /// Publishes the newest version in the folder of a task that the caller may change, and gives its number. When that fails, what was live stays
     /// live.
     ///
     /// # Errors
     /// [`Error::Publishing`], and why the version was not published.
-    pub async fn reload(&self, task: &TaskId) -> Result<u64, Error> {
-        let _admitted = self.admit(&self.shared.reloads, RELOADS_AT_ONCE)?;
+    pub async fn reload(&self, caller: &Caller, task: &TaskId) -> Result<u64, Error> {
+        if !caller.may_see(task) {
+            return Err(self.unknown(task));
+        }
+        if !caller.may_change(task) {
+            return Err(Error::Forbidden("the task is shared with this tenant, which may not publish it"));
+        }
+        let _admitted = self.turn(&self.shared.reloads, RELOADS_AT_ONCE)?;
         self.shared.reloader.reload(task).await.map_err(|error| self.reload_error(&error))
     }
 
@@ -25,7 +32,7 @@ impl Service {
     /// # Errors
     /// [`Error::Publishing`], and why the folder cannot be listed.
     pub async fn confirm(&self) -> Result<usize, Error> {
-        let _admitted = self.admit(&self.shared.confirmations, CONFIRMATIONS_AT_ONCE)?;
+        let _admitted = self.turn(&self.shared.confirmations, CONFIRMATIONS_AT_ONCE)?;
         self.shared.reloader.confirm().await.map_err(|error| self.reload_error(&error))
     }
 
@@ -39,9 +46,9 @@ impl Service {
     }
 
     /// A place among those that are served, or a refusal that is counted.
-    fn admit<'a>(&self, places: &'a Semaphore, limit: usize) -> Result<SemaphorePermit<'a>, Error> {
+    fn turn<'a>(&self, places: &'a Semaphore, limit: usize) -> Result<SemaphorePermit<'a>, Error> {
         places.try_acquire().map_err(|_| {
-            self.count(NO_TASK, Code::Overloaded);
+            self.count(None, NO_TASK, Code::Overloaded);
             Error::Publishing { limit }
         })
     }

@@ -7,12 +7,13 @@ use tokio::sync::oneshot;
 use tracing::field::Empty;
 
 use super::ask::Terms;
+use super::bill::Place;
 use super::error::Error;
 use super::handle::Service;
 use super::predictions::{Predictions, predictions};
 use super::prepare::{Encoded, Input, Prepared};
 use super::spent::Spent;
-use crate::engine::{self, Answer, Permit, Row};
+use crate::engine::{self, Answer, Row};
 use crate::metrics::NO_TASK;
 use crate::reload::Pinned;
 
@@ -51,13 +52,13 @@ impl Service {
         &self,
         image: Encoded,
         tasks: &[Pinned],
-        permits: impl IntoIterator<Item = Permit>,
+        places: impl IntoIterator<Item = Place>,
         terms: &Terms,
     ) -> Result<ImageScores, Error> {
         let Prepared { inputs, took } = self.prepare(image, tasks, terms).await?;
         let spent = Spent { decode: took, ..Spent::default() };
-        let rows = tasks.iter().zip(inputs).zip(permits).map(|((task, input), permit)| {
-            let pending = self.submit(task, input, permit, (terms, false));
+        let rows = tasks.iter().zip(inputs).zip(places).map(|((task, input), place)| {
+            let pending = self.submit(task, input, place, (terms, false));
             self.said(task, pending, terms, spent)
         });
         // All rows are queued before the first is awaited, so that they can share a batch.
@@ -70,12 +71,12 @@ impl Service {
         &self,
         image: Encoded,
         task: &Pinned,
-        permit: Permit,
+        place: Place,
         terms: &Terms,
     ) -> Result<Feature, Error> {
         let Prepared { inputs, took } = self.prepare(image, slice::from_ref(task), terms).await?;
         let input = inputs.into_iter().next().ok_or_else(Error::missing_row)?;
-        let pending = self.submit(task, input, permit, (terms, true));
+        let pending = self.submit(task, input, place, (terms, true));
         let spent = Spent { decode: took, ..Spent::default() };
         let Ran { answer, spent } = self.finish(task, pending, terms, spent).await?;
         Ok(Feature { values: answer.feature.ok_or_else(Error::missing_row)?, spent })
@@ -86,20 +87,21 @@ impl Service {
         &self,
         task: &Pinned,
         input: Input,
-        permit: Permit,
+        place: Place,
         (terms, wants_feature): (&Terms, bool),
     ) -> Pending {
         let Input { pixels, image } = input;
         let span = tracing::debug_span!("row", task = %task.task, queued_us = Empty, run_us = Empty, batch_rows = Empty);
         let row = Row {
-            share: terms.share,
+            share: terms.caller.share(),
             image,
             wants_feature,
+            meter: Some(place.meter),
             deadline: Some(terms.deadline),
             span,
             ..Row::new(task.task.clone(), pixels, Arc::clone(&task.pack))
         };
-        self.shared.engine.submit(row, permit)
+        self.shared.engine.submit(row, place.permit)
     }
 
     /// What a task says, once its row was run.

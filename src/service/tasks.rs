@@ -3,8 +3,9 @@
 use super::error::Error;
 use super::handle::Service;
 use crate::backbone::Precision;
-use crate::catalog::{Error as CatalogError, TaskStatus};
+use crate::catalog::TaskStatus;
 use crate::pack::{self, Manifest, TaskId};
+use crate::tenants::Caller;
 
 /// Tasks by name, some at a time.
 #[derive(Debug)]
@@ -31,10 +32,10 @@ pub struct TaskDetails {
 }
 
 impl Service {
-    /// Up to `limit` tasks after `after`, by name.
-    pub fn page(&self, after: Option<&TaskId>, limit: usize) -> Page {
+    /// Up to `limit` tasks after `after` that the caller may know of, by name.
+    pub fn page(&self, caller: &Caller, after: Option<&TaskId>, limit: usize) -> Page {
         // One more than asked tells whether there is a next page.
-        let mut tasks = self.shared.catalog.page(after, limit.saturating_add(1));
+        let mut tasks = self.shared.catalog.page(after, limit.saturating_add(1), |task| caller.may_see(task));
         let more = tasks.len() > limit;
         tasks.truncate(limit);
         let next = tasks.last().filter(|_| more).map(|status| status.task.clone());
@@ -44,11 +45,10 @@ impl Service {
     /// All about one task.
     ///
     /// # Errors
-    /// When there is no such task.
-    pub async fn show(&self, task: &TaskId) -> Result<TaskDetails, Error> {
-        let status = self.shared.catalog.status(task);
-        let status =
-            status.ok_or_else(|| self.catalog_error(&CatalogError::UnknownTask(task.to_string())))?;
+    /// When there is no such task, or the caller may not know of it.
+    pub async fn show(&self, caller: &Caller, task: &TaskId) -> Result<TaskDetails, Error> {
+        let status = caller.may_see(task).then(|| self.shared.catalog.status(task)).flatten();
+        let status = status.ok_or_else(|| self.unknown(task))?;
         let manifest = self.manifest(task, status.live).await?;
         let served_precision = self.shared.engine.precision();
         let warning = manifest.as_ref().and_then(|manifest| warning(manifest, served_precision));

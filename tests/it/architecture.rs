@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["pack"],
     &["inspect", "runtime"],
     &["import", "engine", "catalog"],
-    &["reload"],
+    &["reload", "tenants"],
     &["service"],
     &["http"],
     &["serve", "train", "bench"],

@@ -112,6 +112,7 @@ mod service;
 /// Swin: what its checkpoints tell, what its published sizes count and cost.
 mod swin;
 /// Any bytes as a file of `torch.save`.
+mod tenants;
 mod torch;
 /// Training a head, and what the data must be.
 mod train;

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use mimi_server::backbone::{Place, Site};
 use mimi_server::engine::EngineOptions;
-use mimi_server::http::HttpOptions;
+use mimi_server::http::{HttpOptions, Origin};
 use mimi_server::image::Limits;
 use mimi_server::pack::{self, Contents};
 use mimi_server::reload::ReloadOptions;
@@ -103,7 +103,14 @@ impl World {
                 keeps_prefixes: false,
                 image: Limits { max_bytes: 1 << 20, max_pixels: 2_000_000 },
             },
-            http: HttpOptions { payload_limit: 1 << 20, body_timeout: Duration::from_secs(20) },
+            http: HttpOptions {
+                payload_limit: 1 << 20,
+                body_timeout: Duration::from_secs(20),
+                identity: None,
+                publishers: vec!["127.0.0.0/8".parse().unwrap()].into(),
+                tells_load: false,
+            },
+            tenants: None,
             connections: serve::ConnectionLimits::default(),
             pack_memory: 64 << 20,
             poll: Duration::from_millis(20),
@@ -151,7 +158,11 @@ impl Running {
     }
 }
 
-pub async fn send(app: &Router, request: Request<Body>) -> Answer {
+/// Sends a request as from this machine, unless it says where from.
+pub async fn send(app: &Router, mut request: Request<Body>) -> Answer {
+    let here = Origin { address: [127, 0, 0, 1].into(), certificate: None };
+    request.extensions_mut().get_or_insert(here);
+
     let response = app.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use mimi_server::engine::Flow;
-use mimi_server::service::{Ask, AskMany, Code, Said, Share, Terms};
+use mimi_server::service::{Ask, AskMany, Code, Said, Terms};
+use mimi_server::tenants::Caller;
 
 use crate::server::{World, classify, image, post};
 
 fn terms(top_k: usize) -> Terms {
     let deadline = Instant::now() + Duration::from_secs(20);
-    Terms { top_k, may_keep: false, deadline, share: Share { flow: Flow::new(7), weight: 1 } }
+    Terms { top_k, may_keep: false, deadline, caller: Caller::everybody() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,7 +22,7 @@ async fn an_ask_gets_what_a_client_of_http_gets() {
     let expected = classify(&server.app(), "one", image("rgb.png")).await.json();
     let service = server.service();
     let terms = terms(5);
-    let task = service.pin("one", terms.deadline).await.unwrap();
+    let task = service.pin(&Caller::everybody(), "one", terms.deadline).await.unwrap();
     let images = vec![Bytes::from(image("rgb.png")), Bytes::from(image("exif_6.png"))];
     let answered = service.classify(Ask { task, images, terms }).await.unwrap();
     assert_eq!((answered.task.as_str(), answered.version, answered.images.len()), ("one", 1, 2));
@@ -41,9 +41,9 @@ async fn errors_have_codes_and_advice_without_a_door() {
     world.publish("one", &world.contents(1, 2));
     let server = world.server().await;
     let service = server.service();
-    let unknown = service.pin("nobody", terms(1).deadline).await.unwrap_err();
+    let unknown = service.pin(&Caller::everybody(), "nobody", terms(1).deadline).await.unwrap_err();
     assert_eq!((unknown.code(), unknown.retry()), (Code::TaskNotFound, None));
-    let task = service.pin("one", terms(1).deadline).await.unwrap();
+    let task = service.pin(&Caller::everybody(), "one", terms(1).deadline).await.unwrap();
     let broken = vec![Bytes::from_static(b"no image")];
     let broken = service.classify(Ask { task, images: broken, terms: terms(1) }).await.unwrap_err();
     assert_eq!(broken.code(), Code::UnsupportedMediaType);

@@ -1,0 +1,192 @@
+//! Who may call what: one layer before every route.
+//!
+//! The layer makes a [`Caller`] out of what a request shows, checks the scope that its route wants, and looks once more
+//! before the answer leaves: a key that was revoked meanwhile gets none.
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+
+use super::error::ApiError;
+use super::headers;
+use super::origin::Origin;
+use super::state::AppState;
+use crate::metrics::NO_TASK;
+use crate::service::Error;
+use crate::tenants::{Caller, Credentials, Denied, Known, Scope};
+
+/// The header in which a key may come beside `Authorization: Bearer`.
+const KEY_HEADER: &str = "x-api-key";
+
+/// What a route wants of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// Nothing: health, and pages that say nothing of any tenant.
+    Nothing,
+    /// To be known: there is no such route.
+    Known,
+    /// A scope.
+    Scope(Scope),
+}
+
+/// Routes and what they want. A route that is not here wants [`Scope::Admin`].
+const NEEDS: [(&str, Need); 14] = [
+    ("/healthz", Need::Nothing),
+    ("/readyz", Need::Nothing),
+    ("/metrics", Need::Scope(Scope::Metrics)),
+    ("/api-doc/openapi.json", Need::Nothing),
+    ("/docs", Need::Nothing),
+    ("/docs/", Need::Nothing),
+    ("/v1/tasks/{task}/classify", Need::Scope(Scope::Infer)),
+    ("/v1/classify", Need::Scope(Scope::Infer)),
+    ("/v1/embed", Need::Scope(Scope::Infer)),
+    ("/v1/tasks", Need::Scope(Scope::Read)),
+    ("/v1/tasks/{task}", Need::Scope(Scope::Read)),
+    ("/v1/tasks/{task}/reload", Need::Scope(Scope::Publish)),
+    ("/v1/folder", Need::Scope(Scope::Admin)),
+    ("/v1/folder/confirm", Need::Scope(Scope::Admin)),
+];
+
+fn need(path: Option<&str>) -> Need {
+    let Some(path) = path else { return Need::Known };
+    let path = if path.starts_with("/docs/") { "/docs/" } else { path };
+    let known = NEEDS.iter().find(|(route, _)| *route == path);
+    known.map_or(Need::Scope(Scope::Admin), |(_, need)| *need)
+}
+
+/// The caller of a request, which the layer has let through.
+pub(super) struct Asking(pub(super) Caller);
+
+impl<S: Sync> FromRequestParts<S> for Asking {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        // Without the layer nobody is let in.
+        parts.extensions.get::<Caller>().cloned().map(Self).ok_or(Error::Unauthenticated.into())
+    }
+}
+
+/// Lets a request through to its route, or answers it.
+pub(super) async fn gate(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let need = need(path);
+    if need == Need::Nothing {
+        return next.run(request).await;
+    }
+    let shown = Shown::of(&state, &request);
+    let known = match state.known(&shown) {
+        Ok(known) => known,
+        Err(denied) => return state.deny(denied).into_response(),
+    };
+    if let Err(refused) = state.check(&known.caller, need, &request) {
+        state.service.count(Some(&known.caller), NO_TASK, refused.code());
+        return refused.into_response();
+    }
+    request.extensions_mut().insert(known.caller.clone());
+    let mut response = next.run(request).await;
+    if let Some(left) = state.service.left(&known.caller) {
+        headers::tell_left(response.headers_mut(), &left);
+    }
+    match state.service.tenants().again(&known, &shown.credentials(), Timestamp::now()) {
+        Ok(()) => response,
+        Err(_) => state.deny_late().into_response(),
+    }
+}
+
+/// What a request shows, kept for a second look.
+struct Shown {
+    key: Option<String>,
+    identity: Option<String>,
+    certificate: Option<std::sync::Arc<[String]>>,
+    is_contradictory: bool,
+}
+
+impl Shown {
+    fn of(state: &AppState, request: &Request) -> Self {
+        if state.service.tenants().is_open() {
+            return Self { key: None, identity: None, certificate: None, is_contradictory: false };
+        }
+        let (headers, origin) = (request.headers(), request.extensions().get::<Origin>());
+        let (bearer, plain) = (bearer(headers), text(headers, KEY_HEADER));
+        let is_contradictory = bearer.is_some() && plain.is_some() && bearer != plain;
+        let gateway = state.options.identity.as_ref();
+        let trusted = gateway.filter(|gateway| origin.is_some_and(|origin| gateway.trusts(origin.address)));
+        Self {
+            key: bearer.or(plain).map(str::to_owned),
+            identity: trusted.and_then(|gateway| text(headers, gateway.header.as_str())).map(str::to_owned),
+            certificate: origin.and_then(|origin| origin.certificate.clone()),
+            is_contradictory,
+        }
+    }
+
+    fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            key: self.key.as_deref(),
+            identity: self.identity.as_deref(),
+            certificate: self.certificate.as_deref().unwrap_or_default(),
+        }
+    }
+}
+
+/// The key in `Authorization: Bearer KEY`; other schemes are a proxy's.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, key) = text(headers, header::AUTHORIZATION.as_str())?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+}
+
+/// A header's text. One that is not text is as one that shows a wrong key.
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or_default())
+}
+
+impl AppState {
+    fn known(&self, shown: &Shown) -> Result<Known, Denied> {
+        if shown.is_contradictory {
+            return Err(Denied::Malformed);
+        }
+        let known = self.service.tenants().authenticate(&shown.credentials(), Timestamp::now())?;
+        self.service.recognised(&known.caller);
+        Ok(known)
+    }
+
+    fn check(&self, caller: &Caller, need: Need, request: &Request) -> Result<(), ApiError> {
+        let Need::Scope(scope) = need else { return Ok(()) };
+        if !caller.has(scope) {
+            return Err(Error::Forbidden("the key does not allow this").into());
+        }
+        let changes = request.method() != Method::GET && matches!(scope, Scope::Publish | Scope::Admin);
+        if changes && self.service.tenants().is_open() {
+            let origin = request.extensions().get::<Origin>();
+            if !origin.is_some_and(|origin| self.options.may_publish(origin.address)) {
+                let why = "a server without tenants publishes only for its own host; see --tenants and --publish-from";
+                return Err(Error::Forbidden(why).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn deny(&self, denied: Denied) -> ApiError {
+        self.service.denied(denied.as_str());
+        Error::Unauthenticated.into()
+    }
+
+    fn deny_late(&self) -> ApiError {
+        self.service.denied("revoked");
+        Error::Unauthenticated.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_that_nobody_listed_is_for_the_operator() {
+        for path in ["/v1/new", "/v1/tasks/{task}/delete"] {
+            assert_eq!(need(Some(path)), Need::Scope(Scope::Admin));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Who may use the server, and how much of it.
+//!
+//! A file names tenants: keys with scopes, the tasks that are theirs, weights, quotas. It is read again when it changes; a
+//! wrong one leaves the one before in force. Whatever door a request comes by, its [`Credentials`] make a [`Caller`], and
+//! everything behind the doors asks the caller what it may do.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `file` | the file as it is written: [`TenantsFile`] |
+//! | `registry` | the file checked, ready to be looked up in |
+//! | `handle` | the tenants of a running server, read again when the file changes: [`Tenants`] |
+//! | `credentials` | what a request shows, and what that proves |
+//! | `caller`, `tenant` | who asks, and what it may do |
+//! | `secret`, `name`, `scope`, `pattern` | keys and their digests; names; what keys allow; names of tasks |
+//! | `account`, `accounts`, `bucket`, `quota` | what a tenant has used of its quotas |
+
+mod account;
+mod accounts;
+mod bucket;
+mod caller;
+mod credentials;
+mod error;
+mod file;
+mod handle;
+mod name;
+mod pattern;
+mod quota;
+mod registry;
+mod scope;
+mod secret;
+mod tenant;
+
+pub use account::{Account, Exhausted, Left, Rows};
+pub use caller::{Caller, Proof};
+pub use credentials::{Credentials, Denied};
+pub use error::Error;
+pub use file::{AnonymousEntry, KeyEntry, LimitsEntry, QuotaEntry, TenantEntry, TenantsFile};
+pub use handle::{Known, LOOK, Looked, Status, Tenants};
+pub use name::{KeyId, TenantName};
+pub use quota::Measure;
+pub use registry::MOST_TENANTS;
+pub use scope::{Scope, Scopes};
+pub use secret::{Digest, Secret};
+pub use tenant::Tenant;

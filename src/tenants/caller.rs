@@ -1,0 +1,109 @@
+//! Who asks, once that is proved.
+
+use std::sync::Arc;
+
+use super::name::KeyId;
+use super::scope::{Scope, Scopes};
+use super::tenant::Tenant;
+use crate::engine::Share;
+use crate::pack::TaskId;
+
+/// Who asks. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    who: Who,
+    scopes: Scopes,
+}
+
+#[derive(Clone, Debug)]
+enum Who {
+    /// A server without tenants: everybody.
+    Everybody,
+    /// A tenant, by what proves it.
+    Tenant { tenant: Arc<Tenant>, proof: Proof },
+}
+
+/// By what a caller is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A key.
+    Key(KeyId),
+    /// A name in a client certificate.
+    Certificate(Arc<str>),
+    /// A name in a trusted gateway's header.
+    Identity(Arc<str>),
+    /// Nothing: the file lets requests without a key in.
+    Anonymous,
+}
+
+impl Caller {
+    /// Everybody, on a server without tenants.
+    pub fn everybody() -> Self {
+        Self { who: Who::Everybody, scopes: Scope::ALL.into_iter().collect() }
+    }
+
+    pub(super) fn of(tenant: &Arc<Tenant>, proof: Proof, scopes: Scopes) -> Self {
+        Self { who: Who::Tenant { tenant: Arc::clone(tenant), proof }, scopes }
+    }
+
+    /// The same caller without a scope.
+    #[must_use]
+    pub fn without(mut self, scope: Scope) -> Self {
+        self.scopes = self.scopes.without(scope);
+        self
+    }
+
+    /// Whether it has a scope.
+    pub fn has(&self, scope: Scope) -> bool {
+        self.scopes.has(scope)
+    }
+
+    /// Its tenant; none on a server without tenants.
+    pub fn tenant(&self) -> Option<&Arc<Tenant>> {
+        match &self.who {
+            Who::Everybody => None,
+            Who::Tenant { tenant, .. } => Some(tenant),
+        }
+    }
+
+    /// By what it is known; none on a server without tenants.
+    pub fn proof(&self) -> Option<&Proof> {
+        match &self.who {
+            Who::Everybody => None,
+            Who::Tenant { proof, .. } => Some(proof),
+        }
+    }
+
+    /// The key that it gave, if it gave one.
+    pub fn key(&self) -> Option<&KeyId> {
+        match self.proof()? {
+            Proof::Key(id) => Some(id),
+            Proof::Certificate(_) | Proof::Identity(_) | Proof::Anonymous => None,
+        }
+    }
+
+    /// Whether it may have images answered under a task.
+    pub fn may_use(&self, task: &TaskId) -> bool {
+        self.tenant().is_none_or(|tenant| tenant.may_use(task))
+    }
+
+    /// Whether it may know that a task exists.
+    pub fn may_see(&self, task: &TaskId) -> bool {
+        self.has(Scope::Admin) || self.may_use(task)
+    }
+
+    /// Whether it may change a task.
+    pub fn may_change(&self, task: &TaskId) -> bool {
+        self.has(Scope::Admin) || self.tenant().is_none_or(|tenant| tenant.owns(task))
+    }
+
+    /// Its part of the device.
+    pub fn share(&self) -> Share {
+        self.tenant().map_or(Share::EVERYBODY, |tenant| tenant.share())
+    }
+
+    /// Whether what frozen blocks give for its images may be kept.
+    pub fn keeps_prefixes(&self) -> bool {
+        self.tenant().is_none_or(|tenant| tenant.keeps_prefixes())
+    }
+}

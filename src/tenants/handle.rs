@@ -1,0 +1,262 @@
+//! The tenants of a running server, and their file as it changes.
+
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+
+use super::accounts::Accounts;
+use super::caller::Caller;
+use super::credentials::{Credentials, Denied};
+use super::error::Error;
+use super::file::TenantsFile;
+use super::name::TenantName;
+use super::registry::Registry;
+use super::tenant::Tenant;
+use crate::files;
+use crate::metrics::Metrics;
+
+/// Largest file that is read, bytes: 100,000 tenants take about 50 MB.
+const MOST_BYTES: u64 = 256 << 20;
+/// How often the file is looked at: a revoked key must stop within a second.
+pub const LOOK: Duration = Duration::from_millis(100);
+
+/// The tenants of a server. Share it by `Arc`.
+pub struct Tenants {
+    /// None on a server that is open to everybody.
+    file: Option<File>,
+    registry: ArcSwap<Registry>,
+}
+
+struct File {
+    path: PathBuf,
+    state: Mutex<State>,
+    metrics: Arc<Metrics>,
+}
+
+struct State {
+    accounts: Accounts,
+    /// How the file looked when it was last read, whatever came of it.
+    seen: Option<Seen>,
+    /// How it looked at the last look. It is read once two looks agree: somebody may be writing it.
+    coming: Option<Seen>,
+    status: Status,
+}
+
+/// How a file looks from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: i128,
+    changed: i128,
+}
+
+/// What is known of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Tenants.
+    pub tenants: usize,
+    /// Keys.
+    pub keys: usize,
+    /// Whether requests without a key are let in.
+    pub is_anonymous: bool,
+    /// Why the file as it stands now is not in force; the one before is.
+    pub error: Option<String>,
+}
+
+/// What one look at the file came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// It is as it was.
+    Same,
+    /// It was read and is in force.
+    Read,
+    /// It is not in force; the one before is.
+    Refused,
+}
+
+impl Tenants {
+    /// Everybody may do everything.
+    pub fn open() -> Self {
+        Self { file: None, registry: ArcSwap::default() }
+    }
+
+    /// Reads a file of tenants.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is wrong.
+    pub fn read(path: &Path, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let now = Instant::now();
+        let (seen, text) = (look(path)?, text(path)?);
+        let mut accounts = Accounts::default();
+        let registry = Registry::new(&TenantsFile::parse(&text)?, &mut accounts, now)?;
+        accounts.accept(now);
+        let status = Status::of(&registry);
+        metrics.tenants.set(status.tenants as i64);
+        let state = Mutex::new(State { accounts, seen: Some(seen), coming: None, status });
+        let file = Some(File { path: path.to_owned(), state, metrics });
+        Ok(Self { file, registry: ArcSwap::from_pointee(registry) })
+    }
+
+    /// Whether everybody may do everything.
+    pub fn is_open(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Who shows these credentials, and under which version of the file.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn authenticate(&self, shown: &Credentials<'_>, now: Timestamp) -> Result<Known, Denied> {
+        if self.is_open() {
+            return Ok(Known { caller: Caller::everybody(), registry: None });
+        }
+        let registry = self.registry.load();
+        let caller = registry.authenticate(shown, now)?;
+        Ok(Known { caller, registry: Some(Arc::as_ptr(&registry) as usize) })
+    }
+
+    /// Whether a caller that was known when its request came is known still. Costs nothing while the file is the same.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn again(&self, known: &Known, shown: &Credentials<'_>, now: Timestamp) -> Result<(), Denied> {
+        let Some(before) = known.registry else { return Ok(()) };
+        let registry = self.registry.load();
+        if Arc::as_ptr(&registry) as usize == before {
+            return Ok(());
+        }
+        registry.again(&known.caller, shown, now)
+    }
+
+    /// A tenant by its name.
+    pub fn get(&self, name: &TenantName) -> Option<Arc<Tenant>> {
+        self.registry.load().tenants.get(name).cloned()
+    }
+
+    /// What is known of the file; none on an open server.
+    pub fn status(&self) -> Option<Status> {
+        Some(self.file.as_ref()?.lock().status.clone())
+    }
+
+    /// Reads the file again if it has changed. A file that is wrong changes nothing and is told once.
+    pub fn look(&self) -> Looked {
+        let Some(file) = &self.file else { return Looked::Same };
+        let seen = look(&file.path);
+        let mut state = file.lock();
+        if let Ok(seen) = &seen
+            && state.seen == Some(*seen)
+        {
+            return Looked::Same;
+        }
+        let coming = seen.as_ref().ok().copied();
+        if std::mem::replace(&mut state.coming, coming) != coming {
+            return Looked::Same;
+        }
+        let was_missing = state.seen.is_none() && state.status.error.is_some();
+        state.seen = seen.as_ref().ok().copied();
+        match seen.and_then(|_| self.reread(file, &mut state)) {
+            Ok(()) => Looked::Read,
+            // A file that stays away is told once.
+            Err(error) if was_missing && Some(error.to_string()) == state.status.error => Looked::Same,
+            Err(error) => {
+                state.accounts.refuse();
+                file.metrics.tenants_reloads.with_label_values(&["refused"]).inc();
+                tracing::error!(%error, path = %file.path.display(), "the file of tenants is wrong: the one before stays in force");
+                state.status.error = Some(error.to_string());
+                Looked::Refused
+            }
+        }
+    }
+
+    /// Looks at the file every [`LOOK`], until the future is dropped.
+    pub async fn watch(self: Arc<Self>) {
+        if self.is_open() {
+            return;
+        }
+        let mut ticks = tokio::time::interval(LOOK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let tenants = Arc::clone(&self);
+            // A file system that hangs keeps no thread that serves.
+            if tokio::task::spawn_blocking(move || tenants.look()).await.is_err() {
+                tracing::error!("the file of tenants could not be looked at");
+            }
+        }
+    }
+
+    fn reread(&self, file: &File, state: &mut State) -> Result<(), Error> {
+        let now = Instant::now();
+        let read = TenantsFile::parse(&text(&file.path)?)?;
+        let registry = Registry::new(&read, &mut state.accounts, now)?;
+        state.accounts.accept(now);
+        state.status = Status::of(&registry);
+        let Status { tenants, keys, .. } = state.status;
+        self.registry.store(Arc::new(registry));
+        file.metrics.tenants.set(tenants as i64);
+        file.metrics.tenants_reloads.with_label_values(&["read"]).inc();
+        tracing::info!(
+            tenants,
+            keys,
+            milliseconds = now.elapsed().as_millis() as u64,
+            "the file of tenants was read again"
+        );
+        Ok(())
+    }
+}
+
+/// A caller, and the version of the file that knew it.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Who it is.
+    pub caller: Caller,
+    registry: Option<usize>,
+}
+
+impl File {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Status {
+    fn of(registry: &Registry) -> Self {
+        Self {
+            tenants: registry.tenants.len(),
+            keys: registry.keys.len(),
+            is_anonymous: registry.anonymous.is_some(),
+            error: None,
+        }
+    }
+}
+
+fn look(path: &Path) -> Result<Seen, Error> {
+    let found = std::fs::metadata(path).map_err(|reason| Error::File { path: path.to_owned(), reason })?;
+    let time = |seconds: i64, nanoseconds: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+    Ok(Seen {
+        device: found.dev(),
+        inode: found.ino(),
+        bytes: found.size(),
+        modified: time(found.mtime(), found.mtime_nsec()),
+        changed: time(found.ctime(), found.ctime_nsec()),
+    })
+}
+
+fn text(path: &Path) -> Result<String, Error> {
+    let failed = |reason| Error::File { path: path.to_owned(), reason };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(Error::TooLarge { path: path.to_owned(), limit: MOST_BYTES });
+    }
+    let text = String::from_utf8(files::without_mark(&bytes).to_vec());
+    text.map_err(|e| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, e.utf8_error())))
+}

@@ -1,0 +1,78 @@
+//! Quotas: what a tenant may ask for, what it is told beyond that, and what is given back.
+
+use mimi_server::tenants::Scope;
+
+use super::{Key, Written, ask, server, world};
+
+async fn limited(quota: &str) -> (axum::Router, Key, Key, crate::server::World, Written) {
+    let world = world();
+    let (key, other) = (Key::new("limited"), Key::new("free"));
+    let file = Written::new(&format!(
+        "version = 1\n[tenants.a]\ntasks = [\"a.*\"]\n{quota}\n{}[tenants.b]\nuses = [\"a.*\"]\n{}",
+        key.lines("a", &[Scope::Infer, Scope::Read], ""),
+        other.lines("b", &[Scope::Infer], "")
+    ));
+    let app = server(&world, &file).await.app();
+    (app, key, other, world, file)
+}
+
+/// Each quota refuses with 429, a wait and what is left, and never another tenant.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_quota_refuses_its_tenant_alone() {
+    for (measure, quota) in [
+        ("requests", "quota = { requests_per_second = 0.1, burst_seconds = 20 }"),
+        ("images", "quota = { images_per_second = 0.1, burst_seconds = 20 }"),
+        ("flops", "quota = { gflops_per_second = 0.00001, burst_seconds = 1 }"),
+        ("bytes", "quota = { mib_per_second = 0.000001, burst_seconds = 1 }"),
+    ] {
+        let (app, key, other, _world, _file) = limited(quota).await;
+        let mut refused = None;
+        for _ in 0..5 {
+            let answer = ask(&app, "POST", "/v1/tasks/a.one/classify", Some(&key.secret)).await;
+            assert_eq!(answer.headers["x-mimi-quota"], measure);
+            assert!(answer.headers.contains_key("ratelimit-reset"), "{measure}");
+            if answer.status != 200 {
+                refused = Some(answer);
+                break;
+            }
+        }
+        let refused = refused.unwrap_or_else(|| panic!("{measure} refuses nothing"));
+        assert_eq!((refused.status.as_u16(), refused.code()), (429, "quota_exceeded".into()), "{measure}");
+        let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!(wait >= 1 && refused.text().contains(measure), "{}", refused.text());
+        let answer = ask(&app, "POST", "/v1/tasks/a.one/classify", Some(&other.secret)).await;
+        assert_eq!(answer.status, 200, "another tenant is refused for {measure}");
+    }
+}
+
+/// What did not run is given back: broken images cost no FLOPs.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_run_is_given_back() {
+    let (app, key, _other, _world, _file) =
+        limited("quota = { images_per_second = 0.001, burst_seconds = 3000 }").await;
+    for _ in 0..10 {
+        let mut asked = super::request("POST", "/v1/tasks/a.one/classify", Some(&key.secret));
+        *asked.body_mut() = "no image".into();
+        assert_eq!(crate::server::send(&app, asked).await.status, 415);
+    }
+    let answer = ask(&app, "POST", "/v1/tasks/a.one/classify", Some(&key.secret)).await;
+    assert_eq!(answer.headers["ratelimit-limit"], "3");
+    assert_eq!(
+        (answer.status.as_u16(), &answer.headers["ratelimit-remaining"]),
+        (200, &"2".parse().unwrap())
+    );
+}
+
+/// Rows in flight are bounded, all or none of a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_in_flight_are_bounded() {
+    let (app, key, _other, _world, _file) = limited("limits = { rows = 2 }").await;
+    let image = crate::classify::base64(&crate::server::image("rgb.png"));
+    for (count, status) in [(2, 200), (3, 429), (2, 200)] {
+        let mut asked = super::request("POST", "/v1/tasks/a.one/classify", Some(&key.secret));
+        asked.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        *asked.body_mut() = serde_json::json!({ "images": vec![&image; count] }).to_string().into();
+        let answer = crate::server::send(&app, asked).await;
+        assert_eq!(answer.status, status, "{count}: {}", answer.text());
+    }
+}
