@@ -10,6 +10,7 @@ mod folder;
 mod images;
 mod import_backbone;
 mod import_pack;
+mod keys;
 mod limits;
 mod lines;
 mod methods;
@@ -34,6 +35,7 @@ pub use environment::{parse, typed};
 pub use folder::FolderArgs;
 pub use import_backbone::ImportArgs;
 pub use import_pack::ImportPackArgs;
+pub use keys::{KeysArgs, KeysCommand, NewArgs as NewKeyArgs};
 pub use limits::LimitArgs;
 pub use lines::LinesArgs;
 pub use runtime::{RuntimeArgs, cores};
@@ -76,6 +78,8 @@ pub enum Command {
     Eval(Box<EvalArgs>),
     /// Measure this machine: bare program, batches through the engine, memory, or training steps.
     Bench(BenchArgs),
+    /// Make, revoke and list the keys of tenants.
+    Keys(KeysArgs),
     /// Ask a running server for its health. Exits with 0 when it is ready.
     Health(HealthArgs),
 }

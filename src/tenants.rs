@@ -12,6 +12,7 @@
 //! | `credentials` | what a request shows, and what that proves |
 //! | `caller`, `tenant` | who asks, and what it may do |
 //! | `secret`, `name`, `scope`, `pattern` | keys and their digests; names; what keys allow; names of tasks |
+//! | `edit` | changes of the file that leave its comments |
 //! | `account`, `accounts`, `bucket`, `quota` | what a tenant has used of its quotas |
 
 mod account;
@@ -19,6 +20,7 @@ mod accounts;
 mod bucket;
 mod caller;
 mod credentials;
+mod edit;
 mod error;
 mod file;
 mod handle;
@@ -33,6 +35,7 @@ mod tenant;
 pub use account::{Account, Exhausted, Left, Rows};
 pub use caller::{Caller, Proof};
 pub use credentials::{Credentials, Denied};
+pub use edit::{NewKey, add_key, check, revoke_keys};
 pub use error::Error;
 pub use file::{AnonymousEntry, KeyEntry, LimitsEntry, QuotaEntry, TenantEntry, TenantsFile};
 pub use handle::{Known, LOOK, Looked, Status, Tenants};

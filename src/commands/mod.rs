@@ -9,6 +9,7 @@ pub mod import_backbone;
 pub mod import_pack;
 pub mod inspect;
 mod judged;
+pub mod keys;
 mod left_out;
 mod lines;
 mod progress;

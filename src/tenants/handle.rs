@@ -249,7 +249,7 @@ fn look(path: &Path) -> Result<Seen, Error> {
     })
 }
 
-fn text(path: &Path) -> Result<String, Error> {
+pub(super) fn text(path: &Path) -> Result<String, Error> {
     let failed = |reason| Error::File { path: path.to_owned(), reason };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;

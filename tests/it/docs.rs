@@ -10,6 +10,8 @@ mod errors;
 mod flags;
 /// `docs/reference/metrics.md`.
 mod metrics;
+/// `docs/reference/tenants.schema.json`.
+mod tenants;
 
 use crate::architecture::sources;
 use crate::support::repository;

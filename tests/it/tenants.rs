@@ -2,6 +2,7 @@
 
 mod access;
 mod changes;
+mod keys;
 mod quotas;
 
 use std::path::PathBuf;

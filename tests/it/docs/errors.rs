@@ -17,7 +17,9 @@ const HEAD: &str = "# Error codes\n\nA failure has the body `{\"error\": \"text 
 const MEANINGS: &[(&str, &str, &str)] = &[
     ("not_found", "no such route", "no"),
     ("method_not_allowed", "the route takes another method", "no"),
-    ("task_not_found", "no such task", "no; after it is published"),
+    ("unauthenticated", "no key, or one that is not valid; which is not told", "no; with a key"),
+    ("forbidden", "the key does not allow this", "no"),
+    ("task_not_found", "no such task, or one of another tenant", "no; after it is published"),
     ("invalid_request", "a field, parameter or header is unknown or wrong", "no"),
     ("body_timeout", "the body did not arrive in time", "no; faster, or with a smaller body"),
     ("image_too_large", "the body or the image is larger than allowed", "no"),
@@ -25,6 +27,7 @@ const MEANINGS: &[(&str, &str, &str)] = &[
     ("unsupported_media_type", "the bytes are not an image of a known format", "no"),
     ("invalid_image", "the image is broken or uses an unsupported feature", "no"),
     ("pack_invalid", "the version to publish is broken; what was live stays live", "no; fix the version"),
+    ("quota_exceeded", "the tenant's quota is used up", "yes, when `Retry-After` says"),
     ("overloaded", "too many rows are in flight, or too many requests to publish are served", "yes"),
     ("memory_full", "requests hold as much memory as they may", "yes"),
     ("deadline_exceeded", "no answer by the request's deadline", "yes"),

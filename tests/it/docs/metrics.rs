@@ -32,6 +32,8 @@ fn exposition() -> String {
         &metrics.pack_reloads,
         &metrics.self_tests,
         &metrics.folder_errors,
+        &metrics.tenants_reloads,
+        &metrics.authentications,
     ] {
         vector.with_label_values(&["x"]).inc();
     }
