@@ -8,14 +8,19 @@ Answers: both servers run at once on one backbone and one folder of packs. In tu
 after the other, and its processor time is read before and after. Training steps: in turns, each build times --steps
 steps (`server bench --train`) in a process of its own, whose processor time counts, start included.
 
+With --tenants the second server has a file of 1,000 tenants with quotas, and is asked with a key: give the same binary
+twice, and the ratio is what keys, quotas and counting cost.
+
 Of each pair the ratio after / before is taken. Printed are the median, and the mean of the logarithms with its 95 %
 interval (Student's t). Bar: the upper end is at most 1.03. Needs the standard library only.
 """
 
 import argparse
+import hashlib
 import math
 import os
 import resource
+import secrets
 import statistics
 import subprocess
 import sys
@@ -39,11 +44,14 @@ def quantile(freedom: int) -> float:
 class Build(Server):
     """A running server of one build."""
 
-    def __init__(self, binary: str, args: argparse.Namespace, folder: Path) -> None:
+    def __init__(self, binary: str, args: argparse.Namespace, folder: Path, tenants: Path | None = None) -> None:
         port = free_port()
         command = [binary, "serve", "--port", str(port), "--models", args.models, "--backbone", args.backbone]
         command += ["--adapters", str(folder), "--prefix-memory", "0", "--state", "none"]
-        super().__init__(command, port, output=subprocess.DEVNULL)
+        key = write_tenants(tenants) if tenants else None
+        super().__init__(command + (["--tenants", str(tenants)] if tenants else []), port, output=subprocess.DEVNULL)
+        if key:
+            self.headers = {"authorization": f"Bearer {key}"}
         self.wait_until_ready()
 
     def seconds(self) -> float:
@@ -56,6 +64,20 @@ class Build(Server):
         for _ in range(times):
             self.ask(f"/v1/tasks/{task}/classify", image)
         return self.seconds() - before
+
+
+def write_tenants(path: Path) -> str:
+    """A file of 1,000 tenants; gives a key of one that may use the task."""
+    lines, found = ["version = 1"], ""
+    for number in range(1000):
+        key = f"mimi_k{number:04}_{secrets.token_urlsafe(32)}"
+        lines += [f"[tenants.t{number}]", 'uses = ["task"]' if number == 500 else f'tasks = ["t{number}.*"]']
+        lines += ["quota = { requests_per_second = 1e6, images_per_second = 1e6, gflops_per_second = 1e6, mib_per_second = 1e6 }"]
+        lines += ["limits = { rows = 64 }", f"[tenants.t{number}.keys.k{number:04}]", 'scopes = ["infer"]']
+        lines += [f'sha256 = "{hashlib.sha256(key.encode()).hexdigest()}"']
+        found = key if number == 500 else found
+    path.write_text("\n".join(lines) + "\n")
+    return found
 
 
 def steps(binary: str, args: argparse.Namespace) -> float:
@@ -98,7 +120,8 @@ def main() -> None:
     parser.add_argument("--image", type=Path, default=SAMPLE)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--answers", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=4, help="0 times no training")
+    parser.add_argument("--tenants", action="store_true", help="give the second server tenants")
     args = parser.parse_args()
     print(f"{'processor time':<16}{'before':>10}{'after':>10}   {'median':>9}{'mean':>9}   95 % interval    bar")
     with tempfile.TemporaryDirectory() as place:
@@ -107,7 +130,8 @@ def main() -> None:
             (folder / "task").symlink_to(args.pack.resolve())
         else:
             train(args, folder)
-        servers = {name: Build(getattr(args, name), args, folder) for name in ("before", "after")}
+        tenants = {"after": folder / ".tenants.toml"} if args.tenants else {}
+        servers = {name: Build(getattr(args, name), args, folder, tenants.get(name)) for name in ("before", "after")}
         image = args.image.read_bytes()
         try:
             asked = {name: lambda s=server: s.answer(image, "task", args.answers) for name, server in servers.items()}
@@ -115,6 +139,8 @@ def main() -> None:
         finally:
             for server in servers.values():
                 server.stop()
+    if not args.steps:
+        sys.exit(0 if good else 1)
     trained = {name: lambda b=getattr(args, name): steps(b, args) for name in ("before", "after")}
     good &= report("training steps", paired(trained, max(2, args.rounds // 2)), args.steps)
     sys.exit(0 if good else 1)

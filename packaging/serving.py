@@ -35,6 +35,8 @@ class Server:
         output: Optional[int] = None,
     ):
         self.port = port
+        # Sent with every request.
+        self.headers: Dict[str, str] = {}
         self.process = subprocess.Popen(command, env=env, cwd=cwd, stdout=output, stderr=output)
 
     def __enter__(self) -> "Server":
@@ -48,7 +50,7 @@ class Server:
     def ask(self, path: str, body: Optional[bytes] = None) -> bytes:
         """The body of a 200 answer; any other raises."""
         url = f"http://127.0.0.1:{self.port}{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=60) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data=body, headers=self.headers), timeout=60) as answer:
             return answer.read()
 
     def wait_until_ready(self) -> None:

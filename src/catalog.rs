@@ -20,9 +20,11 @@
 //! | `table` | the tasks and the packs in memory: [`Catalog`] |
 //! | `resolve` | a request's way to a pack, read from disk if it is cold |
 //! | `publish` | versions that go live and versions that go |
+//! | `allowance` | how much of the catalog owners of tasks may take |
 //! | `marks` | what the watcher of the folder notes about tasks |
 //! | `status`, `error` | what is known of a task, and why it has no pack |
 
+mod allowance;
 mod error;
 mod marks;
 mod publish;
@@ -30,6 +32,7 @@ mod resolve;
 mod status;
 mod table;
 
+pub use allowance::{Allowance, Allowances, Unlimited};
 pub use error::Error;
 pub use publish::list_versions;
 pub use status::{Failure, FailureKind, Resolved, Served, TaskStatus, VersionRead};

@@ -142,7 +142,8 @@ impl Server {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             tokio::task::spawn_blocking(move || start_engine(&config, metrics)).await??
         };
-        let catalog = Arc::new(catalog(&config, base, &metrics)?);
+        let catalog = catalog(&config, base, &metrics)?.with_allowances(Arc::clone(&tenants) as _);
+        let catalog = Arc::new(catalog);
         let reloader = Arc::new(reloader(&config, &catalog, &engine, &metrics));
         reloader.list().await.with_context(|| format!("folder of packs {}", config.adapters.display()))?;
         let parts = service::Parts {

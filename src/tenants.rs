@@ -10,6 +10,7 @@
 //! | `registry` | the file checked, ready to be looked up in |
 //! | `handle` | the tenants of a running server, read again when the file changes: [`Tenants`] |
 //! | `credentials` | what a request shows, and what that proves |
+//! | `owners` | whose a task is |
 //! | `caller`, `tenant` | who asks, and what it may do |
 //! | `secret`, `name`, `scope`, `pattern` | keys and their digests; names; what keys allow; names of tasks |
 //! | `edit` | changes of the file that leave its comments |
@@ -25,6 +26,7 @@ mod error;
 mod file;
 mod handle;
 mod name;
+mod owners;
 mod pattern;
 mod quota;
 mod registry;

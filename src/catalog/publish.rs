@@ -25,7 +25,9 @@ impl Catalog {
         let VersionRead { pack, state } = read;
         self.count_load(&pack);
         let served = Some(Served { version, digest: pack.digest.clone(), state });
+        let bytes = pack.bytes();
         self.packs.insert((task.clone(), version), pack).await;
+        self.hold(task, version, bytes).await;
         let before = {
             let mut tasks = self.write();
             // A newer version that failed is still shown.

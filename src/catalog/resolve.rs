@@ -25,6 +25,9 @@ impl Catalog {
                     let is_fresh = entry.is_fresh();
                     if is_fresh {
                         self.recovered(task, live);
+                        self.hold(task, live, entry.value().bytes()).await;
+                    } else {
+                        self.holdings.used(&(task.clone(), live));
                     }
                     return Ok(Resolved { version: live, pack: entry.into_value(), is_fresh });
                 }

@@ -15,6 +15,8 @@ pub enum FailureKind {
     Unreadable,
     /// It is whole and wrong; tried again when its files change.
     Broken,
+    /// Its owner has as many tasks as it may have; tried again by itself.
+    OverLimit,
 }
 
 impl FailureKind {
@@ -31,6 +33,7 @@ impl FailureKind {
     pub fn retried(self) -> &'static str {
         match self {
             Self::Unreadable => "by itself, ever more seldom",
+            Self::OverLimit => "by itself",
             Self::Incomplete | Self::Broken => "when its files change",
         }
     }
@@ -42,6 +45,7 @@ impl fmt::Display for FailureKind {
             Self::Incomplete => "incomplete",
             Self::Unreadable => "unreadable",
             Self::Broken => "broken",
+            Self::OverLimit => "over_limit",
         })
     }
 }

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use moka::future::Cache;
 
+use super::allowance::{Allowances, Holdings, Unlimited};
 use super::error::Error;
-use super::status::{Entry, TaskStatus};
+use super::status::{Entry, Failure, FailureKind, TaskStatus};
 use crate::files::Disk;
 use crate::metrics::Metrics;
 use crate::pack::{Base, Pack, TaskId};
@@ -23,6 +24,8 @@ pub struct Catalog {
     pub(super) doubtful: Mutex<BTreeSet<TaskId>>,
     pub(super) packs: Cache<(TaskId, u64), Arc<Pack>>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) allowances: Arc<dyn Allowances>,
+    pub(super) holdings: Arc<Holdings>,
 }
 
 impl Catalog {
@@ -31,10 +34,15 @@ impl Catalog {
     pub fn new(root: PathBuf, disk: Arc<dyn Disk>, base: Base, budget: u64, metrics: Arc<Metrics>) -> Self {
         metrics.packs_budget_bytes.set(budget as i64);
         let counted = Arc::clone(&metrics);
+        let holdings = Arc::new(Holdings::default());
+        let holding = Arc::clone(&holdings);
         let packs = Cache::builder()
             .max_capacity(budget)
             .weigher(|_, pack: &Arc<Pack>| u32::try_from(pack.bytes()).unwrap_or(u32::MAX))
-            .eviction_listener(move |_, pack, cause| {
+            .eviction_listener(move |held, pack, cause| {
+                if cause != moka::notification::RemovalCause::Replaced {
+                    holding.went(&held);
+                }
                 counted.packs_resident.dec();
                 counted.packs_resident_bytes.sub(pack.bytes() as i64);
                 if cause == moka::notification::RemovalCause::Size {
@@ -42,7 +50,23 @@ impl Catalog {
                 }
             })
             .build();
-        Self { root, disk, base, tasks: RwLock::default(), doubtful: Mutex::default(), packs, metrics }
+        Self {
+            root,
+            disk,
+            base,
+            tasks: RwLock::default(),
+            doubtful: Mutex::default(),
+            packs,
+            metrics,
+            allowances: Arc::new(Unlimited),
+            holdings,
+        }
+    }
+
+    /// The catalog in which owners of tasks may take no more than these allowances.
+    #[must_use]
+    pub fn with_allowances(self, allowances: Arc<dyn Allowances>) -> Self {
+        Self { allowances, ..self }
     }
 
     /// The disk that the folder of packs is read through.
@@ -105,10 +129,45 @@ impl Catalog {
         self.read().keys().cloned().collect()
     }
 
-    /// Makes versions live without reading them, as found at the start.
+    /// Makes versions live without reading them, as found at the start. Tasks beyond what their owner may have, by name,
+    /// are not live.
     pub fn list(&self, found: impl IntoIterator<Item = (TaskId, u64)>) {
-        self.write().extend(found.into_iter().map(|(task, version)| (task, Entry::of(version))));
+        for (task, version) in found {
+            let entry = match self.one_too_many(&task) {
+                None => Entry::of(version),
+                Some(reason) => {
+                    let failure = Some(Failure { version, kind: FailureKind::OverLimit, reason });
+                    self.lock_doubtful().insert(task.clone());
+                    Entry { failure, ..Entry::default() }
+                }
+            };
+            self.write().insert(task, entry);
+        }
         self.metrics.tasks.set(self.published() as i64);
+    }
+
+    /// Why a task that is not live may not become it: its owner has as many as it may have.
+    pub fn one_too_many(&self, task: &TaskId) -> Option<String> {
+        let allowance = self.allowances.of(task)?;
+        let most = allowance.tasks?;
+        let tasks = self.read();
+        if tasks.get(task).is_some_and(|entry| entry.live.is_some()) {
+            return None;
+        }
+        let live = tasks.iter().filter(|(_, entry)| entry.live.is_some());
+        let is_its =
+            |other: &TaskId| self.allowances.of(other).is_some_and(|its| its.owner == allowance.owner);
+        let count = live.filter(|(other, _)| is_its(other)).take(most).count();
+        (count >= most).then(|| format!("tenant {} has {most} of {most} tasks", allowance.owner))
+    }
+
+    /// Puts a pack into memory and takes out those of its owner that have no place beside it.
+    pub(super) async fn hold(&self, task: &TaskId, version: u64, bytes: usize) {
+        let held = (task.clone(), version);
+        for going in self.holdings.came(&held, bytes as u64, self.allowances.of(task)) {
+            self.metrics.pack_evictions.inc();
+            self.packs.invalidate(&going).await;
+        }
     }
 
     /// Completes pending evictions, so that the gauges are right at a scrape.

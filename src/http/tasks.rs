@@ -74,7 +74,7 @@ pub(super) struct Summary {
 pub(super) struct FailureView {
     /// The version.
     version: u64,
-    /// `incomplete`, `unreadable` or `broken`.
+    /// `incomplete`, `unreadable`, `broken` or `over_limit`.
     state: String,
     /// When it is tried again.
     retried: String,

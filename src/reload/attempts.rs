@@ -68,7 +68,7 @@ impl Attempts {
         let since = same.as_ref().map_or(now, |before| before.since);
         let errors = same.map_or(0, |before| before.errors) + 1;
         let due = match kind {
-            FailureKind::Unreadable => Some(now + wait(errors)),
+            FailureKind::Unreadable | FailureKind::OverLimit => Some(now + wait(errors)),
             _ => (now < since + SETTLED).then_some(since + SETTLED),
         };
         versions.insert(version, Attempt { state, since, kind, errors, due });

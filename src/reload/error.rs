@@ -61,6 +61,14 @@ pub enum Error {
         /// The largest allowed difference.
         allowed: f32,
     },
+    /// The task's owner has as many tasks as it may have.
+    #[error("task {task} is not published: {reason}")]
+    OverLimit {
+        /// The task.
+        task: TaskId,
+        /// How many those are.
+        reason: String,
+    },
     /// The failure of a check that several requests waited for.
     #[error(transparent)]
     Shared(Arc<Error>),
@@ -88,6 +96,7 @@ impl Error {
         match self.inner() {
             Self::Pack(error) => FailureKind::of(error),
             Self::Changed { .. } => FailureKind::Incomplete,
+            Self::OverLimit { .. } => FailureKind::OverLimit,
             Self::SelfTest { .. } | Self::SelfTestImage { .. } => FailureKind::Broken,
             _ => FailureKind::Unreadable,
         }

@@ -89,6 +89,9 @@ impl Reloader {
     /// Reads, checks, compiles and warms a version. One trained at another precision cannot give its stored answers to
     /// the last digits: it is published too, with a warning that says how far off they are.
     async fn prepare(&self, task: &TaskId, version: u64) -> Result<VersionRead, Error> {
+        if let Some(reason) = self.catalog.one_too_many(task) {
+            return Err(Error::OverLimit { task: task.clone(), reason });
+        }
         let Reading { pack, self_test, state } = self.read(task, version).await?;
         self.engine.prepare(pack.modules).await.map_err(|_| engine::Error::CompilerLost)??;
         let difference = self.test_once(task, &pack, self_test).await?;

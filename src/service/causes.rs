@@ -58,6 +58,7 @@ pub(super) fn of_engine(error: &engine::Error) -> Code {
 pub(super) fn of_reload(error: &reload::Error) -> Code {
     match error.inner() {
         reload::Error::NoVersion(_) => Code::TaskNotFound,
+        reload::Error::OverLimit { .. } => Code::QuotaExceeded,
         reload::Error::Listing { .. } | reload::Error::Changed { .. } => Code::NotReady,
         reload::Error::Folder(error) => of_catalog(error),
         // What the system could not read says nothing of the pack.

@@ -126,7 +126,7 @@ pub struct LimitsEntry {
     /// Rows in flight: images being decoded, waiting or running, each under one task.
     pub rows: Option<usize>,
     /// Memory of its packs, MiB.
-    pub pack_mib: Option<u64>,
+    pub pack_mib: Option<f64>,
     /// Tasks of its own that are published.
     pub tasks: Option<usize>,
 }

@@ -17,8 +17,10 @@ use super::file::TenantsFile;
 use super::name::TenantName;
 use super::registry::Registry;
 use super::tenant::Tenant;
+use crate::catalog::{Allowance, Allowances};
 use crate::files;
 use crate::metrics::Metrics;
+use crate::pack::TaskId;
 
 /// Largest file that is read, bytes: 100,000 tenants take about 50 MB.
 const MOST_BYTES: u64 = 256 << 20;
@@ -209,6 +211,16 @@ impl Tenants {
             "the file of tenants was read again"
         );
         Ok(())
+    }
+}
+
+impl Allowances for Tenants {
+    fn of(&self, task: &TaskId) -> Option<Allowance> {
+        let registry = self.registry.load();
+        let tenant = registry.owners.of(task)?;
+        let account = tenant.account();
+        let (tasks, bytes) = (account.most_tasks(), account.most_pack_bytes());
+        Some(Allowance { owner: tenant.name.shared(), tasks, bytes })
     }
 }
 

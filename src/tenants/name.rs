@@ -22,6 +22,12 @@ impl TenantName {
     }
 }
 
+impl std::borrow::Borrow<str> for TenantName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for TenantName {
     type Err = Error;
 

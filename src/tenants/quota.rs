@@ -8,6 +8,8 @@ use super::file::{LimitsEntry, QuotaEntry};
 
 /// Seconds' worth that may be used at once, unless the file says otherwise.
 const BURST: f64 = 10.0;
+/// Bytes of a MiB.
+const MIB: f64 = 1024.0 * 1024.0;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ impl Quota {
             ("requests_per_second", requests_per_second, 1.0),
             ("images_per_second", images_per_second, 1.0),
             ("gflops_per_second", gflops_per_second, 1e9),
-            ("mib_per_second", mib_per_second, 1024.0 * 1024.0),
+            ("mib_per_second", mib_per_second, MIB),
         ];
         let mut rates = [None; Measure::ALL.len()];
         for (rate, (name, given, unit)) in rates.iter_mut().zip(named) {
@@ -87,9 +89,11 @@ pub(super) struct Limits {
     pub(super) pack_bytes: Option<u64>,
 }
 
-impl From<&LimitsEntry> for Limits {
-    fn from(entry: &LimitsEntry) -> Self {
-        let pack_bytes = entry.pack_mib.map(|mib| mib.saturating_mul(1 << 20));
-        Self { rows: entry.rows, tasks: entry.tasks, pack_bytes }
+impl Limits {
+    pub(super) fn new(entry: &LimitsEntry) -> Result<Self, Error> {
+        let mib = entry.pack_mib.map(|given| positive("pack_mib", given)).transpose()?;
+        // A number of bytes far below 2^64.
+        let pack_bytes = mib.map(|mib| (mib * MIB) as u64);
+        Ok(Self { rows: entry.rows, tasks: entry.tasks, pack_bytes })
     }
 }

@@ -11,6 +11,7 @@ use super::accounts::Accounts;
 use super::error::Error;
 use super::file::{AnonymousEntry, KeyEntry, TenantEntry, TenantsFile};
 use super::name::{KeyId, TenantName};
+use super::owners::Owners;
 use super::pattern::{Pattern, Patterns, overlap};
 use super::quota::{Limits, Quota};
 use super::scope::{Scope, Scopes};
@@ -35,6 +36,7 @@ pub struct Registry {
     pub(super) certificates: HashMap<Arc<str>, Arc<Tenant>>,
     pub(super) identities: HashMap<Arc<str>, Arc<Tenant>>,
     pub(super) anonymous: Option<Anonymous>,
+    pub(super) owners: Owners,
 }
 
 /// Requests without a key.
@@ -53,7 +55,7 @@ impl Registry {
         if file.tenants.len() > MOST_TENANTS {
             return Err(Error::Rule(format!("{} tenants: at most {MOST_TENANTS}", file.tenants.len())));
         }
-        check_owners(file)?;
+        let owned = check_owners(file)?;
         let mut registry = Self::default();
         for (name, entry) in &file.tenants {
             registry.add(name, entry, accounts, now).map_err(|error| match error {
@@ -61,6 +63,10 @@ impl Registry {
                 error => Error::of(name, error),
             })?;
         }
+        registry.owners = owned
+            .into_iter()
+            .filter_map(|(pattern, owner)| Some((pattern, registry.tenants.get(owner)?)))
+            .collect();
         let anonymous = file.anonymous.as_ref().map(|entry| anonymous(entry, accounts, now)).transpose();
         registry.anonymous = anonymous.map_err(|error| Error::of(ANONYMOUS, error))?;
         Ok(registry)
@@ -117,7 +123,7 @@ impl Registry {
 }
 
 /// Each task has one owner.
-fn check_owners(file: &TenantsFile) -> Result<(), Error> {
+fn check_owners(file: &TenantsFile) -> Result<Vec<(Pattern, &str)>, Error> {
     let mut all: Vec<(Pattern, &str)> = Vec::new();
     for (tenant, entry) in &file.tenants {
         for text in &entry.tasks {
@@ -125,13 +131,11 @@ fn check_owners(file: &TenantsFile) -> Result<(), Error> {
             all.push((pattern, tenant));
         }
     }
-    match overlap(&mut all) {
-        Some(((a, one), (b, other))) => Err(Error::of(
-            other,
-            format!("its tasks {b} and the tasks {a} of tenant {one} have names in common"),
-        )),
-        None => Ok(()),
+    if let Some(((a, one), (b, other))) = overlap(&mut all) {
+        let reason = format!("its tasks {b} and the tasks {a} of tenant {one} have names in common");
+        return Err(Error::of(other, reason));
     }
+    Ok(all)
 }
 
 fn check_counts(entry: &TenantEntry) -> Result<(), Error> {
@@ -170,7 +174,7 @@ fn account(
     accounts: &mut Accounts,
     now: Instant,
 ) -> Result<Arc<Account>, Error> {
-    Ok(accounts.of(name, Quota::new(quota)?, Limits::from(limits), now))
+    Ok(accounts.of(name, Quota::new(quota)?, Limits::new(limits)?, now))
 }
 
 fn patterns(texts: &[String]) -> Result<Patterns, Error> {

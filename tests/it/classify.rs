@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::server::{World, classify, get, image, post, send};
 
-const BOUNDARY: &str = "multipart/form-data; boundary=cut";
+pub const BOUNDARY: &str = "multipart/form-data; boundary=cut";
 
 pub fn part(name: &str, content: &[u8]) -> Vec<u8> {
     let head = format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f\"\r\n\r\n");

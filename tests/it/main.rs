@@ -88,6 +88,7 @@ mod outside_packs;
 /// Answers of the library prove the backbone.
 mod outside_proof;
 /// Any bytes as a pack: an error, never a panic.
+mod pack_is_data;
 mod packs;
 /// No error tells where files are.
 mod paths;

@@ -4,6 +4,8 @@ mod access;
 mod changes;
 mod keys;
 mod quotas;
+mod secrets;
+mod timing;
 
 use std::path::PathBuf;
 

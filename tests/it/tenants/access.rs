@@ -334,3 +334,37 @@ async fn an_open_server_publishes_only_for_its_own_host() {
     let answer = tower::ServiceExt::oneshot(app, asked).await.unwrap();
     assert_eq!(answer.status(), NOT_ALLOWED);
 }
+
+/// Every route of the description, and each method that it has, wants a key, except those that say nothing of tenants.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_wants_a_key() {
+    let (world, keys) = (world(), Keys::new());
+    let file = Written::new(&keys.file());
+    let app = server(&world, &file).await.app();
+    let described = ask(&app, "GET", "/api-doc/openapi.json", None).await.json();
+    let mut seen = 0;
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        let is_public = ["/healthz", "/readyz"].contains(&path.as_str());
+        for method in methods.as_object().unwrap().keys() {
+            let answer = ask(&app, &method.to_uppercase(), &path.replace("{task}", "a.one"), None).await;
+            assert_eq!(answer.status == NO_KEY, !is_public, "{method} {path}: {}", answer.status);
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+/// Whatever is wrong with a key, the answer is the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_not_valid_are_answered_alike() {
+    let (world, keys) = (world(), Keys::new());
+    let file = Written::new(&keys.file());
+    let app = server(&world, &file).await.app();
+    let (stranger, wrong) = (Key::new("stranger"), Key::new("read"));
+    let expected = ask(&app, "GET", "/v1/tasks", Some(&keys.over.secret)).await;
+    for key in [&stranger.secret, &wrong.secret, "nonsense", ""] {
+        let answer = ask(&app, "GET", "/v1/tasks", Some(key)).await;
+        assert_eq!((answer.status, answer.text()), (expected.status, expected.text()), "{key}");
+        assert_eq!(answer.headers, expected.headers);
+    }
+}

@@ -76,3 +76,65 @@ async fn rows_in_flight_are_bounded() {
         assert_eq!(answer.status, status, "{count}: {}", answer.text());
     }
 }
+
+/// Beyond its number of tasks a tenant's new ones are not published, and are once there is room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_has_no_more_tasks_than_it_may() {
+    let world = world();
+    let key = Key::new("owner");
+    let text = |most: usize| {
+        let lines = key.lines("a", &[Scope::Infer, Scope::Read, Scope::Publish], "");
+        format!("version = 1\n[tenants.a]\ntasks = [\"a.*\"]\nlimits = {{ tasks = {most} }}\n{lines}")
+    };
+    let file = Written::new(&text(2));
+    let server = server(&world, &file).await;
+    let app = server.app();
+    world.publish("a.three", &world.contents(9, 3));
+    let classify = |task: &'static str| ask(&app, "POST", task, Some(&key.secret));
+    let refused = classify("/v1/tasks/a.three/reload").await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (429, "quota_exceeded".into()),
+        "{}",
+        refused.text()
+    );
+    assert!(refused.text().contains("tenant a has 2 of 2 tasks"), "{}", refused.text());
+    let shown = ask(&app, "GET", "/v1/tasks/a.three", Some(&key.secret)).await.json();
+    assert_eq!((shown["failure"]["state"].as_str(), shown["version"].is_null()), (Some("over_limit"), true));
+    // A new version of a task that it has is published all the same.
+    world.publish("a.two", &world.contents(8, 3));
+    assert_eq!(classify("/v1/tasks/a.two/reload").await.status, 200);
+    // At a start the first by name are served.
+    let again = super::server(&world, &file).await.app();
+    let first = ask(&again, "POST", "/v1/tasks/a.one/classify", Some(&key.secret)).await;
+    let last = ask(&again, "POST", "/v1/tasks/a.two/classify", Some(&key.secret)).await;
+    assert_eq!((first.status.as_u16(), last.status.as_u16()), (200, 503), "{}", last.text());
+    let raised = Written::new(&text(3));
+    let again = super::server(&world, &raised).await.app();
+    assert_eq!(ask(&again, "POST", "/v1/tasks/a.three/classify", Some(&key.secret)).await.status, 200);
+}
+
+/// A tenant's packs go for each other when they take more memory than it may have; another tenant's stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_packs_make_room_for_each_other_alone() {
+    let world = world();
+    let (key, other) = (Key::new("owner"), Key::new("other"));
+    let file = Written::new(&format!(
+        "version = 1\n[tenants.a]\ntasks = [\"a.*\"]\nlimits = {{ pack_mib = 0.0001 }}\n{}\
+         [tenants.b]\ntasks = [\"b.*\", \"all.*\"]\n{}",
+        key.lines("a", &[Scope::Infer, Scope::Read], ""),
+        other.lines("b", &[Scope::Infer, Scope::Read], "")
+    ));
+    let server = server(&world, &file).await;
+    let app = server.app();
+    for (task, key) in [("b.one", &other), ("all.one", &other), ("a.one", &key), ("a.two", &key)] {
+        let answer = ask(&app, "POST", &format!("/v1/tasks/{task}/classify"), Some(&key.secret)).await;
+        assert_eq!(answer.status, 200, "{task}: {}", answer.text());
+    }
+    for (task, key, resident) in
+        [("b.one", &other, true), ("all.one", &other, true), ("a.one", &key, false), ("a.two", &key, true)]
+    {
+        let shown = ask(&app, "GET", &format!("/v1/tasks/{task}"), Some(&key.secret)).await.json();
+        assert_eq!(shown["resident"], resident, "{task}");
+    }
+}
