@@ -12,6 +12,7 @@ mod judged;
 mod left_out;
 mod lines;
 mod progress;
+mod proof;
 pub mod serve;
 pub mod train_task;
 pub mod tune;

@@ -111,6 +111,8 @@ mod resident;
 mod service;
 /// Swin: what its checkpoints tell, what its published sizes count and cost.
 mod swin;
+/// TLS: who is served, who is not, and what happens when files change.
+mod tls;
 /// Any bytes as a file of `torch.save`.
 mod torch;
 /// Training a head, and what the data must be.

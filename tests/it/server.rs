@@ -105,6 +105,7 @@ impl World {
             },
             http: HttpOptions { payload_limit: 1 << 20, body_timeout: Duration::from_secs(20) },
             connections: serve::ConnectionLimits::default(),
+            tls: None,
             pack_memory: 64 << 20,
             poll: Duration::from_millis(20),
             reload: ReloadOptions::default(),
