@@ -21,6 +21,7 @@ mod runtime;
 mod serve;
 mod shard;
 mod tasks;
+mod tls;
 mod train;
 mod walk;
 
@@ -124,4 +125,17 @@ pub struct HealthArgs {
     /// The server's port for health and metrics. If given, it is asked instead.
     #[arg(long, env = "MIMI_ADMIN_PORT", value_name = "PORT")]
     pub admin_port: Option<u16>,
+    /// The certificate that the server serves by TLS, PEM. The server must show the first one of this file.
+    #[arg(long, env = "MIMI_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Authorities of the server's certificate, PEM. The server must show a certificate of theirs for --tls-name;
+    /// --tls-cert is then not looked at.
+    #[arg(long, env = "MIMI_TLS_CA", value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Name or address in the server's certificate. The default is the address that is asked.
+    #[arg(long, env = "MIMI_TLS_NAME", value_name = "NAME")]
+    pub tls_name: Option<String>,
+    /// The admin port speaks without TLS.
+    #[arg(long, env = "MIMI_ADMIN_PLAIN")]
+    pub admin_plain: bool,
 }

@@ -4,7 +4,9 @@
 //! codes, never from a request's text, so that no client can add series. Histograms carry no task label: a
 //! thousand tasks would make ten thousand series of each.
 
-use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 /// Label value for requests that name no published task.
 pub const NO_TASK: &str = "none";
@@ -62,6 +64,10 @@ pub struct Metrics {
     pub connections_accepted: IntCounter,
     /// Connections that the server closed or refused, by reason.
     pub connections_closed: IntCounterVec,
+    /// Changed TLS files, by outcome (`loaded` or `failed`).
+    pub tls_reloads: IntCounterVec,
+    /// When the certificate that is served expires, seconds since the epoch; a series only where TLS is on.
+    tls_expiry: IntGaugeVec,
     /// Failures to accept a connection.
     pub accept_failures: IntCounter,
     /// Memory that requests hold: bodies, and images being decoded.
@@ -101,6 +107,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Says when the certificate that is served expires, seconds since the epoch.
+    pub fn set_tls_expiry(&self, at: i64) {
+        self.tls_expiry.with_label_values::<&str>(&[]).set(at);
+    }
+
     /// Makes the series and registers them.
     ///
     /// # Errors
@@ -160,8 +171,19 @@ impl Metrics {
             connections_closed: counters(
                 &r,
                 "mimi_connections_closed_total",
-                "Connections the server closed or refused, by reason: header_timeout, idle_timeout, write_timeout, crowded_header, crowded_idle, crowded_body, crowded_answer, full, drain",
+                "Connections the server closed or refused, by reason: header_timeout, idle_timeout, write_timeout, crowded_header, crowded_idle, crowded_body, crowded_answer, full, tls_handshake, untrusted, drain",
                 &["reason"],
+            )?,
+            tls_reloads: counters(
+                &r,
+                "mimi_tls_reloads_total",
+                "Changed TLS files, by outcome: loaded, failed; alert on failed",
+                &["outcome"],
+            )?,
+            tls_expiry: gauges(
+                &r,
+                "mimi_tls_certificate_expiry_seconds",
+                "When the certificate that is served expires, seconds since the epoch",
             )?,
             accept_failures: counter(&r, "mimi_accept_failures_total", "Failures to accept a connection")?,
             request_bytes: gauge(
@@ -273,6 +295,13 @@ fn counters(
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
     let made = IntGauge::new(name, help)?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
+}
+
+/// A gauge whose series comes with its first value.
+fn gauges(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+    let made = IntGaugeVec::new(Opts::new(name, help), &[])?;
     registry.register(Box::new(made.clone()))?;
     Ok(made)
 }

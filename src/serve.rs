@@ -2,7 +2,7 @@
 //!
 //! What a client may hold is limited here: `accept` takes connections in, `register` knows who goes when places run out,
 //! `connection` serves one of them and closes it when it is late, by what `peer` says it is doing; `stream` and `visit`
-//! tell it. `admin` serves health and metrics apart from all clients.
+//! tell it. `tls` says who is at the other end. `admin` serves health and metrics apart from all clients.
 
 mod accept;
 mod admin;
@@ -11,6 +11,7 @@ mod limits;
 mod peer;
 mod register;
 mod stream;
+mod tls;
 mod visit;
 
 use std::future::Future;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::backbone::BackboneConfig;
 use crate::catalog::Catalog;
@@ -33,9 +35,11 @@ use crate::service::{self, Code, Service, ServiceOptions};
 use crate::tenants::{Status, Tenants};
 
 pub use limits::{ConnectionLimits, raise_descriptors};
+pub use tls::{TlsOptions, clear_text_warning};
 
 use accept::Acceptor;
 use admin::Admin;
+use tls::{Gate, Live, Port};
 
 /// Longest wait for the engine's threads once every connection is closed: no client waits for what they still run.
 const STOPPING: Duration = Duration::from_secs(3);
@@ -59,6 +63,8 @@ pub struct Config {
     pub http: HttpOptions,
     /// Connections.
     pub connections: ConnectionLimits,
+    /// TLS; none serves in clear.
+    pub tls: Option<TlsOptions>,
     /// Most memory for packs, bytes.
     pub pack_memory: u64,
     /// File of tenants; without one everybody may do everything.
@@ -97,19 +103,25 @@ pub async fn run_with(
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let most = config.connections.most(limits::descriptors())?;
+    // Read first: a wrong file is told before half a gigabyte is read.
+    let tls = config.tls.clone().map(Live::open).transpose()?;
     let server = Server::build(config).await?;
+    if let Some(tls) = &tls {
+        tls.announce(&server.metrics);
+    }
     let Listeners { clients, admin } = listeners;
     let address = clients.local_addr()?;
-    let admin = admin.map(|listener| server.start_admin(listener)).transpose()?;
-    tracing::info!(%address, tasks = server.catalog.published(), connections = most, "ready");
-    let watcher = tokio::spawn({
-        let (reloader, poll) = (Arc::clone(&server.reloader), server.config.poll);
-        async move { reloader.watch(poll).await }
-    });
-    let tenants = tokio::spawn(Arc::clone(&server.tenants).watch());
-    server.serve(clients, most, shutdown).await;
-    watcher.abort();
-    tenants.abort();
+    let warning = clear_text_warning(address.ip(), server.config.tls.as_ref());
+    if let Some(warning) = warning.filter(|_| !server.tenants.is_open()) {
+        tracing::warn!("{warning}");
+    }
+    let admin = admin.map(|listener| server.start_admin(listener, tls.as_ref())).transpose()?;
+    let has_tls = tls.is_some();
+    tracing::info!(%address, tls = has_tls, tasks = server.catalog.published(), connections = most, "ready");
+    let watchers = server.watch(tls.as_ref());
+    let gate = tls.map(|tls| Gate::new(tls, Port::Clients));
+    server.serve(clients, most, gate, shutdown).await;
+    watchers.iter().for_each(JoinHandle::abort);
     match tokio::time::timeout(STOPPING, server.stop()).await {
         Ok(stopped) => stopped?,
         Err(_) => tracing::warn!("the engine was still at work at the end"),
@@ -191,9 +203,25 @@ impl Server {
         Ok(tokio::task::spawn_blocking(move || engine.stop()).await?)
     }
 
-    async fn serve(&self, listener: TcpListener, most: usize, shutdown: impl Future<Output = ()>) {
+    /// Looks for changes of files until aborted.
+    fn watch(&self, tls: Option<&Arc<Live>>) -> Vec<JoinHandle<()>> {
+        let (reloader, poll) = (Arc::clone(&self.reloader), self.config.poll);
+        let tenants = tokio::spawn(Arc::clone(&self.tenants).watch());
+        let mut watchers = vec![tokio::spawn(async move { reloader.watch(poll).await }), tenants];
+        let tls = tls.map(|tls| Arc::clone(tls).watch(poll, Arc::clone(&self.metrics)));
+        watchers.extend(tls.map(tokio::spawn));
+        watchers
+    }
+
+    async fn serve(
+        &self,
+        listener: TcpListener,
+        most: usize,
+        gate: Option<Gate>,
+        shutdown: impl Future<Output = ()>,
+    ) {
         let metrics = Arc::clone(&self.metrics);
-        let mut acceptor = Acceptor::new(self.app(), self.config.connections, most, metrics);
+        let mut acceptor = Acceptor::new(self.app(), self.config.connections, most, gate, metrics);
         acceptor.accept(&listener, shutdown).await;
         tracing::info!("ending: answering what was accepted");
         self.service.set_ready(false);
@@ -204,9 +232,11 @@ impl Server {
         }
     }
 
-    fn start_admin(&self, listener: std::net::TcpListener) -> Result<Admin> {
+    fn start_admin(&self, listener: std::net::TcpListener, tls: Option<&Arc<Live>>) -> Result<Admin> {
         let app = http::admin(self.state());
-        Admin::start(app, self.config.connections, listener, Arc::clone(&self.metrics))
+        let is_plain = self.config.tls.as_ref().is_some_and(|tls| tls.admin_plain);
+        let gate = tls.filter(|_| !is_plain).map(|tls| Gate::new(Arc::clone(tls), Port::Admin));
+        Admin::start(app, self.config.connections, listener, gate, Arc::clone(&self.metrics))
     }
 }
 

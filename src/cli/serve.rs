@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use mimi_server::bench::Goal;
 use mimi_server::engine::EngineOptions;
@@ -14,6 +15,7 @@ use mimi_server::service::ServiceOptions;
 
 use super::access::AccessArgs;
 use super::connections::ConnectionArgs;
+use super::tls::TlsArgs;
 use super::{FolderArgs, RuntimeArgs, cores};
 
 /// Options of `serve`.
@@ -80,6 +82,8 @@ pub struct ServeArgs {
     access: AccessArgs,
     #[command(flatten)]
     connections: ConnectionArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// How often the server looks for changes in the folder of packs, milliseconds.
     #[arg(long, env = "MIMI_POLL_MS", default_value_t = 500)]
     poll_ms: u64,
@@ -96,6 +100,14 @@ impl ServeArgs {
     /// Where health and metrics listen, if apart from clients.
     pub fn admin_address(&self) -> Option<(IpAddr, u16)> {
         self.connections.admin_port.map(|port| (self.host, port))
+    }
+
+    /// How TLS is served, if it is.
+    ///
+    /// # Errors
+    /// When an option lacks the one that it needs.
+    pub fn tls(&self) -> Result<Option<serve::TlsOptions>> {
+        self.tls.options()
     }
 
     /// Heaps that threads allocate from.
@@ -133,6 +145,7 @@ impl ServeArgs {
             http: self.http(),
             connections: self.connections.limits(),
             tenants: self.access.tenants(),
+            tls: None,
             pack_memory: self.pack_memory << 20,
             poll: Duration::from_millis(self.poll_ms.max(10)),
             reload: self.folder.options(),

@@ -13,6 +13,7 @@ pub mod keys;
 mod left_out;
 mod lines;
 mod progress;
+mod proof;
 pub mod serve;
 pub mod train_task;
 pub mod tune;

@@ -20,6 +20,7 @@ pub fn run(args: &ServeArgs) -> Result<()> {
     runtime::share_heaps(args.heaps());
     serve::raise_descriptors();
     let (address, mut config) = (args.address(), args.config());
+    config.tls = args.tls()?;
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = threads.block_on(async {
         // Bound first: a taken port is told before half a gigabyte is read.
@@ -38,15 +39,13 @@ pub fn run(args: &ServeArgs) -> Result<()> {
             config.runtime.threads = best.threads;
             (config.engine.workers, config.engine.max_batch) = (best.workers, best.batch);
         }
-        println!("Serving on http://{address} once ready. Try:");
-        println!("  curl -s http://{address}/v1/tasks");
-        println!(
-            "  curl -s --data-binary @{sample} 'http://{address}/v1/tasks/openclipart/classify?top_k=3'"
-        );
-        println!(
-            "  curl -s -F image=@{sample} -F tasks=openclipart,fashion-mnist http://{address}/v1/classify"
-        );
-        println!("  and in a browser: http://{address}/docs/");
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{address}");
+        println!("Serving on {url} once ready. Try:");
+        println!("  curl -s {url}/v1/tasks");
+        println!("  curl -s --data-binary @{sample} '{url}/v1/tasks/openclipart/classify?top_k=3'");
+        println!("  curl -s -F image=@{sample} -F tasks=openclipart,fashion-mnist {url}/v1/classify");
+        println!("  and in a browser: {url}/docs/");
         serve::run_with(config, Listeners { clients: listener, admin }, ended).await
     });
     // Whatever still decodes for clients that are gone does not keep the process.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::accept::Acceptor;
 use super::limits::ConnectionLimits;
+use super::tls::Gate;
 use crate::metrics::Metrics;
 
 /// Most connections: probes and scrapers of an orchestrator.
@@ -23,7 +24,7 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    /// Serves `app` on `listener`.
+    /// Serves `app` on `listener`, with TLS where there is a gate.
     ///
     /// # Errors
     /// When the thread or its reactor cannot be started.
@@ -31,9 +32,10 @@ impl Admin {
         app: Router,
         limits: ConnectionLimits,
         listener: TcpListener,
+        gate: Option<Gate>,
         metrics: Arc<Metrics>,
     ) -> Result<Self> {
-        let address = listener.local_addr()?;
+        let (address, tls) = (listener.local_addr()?, gate.is_some());
         listener.set_nonblocking(true)?;
         let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
@@ -42,7 +44,7 @@ impl Admin {
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = async move {
-            let mut acceptor = Acceptor::new(app, limits, CONNECTIONS, metrics);
+            let mut acceptor = Acceptor::new(app, limits, CONNECTIONS, gate, metrics);
             // A dropped sender ends it just as well.
             acceptor.accept(&listener, async { drop(stopped.await) }).await;
             drop(listener);
@@ -50,7 +52,7 @@ impl Admin {
         };
         let thread = std::thread::Builder::new().name("admin".into()).spawn(move || reactor.block_on(serve));
         let thread = thread.context("start the thread of the admin port")?;
-        tracing::info!(%address, "health and metrics are served");
+        tracing::info!(%address, tls, "health and metrics are served");
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 

@@ -1,6 +1,7 @@
 //! One connection from its acceptance to its end.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +17,10 @@ use tokio::time::{Sleep, sleep_until};
 use super::limits::ConnectionLimits;
 use super::peer::{Phase, Reason};
 use super::register::{Place, Register};
-use super::stream::Watched;
-use super::visit::Door;
+use super::stream::{Stream, Watched};
+use super::tls::{Gate, Greeted};
+use super::visit::{Door, Guest};
+use crate::http::Origin;
 
 /// Longest time between two looks at a connection's deadlines.
 const LOOK: Duration = Duration::from_secs(5);
@@ -43,7 +46,15 @@ pub(super) struct Host {
     pub(super) limits: ConnectionLimits,
     pub(super) protocol: Builder<TokioExecutor>,
     pub(super) register: Arc<Register>,
+    /// Where connections speak TLS.
+    pub(super) gate: Option<Gate>,
     pub(super) ending: Ending,
+}
+
+/// Who connected.
+pub(super) struct Client {
+    pub(super) socket: TcpStream,
+    pub(super) address: IpAddr,
 }
 
 /// Whether the server ends, and since when.
@@ -81,15 +92,49 @@ pub(super) fn protocol(limits: &ConnectionLimits) -> Builder<TokioExecutor> {
 
 impl Host {
     /// Serves one connection to its end.
-    pub(super) async fn serve(self: Arc<Self>, socket: TcpStream, place: Place) {
+    pub(super) async fn serve(self: Arc<Self>, client: Client, place: Place) {
+        let Client { socket, address } = client;
+        let mut watch = Watch::new(&self, &place, address);
         // An answer is written at once; waiting for more gains nothing.
         let _ = socket.set_nodelay(true);
-        let door = Door { app: self.app.clone(), peer: Arc::clone(&place.peer) };
-        let watched = TokioIo::new(Watched { socket, peer: Arc::clone(&place.peer) });
-        let connection = self.protocol.serve_connection(watched, door);
+        let watched = Watched { socket, peer: Arc::clone(&watch.place.peer) };
+        let mut guest = Guest { origin: Origin { address, certificate: None }, trust: None };
+        let Some(gate) = &self.gate else {
+            return self.speak(Stream::Plain(watched), guest, &mut watch).await;
+        };
+        if let Some(Greeted { stream, trust }) = self.greet(gate, watched, &mut watch).await {
+            guest.origin.certificate = trust.as_ref().map(|trust| trust.names());
+            guest.trust = trust;
+            self.speak(Stream::Sealed(stream), guest, &mut watch).await;
+        }
+    }
+
+    /// Does the handshake of TLS; nothing where the connection ends with it.
+    async fn greet(&self, gate: &Gate, watched: Watched, watch: &mut Watch<'_>) -> Option<Greeted> {
+        let mut greeting = Box::pin(gate.greet(watched));
+        match watch.during(&mut greeting).await {
+            Ok(Ok(greeted)) => {
+                watch.place.peer.sealed();
+                greeted
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(address = %watch.address, %error, "a TLS handshake failed");
+                self.closed(Reason::TlsHandshake);
+                None
+            }
+            Err(reason) => {
+                self.closed(reason);
+                None
+            }
+        }
+    }
+
+    /// Speaks HTTP to the connection's end.
+    async fn speak(&self, stream: Stream, guest: Guest, watch: &mut Watch<'_>) {
+        let door = Door { app: self.app.clone(), peer: Arc::clone(&watch.place.peer), guest };
+        let connection = self.protocol.serve_connection(TokioIo::new(stream), door);
         let mut connection = std::pin::pin!(connection);
         let mut asked_to_end = false;
-        let mut watch = Watch::new(&self, &place);
         let closed = std::future::poll_fn(|cx| {
             if let Some(reason) = watch.place.peer.verdict(cx.waker()) {
                 return Poll::Ready(Some(reason));
@@ -110,9 +155,14 @@ impl Host {
             }
         });
         if let Some(reason) = closed.await {
-            self.register.count(reason);
-            tracing::debug!(?reason, "a connection is closed");
+            self.closed(reason);
         }
+    }
+
+    /// Counts a connection that the server is about to close.
+    fn closed(&self, reason: Reason) {
+        self.register.count(reason);
+        tracing::debug!(?reason, "a connection is closed");
     }
 }
 
@@ -120,13 +170,28 @@ impl Host {
 struct Watch<'a> {
     host: &'a Host,
     place: &'a Place,
+    address: IpAddr,
     timer: Pin<Box<Sleep>>,
 }
 
 impl<'a> Watch<'a> {
-    fn new(host: &'a Host, place: &'a Place) -> Self {
+    fn new(host: &'a Host, place: &'a Place, address: IpAddr) -> Self {
         let timer = Box::pin(sleep_until((Instant::now() + host.limits.header.min(LOOK)).into()));
-        Self { host, place, timer }
+        Self { host, place, address, timer }
+    }
+
+    /// Does `work`, unless the connection must be closed first.
+    async fn during<W: Future + Unpin>(&mut self, mut work: W) -> Result<W::Output, Reason> {
+        std::future::poll_fn(|cx| {
+            if let Some(reason) = self.place.peer.verdict(cx.waker()) {
+                return Poll::Ready(Err(reason));
+            }
+            match Pin::new(&mut work).poll(cx) {
+                Poll::Ready(done) => Poll::Ready(Ok(done)),
+                Poll::Pending => self.poll_late(cx).map(Err),
+            }
+        })
+        .await
     }
 
     /// Whether the server is ending and no header is on its way: hyper would cut a header off or wait for it forever.

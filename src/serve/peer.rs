@@ -10,6 +10,8 @@ use super::limits::ConnectionLimits;
 
 /// Most bytes that HTTP/2 writes at once by itself: pings, settings, windows.
 const CONTROL_BYTES: usize = 64;
+/// Most bytes that TLS puts around them.
+const SEAL_BYTES: usize = 32;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,10 @@ pub(super) enum Reason {
     CrowdedAnswer,
     /// Every place was held by a request being worked on.
     Full,
+    /// The handshake of TLS failed.
+    TlsHandshake,
+    /// The client's certificate does not hold any more.
+    Untrusted,
     /// The server ended.
     Drain,
 }
@@ -61,6 +67,8 @@ impl Reason {
             Self::CrowdedBody => "crowded_body",
             Self::CrowdedAnswer => "crowded_answer",
             Self::Full => "full",
+            Self::TlsHandshake => "tls_handshake",
+            Self::Untrusted => "untrusted",
             Self::Drain => "drain",
         }
     }
@@ -87,6 +95,8 @@ struct State {
     stalled: Option<Instant>,
     /// When the client last took something of an answer, or an answer was first there to be taken.
     taken: Instant,
+    /// Most bytes written at once that are no part of an answer.
+    control: usize,
     verdict: Option<Reason>,
 }
 
@@ -110,9 +120,15 @@ impl Peer {
             multiplexed: false,
             stalled: None,
             taken: now,
+            control: CONTROL_BYTES,
             verdict: None,
         };
         Self { state: Mutex::new(state), waker: AtomicWaker::new() }
+    }
+
+    /// TLS is spoken from here on.
+    pub(super) fn sealed(&self) {
+        self.lock().control = CONTROL_BYTES + SEAL_BYTES;
     }
 
     /// What it is doing, and since when.
@@ -138,7 +154,7 @@ impl Peer {
     pub(super) fn wrote(&self, taken: Option<usize>, now: Instant) {
         let mut state = self.lock();
         state.stalled = if taken.is_some() { None } else { state.stalled.or(Some(now)) };
-        if taken.is_some_and(|bytes| bytes > CONTROL_BYTES) {
+        if taken.is_some_and(|bytes| bytes > state.control) {
             state.taken = now;
         }
     }

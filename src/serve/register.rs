@@ -21,6 +21,8 @@ const UNKNOWN: u8 = u8::MAX - 1;
 const KNOWN: u8 = u8::MAX;
 /// The same of a header, which clients send with their connection's last handshake.
 const YOUNG_HEADER: Duration = Duration::from_millis(100);
+/// The same behind TLS, whose handshake goes to and fro before the header.
+const YOUNG_HANDSHAKE: Duration = Duration::from_secs(1);
 /// If one connection in this many has no whole header, somebody is stalling, and the oldest goes however young.
 const STALLING: usize = 8;
 
@@ -28,6 +30,7 @@ const STALLING: usize = 8;
 pub(super) struct Register {
     peers: Mutex<HashMap<u64, Arc<Peer>>>,
     most: usize,
+    young_header: Duration,
     changed: Notify,
     metrics: Arc<Metrics>,
 }
@@ -40,8 +43,10 @@ pub(super) struct Place {
 }
 
 impl Register {
-    pub(super) fn new(most: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { peers: Mutex::default(), most, changed: Notify::new(), metrics })
+    /// Holds at most `most` connections, which speak TLS or do not.
+    pub(super) fn new(most: usize, is_sealed: bool, metrics: Arc<Metrics>) -> Arc<Self> {
+        let young_header = if is_sealed { YOUNG_HANDSHAKE } else { YOUNG_HEADER };
+        Arc::new(Self { peers: Mutex::default(), most, young_header, changed: Notify::new(), metrics })
     }
 
     /// A place for connection `number`. If there is none, the least deserving connection goes.
@@ -83,7 +88,8 @@ impl Register {
         let peers = self.lock();
         let phases: Vec<_> = peers.values().map(|peer| (peer, peer.phase())).collect();
         let headers = phases.iter().filter(|(_, (phase, _))| *phase == Phase::Header).count();
-        let young_header = if headers * STALLING >= phases.len() { Duration::ZERO } else { YOUNG_HEADER };
+        let young_header =
+            if headers * STALLING >= phases.len() { Duration::ZERO } else { self.young_header };
         let ranked = phases.into_iter().filter_map(|(peer, (phase, since))| {
             let (rank, reason) = match phase {
                 Phase::Header => (0, Reason::CrowdedHeader),
@@ -155,7 +161,7 @@ mod tests {
     use super::*;
 
     async fn register(most: usize) -> (Arc<Register>, Vec<Place>) {
-        let register = Register::new(most, Arc::new(Metrics::new().unwrap()));
+        let register = Register::new(most, false, Arc::new(Metrics::new().unwrap()));
         let mut places = Vec::new();
         for number in 0..most as u64 {
             places.push(register.place(number).await.unwrap());

@@ -14,13 +14,34 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, Version};
 use tower::Service;
 
-use super::peer::{Peer, Stage};
+use super::peer::{Peer, Reason, Stage};
+use super::tls::Trust;
+use crate::http::Origin;
 
 /// The HTTP door as one connection sees it.
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) app: Router,
     pub(super) peer: Arc<Peer>,
+    pub(super) guest: Guest,
+}
+
+/// Who is at the other end.
+#[derive(Clone)]
+pub(super) struct Guest {
+    pub(super) origin: Origin,
+    /// The client certificate that the origin's names come from.
+    pub(super) trust: Option<Arc<Trust>>,
+}
+
+impl Guest {
+    /// Waits for ever, and has the connection closed, if its certificate does not hold any more.
+    async fn admitted(&self, peer: &Peer) {
+        if self.trust.as_ref().is_some_and(|trust| !trust.holds()) {
+            peer.close(Reason::Untrusted);
+            std::future::pending().await
+        }
+    }
 }
 
 impl hyper::service::Service<Request<Incoming>> for Door {
@@ -33,10 +54,15 @@ impl hyper::service::Service<Request<Incoming>> for Door {
         let stage = if request.body().is_end_stream() { Stage::Working } else { Stage::Body };
         let visit = Visit::enter(&self.peer, is_multiplexed, stage);
         let come = Arc::clone(&visit);
-        let request = request.map(|body| Body::new(Counted { body, visit: Some(come), after: After::Work }));
-        let answering = self.app.clone().call(request);
+        let mut request =
+            request.map(|body| Body::new(Counted { body, visit: Some(come), after: After::Work }));
+        request.extensions_mut().insert(self.guest.origin.clone());
+        let (mut app, peer, guest) = (self.app.clone(), Arc::clone(&self.peer), self.guest.clone());
         Box::pin(async move {
-            let response = answering.await?;
+            guest.admitted(&peer).await;
+            let response = app.call(request).await?;
+            // Once more: an answer may take long.
+            guest.admitted(&peer).await;
             visit.go(Stage::Answer);
             Ok(response.map(|body| Counted { body, visit: Some(visit), after: After::Leave }))
         })

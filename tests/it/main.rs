@@ -114,6 +114,8 @@ mod service;
 mod swin;
 /// Any bytes as a file of `torch.save`.
 mod tenants;
+/// TLS: who is served, who is not, and what happens when files change.
+mod tls;
 mod torch;
 /// Training a head, and what the data must be.
 mod train;

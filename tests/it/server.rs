@@ -112,6 +112,7 @@ impl World {
             },
             tenants: None,
             connections: serve::ConnectionLimits::default(),
+            tls: None,
             pack_memory: 64 << 20,
             poll: Duration::from_millis(20),
             reload: ReloadOptions::default(),

@@ -29,6 +29,7 @@ fn exposition() -> String {
         &metrics.rows_dropped,
         &metrics.prefix_lookups,
         &metrics.connections_closed,
+        &metrics.tls_reloads,
         &metrics.pack_reloads,
         &metrics.self_tests,
         &metrics.folder_errors,
@@ -37,6 +38,7 @@ fn exposition() -> String {
     ] {
         vector.with_label_values(&["x"]).inc();
     }
+    metrics.set_tls_expiry(1);
     metrics.requests.with_label_values(&["x", "x"]).inc();
     String::from_utf8(metrics.render().unwrap()).unwrap()
 }
