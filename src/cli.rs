@@ -9,6 +9,7 @@ mod folder;
 mod images;
 mod import_backbone;
 mod import_pack;
+mod journal;
 mod limits;
 mod lines;
 mod methods;
@@ -20,6 +21,7 @@ mod serve;
 mod shard;
 mod tasks;
 mod train;
+mod usage;
 mod walk;
 
 use std::net::IpAddr;
@@ -39,6 +41,7 @@ pub use runtime::{RuntimeArgs, cores};
 pub use serve::ServeArgs;
 pub use tasks::Listed;
 pub use train::TrainArgs;
+pub use usage::UsageArgs;
 pub use walk::WalkArgs;
 
 /// Multi-tenant inference server for adapted vision transformers.
@@ -75,6 +78,8 @@ pub enum Command {
     Eval(Box<EvalArgs>),
     /// Measure this machine: bare program, batches through the engine, memory, or training steps.
     Bench(BenchArgs),
+    /// Sum a usage log: what each tenant used.
+    Usage(UsageArgs),
     /// Ask a running server for its health. Exits with 0 when it is ready.
     Health(HealthArgs),
 }

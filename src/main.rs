@@ -40,6 +40,7 @@ fn run(command: Command) -> Result<()> {
         Command::Compare(args) => commands::compare::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
+        Command::Usage(args) => commands::usage::run(&args),
         Command::Health(args) => commands::health::run(&args),
     }
 }

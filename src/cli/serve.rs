@@ -13,6 +13,7 @@ use mimi_server::serve;
 use mimi_server::service::ServiceOptions;
 
 use super::connections::ConnectionArgs;
+use super::journal::JournalArgs;
 use super::{FolderArgs, RuntimeArgs, cores};
 
 /// Options of `serve`.
@@ -82,6 +83,8 @@ pub struct ServeArgs {
     poll_ms: u64,
     #[command(flatten)]
     folder: FolderArgs,
+    #[command(flatten)]
+    journal: JournalArgs,
 }
 
 impl ServeArgs {
@@ -132,6 +135,8 @@ impl ServeArgs {
             pack_memory: self.pack_memory << 20,
             poll: Duration::from_millis(self.poll_ms.max(10)),
             reload: self.folder.options(),
+            usage: self.journal.usage(),
+            audit: self.journal.audit(),
             exit_timeout: self.connections.exit_timeout(),
         }
     }

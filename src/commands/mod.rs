@@ -15,3 +15,4 @@ mod progress;
 pub mod serve;
 pub mod train_task;
 pub mod tune;
+pub mod usage;

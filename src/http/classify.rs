@@ -6,10 +6,11 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 
 use super::answers::{Classified, ClassifiedBatch};
 use super::arrival::{Arrival, Received};
+use super::bill::Costs;
 use super::error::ApiError;
 use super::state::AppState;
 use super::top_k::TopK;
@@ -63,9 +64,11 @@ async fn answer(
     }
     let answered = state.service.classify(Ask { task, images: body.images, terms }).await?;
     let headers = headers::of_spent(&answered.spent);
+    let images = answered.images.len();
+    let costs = Extension(Costs::of_images(images).add(Some(&answered.task), images, answered.spent));
     Ok(if body.is_batch {
-        (headers, Json(ClassifiedBatch::from(answered))).into_response()
+        (headers, costs, Json(ClassifiedBatch::from(answered))).into_response()
     } else {
-        (headers, Json(Classified::from(answered))).into_response()
+        (headers, costs, Json(Classified::from(answered))).into_response()
     })
 }

@@ -6,12 +6,13 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answers::Classified;
 use super::arrival::{Arrival, Received};
+use super::bill::Costs;
 use super::error::{ApiError, ErrorBody};
 use super::state::AppState;
 use super::top_k::TopK;
@@ -81,7 +82,7 @@ async fn answer(
     state: &AppState,
     request: Request,
     arrived: Instant,
-) -> Result<(HeaderMap, Json<ClassifiedMany>), ApiError> {
+) -> Result<(HeaderMap, Extension<Costs>, Json<ClassifiedMany>), ApiError> {
     let query: TopK = query::read(request.uri(), TopK::KNOWN)?;
     let arrival = Arrival::new(state, request.headers(), arrived)?;
     state.service.room()?;
@@ -92,6 +93,8 @@ async fn answer(
     }
     let image = body.images.pop().unwrap_or_default();
     let answered = state.service.classify_many(AskMany { tasks: body.tasks, image, terms }).await?;
+    let tasks = answered.tasks.iter().flat_map(|task| &task.outcome);
+    let costs = tasks.fold(Costs::of_images(1), |costs, told| costs.add(Some(&told.task), 1, told.spent));
     let results = answered.tasks.into_iter().map(TaskResult::from).collect();
-    Ok((headers::of_spent(&answered.spent), Json(ClassifiedMany { results })))
+    Ok((headers::of_spent(&answered.spent), Extension(costs), Json(ClassifiedMany { results })))
 }

@@ -5,11 +5,12 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::arrival::{Arrival, Received};
+use super::bill::Costs;
 use super::error::ApiError;
 use super::state::AppState;
 use super::{headers, query};
@@ -112,13 +113,15 @@ async fn answer(
 /// An answer as JSON.
 fn told(found: Features, is_batch: bool) -> Response {
     let Features { task, backbone, images, spent } = found;
+    let costs = Costs::of_images(images.len());
+    let costs = Extension(costs.add(task.as_ref().map(|(task, _)| task), images.len(), spent));
     let (task, version) = task.map(|(task, version)| (task.to_string(), version)).unzip();
     let origin = Origin { task, version, backbone };
     let (headers, mut images) = (headers::of_spent(&spent), images.into_iter());
     if is_batch {
         let results = images.map(|embedding| Embedding { embedding }).collect();
-        return (headers, Json(EmbeddedBatch { origin, results })).into_response();
+        return (headers, costs, Json(EmbeddedBatch { origin, results })).into_response();
     }
     let embedding = images.next().unwrap_or_default();
-    (headers, Json(Embedded { origin, embedding })).into_response()
+    (headers, costs, Json(Embedded { origin, embedding })).into_response()
 }

@@ -76,6 +76,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let code = self.code();
         let mut response = (status(code), Json(self.body())).into_response();
+        // Whoever charges the request reads it.
+        response.extensions_mut().insert(code);
         if let Some(wait) = code.retry() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
         }

@@ -13,11 +13,13 @@ use super::error::Error;
 use super::memory::{Held, Memory};
 use super::options::ServiceOptions;
 use super::told::Folders;
+use crate::audit::Audit;
 use crate::catalog::{self, Catalog};
 use crate::engine::Engine;
 use crate::metrics::{Metrics, NO_TASK};
 use crate::pack::{Pack, TaskId};
 use crate::reload::{self, Pinned, Reloader};
+use crate::usage::Usage;
 
 /// Reloads that are served at once; they take turns, so more would only wait.
 pub(super) const RELOADS_AT_ONCE: usize = 8;
@@ -34,6 +36,10 @@ pub struct Parts {
     pub reloader: Arc<Reloader>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// Counts what tenants use.
+    pub usage: Usage,
+    /// Notes who did what.
+    pub audit: Audit,
 }
 
 /// Handle of the service. Cheap to clone.
@@ -54,6 +60,8 @@ pub(super) struct Shared {
     pub(super) confirmations: Semaphore,
     /// The frozen backbone as a task.
     pub(super) bare: Pinned,
+    usage: Usage,
+    audit: Audit,
     folders: Folders,
     ready: AtomicBool,
 }
@@ -62,7 +70,7 @@ impl Service {
     /// Puts parts and limits together; ready at once, see [`Service::set_ready`]. Callers are told nothing of where the
     /// folder of packs and the `hidden` files and folders are.
     pub fn new(parts: Parts, options: ServiceOptions, hidden: &[&Path]) -> Self {
-        let Parts { engine, catalog, reloader, metrics } = parts;
+        let Parts { engine, catalog, reloader, metrics, usage, audit } = parts;
         let pack = Arc::new(Pack::bare(catalog.base(), engine.precision()));
         let bare = Pinned { task: TaskId::none(), version: 0, pack };
         let folders = Folders::new(hidden.iter().copied().chain([catalog.root()]));
@@ -77,6 +85,8 @@ impl Service {
             bare,
             metrics,
             options,
+            usage,
+            audit,
             folders,
             ready: AtomicBool::new(true),
         };
@@ -86,6 +96,16 @@ impl Service {
     /// The limits.
     pub fn options(&self) -> &ServiceOptions {
         &self.shared.options
+    }
+
+    /// Counts what tenants use.
+    pub fn usage(&self) -> &Usage {
+        &self.shared.usage
+    }
+
+    /// Notes who did what.
+    pub fn audit(&self) -> &Audit {
+        &self.shared.audit
     }
 
     /// The task's live pack. One that is read for the first time gives its stored answers before, within the deadline.
@@ -132,6 +152,7 @@ impl Service {
     /// When a series cannot be encoded.
     pub async fn series(&self) -> Result<Vec<u8>, Error> {
         self.shared.catalog.settle().await;
+        self.shared.usage.settle();
         self.shared.metrics.render().map_err(|e| Error::Internal(e.to_string()))
     }
 

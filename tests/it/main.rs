@@ -67,6 +67,8 @@ mod import_pack;
 mod import_sources;
 /// 8-bit sums are the same integers on every processor.
 mod integers;
+/// Lines on their way to the disk: torn, full, gone, shared, rotated.
+mod journal;
 /// Which cores, threads and heaps a server takes.
 mod layout;
 /// What `bench` prints as lines of JSON.
@@ -117,3 +119,5 @@ mod torch;
 mod train;
 /// `serve --tune` and its measuring processes.
 mod tuning;
+/// What tenants used: counted, written, summed, after any crash.
+mod usage;

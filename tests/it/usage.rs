@@ -1,0 +1,1 @@
+//! What tenants used: counted, written, summed, after any crash.
