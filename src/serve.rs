@@ -148,7 +148,8 @@ impl Server {
             tokio::task::spawn_blocking(move || start_engine(&config, metrics)).await??
         };
         let catalog = Arc::new(catalog(&config, base, &metrics)?);
-        let reloader = Arc::new(reloader(&config, &catalog, &engine, &metrics));
+        let reloader = reloader(&config, &catalog, &engine, &metrics).with_audit(audit.clone());
+        let reloader = Arc::new(reloader);
         reloader.list().await.with_context(|| format!("folder of packs {}", config.adapters.display()))?;
         let parts = service::Parts {
             engine: engine.clone(),

@@ -177,8 +177,16 @@ impl Log {
         };
         let journal = Journal::new(journal, Box::new(SystemMedium), Arc::clone(&state), now);
         let keep = Keep { bytes: Some(options.keep_bytes), days: None };
-        let writer =
-            Writer { journal, state: Arc::clone(&state), folder, boot, keep, seq: 0, pruned: u32::MAX };
+        let writer = Writer {
+            journal,
+            state: Arc::clone(&state),
+            folder,
+            boot,
+            keep,
+            seq: 0,
+            told: 0,
+            pruned: u32::MAX,
+        };
         let (way, came) = sync_channel(ROOM);
         let thread = std::thread::Builder::new().name("audit".into()).spawn(move || writer.run(&came))?;
         Ok(Self { state, way: Mutex::new(Some(way)), thread: Mutex::new(Some(thread)) })
@@ -193,6 +201,8 @@ struct Writer {
     boot: Boot,
     keep: Keep,
     seq: u64,
+    /// Events that were dropped, as far as a line tells it.
+    told: u64,
     /// How many files were begun when old ones were last looked for.
     pruned: u32,
 }
@@ -208,22 +218,37 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.tell_dropped();
             self.journal.run(Timestamp::now());
             self.prune();
         }
+        self.tell_dropped();
         self.journal.finish(Timestamp::now());
         if !self.journal.is_settled() {
             tracing::error!("the end of the audit log could not be written");
         }
     }
 
+    /// Tells in the log itself how many events it lacks.
+    fn tell_dropped(&mut self) {
+        let dropped = self.state.dropped();
+        if dropped > self.told && !self.journal.is_full() {
+            let mut line = line(Timestamp::now(), "dropped", &Who::default());
+            line.insert("count".into(), (dropped - self.told).into());
+            self.told = dropped;
+            self.push(line);
+        }
+    }
+
     fn push(&mut self, mut line: Map<String, Value>) {
+        if self.journal.is_full() {
+            self.state.drop_lines(1);
+            return;
+        }
         self.seq += 1;
         line.insert("boot".into(), self.boot.as_str().into());
         line.insert("seq".into(), self.seq.into());
         match serde_json::to_vec(&line) {
-            // Numbers without a line tell readers how many are missing.
-            Ok(_) if self.journal.is_full() => self.state.drop_lines(1),
             Ok(line) => self.journal.push(&line, Timestamp::now()),
             Err(_) => self.state.drop_lines(1),
         }

@@ -16,6 +16,8 @@ use super::time;
 const HELD_BYTES: usize = 8 << 20;
 /// Shortest time between tries while the disk fails.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(1);
+/// Failures in a row after which another file is tried.
+const MOST_FAILURES: u32 = 5;
 
 /// Where and how a journal is kept.
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ struct Open {
     day: Date,
     bytes: u64,
     synced: u64,
+    /// Failures in a row.
+    failures: u32,
 }
 
 impl Journal {
@@ -129,19 +133,22 @@ impl Journal {
             Err(error) => {
                 self.state.fail(&error);
                 self.retry_at = Some(now + PATIENCE);
-                self.take_back();
+                self.take_back(&error);
             }
         }
     }
 
-    /// Puts the file back to how the last sync left it, so that what is held can be written again. Where that cannot be
-    /// done it goes to another file; readers know lines that are in both by their numbers.
-    fn take_back(&mut self) {
+    /// Has everything that is held written again: to the same place of the same file, which readers find unchanged, or to
+    /// another file. Readers know lines that are in both by their numbers.
+    fn take_back(&mut self, error: &io::Error) {
         self.written = 0;
         if let Some(open) = &mut self.open {
-            let is_back = open.sheet.is_there() && open.sheet.cut(open.synced).is_ok();
             open.bytes = open.synced;
-            if !is_back {
+            open.failures += 1;
+            // A full disk must not fill with names of empty files.
+            let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            let is_lost = !is_full && open.failures >= MOST_FAILURES;
+            if is_lost || error.kind() == io::ErrorKind::FileTooLarge || !open.sheet.is_there() {
                 self.open = None;
             }
         }
@@ -160,7 +167,7 @@ impl Journal {
         if !open.sheet.is_there() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the file is gone"));
         }
-        open.sheet.append(fresh)?;
+        open.sheet.write_at(open.bytes, fresh)?;
         open.bytes += fresh.len() as u64;
         self.written = self.held.len();
         Ok(())
@@ -187,7 +194,7 @@ impl Journal {
         let Some(open) = &mut self.open else { return Ok(()) };
         if open.synced != open.bytes {
             open.sheet.sync()?;
-            open.synced = open.bytes;
+            (open.synced, open.failures) = (open.bytes, 0);
         }
         self.synced_at = now;
         let rest = self.held.split_off(self.written);
@@ -205,5 +212,5 @@ fn begin(options: &Options, medium: &dyn Medium, number: &mut u32, now: Timestam
     // A number is used once, also where the file could not be begun: half of it may be there.
     *number += 1;
     let path = options.folder.join(Name::compose(options.family, now, &options.boot, *number));
-    Ok(Open { sheet: medium.begin(&path)?, day: time::day(now), bytes: 0, synced: 0 })
+    Ok(Open { sheet: medium.begin(&path)?, day: time::day(now), bytes: 0, synced: 0, failures: 0 })
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::Debug;
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -19,23 +19,17 @@ pub trait Medium: Debug + Send {
 
 /// A file that grows at its end.
 pub trait Sheet: Debug + Send {
-    /// Appends; a failure may leave a part.
+    /// Writes at a place; a failure may leave a part.
     ///
     /// # Errors
     /// The system's reason.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    fn write_at(&mut self, place: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Returns once everything is on the disk.
     ///
     /// # Errors
-    /// The system's reason; what was appended since the last success may be lost then.
+    /// The system's reason. What was written since the last success may be lost then, even if the next sync succeeds.
     fn sync(&mut self) -> io::Result<()>;
-
-    /// Cuts the file to a length.
-    ///
-    /// # Errors
-    /// The system's reason.
-    fn cut(&mut self, bytes: u64) -> io::Result<()>;
 
     /// Whether the file still has a name: what is written to one without is lost.
     fn is_there(&self) -> bool;
@@ -47,8 +41,8 @@ pub struct SystemMedium;
 
 impl Medium for SystemMedium {
     fn begin(&self, path: &Path) -> io::Result<Box<dyn Sheet>> {
-        let file = File::options().append(true).create_new(true).open(path)?;
-        // Where there are no locks, others may take the file for an old one: they only cut half a line off.
+        let file = File::options().write(true).create_new(true).open(path)?;
+        // Where there are no locks, others mend nothing, and delete only what is old.
         let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
         // The name must be on the disk too.
         if let Some(folder) = path.parent() {
@@ -59,16 +53,12 @@ impl Medium for SystemMedium {
 }
 
 impl Sheet for File {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+    fn write_at(&mut self, place: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, place)
     }
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
-    }
-
-    fn cut(&mut self, bytes: u64) -> io::Result<()> {
-        self.set_len(bytes)
     }
 
     fn is_there(&self) -> bool {

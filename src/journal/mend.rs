@@ -12,7 +12,8 @@ use super::name::files;
 /// How much of a file's end is looked at a time.
 const STEP: u64 = 64 << 10;
 
-/// Cuts every file of a family that nobody writes now to its last whole line, and gives how many that changed.
+/// Cuts every file of a family that nobody writes now to its last whole line, puts it on the disk, and gives how many that
+/// changed.
 ///
 /// # Errors
 /// When the folder cannot be listed. A file that cannot be mended is logged and left.
@@ -36,11 +37,13 @@ fn mend_file(path: &Path) -> io::Result<u64> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     if whole(&file, length)? == length {
+        // A process that was killed may have left lines that are not on the disk yet.
+        file.sync_all()?;
         return Ok(0);
     }
     let file = File::options().read(true).write(true).open(path)?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        // Another server is writing that line.
+        // Another server is writing that line, or nobody can tell.
         return Ok(0);
     }
     let length = file.metadata()?.len();

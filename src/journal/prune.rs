@@ -6,6 +6,7 @@ use std::path::Path;
 
 use jiff::civil::Date;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::name::{Boot, files};
 
@@ -50,7 +51,8 @@ pub fn prune(folder: &Path, family: &str, own: &Boot, keep: Keep, today: Date) -
     Ok(deleted)
 }
 
-/// Whether somebody writes a file: writers lock theirs.
+/// Whether somebody writes a file: writers lock theirs, where there are locks.
 fn is_written(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_err())
+    let lock = |file: File| flock(&file, FlockOperation::NonBlockingLockExclusive);
+    File::open(path).is_ok_and(|file| lock(file) == Err(Errno::WOULDBLOCK))
 }

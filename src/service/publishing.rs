@@ -5,6 +5,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::code::Code;
 use super::error::Error;
 use super::handle::{CONFIRMATIONS_AT_ONCE, RELOADS_AT_ONCE, Service};
+use crate::audit::{Event, Who};
 use crate::metrics::NO_TASK;
 use crate::pack::TaskId;
 use crate::reload::FolderStatus;
@@ -17,7 +18,9 @@ impl Service {
     /// [`Error::Publishing`], and why the version was not published.
     pub async fn reload(&self, task: &TaskId) -> Result<u64, Error> {
         let _admitted = self.admit(&self.shared.reloads, RELOADS_AT_ONCE)?;
-        self.shared.reloader.reload(task).await.map_err(|error| self.reload_error(&error))
+        let version = self.shared.reloader.reload(task).await.map_err(|error| self.reload_error(&error))?;
+        self.audit().record(&Who::default(), &Event::Reload { task: task.to_string(), version });
+        Ok(version)
     }
 
     /// Confirms that what stands in the place of the folder of packs is right, and gives how many tasks that unpublished.
@@ -26,7 +29,10 @@ impl Service {
     /// [`Error::Publishing`], and why the folder cannot be listed.
     pub async fn confirm(&self) -> Result<usize, Error> {
         let _admitted = self.admit(&self.shared.confirmations, CONFIRMATIONS_AT_ONCE)?;
-        self.shared.reloader.confirm().await.map_err(|error| self.reload_error(&error))
+        let confirmed = self.shared.reloader.confirm().await;
+        let unpublished = confirmed.map_err(|error| self.reload_error(&error))?;
+        self.audit().record(&Who::default(), &Event::Confirm { unpublished: unpublished as u64 });
+        Ok(unpublished)
     }
 
     /// The folder of packs, as a caller is told it.

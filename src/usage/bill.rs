@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::charge::Sum;
-use super::keeper::FAMILY;
-use super::line::Line;
+use super::line::{FAMILY, Line};
 use crate::journal::time::day;
 use crate::journal::{Found, LINE_BYTES, Seen, files, lines};
 

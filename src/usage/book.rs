@@ -8,7 +8,7 @@ use jiff::civil::Date;
 
 use super::charge::{Billed, Sum};
 use super::labels::Labels;
-use super::shards::Shards;
+use super::shards::{Counted, Ended, Shards};
 use super::totals::{Totals, Used};
 use crate::journal::time::day;
 use crate::metrics::Metrics;
@@ -52,12 +52,12 @@ impl Book {
         // A clock that was set back must not give a line that ends before it begins.
         let from = self.since.min(now);
         for counters in shards.take() {
-            for (who, sum) in counters.sums {
+            for (who, Counted { sum, codes }) in counters {
                 self.labels.add(&who.tenant, &sum);
+                for Ended { code, requests } in codes {
+                    self.labels.count(&who.tenant, code, requests);
+                }
                 self.put(who, from, &sum);
-            }
-            for (tenant, codes) in counters.codes {
-                codes.into_iter().for_each(|(code, requests)| self.labels.count(&tenant, code, requests));
             }
         }
         self.labels.review(now);
@@ -76,6 +76,11 @@ impl Book {
                 self.rows.insert(place, row);
             }
         }
+    }
+
+    /// Whether no row waits for the log.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Takes the rows for the log, in order; they go into the totals.

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::book::{Book, Row};
 use super::charge::{Billed, Charge};
-use super::line::{Line, VERSION};
+use super::line::{FAMILY, Line, VERSION};
 use super::record::Progress;
 use super::shards::Shards;
 use super::totals::Used;
@@ -17,8 +17,6 @@ use crate::journal::time::{day, text};
 use crate::journal::{Boot, Journal, Keep, Medium, Options, State, mend, prune};
 use crate::metrics::Metrics;
 
-/// What the names of the log's files begin with.
-pub const FAMILY: &str = "usage";
 /// How often lines of other servers are looked for.
 const LOOK: SignedDuration = SignedDuration::from_secs(10);
 /// How often totals are stored.
@@ -138,6 +136,17 @@ impl Keeper {
                 tracing::error!("the end of the usage log could not be written");
             }
         }
+    }
+
+    /// Whether everything that was counted at the last flush is written.
+    pub fn is_flushed(&self) -> bool {
+        let is_behind = self.written.as_ref().is_some_and(|written| written.journal.is_behind());
+        !is_behind && self.shared.book().is_empty()
+    }
+
+    /// Whether it is on the disk too.
+    pub fn is_settled(&self) -> bool {
+        self.is_flushed() && self.written.as_ref().is_none_or(|written| written.journal.is_settled())
     }
 
     /// What is counted and shown of the log.

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::charge::Sum;
 
+/// What the names of the log's files begin with.
+pub const FAMILY: &str = "usage";
 /// The format's version.
 pub(super) const VERSION: u32 = 1;
 

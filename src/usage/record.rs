@@ -10,8 +10,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::book::Book;
-use super::keeper::FAMILY;
-use super::line::{Line, VERSION};
+use super::line::{FAMILY, Line, VERSION};
 use super::totals::{Stored, Totals};
 use crate::files::{is_absence, write_atomically};
 use crate::journal::time::{day, month};
@@ -42,7 +41,14 @@ struct Content {
 impl Progress {
     /// Reads what was stored last; without it the log is read from its beginning.
     pub(super) fn load(folder: &Path, book: &Mutex<Book>) -> Self {
+        let shrunk = |(file, &read): (&String, &u64)| {
+            folder.join(file).metadata().is_ok_and(|found| found.len() < read)
+        };
         match read(&folder.join(FILE)) {
+            Ok(Some(content)) if content.files.iter().any(shrunk) => {
+                tracing::warn!(file = FILE, "tells of lines that are gone; the whole log is read instead");
+                Self::default()
+            }
             Ok(Some(Content { files, seen, totals, .. })) => {
                 book.lock().unwrap_or_else(PoisonError::into_inner).totals = Totals::load(totals);
                 Self { files, seen }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use super::charge::{Billed, Charge, Sum};
 
@@ -13,14 +13,34 @@ const FULL: usize = 1024;
 /// Counters in a shard beyond which a tenant's others are counted together.
 const MOST: usize = 2 * FULL;
 
-/// What one shard holds.
+/// What was counted for somebody.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
-    /// By whom they are for.
-    pub(super) sums: HashMap<Billed, Sum>,
-    /// Requests by tenant and code.
-    pub(super) codes: HashMap<Arc<str>, HashMap<&'static str, u64>>,
+pub(super) struct Counted {
+    pub(super) sum: Sum,
+    /// Requests by code; there are few codes.
+    pub(super) codes: Vec<Ended>,
 }
+
+/// Requests that ended with a code.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) code: &'static str,
+    pub(super) requests: u64,
+}
+
+impl Counted {
+    fn add(&mut self, what: &Charge) {
+        self.sum.add(&Sum::from(what));
+        let Some(code) = what.code else { return };
+        match self.codes.iter_mut().find(|ended| ended.code == code) {
+            Some(ended) => ended.requests += what.requests,
+            None => self.codes.push(Ended { code, requests: what.requests }),
+        }
+    }
+}
+
+/// What one shard holds, by whom it is for.
+type Counters = HashMap<Billed, Counted>;
 
 /// All counters since they were last taken.
 #[derive(Debug)]
@@ -36,22 +56,14 @@ impl Shards {
         // Tenants mostly have one text each, so that its place tells them apart faster than its letters.
         let place = (who.tenant.as_ptr() as usize >> 4) % SHARDS;
         let mut shard = self.0[place].lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = Sum::from(what);
-        if let Some(known) = shard.sums.get_mut(who) {
-            known.add(&sum);
-        } else {
-            let key = if shard.sums.len() < MOST { who.clone() } else { who.folded() };
-            shard.sums.entry(key).or_default().add(&sum);
-        }
-        if let Some(code) = what.code {
-            match shard.codes.get_mut(&who.tenant) {
-                Some(codes) => *codes.entry(code).or_default() += what.requests,
-                None => {
-                    shard.codes.insert(Arc::clone(&who.tenant), HashMap::from([(code, what.requests)]));
-                }
+        match shard.get_mut(who) {
+            Some(counted) => counted.add(what),
+            None => {
+                let who = if shard.len() < MOST { who.clone() } else { who.folded() };
+                shard.entry(who).or_default().add(what);
             }
         }
-        shard.sums.len() == FULL
+        shard.len() == FULL
     }
 
     /// Takes everything, a shard at a time.

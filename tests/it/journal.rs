@@ -1,8 +1,9 @@
 //! Lines on their way to the disk: torn, full, gone, shared, rotated.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
@@ -23,10 +24,24 @@ pub struct Faults {
     pub room: Option<u64>,
     /// Whether a sync fails.
     pub sync: bool,
-    /// Whether a file cannot be cut.
-    pub cut: bool,
     /// Syncs that succeeded.
     pub synced: u64,
+    files: BTreeMap<PathBuf, Lengths>,
+}
+
+/// How long a file is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lengths {
+    written: u64,
+    /// What the next sync puts on the disk: what a sync failed on must be written again.
+    dirty: u64,
+    synced: u64,
+}
+
+impl Faults {
+    pub fn heal(&mut self) {
+        (self.room, self.sync) = (None, false);
+    }
 }
 
 impl Disk {
@@ -37,48 +52,70 @@ impl Disk {
     pub fn synced(&self) -> u64 {
         self.0.lock().unwrap().synced
     }
+
+    /// Everything that was written is on the disk.
+    pub fn settle(&self) {
+        self.set(|faults| {
+            faults.files.values_mut().for_each(|lengths| {
+                *lengths = Lengths { dirty: lengths.written, synced: lengths.written, ..*lengths }
+            })
+        });
+    }
+
+    /// Takes away what was not synced, but for a part of `kept` / 255.
+    pub fn lose_power(&self, kept: u8) {
+        for (path, lengths) in std::mem::take(&mut self.0.lock().unwrap().files) {
+            let left = lengths.synced + (lengths.written - lengths.synced) * u64::from(kept) / 255;
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            // A start in between may have cut half a line off.
+            file.set_len(left.min(file.metadata().unwrap().len())).unwrap();
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Faulty {
     real: Box<dyn Sheet>,
+    path: PathBuf,
     disk: Disk,
 }
 
 impl Medium for Disk {
     fn begin(&self, path: &Path) -> io::Result<Box<dyn Sheet>> {
         let real = SystemMedium.begin(path)?;
-        Ok(Box::new(Faulty { real, disk: self.clone() }))
+        self.0.lock().unwrap().files.insert(path.to_owned(), Lengths::default());
+        Ok(Box::new(Faulty { real, path: path.to_owned(), disk: self.clone() }))
     }
 }
 
 impl Sheet for Faulty {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write_at(&mut self, place: u64, bytes: &[u8]) -> io::Result<()> {
         let mut faults = self.disk.0.lock().unwrap();
         let fits = faults.room.map_or(bytes.len(), |room| bytes.len().min(room as usize));
         if let Some(room) = &mut faults.room {
             *room -= fits as u64;
         }
+        let (lengths, end) = (faults.files.get_mut(&self.path).unwrap(), place + fits as u64);
+        if place <= lengths.dirty {
+            lengths.dirty = lengths.dirty.max(end);
+        }
+        lengths.written = lengths.written.max(end);
         drop(faults);
         // As much as there is room for is written, as the system does.
-        self.real.append(&bytes[..fits])?;
+        self.real.write_at(place, &bytes[..fits])?;
         if fits < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn sync(&mut self) -> io::Result<()> {
         let mut faults = self.disk.0.lock().unwrap();
-        if faults.sync {
+        let (fails, lengths) = (faults.sync, faults.files.get_mut(&self.path).unwrap());
+        if fails {
+            lengths.dirty = lengths.synced;
             return Err(io::Error::other("sync failed"));
         }
+        lengths.synced = lengths.dirty;
         faults.synced += 1;
         self.real.sync()
-    }
-
-    fn cut(&mut self, bytes: u64) -> io::Result<()> {
-        if self.disk.0.lock().unwrap().cut {
-            return Err(io::Error::other("cut failed"));
-        }
-        self.real.cut(bytes)
     }
 
     fn is_there(&self) -> bool {
@@ -189,28 +226,21 @@ fn lines_are_synced_by_interval_and_when_the_clock_was_set_back() {
 
 #[test]
 fn a_full_disk_is_told_once_and_everything_is_there_once_it_is_back() {
-    for cut in [false, true] {
-        let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
-        let mut desk = Desk::new(dir.path(), disk.clone(), 1 << 20, "2026-11-26T12:00:00Z");
-        desk.write("before", ms(1000));
-        // Room for half a line.
-        disk.set(|faults| (faults.room, faults.cut) = (Some(4), cut));
-        for i in 0..50 {
-            desk.write(&format!("during {i}"), ms(500));
-        }
-        assert!(desk.state.trouble().is_some() && desk.journal.is_behind());
-        let begun = desk.journal.begun();
-        assert!(cut || begun == 1, "a full disk must not fill with names: {begun}");
-        disk.set(|faults| *faults = Faults::default());
-        desk.pass(ms(2000));
-        assert!(desk.state.trouble().is_none() && !desk.journal.is_behind() && desk.journal.is_settled());
-        mend(dir.path(), "audit").unwrap();
-        let mut found = read(dir.path());
-        found.dedup();
-        let expected: Vec<String> =
-            ["before".into()].into_iter().chain((0..50).map(|i| format!("during {i}"))).collect();
-        assert_eq!(found.into_iter().filter(|line| expected.contains(line)).collect::<Vec<_>>(), expected);
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let mut desk = Desk::new(dir.path(), disk.clone(), 1 << 20, "2026-11-26T12:00:00Z");
+    desk.write("before", ms(1000));
+    // Room for half a line.
+    disk.set(|faults| faults.room = Some(4));
+    for i in 0..50 {
+        desk.write(&format!("during {i}"), ms(500));
     }
+    assert!(desk.state.trouble().is_some() && desk.journal.is_behind());
+    assert_eq!(desk.journal.begun(), 1, "a full disk must not fill with names");
+    disk.set(Faults::heal);
+    desk.pass(ms(2000));
+    assert!(desk.state.trouble().is_none() && !desk.journal.is_behind() && desk.journal.is_settled());
+    let during = (0..50).map(|i| format!("during {i}"));
+    assert_eq!(read(dir.path()), ["before".into()].into_iter().chain(during).collect::<Vec<_>>());
 }
 
 #[test]
@@ -220,14 +250,28 @@ fn a_failed_sync_is_not_taken_for_a_success() {
     desk.write("a", ms(1000));
     disk.set(|faults| faults.sync = true);
     desk.write("b", ms(1000));
-    // The system drops what it could not sync: the file is cut to what was, and written again.
-    assert_eq!(read(dir.path()), ["a"]);
     desk.pass(ms(1000));
     assert!(desk.state.trouble().is_some() && !desk.journal.is_settled());
-    disk.set(|faults| faults.sync = false);
+    disk.set(Faults::heal);
     desk.pass(ms(1000));
-    assert_eq!(read(dir.path()), ["a", "b"]);
     assert!(desk.journal.is_settled());
+    // The system forgets what it could not sync: only what was written again is there.
+    drop(desk);
+    disk.lose_power(0);
+    assert_eq!(read(dir.path()), ["a", "b"]);
+}
+
+#[test]
+fn a_file_that_goes_on_failing_is_left_for_another() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let mut desk = Desk::new(dir.path(), disk.clone(), 1 << 20, "2026-11-26T12:00:00Z");
+    disk.set(|faults| faults.sync = true);
+    desk.write("a", ms(1000));
+    (0..4).for_each(|_| desk.pass(ms(1000)));
+    assert_eq!(desk.journal.begun(), 1);
+    disk.set(Faults::heal);
+    desk.pass(ms(1000));
+    assert_eq!((desk.journal.begun(), read(dir.path())), (2, vec!["a".into(), "a".into()]));
 }
 
 #[test]

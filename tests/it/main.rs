@@ -10,6 +10,8 @@ mod support;
 
 /// Layers and invariants of the code map.
 mod architecture;
+/// Who did what: written, bounded, without secrets.
+mod audit;
 /// What goes in wrongly, with the status that comes out.
 mod bad_inputs;
 /// Mixed batches equal rows alone; covering programs equal exact ones.
