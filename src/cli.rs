@@ -10,6 +10,7 @@ mod folder;
 mod images;
 mod import_backbone;
 mod import_pack;
+mod journal;
 mod keys;
 mod limits;
 mod lines;
@@ -23,6 +24,7 @@ mod shard;
 mod tasks;
 mod tls;
 mod train;
+mod usage;
 mod walk;
 
 use std::net::IpAddr;
@@ -43,6 +45,7 @@ pub use runtime::{RuntimeArgs, cores};
 pub use serve::ServeArgs;
 pub use tasks::Listed;
 pub use train::TrainArgs;
+pub use usage::UsageArgs;
 pub use walk::WalkArgs;
 
 /// Multi-tenant inference server for adapted vision transformers.
@@ -81,6 +84,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Make, revoke and list the keys of tenants.
     Keys(KeysArgs),
+    /// Sum a usage log: what each tenant used.
+    Usage(UsageArgs),
     /// Ask a running server for its health. Exits with 0 when it is ready.
     Health(HealthArgs),
 }

@@ -7,6 +7,9 @@
 //! | `files` | writing so that a reader sees the old or the new file; looking at folders, change notices | nothing of ours |
 //! | `errors` | an error and its causes in one line | nothing of ours |
 //! | `metrics` | every Prometheus series | nothing of ours |
+//! | `journal` | append-only JSON lines: written, synced, rotated, mended, read | `files`, `errors`, `metrics` |
+//! | `usage` | what each tenant used: counted, written, summed | `journal` and below |
+//! | `audit` | who did what: written, with a bound for failed keys | `journal` and below |
 //! | `image` | bytes to pixels | nothing of ours |
 //! | `backbone` | the frozen transformer as data: config, names of weights, sites, shapes | `image`, `files` |
 //! | `graph` | graphs as values: operators, ViT, plans, cost, ONNX bytes | `backbone` and below |
@@ -49,6 +52,10 @@
 pub mod errors;
 pub mod files;
 pub mod metrics;
+
+pub mod audit;
+pub mod journal;
+pub mod usage;
 
 pub mod adaptation;
 pub mod backbone;

@@ -41,6 +41,7 @@ fn run(command: Command) -> Result<()> {
         Command::Eval(args) => commands::eval::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Keys(args) => commands::keys::run(args),
+        Command::Usage(args) => commands::usage::run(&args),
         Command::Health(args) => commands::health::run(&args),
     }
 }

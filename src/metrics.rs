@@ -5,7 +5,8 @@
 //! thousand tasks would make ten thousand series of each.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 /// Label value for requests that name no published task.
@@ -104,6 +105,26 @@ pub struct Metrics {
     pub folder_passed_over: IntGauge,
     /// Tasks without change notices, whose folders are looked at in turn.
     pub folder_unwatched: IntGauge,
+    /// Requests, by tenant and code.
+    pub tenant_requests: IntCounterVec,
+    /// Images, by tenant.
+    pub tenant_images: IntCounterVec,
+    /// Floating-point operations, by tenant.
+    pub tenant_flops: IntCounterVec,
+    /// Time of the device, by tenant.
+    pub tenant_device_seconds: CounterVec,
+    /// Bytes of bodies, by tenant and direction (`in` or `out`).
+    pub tenant_bytes: IntCounterVec,
+    /// Lines on the disk, by log (`usage` or `audit`).
+    pub journal_lines: IntCounterVec,
+    /// Bytes of lines on the disk, by log.
+    pub journal_bytes: IntCounterVec,
+    /// Lines that nobody will write, by log.
+    pub journal_dropped: IntCounterVec,
+    /// Failures to write or sync, by log.
+    pub journal_failures: IntCounterVec,
+    /// Age of the oldest line that is not on the disk yet, by log.
+    pub journal_lag: GaugeVec,
 }
 
 impl Metrics {
@@ -180,7 +201,7 @@ impl Metrics {
                 "Changed TLS files, by outcome: loaded, failed; alert on failed",
                 &["outcome"],
             )?,
-            tls_expiry: gauges(
+            tls_expiry: late_gauge(
                 &r,
                 "mimi_tls_certificate_expiry_seconds",
                 "When the certificate that is served expires, seconds since the epoch",
@@ -252,6 +273,66 @@ impl Metrics {
                 "mimi_folder_unwatched_tasks",
                 "Tasks without change notices, compared by time",
             )?,
+            tenant_requests: counters(
+                &r,
+                "mimi_tenant_requests_total",
+                "Requests, by tenant and code (ok or an error code)",
+                &["tenant", "code"],
+            )?,
+            tenant_images: counters(
+                &r,
+                "mimi_tenant_images_total",
+                "Images answered, by tenant",
+                &["tenant"],
+            )?,
+            tenant_flops: counters(
+                &r,
+                "mimi_tenant_flops_total",
+                "Floating-point operations spent, by tenant",
+                &["tenant"],
+            )?,
+            tenant_device_seconds: real_counters(
+                &r,
+                "mimi_tenant_device_seconds_total",
+                "Time of the device, by tenant: a row has its part of its batch's run",
+                &["tenant"],
+            )?,
+            tenant_bytes: counters(
+                &r,
+                "mimi_tenant_bytes_total",
+                "Bytes of bodies, by tenant and direction: in, out",
+                &["tenant", "direction"],
+            )?,
+            journal_lines: counters(
+                &r,
+                "mimi_journal_lines_total",
+                "Lines on the disk, by log: usage, audit",
+                &["log"],
+            )?,
+            journal_bytes: counters(
+                &r,
+                "mimi_journal_bytes_total",
+                "Bytes of lines on the disk, by log",
+                &["log"],
+            )?,
+            journal_dropped: counters(
+                &r,
+                "mimi_journal_dropped_total",
+                "Lines that will not be written, by log; alert above 0",
+                &["log"],
+            )?,
+            journal_failures: counters(
+                &r,
+                "mimi_journal_failures_total",
+                "Failures to write or sync, by log",
+                &["log"],
+            )?,
+            journal_lag: gauges(
+                &r,
+                "mimi_journal_lag_seconds",
+                "Age of the oldest line that is not on the disk yet, by log",
+                &["log"],
+            )?,
             registry: r,
         })
     }
@@ -293,6 +374,28 @@ fn counters(
     Ok(made)
 }
 
+fn real_counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<CounterVec, prometheus::Error> {
+    let made = CounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<GaugeVec, prometheus::Error> {
+    let made = GaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
+}
+
 fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
     let made = IntGauge::new(name, help)?;
     registry.register(Box::new(made.clone()))?;
@@ -300,7 +403,7 @@ fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, promet
 }
 
 /// A gauge whose series comes with its first value.
-fn gauges(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+fn late_gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
     let made = IntGaugeVec::new(Opts::new(name, help), &[])?;
     registry.register(Box::new(made.clone()))?;
     Ok(made)

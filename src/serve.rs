@@ -23,6 +23,7 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::audit::{Audit, AuditOptions};
 use crate::backbone::BackboneConfig;
 use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineOptions};
@@ -33,6 +34,7 @@ use crate::reload::{ReloadOptions, Reloader, arithmetic};
 use crate::runtime::{Expander, Resident, Runtime, RuntimeOptions, WeightOptions};
 use crate::service::{self, Code, Service, ServiceOptions};
 use crate::tenants::{Status, Tenants};
+use crate::usage::{Usage, UsageOptions};
 
 pub use limits::{ConnectionLimits, raise_descriptors};
 pub use tls::{TlsOptions, clear_text_warning};
@@ -73,6 +75,10 @@ pub struct Config {
     pub poll: Duration,
     /// How the folder of packs is watched.
     pub reload: ReloadOptions,
+    /// How use is counted and written.
+    pub usage: UsageOptions,
+    /// How events are written.
+    pub audit: AuditOptions,
     /// Longest wait for open requests at the end.
     pub exit_timeout: Duration,
 }
@@ -127,6 +133,7 @@ pub async fn run_with(
         Err(_) => tracing::warn!("the engine was still at work at the end"),
     }
     drop(admin);
+    server.close_logs().await?;
     tracing::info!("ended");
     Ok(())
 }
@@ -149,14 +156,20 @@ impl Server {
     /// When a part cannot be built.
     pub async fn build(config: Config) -> Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
-        let tenants = Arc::new(tenants(&config, &metrics)?);
+        // First, so that a folder that cannot be written is told before half a gigabyte is read.
+        let Logs { usage, audit } = {
+            let (config, metrics) = (config.clone(), Arc::clone(&metrics));
+            tokio::task::spawn_blocking(move || start_logs(&config, &metrics)).await??
+        };
+        let tenants = Arc::new(tenants(&config, &metrics)?.with_audit(audit.clone()));
         let Started { engine, base } = {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             tokio::task::spawn_blocking(move || start_engine(&config, metrics)).await??
         };
         let catalog = catalog(&config, base, &metrics)?.with_allowances(Arc::clone(&tenants) as _);
         let catalog = Arc::new(catalog);
-        let reloader = Arc::new(reloader(&config, &catalog, &engine, &metrics));
+        let reloader = reloader(&config, &catalog, &engine, &metrics).with_audit(audit.clone());
+        let reloader = Arc::new(reloader);
         reloader.list().await.with_context(|| format!("folder of packs {}", config.adapters.display()))?;
         let parts = service::Parts {
             engine: engine.clone(),
@@ -164,6 +177,8 @@ impl Server {
             reloader: Arc::clone(&reloader),
             metrics: Arc::clone(&metrics),
             tenants: Arc::clone(&tenants),
+            usage,
+            audit,
         };
         let hidden = [config.backbone.as_path(), config.runtime.library.as_path()];
         let service = Service::new(parts, config.service.clone(), &hidden);
@@ -211,6 +226,19 @@ impl Server {
         let tls = tls.map(|tls| Arc::clone(tls).watch(poll, Arc::clone(&self.metrics)));
         watchers.extend(tls.map(tokio::spawn));
         watchers
+    }
+
+    /// Writes what is left of the usage and audit logs.
+    ///
+    /// # Errors
+    /// When the blocking pool is gone.
+    pub async fn close_logs(&self) -> Result<()> {
+        let service = self.service.clone();
+        let close = move || {
+            service.usage().stop();
+            service.audit().stop();
+        };
+        Ok(tokio::task::spawn_blocking(close).await?)
     }
 
     async fn serve(
@@ -272,6 +300,21 @@ fn reloader(config: &Config, catalog: &Arc<Catalog>, engine: &Engine, metrics: &
     let arithmetic = arithmetic(&config.runtime.library, &more);
     let (catalog, metrics) = (Arc::clone(catalog), Arc::clone(metrics));
     Reloader::new(catalog, engine.clone(), metrics, codes, config.reload.clone(), arithmetic)
+}
+
+/// What is written down.
+struct Logs {
+    usage: Usage,
+    audit: Audit,
+}
+
+fn start_logs(config: &Config, metrics: &Arc<Metrics>) -> Result<Logs> {
+    let named = |folder: &Option<PathBuf>| folder.as_ref().map_or(String::new(), |f| f.display().to_string());
+    let usage = Usage::start(&config.usage, metrics);
+    let usage = usage.with_context(|| format!("usage log {}", named(&config.usage.folder)))?;
+    let audit = Audit::start(&config.audit, metrics);
+    let audit = audit.with_context(|| format!("audit log {}", named(&config.audit.folder)))?;
+    Ok(Logs { usage, audit })
 }
 
 /// What computes, and what packs are read for.

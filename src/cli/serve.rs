@@ -15,6 +15,7 @@ use mimi_server::service::ServiceOptions;
 
 use super::access::AccessArgs;
 use super::connections::ConnectionArgs;
+use super::journal::JournalArgs;
 use super::tls::TlsArgs;
 use super::{FolderArgs, RuntimeArgs, cores};
 
@@ -89,6 +90,8 @@ pub struct ServeArgs {
     poll_ms: u64,
     #[command(flatten)]
     folder: FolderArgs,
+    #[command(flatten)]
+    journal: JournalArgs,
 }
 
 impl ServeArgs {
@@ -149,6 +152,8 @@ impl ServeArgs {
             pack_memory: self.pack_memory << 20,
             poll: Duration::from_millis(self.poll_ms.max(10)),
             reload: self.folder.options(),
+            usage: self.journal.usage(),
+            audit: self.journal.audit(),
             exit_timeout: self.connections.exit_timeout(),
         }
     }

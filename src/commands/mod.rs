@@ -17,3 +17,4 @@ mod proof;
 pub mod serve;
 pub mod train_task;
 pub mod tune;
+pub mod usage;

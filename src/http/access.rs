@@ -14,6 +14,7 @@ use super::error::ApiError;
 use super::headers;
 use super::origin::Origin;
 use super::state::AppState;
+use crate::audit::{Event, Who};
 use crate::metrics::NO_TASK;
 use crate::service::Error;
 use crate::tenants::{Caller, Credentials, Denied, Known, Scope};
@@ -33,7 +34,7 @@ enum Need {
 }
 
 /// Routes and what they want. A route that is not here wants [`Scope::Admin`].
-const NEEDS: [(&str, Need); 14] = [
+const NEEDS: [(&str, Need); 15] = [
     ("/healthz", Need::Nothing),
     ("/readyz", Need::Nothing),
     ("/metrics", Need::Scope(Scope::Metrics)),
@@ -46,6 +47,7 @@ const NEEDS: [(&str, Need); 14] = [
     ("/v1/tasks", Need::Scope(Scope::Read)),
     ("/v1/tasks/{task}", Need::Scope(Scope::Read)),
     ("/v1/tasks/{task}/reload", Need::Scope(Scope::Publish)),
+    ("/v1/usage", Need::Scope(Scope::Read)),
     ("/v1/folder", Need::Scope(Scope::Admin)),
     ("/v1/folder/confirm", Need::Scope(Scope::Admin)),
 ];
@@ -79,13 +81,15 @@ pub(super) async fn gate(State(state): State<AppState>, mut request: Request, ne
     let shown = Shown::of(&state, &request);
     let known = match state.known(&shown) {
         Ok(known) => known,
-        Err(denied) => return state.deny(denied).into_response(),
+        Err(denied) => return state.deny(denied, &request).into_response(),
     };
-    if let Err(refused) = state.check(&known.caller, need, &request) {
-        state.service.count(Some(&known.caller), NO_TASK, refused.code());
+    let address = request.extensions().get::<Origin>().map(|origin| origin.address);
+    let caller = known.caller.clone().at(address);
+    if let Err(refused) = state.check(&caller, need, &request) {
+        state.service.count(Some(&caller), NO_TASK, refused.code());
         return refused.into_response();
     }
-    request.extensions_mut().insert(known.caller.clone());
+    request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;
     if let Some(left) = state.service.left(&known.caller) {
         headers::tell_left(response.headers_mut(), &left);
@@ -155,6 +159,9 @@ impl AppState {
     fn check(&self, caller: &Caller, need: Need, request: &Request) -> Result<(), ApiError> {
         let Need::Scope(scope) = need else { return Ok(()) };
         if !caller.has(scope) {
+            self.service
+                .audit()
+                .record(&caller.who(), &Event::ScopeRefused { scope: scope.as_str(), task: None });
             return Err(Error::Forbidden("the key does not allow this").into());
         }
         let changes = request.method() != Method::GET && matches!(scope, Scope::Publish | Scope::Admin);
@@ -168,7 +175,10 @@ impl AppState {
         Ok(())
     }
 
-    fn deny(&self, denied: Denied) -> ApiError {
+    fn deny(&self, denied: Denied, request: &Request) -> ApiError {
+        let address = request.extensions().get::<Origin>().map(|origin| origin.address);
+        let who = Who { address, ..Who::default() };
+        self.service.audit().record(&who, &Event::AuthenticationFailed { reason: denied.as_str() });
         self.service.denied(denied.as_str());
         Error::Unauthenticated.into()
     }

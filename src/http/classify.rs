@@ -6,11 +6,12 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 
 use super::access::Asking;
 use super::answers::{Classified, ClassifiedBatch};
 use super::arrival::{Arrival, Received};
+use super::bill::Costs;
 use super::error::ApiError;
 use super::query;
 use super::state::AppState;
@@ -67,9 +68,10 @@ async fn answer(
     }
     let answered = state.service.classify(Ask { task, images: body.images, terms }).await?;
     let headers = state.headers(caller, &answered.spent);
+    let costs = Extension(Costs::new(answered.images.len(), Some(&answered.task)));
     Ok(if body.is_batch {
-        (headers, Json(ClassifiedBatch::from(answered))).into_response()
+        (headers, costs, Json(ClassifiedBatch::from(answered))).into_response()
     } else {
-        (headers, Json(Classified::from(answered))).into_response()
+        (headers, costs, Json(Classified::from(answered))).into_response()
     })
 }

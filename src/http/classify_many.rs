@@ -6,13 +6,14 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::access::Asking;
 use super::answers::Classified;
 use super::arrival::{Arrival, Received};
+use super::bill::Costs;
 use super::error::{ApiError, ErrorBody};
 use super::query;
 use super::state::AppState;
@@ -88,7 +89,7 @@ async fn answer(
     caller: &Caller,
     request: Request,
     arrived: Instant,
-) -> Result<(HeaderMap, Json<ClassifiedMany>), ApiError> {
+) -> Result<(HeaderMap, Extension<Costs>, Json<ClassifiedMany>), ApiError> {
     let query: TopK = query::read(request.uri(), TopK::KNOWN)?;
     let arrival = Arrival::new(state, caller, request.headers(), arrived)?;
     state.service.room()?;
@@ -99,6 +100,9 @@ async fn answer(
     }
     let image = body.images.pop().unwrap_or_default();
     let answered = state.service.classify_many(AskMany { tasks: body.tasks, image, terms }).await?;
+    let one = answered.tasks.first().filter(|_| answered.tasks.len() == 1);
+    let task = one.and_then(|task| task.outcome.as_ref().ok()).map(|told| &told.task);
+    let costs = Costs::new(1, task);
     let results = answered.tasks.into_iter().map(TaskResult::from).collect();
-    Ok((state.headers(caller, &answered.spent), Json(ClassifiedMany { results })))
+    Ok((state.headers(caller, &answered.spent), Extension(costs), Json(ClassifiedMany { results })))
 }

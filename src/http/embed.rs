@@ -6,12 +6,13 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::Asking;
 use super::arrival::{Arrival, Received};
+use super::bill::Costs;
 use super::error::ApiError;
 use super::query;
 use super::state::AppState;
@@ -122,13 +123,14 @@ async fn answer(
 /// An answer as JSON.
 fn told(headers: HeaderMap, found: Features, is_batch: bool) -> Response {
     let Features { task, backbone, images, .. } = found;
+    let costs = Extension(Costs::new(images.len(), task.as_ref().map(|(task, _)| task)));
     let (task, version) = task.map(|(task, version)| (task.to_string(), version)).unzip();
     let origin = Origin { task, version, backbone };
     let mut images = images.into_iter();
     if is_batch {
         let results = images.map(|embedding| Embedding { embedding }).collect();
-        return (headers, Json(EmbeddedBatch { origin, results })).into_response();
+        return (headers, costs, Json(EmbeddedBatch { origin, results })).into_response();
     }
     let embedding = images.next().unwrap_or_default();
-    (headers, Json(Embedded { origin, embedding })).into_response()
+    (headers, costs, Json(Embedded { origin, embedding })).into_response()
 }

@@ -76,6 +76,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let code = self.code();
         let mut response = (status(code), Json(self.body())).into_response();
+        // Whoever charges the request reads it.
+        response.extensions_mut().insert(code);
         let wait = match &self {
             Self::Service(error) => error.retry(),
             own => own.code().retry(),

@@ -7,6 +7,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::access::Asking;
 use super::error::ApiError;
 use super::query;
 use super::state::AppState;
@@ -78,7 +79,11 @@ pub(super) async fn show(State(state): State<AppState>, uri: Uri) -> Result<Json
 /// Confirms that what stands in the place of the folder of packs is right: what it lacks is unpublished.
 #[utoipa::path(post, path = "/v1/folder/confirm",
     responses((status = 200, description = "What that did", body = Confirmed)))]
-pub(super) async fn confirm(State(state): State<AppState>, uri: Uri) -> Result<Json<Confirmed>, ApiError> {
+pub(super) async fn confirm(
+    State(state): State<AppState>,
+    Asking(caller): Asking,
+    uri: Uri,
+) -> Result<Json<Confirmed>, ApiError> {
     query::none(&uri)?;
-    Ok(Json(Confirmed { unpublished: state.service.confirm().await? }))
+    Ok(Json(Confirmed { unpublished: state.service.confirm(&caller).await? }))
 }

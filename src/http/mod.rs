@@ -11,6 +11,7 @@
 //! | `POST /v1/embed` | `embed` |
 //! | `GET /v1/tasks`, `GET /v1/tasks/{task}`, `POST /v1/tasks/{task}/reload` | `tasks` |
 //! | `GET /v1/folder`, `POST /v1/folder/confirm` | `folder` |
+//! | `GET /v1/usage` | `usage` |
 //! | `GET /healthz`, `/readyz`, `/metrics` | `health` |
 //! | `GET /api-doc/openapi.json` | `openapi` |
 //! | `GET /docs/` | `page` |
@@ -18,6 +19,7 @@
 mod access;
 mod answers;
 mod arrival;
+mod bill;
 mod body;
 mod classify;
 mod classify_many;
@@ -36,11 +38,13 @@ mod state;
 mod status;
 mod tasks;
 mod top_k;
+mod usage;
 
 use std::any::Any;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -62,6 +66,9 @@ pub fn app(state: AppState) -> Router {
         .merge(embed::router())
         .merge(tasks::router())
         .merge(folder::router())
+        .merge(usage::router())
+        // What is asked here is charged; health and metrics are not.
+        .route_layer(from_fn_with_state(state.clone(), bill::layer))
         .merge(health::router())
         .merge(openapi::router())
         .fallback(|| async { ApiError::NoRoute })

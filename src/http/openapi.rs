@@ -13,7 +13,7 @@ use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use super::error::ErrorBody;
 use super::state::AppState;
 use super::status::status;
-use super::{answers, classify, classify_many, embed, folder, health, page, tasks};
+use super::{answers, classify, classify_many, embed, folder, health, page, tasks, usage};
 use crate::service::Code;
 
 #[derive(OpenApi)]
@@ -28,6 +28,7 @@ use crate::service::Code;
         tasks::reload,
         folder::show,
         folder::confirm,
+        usage::show,
         health::live,
         health::ready,
         health::metrics
@@ -91,7 +92,7 @@ fn failures(path: &str) -> &'static [Code] {
             Code::Internal,
         ],
         "/v1/tasks/{task}" => &[Code::InvalidRequest, Code::TaskNotFound, Code::Internal],
-        "/v1/tasks" => &[Code::InvalidRequest],
+        "/v1/tasks" | "/v1/usage" => &[Code::InvalidRequest],
         "/v1/folder/confirm" => &[Code::Overloaded, Code::NotReady],
         "/readyz" => &[Code::NotReady],
         _ => &[],

@@ -34,6 +34,11 @@ impl TaskId {
         self.as_str() == NOBODY
     }
 
+    /// The name, shared.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

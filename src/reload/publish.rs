@@ -10,6 +10,7 @@ use super::error::Error;
 use super::reading::Reading;
 use super::reloader::Reloader;
 use super::survey::versions_now;
+use crate::audit::Event;
 use crate::catalog::{Failure, FailureKind, VersionRead};
 use crate::engine;
 use crate::pack::{Pack, TaskId, VersionState};
@@ -59,6 +60,7 @@ impl Reloader {
                 attempts.passed(task, version);
                 self.metrics.pack_reloads.with_label_values(&["published"]).inc();
                 tracing::info!(%task, version, "published");
+                self.note(&Event::Published { task: task.to_string(), version });
                 Ok(())
             }
             Err(error) => {
@@ -81,6 +83,8 @@ impl Reloader {
         let retried = kind.retried();
         if kind == FailureKind::Broken {
             tracing::error!(%task, version, %error, retried, "not published");
+            let (task, reason) = (task.to_string(), format!("version {version}: {error}"));
+            self.note(&Event::RefusedPublish { task, reason });
         } else {
             tracing::warn!(%task, version, %error, %kind, retried, "not published yet");
         }

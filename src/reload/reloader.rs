@@ -11,6 +11,7 @@ use super::status::FolderStatus;
 use super::survey::Survey;
 use super::verdicts::Verdicts;
 use super::watcher::Watcher;
+use crate::audit::{Audit, Event, Who};
 use crate::catalog::Catalog;
 use crate::engine::Engine;
 use crate::image::Limits;
@@ -37,6 +38,7 @@ pub struct Reloader {
     pub(super) survey: Arc<std::sync::Mutex<Survey>>,
     pub(super) watcher: Mutex<Watcher>,
     status: std::sync::RwLock<FolderStatus>,
+    audit: Option<Audit>,
 }
 
 impl Reloader {
@@ -67,6 +69,19 @@ impl Reloader {
             survey: Arc::new(std::sync::Mutex::new(survey)),
             watcher,
             status: std::sync::RwLock::default(),
+            audit: None,
+        }
+    }
+
+    /// The same, noting what is published and what is refused.
+    pub fn with_audit(self, audit: Audit) -> Self {
+        Self { audit: Some(audit), ..self }
+    }
+
+    /// Notes what happened to a version; nobody need have asked for it.
+    pub(super) fn note(&self, event: &Event) {
+        if let Some(audit) = &self.audit {
+            audit.record(&Who::default(), event);
         }
     }
 

@@ -10,6 +10,7 @@ use super::handle::Service;
 use crate::engine::{Cost, Meter, Permit};
 use crate::reload::Pinned;
 use crate::tenants::{Account, Caller, Left, Measure, Rows};
+use crate::usage::{Billed, Charge, Usage};
 
 /// What one request was charged and has not spent yet. What is left of it is given back when this is dropped.
 struct Bill {
@@ -56,7 +57,12 @@ impl Service {
         let bill = self.bill(&terms.caller, rows, flops)?;
         let permits = self.shared.engine.admit(rows)?;
         let place = |(permit, task): (Permit, &Pinned)| {
-            let meter = RowMeter { bill: Arc::clone(&bill), expected: task.pack.flops };
+            let meter = RowMeter {
+                bill: Arc::clone(&bill),
+                expected: task.pack.flops,
+                usage: self.usage().clone(),
+                billed: terms.caller.billed((!task.task.is_none()).then(|| task.task.shared())),
+            };
             Place { permit, meter: Arc::new(meter) }
         };
         Ok(permits.into_iter().zip(tasks).map(place).collect())
@@ -89,11 +95,15 @@ struct RowMeter {
     bill: Arc<Bill>,
     /// FLOPs that it was charged.
     expected: u64,
+    usage: Usage,
+    billed: Billed,
 }
 
 impl Meter for RowMeter {
     fn ran(&self, cost: Cost) {
         self.bill.ran(self.expected, cost.flops);
+        let Cost { flops, device } = cost;
+        self.usage.charge(&self.billed, &Charge { rows: 1, flops, device, ..Charge::default() });
     }
 }
 

@@ -13,12 +13,14 @@ use super::error::Error;
 use super::memory::{Held, Memory};
 use super::options::ServiceOptions;
 use super::told::Folders;
+use crate::audit::Audit;
 use crate::catalog::{self, Catalog};
 use crate::engine::Engine;
 use crate::metrics::{Metrics, NO_TASK};
 use crate::pack::{Pack, TaskId};
 use crate::reload::{self, Pinned, Reloader};
 use crate::tenants::{Caller, Tenants};
+use crate::usage::Usage;
 
 /// Reloads that are served at once; they take turns, so more would only wait.
 pub(super) const RELOADS_AT_ONCE: usize = 8;
@@ -37,6 +39,10 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Knows who may do what.
     pub tenants: Arc<Tenants>,
+    /// Counts what tenants use.
+    pub usage: Usage,
+    /// Notes who did what.
+    pub audit: Audit,
 }
 
 /// Handle of the service. Cheap to clone.
@@ -58,6 +64,8 @@ pub(super) struct Shared {
     pub(super) confirmations: Semaphore,
     /// The frozen backbone as a task.
     pub(super) bare: Pinned,
+    usage: Usage,
+    audit: Audit,
     folders: Folders,
     ready: AtomicBool,
 }
@@ -66,7 +74,7 @@ impl Service {
     /// Puts parts and limits together; ready at once, see [`Service::set_ready`]. Callers are told nothing of where the
     /// folder of packs and the `hidden` files and folders are.
     pub fn new(parts: Parts, options: ServiceOptions, hidden: &[&Path]) -> Self {
-        let Parts { engine, catalog, reloader, metrics, tenants } = parts;
+        let Parts { engine, catalog, reloader, metrics, tenants, usage, audit } = parts;
         let pack = Arc::new(Pack::bare(catalog.base(), engine.precision()));
         let bare = Pinned { task: TaskId::none(), version: 0, pack };
         let folders = Folders::new(hidden.iter().copied().chain([catalog.root()]));
@@ -82,6 +90,8 @@ impl Service {
             metrics,
             tenants,
             options,
+            usage,
+            audit,
             folders,
             ready: AtomicBool::new(true),
         };
@@ -98,7 +108,18 @@ impl Service {
         &self.shared.tenants
     }
 
-    /// The task's live pack, for a caller that may use it. One that is read for the first time gives its stored answers before, within the deadline.
+    /// Counts what tenants use.
+    pub fn usage(&self) -> &Usage {
+        &self.shared.usage
+    }
+
+    /// Notes who did what.
+    pub fn audit(&self) -> &Audit {
+        &self.shared.audit
+    }
+
+    /// The task's live pack, for a caller that may use it. One that is read for the first time gives its stored answers
+    /// before, within the deadline.
     ///
     /// # Errors
     /// When there is no such task, none of its versions works, or the deadline passes. A task that the caller may not use
@@ -153,6 +174,7 @@ impl Service {
     /// When a series cannot be encoded.
     pub async fn series(&self) -> Result<Vec<u8>, Error> {
         self.shared.catalog.settle().await;
+        self.shared.usage.settle();
         self.shared.metrics.render().map_err(|e| Error::Internal(e.to_string()))
     }
 

@@ -5,6 +5,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::code::Code;
 use super::error::Error;
 use super::handle::{CONFIRMATIONS_AT_ONCE, RELOADS_AT_ONCE, Service};
+use crate::audit::Event;
 use crate::metrics::NO_TASK;
 use crate::pack::TaskId;
 use crate::reload::FolderStatus;
@@ -24,16 +25,21 @@ impl Service {
             return Err(Error::Forbidden("the task is shared with this tenant, which may not publish it"));
         }
         let _admitted = self.turn(&self.shared.reloads, RELOADS_AT_ONCE)?;
-        self.shared.reloader.reload(task).await.map_err(|error| self.reload_error(&error))
+        let version = self.shared.reloader.reload(task).await.map_err(|error| self.reload_error(&error))?;
+        self.audit().record(&caller.who(), &Event::Reload { task: task.to_string(), version });
+        Ok(version)
     }
 
     /// Confirms that what stands in the place of the folder of packs is right, and gives how many tasks that unpublished.
     ///
     /// # Errors
     /// [`Error::Publishing`], and why the folder cannot be listed.
-    pub async fn confirm(&self) -> Result<usize, Error> {
+    pub async fn confirm(&self, caller: &Caller) -> Result<usize, Error> {
         let _admitted = self.turn(&self.shared.confirmations, CONFIRMATIONS_AT_ONCE)?;
-        self.shared.reloader.confirm().await.map_err(|error| self.reload_error(&error))
+        let confirmed = self.shared.reloader.confirm().await;
+        let unpublished = confirmed.map_err(|error| self.reload_error(&error))?;
+        self.audit().record(&caller.who(), &Event::Confirm { unpublished: unpublished as u64 });
+        Ok(unpublished)
     }
 
     /// The folder of packs, as a caller is told it.

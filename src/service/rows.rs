@@ -131,6 +131,7 @@ impl Service {
         let label = if task.task.is_none() { NO_TASK } else { task.task.as_str() };
         self.shared.metrics.flops.with_label_values(&[label]).inc_by(flops);
         let Answer { queued, run, batch_rows, .. } = answer;
-        Ok(Ran { spent: Spent { queue: queued, run, flops, batch_rows, ..spent }, answer })
+        let device = run / u32::try_from(batch_rows).unwrap_or(u32::MAX).max(1);
+        Ok(Ran { spent: Spent { queue: queued, run, device, flops, batch_rows, ..spent }, answer })
     }
 }

@@ -1,18 +1,22 @@
 //! Who asks, once that is proved.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::name::KeyId;
 use super::scope::{Scope, Scopes};
 use super::tenant::Tenant;
+use crate::audit;
 use crate::engine::Share;
 use crate::pack::TaskId;
+use crate::usage::{Billed, NO_TENANT};
 
 /// Who asks. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Caller {
     who: Who,
     scopes: Scopes,
+    address: Option<IpAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,11 +43,29 @@ pub enum Proof {
 impl Caller {
     /// Everybody, on a server without tenants.
     pub fn everybody() -> Self {
-        Self { who: Who::Everybody, scopes: Scope::ALL.into_iter().collect() }
+        Self { who: Who::Everybody, scopes: Scope::ALL.into_iter().collect(), address: None }
     }
 
     pub(super) fn of(tenant: &Arc<Tenant>, proof: Proof, scopes: Scopes) -> Self {
-        Self { who: Who::Tenant { tenant: Arc::clone(tenant), proof }, scopes }
+        Self { who: Who::Tenant { tenant: Arc::clone(tenant), proof }, scopes, address: None }
+    }
+
+    /// The same caller, at an address.
+    #[must_use]
+    pub fn at(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
+    }
+
+    /// Who that is, for the audit log.
+    pub fn who(&self) -> audit::Who {
+        let tenant = self.tenant().map(|tenant| tenant.name().shared());
+        audit::Who { tenant, key: self.key().map(KeyId::shared), address: self.address }
+    }
+
+    /// Whose use it is.
+    pub fn billed(&self, task: Option<Arc<str>>) -> Billed {
+        let tenant = self.tenant().map_or_else(|| NO_TENANT.into(), |tenant| tenant.name().shared());
+        Billed { tenant, key: self.key().map(KeyId::shared), task }
     }
 
     /// The same caller without a scope.

@@ -17,6 +17,7 @@ use super::file::TenantsFile;
 use super::name::TenantName;
 use super::registry::Registry;
 use super::tenant::Tenant;
+use crate::audit::{Audit, Event, Who};
 use crate::catalog::{Allowance, Allowances};
 use crate::files;
 use crate::metrics::Metrics;
@@ -24,6 +25,8 @@ use crate::pack::TaskId;
 
 /// Largest file that is read, bytes: 100,000 tenants take about 50 MB.
 const MOST_BYTES: u64 = 256 << 20;
+/// Most keys of one change that are noted one by one.
+const MOST_NOTED: usize = 10_000;
 /// How often the file is looked at: a revoked key must stop within a second.
 pub const LOOK: Duration = Duration::from_millis(100);
 
@@ -38,6 +41,7 @@ struct File {
     path: PathBuf,
     state: Mutex<State>,
     metrics: Arc<Metrics>,
+    audit: Option<Audit>,
 }
 
 struct State {
@@ -102,8 +106,15 @@ impl Tenants {
         let status = Status::of(&registry);
         metrics.tenants.set(status.tenants as i64);
         let state = Mutex::new(State { accounts, seen: Some(seen), coming: None, status });
-        let file = Some(File { path: path.to_owned(), state, metrics });
+        let file = Some(File { path: path.to_owned(), state, metrics, audit: None });
         Ok(Self { file, registry: ArcSwap::from_pointee(registry) })
+    }
+
+    /// The same tenants; what changes of their file did is noted.
+    #[must_use]
+    pub fn with_audit(self, audit: Audit) -> Self {
+        let file = self.file.map(|file| File { audit: Some(audit), ..file });
+        Self { file, ..self }
     }
 
     /// Whether everybody may do everything.
@@ -171,6 +182,7 @@ impl Tenants {
                 state.accounts.refuse();
                 file.metrics.tenants_reloads.with_label_values(&["refused"]).inc();
                 tracing::error!(%error, path = %file.path.display(), "the file of tenants is wrong: the one before stays in force");
+                file.note(&Event::TenantsRefused { reason: error.to_string() });
                 state.status.error = Some(error.to_string());
                 Looked::Refused
             }
@@ -201,7 +213,10 @@ impl Tenants {
         state.accounts.accept(now);
         state.status = Status::of(&registry);
         let Status { tenants, keys, .. } = state.status;
-        self.registry.store(Arc::new(registry));
+        let registry = Arc::new(registry);
+        let before = self.registry.swap(Arc::clone(&registry));
+        file.note_keys(&before, &registry);
+        file.note(&Event::TenantsReloaded { tenants: tenants as u64 });
         file.metrics.tenants.set(tenants as i64);
         file.metrics.tenants_reloads.with_label_values(&["read"]).inc();
         tracing::info!(
@@ -233,6 +248,22 @@ pub struct Known {
 }
 
 impl File {
+    fn note(&self, event: &Event) {
+        if let Some(audit) = &self.audit {
+            audit.record(&Who::default(), event);
+        }
+    }
+
+    /// Notes which keys are new and which are gone.
+    fn note_keys(&self, before: &Registry, after: &Registry) {
+        let missing = |from: &Registry, of: &Registry| {
+            let ids = of.keys.keys().filter(|id| !from.keys.contains_key(*id));
+            ids.take(MOST_NOTED).map(ToString::to_string).collect::<Vec<_>>()
+        };
+        missing(after, before).into_iter().for_each(|id| self.note(&Event::KeyRevoked { id }));
+        missing(before, after).into_iter().for_each(|id| self.note(&Event::KeyAdded { id }));
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,7 +7,8 @@ use crate::support::repository;
 /// Modules from the bottom up; a module may name those in earlier rows.
 const LAYERS: &[&[&str]] = &[
     &["errors", "files", "metrics", "image"],
-    &["backbone"],
+    &["journal", "backbone"],
+    &["usage", "audit"],
     &["graph"],
     &["adaptation"],
     &["pack"],

@@ -42,6 +42,9 @@ fn f16_a_variable_that_cannot_be_read_is_named() {
         "TLS_KEY",
         "TLS_CLIENT_CA",
         "TLS_CLIENT_CRL",
+        "USAGE_LOG",
+        "AUDIT_LOG",
+        "TENANTS",
     ];
     let texts = texts.map(|name| format!("MIMI_{name}"));
     for (variable, option) in all.iter().filter(|(variable, _)| !texts.contains(variable)) {

@@ -10,6 +10,8 @@ mod support;
 
 /// Layers and invariants of the code map.
 mod architecture;
+/// Who did what: written, bounded, without secrets.
+mod audit;
 /// What goes in wrongly, with the status that comes out.
 mod bad_inputs;
 /// Mixed batches equal rows alone; covering programs equal exact ones.
@@ -67,6 +69,8 @@ mod import_pack;
 mod import_sources;
 /// 8-bit sums are the same integers on every processor.
 mod integers;
+/// Lines on their way to the disk: torn, full, gone, shared, rotated.
+mod journal;
 /// Which cores, threads and heaps a server takes.
 mod layout;
 /// What `bench` prints as lines of JSON.
@@ -121,3 +125,5 @@ mod torch;
 mod train;
 /// `serve --tune` and its measuring processes.
 mod tuning;
+/// What tenants used: counted, written, summed, after any crash.
+mod usage;

@@ -116,6 +116,8 @@ impl World {
             pack_memory: 64 << 20,
             poll: Duration::from_millis(20),
             reload: ReloadOptions::default(),
+            usage: Default::default(),
+            audit: Default::default(),
             exit_timeout: Duration::from_secs(20),
         }
     }

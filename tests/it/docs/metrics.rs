@@ -35,11 +35,21 @@ fn exposition() -> String {
         &metrics.folder_errors,
         &metrics.tenants_reloads,
         &metrics.authentications,
+        &metrics.tenant_images,
+        &metrics.tenant_flops,
+        &metrics.journal_lines,
+        &metrics.journal_bytes,
+        &metrics.journal_dropped,
+        &metrics.journal_failures,
     ] {
         vector.with_label_values(&["x"]).inc();
     }
     metrics.set_tls_expiry(1);
-    metrics.requests.with_label_values(&["x", "x"]).inc();
+    metrics.tenant_device_seconds.with_label_values(&["x"]).inc();
+    metrics.journal_lag.with_label_values(&["x"]).set(1.0);
+    for vector in [&metrics.requests, &metrics.tenant_requests, &metrics.tenant_bytes] {
+        vector.with_label_values(&["x", "x"]).inc();
+    }
     String::from_utf8(metrics.render().unwrap()).unwrap()
 }
 

