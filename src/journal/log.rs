@@ -186,7 +186,8 @@ impl Journal {
 
     fn sync_when_due(&mut self, now: Timestamp) -> io::Result<()> {
         // A clock that was set back must not put the next sync off. After a failure only a sync shows that all is well.
-        let is_due = self.retry_at.is_some() || (now - self.synced_at).abs() >= self.options.sync;
+        let passed = (now - self.synced_at).abs();
+        let is_due = self.retry_at.is_some() || self.is_full() || passed >= self.options.sync;
         if is_due { self.sync(now) } else { Ok(()) }
     }
 

@@ -1,5 +1,7 @@
 //! What is written.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +13,7 @@ pub const FAMILY: &str = "usage";
 pub(super) const VERSION: u32 = 1;
 
 /// One line of the log: what one tenant used under one key and task between two times.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
     /// The format's version.
     pub v: u32,
@@ -26,14 +28,60 @@ pub struct Line {
     /// The tenant.
     pub tenant: String,
     /// The key's id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
     /// What was used.
     #[serde(flatten)]
     pub sum: Sum,
+}
+
+/// The same as it is read: flat, since serde reads nested parts several times as slowly.
+#[derive(Deserialize)]
+struct Read<'a> {
+    v: u32,
+    #[serde(borrow)]
+    boot: Cow<'a, str>,
+    seq: u64,
+    #[serde(borrow)]
+    from: Cow<'a, str>,
+    #[serde(borrow)]
+    to: Cow<'a, str>,
+    #[serde(borrow)]
+    tenant: Cow<'a, str>,
+    #[serde(borrow, default)]
+    key: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    task: Option<Cow<'a, str>>,
+    #[serde(default)]
+    requests: u64,
+    #[serde(default)]
+    images: u64,
+    #[serde(default)]
+    rows: u64,
+    #[serde(default)]
+    flops: u64,
+    #[serde(default)]
+    device_us: u64,
+    #[serde(default)]
+    bytes_in: u64,
+    #[serde(default)]
+    bytes_out: u64,
+    #[serde(default)]
+    refused: u64,
+}
+
+impl From<Read<'_>> for Line {
+    fn from(read: Read<'_>) -> Self {
+        let Read { v, boot, seq, from, to, tenant, key, task, .. } = read;
+        let Read { requests, images, rows, flops, device_us, bytes_in, bytes_out, refused, .. } = read;
+        let [boot, from, to, tenant] = [boot, from, to, tenant].map(Cow::into_owned);
+        let [key, task] = [key, task].map(|name| name.map(Cow::into_owned));
+        let sum = Sum { requests, images, rows, flops, device_us, bytes_in, bytes_out, refused };
+        Self { v, boot, seq, from, to, tenant, key, task, sum }
+    }
 }
 
 impl Line {
@@ -42,7 +90,8 @@ impl Line {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let line: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let read: Read<'_> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let line = Self::from(read);
         if line.v != VERSION {
             return Err(format!("version {} of the format: expected {VERSION}", line.v));
         }

