@@ -1,5 +1,7 @@
 //! Failures as answers.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{HeaderValue, header};
@@ -62,6 +64,14 @@ impl ApiError {
         }
     }
 
+    /// How long to wait before the same request.
+    pub(super) fn retry(&self) -> Option<Duration> {
+        match self {
+            Self::Service(error) => error.retry(),
+            own => own.code().retry(),
+        }
+    }
+
     /// The body.
     pub(super) fn body(&self) -> ErrorBody {
         let error = match self {
@@ -76,8 +86,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let code = self.code();
         let mut response = (status(code), Json(self.body())).into_response();
-        if let Some(wait) = code.retry() {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        if let Some(wait) = self.retry() {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -19,7 +19,7 @@ impl Service {
     pub async fn classify(&self, ask: Ask) -> Result<Answered, Error> {
         let Ask { task, images, terms } = ask;
         self.check_images(images.len())?;
-        let permits = self.shared.engine.admit(images.len())?;
+        let permits = self.admit_rows(images.iter().map(|_| &task), &terms)?;
         let one = |image, permit| {
             let scores = self.score(image, slice::from_ref(&task), [permit], &terms);
             async { scores.await?.tasks.into_iter().next().unwrap_or_else(|| Err(Error::missing_row())) }

@@ -25,7 +25,10 @@ impl Service {
         let pins = join_all(tasks.iter().map(|task| self.pin(task, terms.deadline))).await;
         let found: Vec<Pinned> = pins.iter().flatten().cloned().collect();
         // An image under unknown tasks is decoded too, so it takes a place as any other.
-        let permits = self.shared.engine.admit(found.len().max(1))?;
+        let permits = match found.is_empty() {
+            true => self.shared.engine.admit(terms.share, 1)?,
+            false => self.admit_rows(&found, &terms)?,
+        };
         let image = Encoded { index: 0, bytes: image };
         let scores = self.score(image, &found, permits, &terms).await?;
         let mut spent = scores.spent;

@@ -18,7 +18,7 @@ impl Service {
         let AskFeatures { task, images, terms } = ask;
         self.check_images(images.len())?;
         let pinned = task.as_ref().unwrap_or(&self.shared.bare);
-        let permits = self.shared.engine.admit(images.len())?;
+        let permits = self.admit_rows(images.iter().map(|_| pinned), &terms)?;
         let images = images.into_iter().enumerate().map(|(index, bytes)| Encoded { index, bytes });
         let rows = images.zip(permits).map(|(image, permit)| self.feature(image, pinned, permit, &terms));
         let found = try_join_all(rows).await?;

@@ -87,7 +87,11 @@ impl Error {
 
     /// How long to wait where the same request may be answered if it is sent again.
     pub fn retry(&self) -> Option<Duration> {
-        self.code().retry()
+        let measured = match self {
+            Self::Engine(error) => error.retry_after(),
+            _ => None,
+        };
+        measured.or(self.code().retry())
     }
 
     /// What a caller is told. Causes inside the server are logged instead.

@@ -12,7 +12,7 @@ use super::handle::Service;
 use super::predictions::{Predictions, predictions};
 use super::prepare::{Encoded, Input, Prepared};
 use super::spent::Spent;
-use crate::engine::{self, Answer, Permit, Row};
+use crate::engine::{self, Answer, Permit, Row, Want};
 use crate::metrics::NO_TASK;
 use crate::reload::Pinned;
 
@@ -81,6 +81,17 @@ impl Service {
         Ok(Feature { values: answer.feature.ok_or_else(Error::missing_row)?, spent })
     }
 
+    /// Admits one row for each task, all or none.
+    pub(super) fn admit_rows<'a>(
+        &self,
+        tasks: impl IntoIterator<Item = &'a Pinned>,
+        terms: &Terms,
+    ) -> Result<Vec<Permit>, Error> {
+        let want = |task: &Pinned| Want { task: task.task.clone(), flops: task.pack.flops };
+        let wants: Vec<Want> = tasks.into_iter().map(want).collect();
+        Ok(self.shared.engine.admit_by(terms.share, &wants, terms.deadline)?)
+    }
+
     /// Queues one row.
     fn submit(
         &self,
@@ -125,10 +136,9 @@ impl Service {
         let waited = tokio::time::timeout_at(terms.deadline.into(), pending).await;
         let received = waited.map_err(|_| Error::late())?;
         let answer = received.map_err(|_| engine::Error::WorkerLost)??;
-        let flops = task.pack.flops;
+        let Answer { queued, run, batch_rows, flops, .. } = answer;
         let label = if task.task.is_none() { NO_TASK } else { task.task.as_str() };
         self.shared.metrics.flops.with_label_values(&[label]).inc_by(flops);
-        let Answer { queued, run, batch_rows, .. } = answer;
         Ok(Ran { spent: Spent { queue: queued, run, flops, batch_rows, ..spent }, answer })
     }
 }
