@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 /// Weight of the newest run in the averages.
 const NEWEST: f64 = 0.1;
+/// Weight of a slower run in what is the fastest.
+const SINKING: f64 = 0.01;
 /// Runs before the first speed is told.
 const ENOUGH: u32 = 8;
 /// A figure older than this is measured again.
@@ -27,9 +29,11 @@ struct Average {
     seconds: f64,
 }
 
+/// The fastest run of so many rows, FLOPs a second; a little of every later run enters, so that it may sink. What else
+/// the machine does slows single runs, which says nothing of batching.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
-    average: Average,
+    fastest: f64,
     at: Instant,
 }
 
@@ -72,8 +76,10 @@ impl Speed {
         }
         self.by_rows.resize(most.max(self.by_rows.len()), None);
         let slot = &mut self.by_rows[run.rows - 1];
-        let before = slot.map_or_else(Average::default, |measured| measured.average);
-        *slot = Some(Measured { average: before.with(run.flops, run.took), at: now });
+        let speed = run.flops as f64 / run.took.as_secs_f64().max(f64::MIN_POSITIVE);
+        let sunk = |old: f64| old + SINKING * (speed - old);
+        let fastest = slot.map_or(speed, |measured| sunk(measured.fastest).max(speed));
+        *slot = Some(Measured { fastest, at: now });
     }
 
     /// Seconds that so many expected FLOPs take one worker; none before enough runs were measured.
@@ -88,7 +94,7 @@ impl Speed {
         let known = |rows: usize| {
             let measured = (*self.by_rows.get(rows - 1)?)?;
             let is_fresh = now.saturating_duration_since(measured.at) < FRESH;
-            measured.average.speed().filter(|_| is_fresh)
+            is_fresh.then_some(measured.fastest)
         };
         let gains = |&rows: &usize| match known(1).zip(known(rows)) {
             Some((one, all)) => all / one >= GAIN.powf((rows as f64).log2()),
