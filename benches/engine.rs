@@ -1,6 +1,6 @@
 //! What the engine does around a run: ordering rows, and laying out a batch's inputs. No ONNX Runtime.
 //!
-//! The two files are the engine's own, compiled here once more, so that they stay private to it.
+//! These files are the engine's own, compiled here once more, so that they stay private to it.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to report")]
 
@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use divan::{Bencher, black_box};
 use mimi_server::backbone::BackboneConfig;
+use mimi_server::engine::Share;
 use mimi_server::graph::Plan;
 use mimi_server::pack::{Pack, TaskId};
 
@@ -17,9 +18,12 @@ mod batch;
 #[allow(dead_code, reason = "the engine uses all of it")]
 #[path = "../src/engine/queue.rs"]
 mod queue;
+#[allow(dead_code, reason = "the engine uses all of it")]
+#[path = "../src/engine/turns.rs"]
+mod turns;
 
 // Where those files look for the crate's modules.
-use mimi_server::{backbone, graph, pack, runtime};
+use mimi_server::{backbone, engine, graph, pack, runtime};
 
 /// The shipped pack with adapters, and the backbone's description it belongs to.
 const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/adapters/openclipart/3");
@@ -75,11 +79,14 @@ fn queue_128_rows(bencher: Bencher<'_, '_>, tasks: usize) {
     bencher.bench(|| {
         let mut queue = queue::Queue::default();
         for row in 0..128 {
-            queue.push(&names[row % tasks], 35_000_000_000, black_box(row));
+            queue.push(Share::EVERYBODY, &names[row % tasks], 35_000_000_000, black_box(row));
         }
         let mut served = 0;
         while queue.len() > 0 {
-            served += queue.take(4).len();
+            for taken in queue.take(4) {
+                queue.settle(taken.charge, 30_000_000_000);
+                served += black_box(taken.row);
+            }
         }
         served
     });

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use mimi_server::engine::{Engine, EngineOptions, Row};
+use mimi_server::engine::{Engine, EngineOptions, Row, Share};
 use mimi_server::image::{self, Limits};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack;
@@ -39,7 +39,7 @@ pub fn classify(engine: &Engine, folder: &Path, image: &[u8]) -> Result<(String,
     let pack = Arc::new(pack);
     // A program for exactly the pack's modules: adapters that training removed cost nothing.
     engine.prepare(pack.modules).blocking_recv().context("the engine has stopped")??;
-    let permit = engine.admit(1)?.pop().context("one row was asked for")?;
+    let permit = engine.admit(Share::EVERYBODY, 1)?.pop().context("one row was asked for")?;
     let row = Row::new("embedded".parse()?, pixels.into(), Arc::clone(&pack));
     let answer = engine.submit(row, permit).blocking_recv().context("the engine has stopped")??;
     let scored = pack.manifest.labels.iter().zip(answer.logits);

@@ -4,6 +4,7 @@
 
 mod ask;
 mod feed;
+mod flood;
 mod fork;
 mod layout;
 mod memory;
@@ -28,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::pack::{Head, Manifest, Pack, Provenance, SelfTestInfo, Weights};
 use crate::runtime::{Program, Resident};
 
+pub use flood::{Harm, Parted};
 pub use fork::{Known, Shared};
 pub use layout::{Goal, Layout, choose};
 pub use memory::memory_used;

@@ -37,7 +37,8 @@
 //!
 //! 1. Only `runtime` names `ort` and is `unsafe`; only doors (`http`) know statuses; only `cli` reads the
 //!    environment.
-//! 2. `graph`, `adaptation`, `image` and the engine's `queue`, `batch`, `fork`, `programs` do no I/O and read no clock.
+//! 2. `graph`, `adaptation`, `image` and the engine's `turns`, `queue`, `load`, `speed`,
+//!    `batch`, `fork`, `programs` do no I/O and read no clock.
 //! 3. Engine threads never await and never touch the disk; nothing is compiled on a request's path but
 //!    before the first answer of a form that is new to the server.
 //! 4. A request holds one `Arc<Pack>` from door to answer.

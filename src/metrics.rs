@@ -5,7 +5,7 @@
 //! thousand tasks would make ten thousand series of each.
 
 use prometheus::{
-    CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
+    CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
 };
 
@@ -33,6 +33,10 @@ pub struct Metrics {
     pub requests: IntCounterVec,
     /// Floating-point operations spent on answered rows, by task.
     pub flops: IntCounterVec,
+    /// Floating-point operations that batches ran.
+    pub engine_flops: IntCounter,
+    /// Those of rows whose requests had gone away before they were answered.
+    pub unclaimed_flops: IntCounter,
     /// Time from a request's header to its answer.
     pub request_seconds: Histogram,
     /// Decoding and resizing one image.
@@ -47,6 +51,8 @@ pub struct Metrics {
     pub batch_packs: Histogram,
     /// Rows waiting.
     pub queue_rows: IntGauge,
+    /// Time that the waiting rows will take.
+    pub backlog_seconds: Gauge,
     /// Rows dropped before compute, by reason.
     pub rows_dropped: IntCounterVec,
     /// Rows that shared their first blocks with others or with an earlier request.
@@ -152,6 +158,16 @@ impl Metrics {
                 "Floating-point operations spent on answered rows, by task",
                 &["task"],
             )?,
+            engine_flops: counter(
+                &r,
+                "mimi_engine_flops_total",
+                "Floating-point operations that batches ran; the sum over their rows",
+            )?,
+            unclaimed_flops: counter(
+                &r,
+                "mimi_engine_unclaimed_flops_total",
+                "Of those, the ones of rows whose request had gone away",
+            )?,
             request_seconds: seconds(
                 &r,
                 "mimi_request_duration_seconds",
@@ -167,6 +183,11 @@ impl Metrics {
             batch_rows: counts(&r, "mimi_batch_rows", "Rows in a batch")?,
             batch_packs: counts(&r, "mimi_batch_packs", "Distinct packs in a batch")?,
             queue_rows: gauge(&r, "mimi_queue_rows", "Rows waiting for a batch")?,
+            backlog_seconds: number(
+                &r,
+                "mimi_backlog_seconds",
+                "Time that the waiting rows will take, by the FLOPs a second measured; 0 before that",
+            )?,
             rows_dropped: counters(
                 &r,
                 "mimi_rows_dropped_total",
@@ -405,6 +426,12 @@ fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, promet
 /// A gauge whose series comes with its first value.
 fn late_gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
     let made = IntGaugeVec::new(Opts::new(name, help), &[])?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
+}
+
+fn number(registry: &Registry, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+    let made = Gauge::new(name, help)?;
     registry.register(Box::new(made.clone()))?;
     Ok(made)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use crate::engine::{Engine, ImageKey, Row};
+use crate::engine::{Engine, ImageKey, Row, Share};
 use crate::pack::Pack;
 
 /// One batch, admitted together so that it runs together.
@@ -13,7 +13,7 @@ pub(super) fn ask(
     (pixels, image): (&[Arc<[f32]>], Option<ImageKey>),
     packs: &[Arc<Pack>],
 ) -> Result<()> {
-    let permits = engine.admit(packs.len())?;
+    let permits = engine.admit(Share::EVERYBODY, packs.len())?;
     let mut waiting = Vec::new();
     for (i, ((pack, pixels), permit)) in packs.iter().zip(pixels).zip(permits).enumerate() {
         let (task, pixels, pack) = (format!("bench-{i}").parse()?, Arc::clone(pixels), Arc::clone(pack));

@@ -33,9 +33,13 @@ pub struct BenchArgs {
     /// Instead measure one image under several tasks, with adapters in the last third of the blocks.
     #[arg(long, conflicts_with = "train")]
     pub fork: bool,
+    /// Instead measure for so many seconds each what a light flow feels of one that floods the engine, and how flows
+    /// share it. Prints lines of JSON.
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["train", "fork", "memory"])]
+    pub flood: Option<u64>,
     /// Instead run this many workers at once, over batches of 1, 2, 4 … rows while that pays, and print a
     /// line of JSON for each. `serve --tune` does this.
-    #[arg(long, conflicts_with_all = ["train", "fork", "memory"])]
+    #[arg(long, conflicts_with_all = ["train", "fork", "memory", "flood"])]
     pub workers: Option<usize>,
     /// End with this process, whose number it is, even if it is killed; `serve --tune` asks for it.
     #[arg(long, hide = true, value_name = "PROCESS")]

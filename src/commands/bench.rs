@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use mimi_server::backbone::Precision;
@@ -73,6 +74,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let bench = open(precision)?;
     if let Some(workers) = workers {
         return layouts(&bench, workers);
+    }
+    if let Some(seconds) = args.flood {
+        return floods(&bench, options.batch, Duration::from_secs(seconds.max(1)));
     }
     if args.lines.json {
         return forks_as_lines(&bench, config.depth());
@@ -188,6 +192,17 @@ fn forks_as_lines(bench: &Bench, depth: usize) -> Result<()> {
     }
     let Known { unknown, known, ideal } = bench.known(cut)?;
     println!("{}", json!({"unknown_seconds": unknown, "known_seconds": known, "ideal": ideal}));
+    Ok(())
+}
+
+/// Times a light flow beside a flood, and shares of flows; one line of JSON each.
+fn floods(bench: &Bench, batch: usize, time: Duration) -> Result<()> {
+    for apart in [false, true] {
+        println!("{}", serde_json::to_string(&bench.harm(batch, apart, time)?)?);
+    }
+    for weights in [&[1, 1, 1, 1][..], &[1, 2, 4]] {
+        println!("{}", serde_json::to_string(&bench.parted(batch, weights, time)?)?);
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Why the engine gives no answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::graph::Plan;
 
@@ -16,6 +17,38 @@ pub enum Error {
         asked: usize,
         /// The limit.
         limit: usize,
+        /// When rows in flight will have gone, by what was measured.
+        retry_after: Duration,
+    },
+    /// As [`Error::Overloaded`], where rows are others' too.
+    #[error("there is no room for {asked} more row(s) now")]
+    Full {
+        /// Rows asked for.
+        asked: usize,
+        /// When rows in flight will have gone, by what was measured.
+        retry_after: Duration,
+    },
+    /// The flow has as many rows in flight as it may beside others.
+    #[error("{held} of the caller's rows are in flight and there is no room for {asked} more now")]
+    Crowded {
+        /// The flow's rows in flight.
+        held: usize,
+        /// Rows asked for.
+        asked: usize,
+        /// When the flow's rows in flight will have gone, by what was measured.
+        retry_after: Duration,
+    },
+    /// The rows' turn would come after their deadline.
+    #[error(
+        "the row would wait {:.1} s for its turn and its deadline passes in {:.1} s",
+        turn.as_secs_f64(),
+        left.as_secs_f64()
+    )]
+    TooLate {
+        /// When its turn would come, by what was measured.
+        turn: Duration,
+        /// When its deadline passes.
+        left: Duration,
     },
     /// The rows asked for exceed the limit by themselves.
     #[error("{asked} rows at once: at most {limit} rows are ever in flight")]
@@ -53,6 +86,19 @@ pub enum Error {
     /// The compiler stopped before a program was ready.
     #[error("the compiler stopped before the program was ready")]
     CompilerLost,
+}
+
+impl Error {
+    /// When the same rows may be admitted, where that can be told.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Overloaded { retry_after, .. }
+            | Self::Full { retry_after, .. }
+            | Self::Crowded { retry_after, .. } => Some(*retry_after),
+            Self::TooLate { turn, left } => Some(turn.saturating_sub(*left).max(Duration::from_secs(1))),
+            _ => None,
+        }
+    }
 }
 
 impl From<crate::runtime::Error> for Error {

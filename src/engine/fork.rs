@@ -3,8 +3,12 @@
 //! Rows of one image under several packs are one row until the first block that has an adapter of any of them. So a
 //! batch may be cut before some block: what lies below runs once an image, or not at all where an earlier batch left
 //! it, and what lies above once a row. Rows whose adapters begin below the cut run whole.
+//!
+//! What a row cost is exact: what lies above the cut is its own, what lies below is shared by the rows of its image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::pack::Pack;
 
 /// What forking needs to know of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +42,19 @@ impl Costs {
         Self { before, run }
     }
 
-    fn whole(&self) -> u64 {
+    /// Cost of the blocks before `cut` for one row.
+    pub(super) fn below(&self, cut: usize) -> u64 {
+        self.before.get(cut).copied().unwrap_or(0)
+    }
+
+    /// What a row under a pack costs above the last block before which it may be cut.
+    pub(super) fn above(&self, pack: &Pack) -> u64 {
+        let cut = pack.modules.lowest_block().unwrap_or(self.before.len().saturating_sub(1));
+        pack.flops.saturating_sub(self.below(cut))
+    }
+
+    /// Cost of all blocks for one row.
+    pub(super) fn whole(&self) -> u64 {
         self.before.last().copied().unwrap_or(0)
     }
 }
@@ -95,9 +111,28 @@ fn forked(branches: &[Branch], costs: &Costs, cut: usize, kept: &impl Fn(usize, 
     missing * below + rows * (whole - below) + rest * whole + runs * costs.run
 }
 
+/// What each row of an image pays of what ran below the cut for all of them: equal parts, and the first what is left
+/// over. `images` says for each row which image it is of, `ran` which of them ran.
+pub(super) fn parts(images: &[usize], below: u64, ran: impl Fn(usize) -> bool) -> Vec<u64> {
+    let mut rows: BTreeMap<usize, u64> = BTreeMap::new();
+    images.iter().for_each(|&image| *rows.entry(image).or_default() += 1);
+    let mut left: BTreeMap<usize, u64> = rows.iter().map(|(&image, &count)| (image, below % count)).collect();
+    let part = |image: &usize| match ran(*image) {
+        true => below / rows[image] + left.insert(*image, 0).unwrap_or(0),
+        false => 0,
+    };
+    images.iter().map(part).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_an_image_share_what_ran_and_pay_nothing_for_what_was_kept() {
+        assert_eq!(parts(&[0, 0, 2, 0, 4], 101, |image| image != 4), [35, 33, 101, 33, 0]);
+        assert!(parts(&[], 101, |_| true).is_empty());
+    }
 
     /// Twelve blocks of 100.
     fn costs() -> Costs {

@@ -4,17 +4,18 @@ use std::collections::HashMap;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::compiler::{Compiler, Order};
 use super::error::Error;
 use super::fork::Costs;
-use super::inbox::{Inbox, Permit, Policy};
+use super::inbox::{Ask, Inbox, Permit, Policy};
+use super::load::Want;
 use super::prefixes::Prefixes;
 use super::programs::PlanTable;
-use super::row::{Answer, Row};
+use super::row::{Answer, Row, Share};
 use super::run::Runner;
 use super::worker::Worker;
 use crate::backbone::{BackboneConfig, ModuleSet, Precision};
@@ -65,15 +66,16 @@ impl Engine {
     pub fn start(resident: Resident, metrics: Arc<Metrics>, options: &EngineOptions) -> Result<Self, Error> {
         let (config, precision) = (Arc::clone(resident.config()), resident.precision());
         let covering = Plan::whole(&config, config.adapters());
-        let inbox = Arc::new(Inbox::new(options.queue_limit, Arc::clone(&metrics)));
+        let number = options.workers.max(1);
+        let inbox = Arc::new(Inbox::new(options.queue_limit, number, Arc::clone(&metrics)));
         let plans = Arc::new(Mutex::new(PlanTable::new(covering, options.max_programs)));
-        let policy = Policy { max_batch: options.max_batch.max(1), max_wait: options.max_wait };
-        let (workers, receivers): (Vec<_>, Vec<_>) =
-            (0..options.workers.max(1)).map(|_| mpsc::channel()).unzip();
+        let (workers, receivers): (Vec<_>, Vec<_>) = (0..number).map(|_| mpsc::channel()).unzip();
         let compiler =
             Compiler { resident, plans: Arc::clone(&plans), workers, metrics: Arc::clone(&metrics) };
         let prefixes = Arc::new(Prefixes::new(options.prefix_memory, Arc::clone(&metrics)));
         let costs = frozen_costs(&config)?;
+        let (max_batch, max_wait) = (options.max_batch.max(1), options.max_wait);
+        let policy = Policy { max_batch, max_wait, costs: costs.clone() };
         let mut threads = Vec::new();
         for (number, commands) in receivers.into_iter().enumerate() {
             let runner = Runner {
@@ -84,7 +86,7 @@ impl Engine {
                 costs: costs.clone(),
                 metrics: Arc::clone(&metrics),
             };
-            let (inbox, metrics) = (Arc::clone(&inbox), Arc::clone(&metrics));
+            let (inbox, metrics, policy) = (Arc::clone(&inbox), Arc::clone(&metrics), policy.clone());
             let worker = Worker { inbox, commands, runner, policy, metrics };
             threads.push(spawn(format!("engine-{number}"), move || worker.run())?);
         }
@@ -105,7 +107,8 @@ impl Engine {
         })
     }
 
-    /// Whether `rows` rows would be admitted now; cheap, and holds no place while a body is coming.
+    /// Whether `rows` rows of somebody who holds none would be admitted now; cheap, and holds no place while a body is
+    /// coming.
     ///
     /// # Errors
     /// As [`Engine::admit`].
@@ -113,12 +116,24 @@ impl Engine {
         self.shared.inbox.room(rows)
     }
 
-    /// Admits `rows` rows, all or none, before anything is spent on them.
+    /// Admits `rows` rows, all or none, before anything is spent on them. A flow leaves places to others: see
+    /// `docs/operating.md`.
     ///
     /// # Errors
-    /// [`Error::Overloaded`], [`Error::NeverFits`], [`Error::ShuttingDown`].
-    pub fn admit(&self, rows: usize) -> Result<Vec<Permit>, Error> {
-        self.shared.inbox.admit(rows)
+    /// [`Error::Overloaded`], [`Error::Full`], [`Error::Crowded`], [`Error::NeverFits`], [`Error::ShuttingDown`].
+    pub fn admit(&self, share: Share, rows: usize) -> Result<Vec<Permit>, Error> {
+        let ask = Ask { share, rows, wants: &[], deadline: None };
+        self.shared.inbox.admit(ask, Instant::now())
+    }
+
+    /// As [`Engine::admit`], of rows whose tasks and cost are known. What would have its turn after the deadline is
+    /// refused, once it was measured how fast this machine is.
+    ///
+    /// # Errors
+    /// As [`Engine::admit`], and [`Error::TooLate`].
+    pub fn admit_by(&self, share: Share, wants: &[Want], deadline: Instant) -> Result<Vec<Permit>, Error> {
+        let ask = Ask { share, rows: wants.len(), wants, deadline: Some(deadline) };
+        self.shared.inbox.admit(ask, Instant::now())
     }
 
     /// Admits one row beyond the limit, for a check that admitted rows wait for. The caller bounds how many.

@@ -7,7 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `row`, `image_key`, `error` | what goes in and comes out |
-//! | `queue`, `batch`, `fork`, `programs` | decisions. Pure: they take time as an argument and do no I/O |
+//! | `turns`, `queue`, `load`, `speed`, `batch`, `fork`, `programs` | decisions. Pure: they take time as an argument and do no I/O |
 //! | `inbox` | the one lock between handlers and workers |
 //! | `worker`, `run` | the loop that owns the device, and what it does with a batch |
 //! | `compiler` | the thread that makes programs, so that no request waits for one |
@@ -23,17 +23,22 @@ mod fork;
 mod handle;
 mod image_key;
 mod inbox;
+mod load;
 mod meter;
 mod prefixes;
 mod programs;
 mod queue;
 mod row;
 mod run;
+mod speed;
+mod turns;
 mod worker;
 
 pub use error::Error;
 pub use handle::{Engine, EngineOptions};
 pub use image_key::ImageKey;
 pub use inbox::Permit;
+pub use load::Want;
 pub use meter::{Cost, Meter};
+pub(crate) use queue::{Charge, Queue, Taken};
 pub use row::{Answer, Flow, Row, Share};

@@ -5,12 +5,27 @@ use std::sync::Arc;
 use moka::sync::Cache;
 
 use super::image_key::ImageKey;
+use super::row::{Flow, Row};
 use crate::metrics::Metrics;
+
+/// An image as one flow knows it: what a flow asked about, no other can tell by a hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Known {
+    flow: Flow,
+    image: ImageKey,
+}
+
+impl Known {
+    /// The image of a row, where it may be kept.
+    pub(super) fn of(row: &Row) -> Option<Self> {
+        row.image.map(|image| Self { flow: row.share.flow, image })
+    }
+}
 
 /// Output of the blocks for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Prefix {
-    image: ImageKey,
+    image: Known,
     /// The first block that has not run.
     block: usize,
 }
@@ -29,12 +44,12 @@ impl Prefixes {
     }
 
     /// Whether a row is here.
-    pub(super) fn holds(&self, image: ImageKey, block: usize) -> bool {
+    pub(super) fn holds(&self, image: Known, block: usize) -> bool {
         self.rows.contains_key(&Prefix { image, block })
     }
 
     /// A row, counted as a hit or a miss.
-    pub(super) fn get(&self, image: ImageKey, block: usize) -> Option<Arc<[f32]>> {
+    pub(super) fn get(&self, image: Known, block: usize) -> Option<Arc<[f32]>> {
         let found = self.rows.get(&Prefix { image, block });
         let outcome = if found.is_some() { "hit" } else { "miss" };
         self.metrics.prefix_lookups.with_label_values(&[outcome]).inc();
@@ -42,7 +57,7 @@ impl Prefixes {
     }
 
     /// Keeps a row.
-    pub(super) fn put(&self, image: ImageKey, block: usize, row: Arc<[f32]>) {
+    pub(super) fn put(&self, image: Known, block: usize, row: Arc<[f32]>) {
         self.rows.insert(Prefix { image, block }, row);
         // Makes room now and updates the size; moka would do both at some later call.
         self.rows.run_pending_tasks();

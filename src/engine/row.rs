@@ -86,9 +86,10 @@ impl Row {
         }
     }
 
-    /// Whether two rows are certainly of one image.
+    /// Whether two rows are certainly of one image, and of one flow: flows share nothing.
     pub(super) fn shares_image(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.pixels, &other.pixels) || (self.image.is_some() && self.image == other.image)
+        let is_one = || self.image.is_some() && self.image == other.image;
+        self.share.flow == other.share.flow && (Arc::ptr_eq(&self.pixels, &other.pixels) || is_one())
     }
 }
 
@@ -105,4 +106,7 @@ pub struct Answer {
     pub run: Duration,
     /// Rows in the batch.
     pub batch_rows: usize,
+    /// Floating-point operations spent on it: those of its plan, less what it shared with rows of its image or what was
+    /// kept of it.
+    pub flops: u64,
 }

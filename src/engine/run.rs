@@ -1,12 +1,15 @@
 //! From rows to features: whole, or cut where rows of one image part ways.
+//!
+//! A row costs what its own plan asks of the blocks that ran for it. What a program computes beyond that, for wider
+//! modules of other rows or at places where the row has none, counts as nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::batch::{Batch, BatchRow};
 use super::error::Error;
-use super::fork::{Branch, Costs, Layout, layout};
-use super::prefixes::Prefixes;
+use super::fork::{Branch, Costs, Fork, Layout, layout, parts};
+use super::prefixes::{Known, Prefixes};
 use super::programs::{PlanTable, smallest};
 use super::row::Row;
 use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
@@ -36,26 +39,38 @@ impl Runner {
         self.programs.remove(plan);
     }
 
-    /// Pooled feature of each row.
-    pub(super) fn features(&mut self, rows: &[&Row]) -> Result<Vec<Vec<f32>>, Error> {
+    /// Pooled feature of each row, and what it cost.
+    pub(super) fn features(&mut self, rows: &[&Row]) -> Result<Vec<Feature>, Error> {
         let images = images(rows);
         let Layout { whole, fork } = self.layout(rows, &images);
-        let mut features = vec![Vec::new(); rows.len()];
+        let mut features = vec![Feature::default(); rows.len()];
         if !whole.is_empty() {
             let own: Vec<&Row> = whole.iter().map(|&row| rows[row]).collect();
             let made = self.unforked(&own)?;
-            whole.iter().zip(made).for_each(|(&row, feature)| features[row] = feature);
+            for (&row, values) in whole.iter().zip(made) {
+                features[row] = Feature { values, flops: rows[row].pack.flops };
+            }
         }
         if let Some(fork) = fork {
-            self.metrics.rows_forked.inc_by(fork.rows.len() as u64);
-            let branch =
-                |&row: &usize| Forked { row: rows[row], image: images[row], first: rows[images[row]] };
-            let own: Vec<Forked<'_>> = fork.rows.iter().map(branch).collect();
-            let below = self.below(fork.cut, &own)?;
-            let made = self.above(fork.cut, &own, below)?;
+            let made = self.forked(&fork, rows, &images)?;
             fork.rows.iter().zip(made).for_each(|(&row, feature)| features[row] = feature);
         }
         Ok(features)
+    }
+
+    /// Features of rows that part ways at a cut.
+    fn forked(&mut self, fork: &Fork, rows: &[&Row], images: &[usize]) -> Result<Vec<Feature>, Error> {
+        self.metrics.rows_forked.inc_by(fork.rows.len() as u64);
+        let branch = |&row: &usize| Forked { row: rows[row], image: images[row], first: rows[images[row]] };
+        let own: Vec<Forked<'_>> = fork.rows.iter().map(branch).collect();
+        let Below { values, ran } = self.below(fork.cut, &own)?;
+        let made = self.above(fork.cut, &own, values)?;
+        let below = self.costs.below(fork.cut);
+        let images: Vec<usize> = own.iter().map(|row| row.image).collect();
+        let shared = parts(&images, below, |image| ran.contains(&image));
+        let cost = |row: &Forked<'_>, shared: u64| row.row.pack.flops.saturating_sub(below) + shared;
+        let costs = own.iter().zip(shared).map(|(row, shared)| cost(row, shared));
+        Ok(made.into_iter().zip(costs).map(|(values, flops)| Feature { values, flops }).collect())
     }
 
     /// Features of rows that run from the first block to the last. Those of one number of tokens run together.
@@ -78,7 +93,8 @@ impl Runner {
         let plan = self.choose(self.config.blocks(), modules(rows.iter().map(|row| &row.pack)))?;
         let values: Vec<BatchRow<'_>> =
             rows.iter().map(|row| BatchRow { values: &row.pixels, pack: &row.pack }).collect();
-        self.execute(&plan, &Batch::assemble(&values, &plan, &self.config))
+        let cost = rows.iter().map(|row| row.pack.flops).sum();
+        self.execute(&plan, &Batch::assemble(&values, &plan, &self.config), cost)
     }
 
     /// How the rows run on the programs that are here.
@@ -99,7 +115,7 @@ impl Runner {
         // After the last block only heads differ, which needs no program of its own.
         let cuts: Vec<usize> = cuts.chain([depth]).collect();
         layout(&branches, &self.costs, &cuts, |image, cut| {
-            rows[image].image.is_some_and(|key| self.prefixes.holds(key, cut))
+            Known::of(rows[image]).is_some_and(|key| self.prefixes.holds(key, cut))
         })
     }
 
@@ -126,11 +142,11 @@ impl Runner {
     }
 
     /// What lies below the cut for each row: kept from before, or run once an image.
-    fn below(&mut self, cut: usize, rows: &[Forked<'_>]) -> Result<Vec<Arc<[f32]>>, Error> {
+    fn below(&mut self, cut: usize, rows: &[Forked<'_>]) -> Result<Below, Error> {
         let images: BTreeMap<usize, &Row> = rows.iter().map(|row| (row.image, row.first)).collect();
         let mut found: BTreeMap<usize, Arc<[f32]>> = BTreeMap::new();
         for (&image, row) in &images {
-            let kept = row.image.and_then(|key| self.prefixes.get(key, cut));
+            let kept = Known::of(row).and_then(|key| self.prefixes.get(key, cut));
             found.extend(kept.map(|values| (image, values)));
         }
         let missing: Vec<usize> = images.keys().copied().filter(|image| !found.contains_key(image)).collect();
@@ -140,17 +156,19 @@ impl Runner {
                 false => Plan::below(cut),
             };
             let pixels: Vec<&[f32]> = missing.iter().map(|image| &*images[image].pixels).collect();
-            let made = self.execute(&plan, &Batch::without_modules(&pixels, &plan, &self.config))?;
-            for (image, values) in missing.into_iter().zip(made) {
+            let cost = missing.len() as u64 * self.costs.below(cut);
+            let made = self.execute(&plan, &Batch::without_modules(&pixels, &plan, &self.config), cost)?;
+            for (&image, values) in missing.iter().zip(made) {
                 let values: Arc<[f32]> = values.into();
-                if let Some(key) = images[&image].image {
+                if let Some(key) = Known::of(images[&image]) {
                     self.prefixes.put(key, cut, Arc::clone(&values));
                 }
                 found.insert(image, values);
             }
         }
         let of = |row: &Forked<'_>| found.get(&row.image).cloned().ok_or(Error::WorkerLost);
-        rows.iter().map(of).collect()
+        let values = rows.iter().map(of).collect::<Result<_, _>>()?;
+        Ok(Below { values, ran: missing })
     }
 
     /// Features of rows of which `below` is known up to the cut.
@@ -170,11 +188,13 @@ impl Runner {
             .zip(&below)
             .map(|(forked, values)| BatchRow { values, pack: &forked.row.pack })
             .collect();
-        self.execute(&plan, &Batch::assemble(&values, &plan, &self.config))
+        let below = self.costs.below(cut);
+        let cost = rows.iter().map(|forked| forked.row.pack.flops.saturating_sub(below)).sum();
+        self.execute(&plan, &Batch::assemble(&values, &plan, &self.config), cost)
     }
 
-    /// Runs a batch and takes its output apart: one piece for each of its rows.
-    fn execute(&mut self, plan: &Plan, batch: &Batch<'_>) -> Result<Vec<Vec<f32>>, Error> {
+    /// Runs a batch that costs so much and takes its output apart: one piece for each of its rows.
+    fn execute(&mut self, plan: &Plan, batch: &Batch<'_>, cost: u64) -> Result<Vec<Vec<f32>>, Error> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner).touch(plan);
         let program = self.programs.get_mut(plan).ok_or_else(|| Error::NoProgram(Box::new(*plan)))?;
         let output = program.run(&batch.inputs())?.pop();
@@ -182,12 +202,30 @@ impl Runner {
         let expected = batch.rows();
         match output {
             Some(output) if found == expected => {
+                self.metrics.engine_flops.inc_by(cost);
                 let size = (output.data.len() / expected).max(1);
                 Ok(output.data.chunks_exact(size).map(<[f32]>::to_vec).collect())
             }
             _ => Err(Error::Rows { plan: Box::new(*plan), found, expected }),
         }
     }
+}
+
+/// A row's pooled feature.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Feature {
+    /// `[D]`.
+    pub(super) values: Vec<f32>,
+    /// What the row cost.
+    pub(super) flops: u64,
+}
+
+/// What lies below a cut.
+struct Below {
+    /// One for each row.
+    values: Vec<Arc<[f32]>>,
+    /// Images that ran for it; the others were kept from before.
+    ran: Vec<usize>,
 }
 
 /// A row that shares what lies below a cut with the other rows of its image.

@@ -10,8 +10,10 @@ use ndarray::ArrayView1;
 use super::error::Error;
 use super::inbox::{Inbox, Policy, Waiting};
 use super::meter::Cost;
+use super::queue::{Charge, Taken};
 use super::row::{Answer, Row};
-use super::run::Runner;
+use super::run::{Feature, Runner};
+use super::speed::Run;
 use crate::graph::Plan;
 use crate::metrics::Metrics;
 use crate::runtime::Program;
@@ -36,13 +38,16 @@ pub(super) struct Worker {
 impl Worker {
     /// Serves batches until the inbox is closed and empty.
     pub(super) fn run(mut self) {
-        while let Some(batch) = self.inbox.next_batch(self.policy) {
+        while let Some(batch) = self.inbox.next_batch(&self.policy) {
             self.obey();
             // Our code does not panic; should a dependency do so, its batch fails and the worker goes on. The
             // rows' senders are dropped with the batch, which their requests see as `WorkerLost`.
-            if catch_unwind(AssertUnwindSafe(|| self.serve(batch))).is_err() {
+            let (batch, mut charges) = batch.into_iter().map(|Taken { row, charge }| (row, charge)).unzip();
+            if catch_unwind(AssertUnwindSafe(|| self.serve(batch, &mut charges))).is_err() {
                 tracing::error!("a batch panicked; its requests fail, the worker goes on");
             }
+            // Of what failed the estimate holds.
+            self.inbox.settle(charges.into_iter().map(|charge| (charge.cost(), charge)));
         }
     }
 
@@ -55,7 +60,7 @@ impl Worker {
         }
     }
 
-    fn serve(&mut self, batch: Vec<Waiting>) {
+    fn serve(&mut self, batch: Vec<Waiting>, charges: &mut Vec<Charge>) {
         if batch.is_empty() {
             return;
         }
@@ -67,8 +72,35 @@ impl Worker {
         let run = started.elapsed();
         self.observe(&batch, started, run.as_secs_f64());
         match result {
-            Ok(features) => answer(batch, &features, started, run),
+            Ok(features) => {
+                let costs = features.iter().map(|feature| feature.flops);
+                let (rows, expected) = (batch.len(), charges.iter().map(Charge::cost).sum());
+                self.inbox.note(Run { rows, expected, flops: costs.clone().sum(), took: run }, &self.policy);
+                self.inbox.settle(costs.zip(charges.drain(..)));
+                self.answer(batch, features, (started, run));
+            }
             Err(error) => fail(batch, error),
+        }
+    }
+
+    /// Applies each row's head and sends its logits.
+    fn answer(&self, batch: Vec<Waiting>, features: Vec<Feature>, (started, run): (Instant, Duration)) {
+        let batch_rows = batch.len();
+        let total: u64 = features.iter().map(|feature| feature.flops).sum();
+        for (waiting, Feature { values, flops }) in batch.into_iter().zip(features) {
+            let logits = waiting.row.pack.head.logits(ArrayView1::from(&values[..]));
+            let queued = started.saturating_duration_since(waiting.entered);
+            let feature = waiting.row.wants_feature.then_some(values);
+            let answer = Answer { logits, feature, queued, run, batch_rows, flops };
+            record(&waiting.row.span, &answer);
+            if let Some(meter) = &waiting.row.meter {
+                meter.ran(Cost { flops, device: part(run, (flops, total), batch_rows) });
+            }
+            // The permit goes first, so that a client who sends its next request on this answer finds room.
+            drop(waiting.permit);
+            if waiting.reply.send(Ok(answer)).is_err() {
+                self.metrics.unclaimed_flops.inc_by(flops);
+            }
         }
     }
 
@@ -85,6 +117,12 @@ impl Worker {
     }
 }
 
+/// A row's part of its batch's run: by FLOPs, or an equal one where nothing was computed.
+fn part(run: Duration, (flops, total): (u64, u64), rows: usize) -> Duration {
+    let share = if total > 0 { flops as f64 / total as f64 } else { 1.0 / rows.max(1) as f64 };
+    run.mul_f64(share.min(1.0))
+}
+
 /// The span of a batch's run, which follows from the spans of its rows.
 fn batch_span(batch: &[Waiting]) -> tracing::Span {
     let span = tracing::debug_span!("run", rows = batch.len());
@@ -94,25 +132,6 @@ fn batch_span(batch: &[Waiting]) -> tracing::Span {
         }
     }
     span
-}
-
-/// Applies each row's head and sends its logits.
-fn answer(batch: Vec<Waiting>, features: &[Vec<f32>], started: Instant, run: Duration) {
-    let batch_rows = batch.len();
-    for (waiting, feature) in batch.into_iter().zip(features) {
-        let logits = waiting.row.pack.head.logits(ArrayView1::from(&feature[..]));
-        let queued = started.saturating_duration_since(waiting.entered);
-        let feature = waiting.row.wants_feature.then(|| feature.clone());
-        let answer = Answer { logits, feature, queued, run, batch_rows };
-        record(&waiting.row.span, &answer);
-        if let Some(meter) = &waiting.row.meter {
-            meter.ran(Cost { flops: waiting.row.pack.flops, device: run / batch_rows.max(1) as u32 });
-        }
-        // The permit goes first, so that a client who sends its next request on this answer finds room.
-        drop(waiting.permit);
-        // A request that went away does not want its answer.
-        let _ = waiting.reply.send(Ok(answer));
-    }
 }
 
 /// Records a row's outcome in its span: a trace survives the hop to this thread.

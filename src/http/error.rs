@@ -1,5 +1,7 @@
 //! Failures as answers.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{HeaderValue, header};
@@ -62,6 +64,14 @@ impl ApiError {
         }
     }
 
+    /// How long to wait before the same request.
+    pub(super) fn retry(&self) -> Option<Duration> {
+        match self {
+            Self::Service(error) => error.retry(),
+            own => own.code().retry(),
+        }
+    }
+
     /// The body.
     pub(super) fn body(&self) -> ErrorBody {
         let error = match self {
@@ -78,17 +88,13 @@ impl IntoResponse for ApiError {
         let mut response = (status(code), Json(self.body())).into_response();
         // Whoever charges the request reads it.
         response.extensions_mut().insert(code);
-        let wait = match &self {
-            Self::Service(error) => error.retry(),
-            own => own.code().retry(),
-        };
-        if let Some(wait) = wait {
-            let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
         if code == Code::Unauthenticated {
             let scheme = HeaderValue::from_static("Bearer realm=\"mimi-server\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(wait) = self.retry() {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

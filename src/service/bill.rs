@@ -7,7 +7,8 @@ use std::time::Instant;
 use super::ask::Terms;
 use super::error::Error;
 use super::handle::Service;
-use crate::engine::{Cost, Meter, Permit};
+use crate::engine::{Cost, Meter, Permit, Want};
+use crate::metrics::{Metrics, NO_TASK};
 use crate::reload::Pinned;
 use crate::tenants::{Account, Caller, Left, Measure, Rows};
 use crate::usage::{Billed, Charge, Usage};
@@ -55,12 +56,15 @@ impl Service {
     ) -> Result<Vec<Place>, Error> {
         let (rows, flops) = (tasks.clone().count(), tasks.clone().map(|task| task.pack.flops).sum());
         let bill = self.bill(&terms.caller, rows, flops)?;
-        let permits = self.shared.engine.admit(rows)?;
+        let want = |task: &Pinned| Want { task: task.task.clone(), flops: task.pack.flops };
+        let wants: Vec<Want> = tasks.clone().map(want).collect();
+        let permits = self.shared.engine.admit_by(terms.caller.share(), &wants, terms.deadline)?;
         let place = |(permit, task): (Permit, &Pinned)| {
             let meter = RowMeter {
                 bill: Arc::clone(&bill),
                 expected: task.pack.flops,
                 usage: self.usage().clone(),
+                metrics: Arc::clone(&self.shared.metrics),
                 billed: terms.caller.billed((!task.task.is_none()).then(|| task.task.shared())),
             };
             Place { permit, meter: Arc::new(meter) }
@@ -96,6 +100,7 @@ struct RowMeter {
     /// FLOPs that it was charged.
     expected: u64,
     usage: Usage,
+    metrics: Arc<Metrics>,
     billed: Billed,
 }
 
@@ -103,6 +108,8 @@ impl Meter for RowMeter {
     fn ran(&self, cost: Cost) {
         self.bill.ran(self.expected, cost.flops);
         let Cost { flops, device } = cost;
+        let task = self.billed.task.as_deref().unwrap_or(NO_TASK);
+        self.metrics.flops.with_label_values(&[task]).inc_by(flops);
         self.usage.charge(&self.billed, &Charge { rows: 1, flops, device, ..Charge::default() });
     }
 }

@@ -42,9 +42,11 @@ pub(super) fn of_image(error: &image::Error) -> Code {
 /// The code of a row without an answer.
 pub(super) fn of_engine(error: &engine::Error) -> Code {
     match error {
-        engine::Error::Overloaded { .. } => Code::Overloaded,
+        engine::Error::Overloaded { .. } | engine::Error::Full { .. } | engine::Error::Crowded { .. } => {
+            Code::Overloaded
+        }
         engine::Error::NeverFits { .. } => Code::RequestTooLarge,
-        engine::Error::DeadlineExceeded => Code::DeadlineExceeded,
+        engine::Error::DeadlineExceeded | engine::Error::TooLate { .. } => Code::DeadlineExceeded,
         engine::Error::ShuttingDown => Code::ShuttingDown,
         engine::Error::Runtime(_)
         | engine::Error::NoProgram(_)

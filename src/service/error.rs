@@ -100,10 +100,12 @@ impl Error {
 
     /// How long to wait where the same request may be answered if it is sent again.
     pub fn retry(&self) -> Option<Duration> {
-        match self {
-            Self::Quota(Exhausted { wait: Some(wait), .. }) => Some(*wait),
-            _ => self.code().retry(),
-        }
+        let measured = match self {
+            Self::Engine(error) => error.retry_after(),
+            Self::Quota(exhausted) => exhausted.wait,
+            _ => None,
+        };
+        measured.or(self.code().retry())
     }
 
     /// What a caller is told. Causes inside the server are logged instead.

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::causes;
 use super::code::Code;
+use super::decoders::Decoders;
 use super::error::Error;
 use super::memory::{Held, Memory};
 use super::options::ServiceOptions;
@@ -58,7 +59,7 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     pub(super) tenants: Arc<Tenants>,
     pub(super) options: ServiceOptions,
-    pub(super) decoders: Arc<Semaphore>,
+    pub(super) decoders: Arc<Decoders>,
     pub(super) memory: Arc<Memory>,
     pub(super) reloads: Semaphore,
     pub(super) confirmations: Semaphore,
@@ -82,7 +83,7 @@ impl Service {
             engine,
             catalog,
             reloader,
-            decoders: Arc::new(Semaphore::new(options.decoders.max(1))),
+            decoders: Decoders::new(options.decoders),
             memory: Memory::new(options.bytes_in_flight, Arc::clone(&metrics)),
             reloads: Semaphore::new(RELOADS_AT_ONCE),
             confirmations: Semaphore::new(CONFIRMATIONS_AT_ONCE),

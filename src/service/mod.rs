@@ -15,7 +15,7 @@
 //! | `code`, `error`, `causes` | why there is no answer: codes, advice to retry, operands |
 //! | `handle` | [`Service`]: pinning, admission, counting, readiness |
 //! | `classify`, `classify_many`, `embed` | images under a task, an image under tasks, features |
-//! | `prepare`, `rows` | bytes to pixels, pixels to logits |
+//! | `decoders`, `prepare`, `rows` | places to decode in, bytes to pixels, pixels to logits |
 //! | `memory` | what all requests hold together |
 //! | `tasks`, `publishing` | what is published, and publishing |
 //! | `told` | what a caller is told of an error inside |
@@ -28,6 +28,7 @@ mod causes;
 mod classify;
 mod classify_many;
 mod code;
+mod decoders;
 mod embed;
 mod error;
 mod handle;

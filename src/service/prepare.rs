@@ -1,4 +1,4 @@
-//! Preparation: bytes to pixels, on the blocking pool.
+//! Preparation: bytes to pixels, off the threads that serve sockets.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,25 +44,24 @@ impl Service {
         tasks: &[Pinned],
         terms: &Terms,
     ) -> Result<Prepared, Error> {
-        let (late, internal) = (|_| Error::late(), |e: &dyn ToString| Error::Internal(e.to_string()));
+        let late = |_| Error::late();
         let wanted: Vec<Preprocessing> =
             tasks.iter().map(|task| task.pack.manifest.preprocessing.clone()).collect();
         let Encoded { index, bytes } = image;
         let (deadline, may_keep, limits) = (terms.deadline.into(), terms.may_keep, self.shared.options.image);
-        // Decoding is CPU work: a bounded number at once, off the threads that serve sockets.
-        let slot = Arc::clone(&self.shared.decoders).acquire_owned();
-        let slot = tokio::time::timeout_at(deadline, slot).await.map_err(late)?;
-        let slot = slot.map_err(|e| internal(&e))?;
+        // Decoding is CPU work: a bounded number at once, in turn between flows.
+        let place = self.shared.decoders.place(terms.caller.share());
+        let place = tokio::time::timeout_at(deadline, place).await.map_err(late)??;
         // Only other images that are being decoded are waited for.
         let held = self.shared.memory.decoding(image::footprint(&bytes, &limits));
         let held = tokio::time::timeout_at(deadline, held).await.map_err(late)?;
-        let work = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let started = Instant::now();
             let inputs = inputs(&bytes, may_keep, &limits, &wanted);
-            drop((held, slot));
+            drop(held);
             (inputs, started.elapsed())
-        });
-        let (inputs, took) = work.await.map_err(|e| internal(&e))?;
+        };
+        let (inputs, took) = place.run(work).await?;
         self.shared.metrics.decode_seconds.observe(took.as_secs_f64());
         Ok(Prepared { inputs: inputs.map_err(|reason| Error::Image { index, reason })?, took })
     }

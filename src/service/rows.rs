@@ -14,7 +14,6 @@ use super::predictions::{Predictions, predictions};
 use super::prepare::{Encoded, Input, Prepared};
 use super::spent::Spent;
 use crate::engine::{self, Answer, Row};
-use crate::metrics::NO_TASK;
 use crate::reload::Pinned;
 
 /// What one task says of one image.
@@ -78,7 +77,7 @@ impl Service {
         let input = inputs.into_iter().next().ok_or_else(Error::missing_row)?;
         let pending = self.submit(task, input, place, (terms, true));
         let spent = Spent { decode: took, ..Spent::default() };
-        let Ran { answer, spent } = self.finish(task, pending, terms, spent).await?;
+        let Ran { answer, spent } = self.finish(pending, terms, spent).await?;
         Ok(Feature { values: answer.feature.ok_or_else(Error::missing_row)?, spent })
     }
 
@@ -112,26 +111,16 @@ impl Service {
         terms: &Terms,
         spent: Spent,
     ) -> Result<Scored, Error> {
-        let Ran { answer, spent } = self.finish(task, pending, terms, spent).await?;
+        let Ran { answer, spent } = self.finish(pending, terms, spent).await?;
         Ok(Scored { said: predictions(&answer.logits, &task.pack.manifest, terms.top_k), spent })
     }
 
     /// Waits for a row's answer until the deadline. Dropping the wait abandons the row, which then costs nothing.
-    async fn finish(
-        &self,
-        task: &Pinned,
-        pending: Pending,
-        terms: &Terms,
-        spent: Spent,
-    ) -> Result<Ran, Error> {
+    async fn finish(&self, pending: Pending, terms: &Terms, spent: Spent) -> Result<Ran, Error> {
         let waited = tokio::time::timeout_at(terms.deadline.into(), pending).await;
         let received = waited.map_err(|_| Error::late())?;
         let answer = received.map_err(|_| engine::Error::WorkerLost)??;
-        let flops = task.pack.flops;
-        let label = if task.task.is_none() { NO_TASK } else { task.task.as_str() };
-        self.shared.metrics.flops.with_label_values(&[label]).inc_by(flops);
-        let Answer { queued, run, batch_rows, .. } = answer;
-        let device = run / u32::try_from(batch_rows).unwrap_or(u32::MAX).max(1);
-        Ok(Ran { spent: Spent { queue: queued, run, device, flops, batch_rows, ..spent }, answer })
+        let Answer { queued, run, batch_rows, flops, .. } = answer;
+        Ok(Ran { spent: Spent { queue: queued, run, flops, batch_rows, ..spent }, answer })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mimi_server::backbone::{Module, Part, Place, Site};
-use mimi_server::engine::{Answer, Engine, EngineOptions, Error, Row};
+use mimi_server::engine::{Answer, Engine, EngineOptions, Error, Flow, Row, Share, Want};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::{Pack, Weights};
 use tracing::field::Empty;
@@ -28,7 +28,7 @@ pub fn engine(tiny: &TinyBackbone, max_batch: usize) -> (Engine, Arc<Metrics>) {
 
 /// Runs rows that were admitted together, and so share batches.
 pub fn run(engine: &Engine, rows: &[(Arc<[f32]>, Arc<Pack>)]) -> Vec<Answer> {
-    let permits = engine.admit(rows.len()).unwrap();
+    let permits = engine.admit(Share::EVERYBODY, rows.len()).unwrap();
     let receivers: Vec<_> = rows
         .iter()
         .zip(permits)
@@ -141,11 +141,53 @@ fn a_lone_row_does_not_wait_for_company() {
 fn overload_is_refused_and_room_comes_back() {
     let tiny = TinyBackbone::new();
     let (engine, _) = engine(&tiny, 8);
-    let all = engine.admit(64).unwrap();
-    let refused = engine.admit(1).err().unwrap();
-    assert!(matches!(refused, Error::Overloaded { admitted: 64, asked: 1, limit: 64 }));
+    let all = engine.admit(Share::EVERYBODY, 64).unwrap();
+    let refused = engine.admit(Share::EVERYBODY, 1).err().unwrap();
+    assert!(matches!(refused, Error::Overloaded { admitted: 64, asked: 1, limit: 64, .. }));
     drop(all);
-    assert_eq!(engine.admit(64).unwrap().len(), 64);
+    assert_eq!(engine.admit(Share::EVERYBODY, 64).unwrap().len(), 64);
+}
+
+#[test]
+fn a_flow_leaves_places_and_gets_others_when_its_rows_are_gone() {
+    let tiny = TinyBackbone::new();
+    let (engine, _) = engine(&tiny, 8);
+    let share = |flow| Share { flow: Flow::new(flow), weight: 1 };
+    let mut held = Vec::new();
+    while let Ok(permits) = engine.admit(share(1), 1) {
+        held.extend(permits);
+    }
+    assert!((48..64).contains(&held.len()), "most of 64: {}", held.len());
+    let refused = engine.admit(share(1), 1).err().unwrap();
+    assert!(matches!(refused, Error::Crowded { asked: 1, .. }) && refused.retry_after().is_some());
+    let other = engine.admit(share(2), 4).unwrap();
+    assert!(!refused.to_string().contains("64"), "nothing of others is told: {refused}");
+    drop((held, other));
+    assert_eq!(engine.admit(Share::EVERYBODY, 64).unwrap().len(), 64);
+}
+
+#[test]
+fn what_cannot_have_its_turn_in_time_is_refused_once_speed_was_measured() {
+    let tiny = TinyBackbone::new();
+    let (engine, _) = engine(&tiny, 1);
+    let pack = tiny.pack(1, &[], 2);
+    let want = |flops| Want { task: "t".parse().unwrap(), flops };
+    let now = std::time::Instant::now;
+    let held = engine.admit_by(Share::EVERYBODY, &[want(u64::MAX)], now()).unwrap();
+    assert!(engine.admit_by(Share::EVERYBODY, &[want(1)], now()).is_ok(), "nothing was measured");
+    drop(held);
+    for seed in 0..10 {
+        run(&engine, &[(tiny.pixels(seed), Arc::clone(&pack))]);
+    }
+    let held = engine.admit_by(Share::EVERYBODY, &[want(u64::MAX)], now()).unwrap();
+    let soon = now() + Duration::from_secs(5);
+    let refused = engine.admit_by(Share::EVERYBODY, &[want(1)], soon).err().unwrap();
+    let Error::TooLate { turn, left } = refused else { panic!("{refused}") };
+    assert!(turn > left && left <= Duration::from_secs(5));
+    let other = Share { flow: Flow::new(7), weight: 1 };
+    assert!(engine.admit_by(other, &[want(1)], soon).is_ok(), "another flow's backlog is its own");
+    drop(held);
+    assert!(engine.admit_by(Share::EVERYBODY, &[want(1)], soon).is_ok());
 }
 
 #[test]
@@ -156,7 +198,7 @@ fn expired_and_abandoned_rows_cost_no_run() {
     let row =
         |deadline| Row { deadline, ..Row::new("t".parse().unwrap(), tiny.pixels(1), Arc::clone(&pack)) };
     // The third permit keeps the batch from starting while the two rows are made dead.
-    let mut permits = engine.admit(3).unwrap();
+    let mut permits = engine.admit(Share::EVERYBODY, 3).unwrap();
     let expired = engine.submit(row(Some(std::time::Instant::now())), permits.pop().unwrap());
     drop(engine.submit(row(None), permits.pop().unwrap()));
     drop(permits);
@@ -172,19 +214,19 @@ fn stopping_serves_what_was_admitted_and_admits_nobody_more() {
     let tiny = TinyBackbone::new();
     let (engine, _) = engine(&tiny, 2);
     let pack = tiny.pack(1, &[], 2);
-    let permits = engine.admit(8).unwrap();
+    let permits = engine.admit(Share::EVERYBODY, 8).unwrap();
     let stopping = std::thread::spawn({
         let engine = engine.clone();
         move || engine.stop()
     });
-    while engine.admit(1).is_ok() {
+    while engine.admit(Share::EVERYBODY, 1).is_ok() {
         std::thread::sleep(Duration::from_millis(1));
     }
     let row = |i| Row::new("t".parse().unwrap(), tiny.pixels(i), Arc::clone(&pack));
     let answers: Vec<_> = permits.into_iter().zip(0..).map(|(p, i)| engine.submit(row(i), p)).collect();
     stopping.join().unwrap();
     assert!(answers.into_iter().all(|answer| answer.blocking_recv().unwrap().is_ok()));
-    assert!(matches!(engine.admit(1), Err(Error::ShuttingDown)));
+    assert!(matches!(engine.admit(Share::EVERYBODY, 1), Err(Error::ShuttingDown)));
 }
 
 #[test]
@@ -229,7 +271,7 @@ fn a_rows_span_survives_the_hop_to_the_engines_thread() {
         tracing::info_span!("row", queued_us = Empty, run_us = Empty, batch_rows = Empty)
     });
     let row = Row { span, ..Row::new("t".parse().unwrap(), tiny.pixels(1), tiny.pack(1, &[], 2)) };
-    let permit = engine.admit(1).unwrap().pop().unwrap();
+    let permit = engine.admit(Share::EVERYBODY, 1).unwrap().pop().unwrap();
     engine.submit(row, permit).blocking_recv().unwrap().unwrap();
     let expected = ["engine-0 batch_rows", "engine-0 queued_us", "engine-0 run_us"];
     assert!(recorded.lock().unwrap().iter().eq(expected));

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mimi_server::backbone::{ModuleSet, Place, Site};
-use mimi_server::engine::{Answer, Engine, EngineOptions, ImageKey, Row};
+use mimi_server::engine::{Answer, Engine, EngineOptions, Flow, ImageKey, Row, Share};
+use mimi_server::graph::{Plan, plan_flops};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::Pack;
 use mimi_server::serve::{self, Server};
@@ -43,10 +44,16 @@ struct Asked<'a> {
 }
 
 fn run(engine: &Engine, rows: &[Asked<'_>]) -> Vec<Answer> {
-    let permits = engine.admit(rows.len()).unwrap();
+    run_of(engine, &[0], rows)
+}
+
+/// Runs rows that are, in turns, of these flows.
+fn run_of(engine: &Engine, flows: &[u64], rows: &[Asked<'_>]) -> Vec<Answer> {
+    let permits = engine.admit(Share::EVERYBODY, rows.len()).unwrap();
     let submit = |(i, (row, permit)): (usize, (&Asked<'_>, _))| {
         let (pixels, pack) = (Arc::clone(row.pixels), Arc::clone(row.pack));
-        let row = Row { image: row.image, ..Row::new(format!("t{i}").parse().unwrap(), pixels, pack) };
+        let share = Share { flow: Flow::new(flows[i % flows.len()]), weight: 1 };
+        let row = Row { image: row.image, share, ..Row::new(format!("t{i}").parse().unwrap(), pixels, pack) };
         engine.submit(row, permit)
     };
     let waiting: Vec<_> = rows.iter().zip(permits).enumerate().map(submit).collect();
@@ -113,6 +120,81 @@ fn a_known_image_is_not_run_again_below_the_cut() {
     let secret = Asked { pixels: &tiny.pixels(1), image: None, pack: &packs[2] };
     run(&keeping, &[secret]);
     assert_eq!(lookups("hit") + lookups("miss"), before, "a row without a key leaves no trace");
+}
+
+#[test]
+fn flows_share_neither_batches_blocks_nor_kept_ones() {
+    let tiny = TinyBackbone::new();
+    let packs = packs(&tiny);
+    let (engine, metrics) = engine(&tiny, 1 << 26);
+    prepare(&engine, &packs[2..]);
+    let lookups = |outcome| metrics.prefix_lookups.with_label_values(&[outcome]).get();
+    let (pixels, pack) = (tiny.pixels(1), &packs[2]);
+    let image = Some(ImageKey::new(b"one", "tiny"));
+    let asked = || Asked { pixels: &pixels, image, pack };
+    // Each flow's first row pays for all its blocks, whatever another flow asked about the same image.
+    for flow in [1, 2, 3] {
+        let first = run_of(&engine, &[flow], &[asked()]).remove(0);
+        assert_eq!((first.flops, lookups("hit")), (pack.flops, flow - 1), "flow {flow}");
+        let second = run_of(&engine, &[flow], &[asked()]).remove(0);
+        assert!(second.flops < pack.flops && lookups("hit") == flow, "flow {flow}");
+    }
+    // In one batch too: by the image's key, and by the very pixels.
+    let other = tiny.pixels(2);
+    for image in [Some(ImageKey::new(b"two", "tiny")), None] {
+        let rows: Vec<Asked<'_>> = (0..4).map(|_| Asked { pixels: &other, image, pack }).collect();
+        let costs = |flows: &[u64]| -> Vec<u64> {
+            run_of(&engine, flows, &rows).iter().map(|answer| answer.flops).collect()
+        };
+        assert_eq!(costs(&[11, 12, 13, 14]), [pack.flops; 4], "rows of four flows");
+        let below = plan_flops(&tiny.config, &Plan::below(pack.modules.lowest_block().unwrap()), |_| 0);
+        let two = costs(&[21, 22]).iter().sum::<u64>();
+        assert_eq!(two, 4 * pack.flops - 2 * below.unwrap(), "two flows share two and two");
+    }
+}
+
+#[test]
+fn rows_cost_together_what_programs_ran() {
+    for family in FAMILIES {
+        let tiny = TinyBackbone::from(family);
+        let packs = packs(&tiny);
+        let (engine, metrics) = engine(&tiny, 1 << 26);
+        prepare(&engine, &packs);
+        let pixels = [tiny.pixels(1), tiny.pixels(2)];
+        let mut sum = 0;
+        for round in 0..3u32 {
+            let all: Vec<Asked<'_>> = pixels
+                .iter()
+                .zip(0u32..)
+                .flat_map(|(pixels, number)| {
+                    let image = (number < round).then(|| ImageKey::new(&number.to_le_bytes(), "tiny"));
+                    packs.iter().map(move |pack| Asked { pixels, image, pack })
+                })
+                .collect();
+            let answers = run_of(&engine, &[1, 2], &all);
+            assert!(answers.iter().zip(&all).all(|(answer, row)| answer.flops <= row.pack.flops + 64));
+            sum += answers.iter().map(|answer| answer.flops).sum::<u64>();
+            assert_eq!(metrics.engine_flops.get(), sum, "{family} round {round}");
+        }
+        let whole = 3 * 2 * packs.iter().map(|pack| pack.flops).sum::<u64>();
+        assert!(sum < whole, "{family}: sharing saves FLOPs");
+        assert_eq!(metrics.unclaimed_flops.get(), 0);
+    }
+}
+
+#[test]
+fn blocks_below_and_above_a_cut_cost_what_the_whole_costs() {
+    for family in FAMILIES {
+        let tiny = TinyBackbone::from(family);
+        let (config, depth) = (&tiny.config, tiny.config.depth());
+        let flops = |plan: &Plan| plan_flops(config, plan, |_| 3).unwrap();
+        for cut in 1..depth {
+            let above = Plan::above(config, cut, config.adapters());
+            let whole = flops(&Plan::whole(config, above.modules));
+            assert_eq!(flops(&Plan::below(cut)) + flops(&above), whole, "{family} {cut}");
+        }
+        assert_eq!(flops(&Plan::below(depth)), flops(&Plan::whole(config, ModuleSet::EMPTY)), "{family}");
+    }
 }
 
 #[test]

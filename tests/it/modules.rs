@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mimi_server::backbone::{BackboneConfig, BlockRange, Form, Module, ModuleSet, Part, Place, Site, Source};
-use mimi_server::engine::{Answer, Engine, EngineOptions, Row};
+use mimi_server::engine::{Answer, Engine, EngineOptions, Row, Share};
 use mimi_server::graph::{Plan, module_flops, plan_flops};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::{self, CONFIG_FILE, Contents, Pack, Weights};
@@ -96,7 +96,7 @@ pub fn engine(tiny: &TinyBackbone, max_programs: usize) -> (Engine, Arc<Metrics>
 
 /// Answers of rows that run together.
 pub fn run(engine: &Engine, tiny: &TinyBackbone, packs: &[&Arc<Pack>]) -> Vec<Answer> {
-    let permits = engine.admit(packs.len()).unwrap();
+    let permits = engine.admit(Share::EVERYBODY, packs.len()).unwrap();
     let submit = |(i, (pack, permit)): (usize, (&&Arc<Pack>, _))| {
         let row = Row::new(format!("t{i}").parse().unwrap(), tiny.pixels(i as u64), Arc::clone(pack));
         engine.submit(row, permit)
@@ -122,7 +122,7 @@ fn rows_of_every_kind_in_one_batch_answer_as_they_do_alone() {
             let (alone, _) = engine(&tiny, 1);
             alone.prepare(pack.modules).blocking_recv().unwrap().unwrap();
             let row = Row::new("t".parse().unwrap(), tiny.pixels(i as u64), Arc::clone(pack));
-            let permit = alone.admit(1).unwrap().pop().unwrap();
+            let permit = alone.admit(Share::EVERYBODY, 1).unwrap().pop().unwrap();
             let expected = alone.submit(row, permit).blocking_recv().unwrap().unwrap().logits;
             let largest = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
             for (a, b) in together[i].logits.iter().zip(&expected) {
@@ -187,7 +187,7 @@ fn a_row_that_nothing_covers_fails_alone() {
     let (engine, _) = engine(&tiny, 4);
     let kinds = kinds(&tiny.config);
     let (strange, usual) = (pack(&tiny, kinds[2], 1), pack(&tiny, kinds[1], 2));
-    let permits = engine.admit(2).unwrap();
+    let permits = engine.admit(Share::EVERYBODY, 2).unwrap();
     let rows =
         [&strange, &usual].map(|pack| Row::new("t".parse().unwrap(), tiny.pixels(0), Arc::clone(pack)));
     let receivers: Vec<_> =
@@ -206,7 +206,7 @@ fn a_row_without_a_program_for_its_cut_keeps_no_other_from_forking() {
     // Covered, but without a program above its first block.
     engine.cover(strange.modules).blocking_recv().unwrap().unwrap();
     let pixels = tiny.pixels(3);
-    let permits = engine.admit(4).unwrap();
+    let permits = engine.admit(Share::EVERYBODY, 4).unwrap();
     let submit = |(pack, permit)| {
         engine.submit(Row::new("t".parse().unwrap(), Arc::clone(&pixels), Arc::clone(pack)), permit)
     };

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::predict::likeliest;
 use super::scorer::Scorer;
-use crate::engine::{Engine, EngineOptions, Row};
+use crate::engine::{Engine, EngineOptions, Row, Share};
 use crate::image::Limits;
 use crate::metrics::Metrics;
 use crate::pack::{Pack, TaskId};
@@ -84,7 +84,7 @@ pub fn evaluate_labelled(
     let mut result = Evaluation { right: 0, total: 0, confusion, scorer, unreadable: Vec::new() };
     for chunk in labelled.images.chunks(CHUNK) {
         let decoded: Vec<_> = chunk.par_iter().map(|image| pixels(image, pack, limits)).collect();
-        let permits = engine.admit(chunk.len())?;
+        let permits = engine.admit(Share::EVERYBODY, chunk.len())?;
         let mut waiting = Vec::new();
         for ((image, decoded), permit) in chunk.iter().zip(decoded).zip(permits) {
             match decoded {

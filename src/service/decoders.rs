@@ -1,0 +1,284 @@
+//! Places to decode images in, handed out in turn between flows by the seconds they took.
+//!
+//! A flow that decodes more than its share beside others does so on threads of lower priority, so that the engine and
+//! others' images go first. A flow that decodes nothing finds a place at once, if need be one more than there are.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::error::Error;
+use crate::engine::{Charge, Flow, Queue, Share, Taken};
+use crate::pack::TaskId;
+
+/// What an image is charged until it is known how long it took, nanoseconds.
+const GUESS: u64 = 10_000_000;
+/// Time after which what a flow decoded counts for half.
+const HALF_LIFE: f64 = 5.0;
+/// A flow is over its share beyond this multiple of what flows decoded on average for their weight.
+const OVER: f64 = 1.25;
+/// What nobody has to be told of any more, seconds.
+const NOTHING: f64 = 1e-4;
+/// How nice the threads of lower priority are; 10 is a tenth of a core beside a thread of normal priority.
+const NICE: i32 = 10;
+
+/// The places.
+pub(super) struct Decoders {
+    state: Mutex<State>,
+    places: usize,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Queue<Waiting>,
+    running: HashMap<Flow, usize>,
+    used: HashMap<Flow, Used>,
+}
+
+struct Waiting {
+    share: Share,
+    give: oneshot::Sender<Place>,
+}
+
+/// Seconds that a flow decoded for each unit of its weight, less and less of what is past.
+#[derive(Clone, Copy)]
+struct Used {
+    seconds: f64,
+    at: Instant,
+}
+
+impl Used {
+    fn now(self, now: Instant) -> f64 {
+        let past = now.saturating_duration_since(self.at).as_secs_f64();
+        self.seconds * (-past / HALF_LIFE).exp2()
+    }
+}
+
+/// The right to decode one image; given back when dropped.
+pub(super) struct Place {
+    decoders: Arc<Decoders>,
+    share: Share,
+    charge: Option<Charge>,
+    started: Option<Instant>,
+    is_low: bool,
+}
+
+/// A place with who waits for it.
+struct Granted {
+    place: Place,
+    give: oneshot::Sender<Place>,
+}
+
+impl Decoders {
+    /// So many places, at least one.
+    pub(super) fn new(places: usize) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), places: places.max(1) })
+    }
+
+    /// Waits for a place.
+    pub(super) async fn place(self: &Arc<Self>, share: Share) -> Result<Place, Error> {
+        let (give, receive) = oneshot::channel();
+        self.lock().waiting.push(share, &TaskId::none(), GUESS, Waiting { share, give });
+        self.hand_out();
+        receive.await.map_err(|_| Error::Internal("no place to decode in".into()))
+    }
+
+    /// Gives free places to those whose turn it is.
+    fn hand_out(self: &Arc<Self>) {
+        let granted = self.grant(Instant::now());
+        // Whoever went away meanwhile drops the place, which takes the lock: it is free here.
+        granted.into_iter().for_each(|Granted { place, give }| drop(give.send(place)));
+    }
+
+    fn grant(self: &Arc<Self>, now: Instant) -> Vec<Granted> {
+        let mut state = self.lock();
+        drop(state.waiting.remove(|waiting| waiting.give.is_closed()));
+        let mut granted = Vec::new();
+        while let Some(Taken { row: Waiting { share, give }, charge }) = state.next(self.places) {
+            *state.running.entry(share.flow).or_default() += 1;
+            let is_low = state.is_over(share.flow, now);
+            let (decoders, charge) = (Arc::clone(self), Some(charge));
+            granted.push(Granted { place: Place { decoders, share, charge, started: None, is_low }, give });
+        }
+        granted
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Who gets the next place, if there is one.
+    fn next(&mut self, places: usize) -> Option<Taken<Waiting>> {
+        let running: usize = self.running.values().sum();
+        if running < places {
+            return self.waiting.take(1).pop();
+        }
+        let mut is_open = running == places;
+        let taken = self.waiting.take_where(|waiting| {
+            let picked = is_open && !self.running.contains_key(&waiting.share.flow);
+            is_open &= !picked;
+            picked
+        });
+        taken.into_iter().next()
+    }
+
+    /// Whether a flow decoded more lately than others for their weights.
+    fn is_over(&self, flow: Flow, now: Instant) -> bool {
+        let own = self.used.get(&flow).map_or(0.0, |used| used.now(now));
+        let all: f64 = self.used.values().map(|used| used.now(now)).sum();
+        self.used.len() > 1 && own > OVER * all / self.used.len() as f64
+    }
+
+    fn note(&mut self, share: Share, took: Duration, now: Instant) {
+        self.used.retain(|_, used| used.now(now) > NOTHING);
+        let before = self.used.get(&share.flow).map_or(0.0, |used| used.now(now));
+        let seconds = before + took.as_secs_f64() / f64::from(share.weight.max(1));
+        self.used.insert(share.flow, Used { seconds, at: now });
+    }
+}
+
+impl Place {
+    /// Runs `work` in this place, off the threads that serve sockets.
+    pub(super) async fn run<T: Send + 'static>(
+        mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let is_low = self.is_low;
+        let timed = move || {
+            self.started = Some(Instant::now());
+            let made = work();
+            drop(self);
+            made
+        };
+        if !is_low {
+            let done = tokio::task::spawn_blocking(timed).await;
+            return done.map_err(|e| Error::Internal(e.to_string()));
+        }
+        let (give, receive) = oneshot::channel();
+        let low = move || {
+            step_back();
+            // Whoever asked may have gone.
+            let _ = give.send(timed());
+        };
+        let spawned = std::thread::Builder::new().name("decoder-low".into()).spawn(low);
+        spawned.map_err(|e| Error::Internal(format!("start a thread to decode: {e}")))?;
+        receive.await.map_err(|_| Error::Internal("an image's decoding panicked".into()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let took = self.started.map_or(Duration::ZERO, |started| now - started);
+        let mut state = self.decoders.lock();
+        if let Some(running) = state.running.get_mut(&self.share.flow) {
+            *running -= 1;
+            if *running == 0 {
+                state.running.remove(&self.share.flow);
+            }
+        }
+        state.note(self.share, took, now);
+        if let Some(charge) = self.charge.take() {
+            state.waiting.settle(charge, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        }
+        drop(state);
+        self.decoders.hand_out();
+    }
+}
+
+/// Gives this thread a lower priority. On Linux a priority is a thread's own; elsewhere it is the process', so nothing is
+/// done.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::warn!(%error, "a thread that decodes keeps its priority");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(flow: u64) -> Share {
+        Share { flow: Flow::new(flow), weight: 1 }
+    }
+
+    async fn soon(place: impl Future<Output = Result<Place, Error>>) -> Option<Place> {
+        tokio::time::timeout(Duration::from_millis(50), place).await.ok().map(Result::unwrap)
+    }
+
+    #[tokio::test]
+    async fn a_flow_finds_a_place_beside_one_that_has_taken_all() {
+        let decoders = Decoders::new(2);
+        let first = [decoders.place(share(1)).await.unwrap(), decoders.place(share(1)).await.unwrap()];
+        assert!(soon(decoders.place(share(1))).await.is_none(), "a flow has no more than there are");
+        let other = soon(decoders.place(share(2))).await.unwrap();
+        assert!(soon(decoders.place(share(3))).await.is_none(), "there is one beyond, and no second");
+        drop(other);
+        drop(first);
+        assert!(decoders.lock().running.is_empty());
+        let both = [decoders.place(share(1)).await.unwrap(), decoders.place(share(1)).await.unwrap()];
+        assert_eq!(both.len(), 2, "what was waited for in vain is free again");
+    }
+
+    #[tokio::test]
+    async fn places_go_round_between_flows() {
+        let decoders = Decoders::new(1);
+        let held = decoders.place(share(9)).await.unwrap();
+        let beyond = decoders.place(share(8)).await.unwrap();
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        for flow in [1, 1, 1, 1, 2, 2] {
+            let (decoders, told) = (Arc::clone(&decoders), told.clone());
+            tokio::spawn(async move {
+                let place = decoders.place(share(flow)).await.unwrap();
+                told.send(flow).unwrap();
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                drop(place);
+            });
+            tokio::task::yield_now().await;
+        }
+        drop(beyond);
+        drop(held);
+        let mut order = Vec::new();
+        for _ in 0..6 {
+            order.push(heard.recv().await.unwrap());
+        }
+        assert_eq!(order[..4].iter().filter(|flow| **flow == 2).count(), 2, "{order:?}");
+    }
+
+    #[test]
+    fn who_decodes_more_than_others_steps_back() {
+        let (mut state, now) = (State::default(), Instant::now());
+        let seconds = Duration::from_secs;
+        state.note(share(1), seconds(10), now);
+        assert!(!state.is_over(Flow::new(1), now), "alone there is no share");
+        state.note(share(2), Duration::from_millis(100), now);
+        assert!(state.is_over(Flow::new(1), now) && !state.is_over(Flow::new(2), now));
+        assert!(!state.is_over(Flow::new(3), now), "who comes new does not");
+        state.note(share(2), seconds(9), now);
+        assert!(!state.is_over(Flow::new(1), now), "equals do not");
+        let later = now + seconds(600);
+        state.note(share(3), seconds(1), later);
+        assert_eq!(state.used.len(), 1, "the past is forgotten");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn only_who_is_over_its_share_runs_at_a_lower_priority() {
+        let decoders = Decoders::new(2);
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let usual = priority();
+        for (flow, seconds) in [(1, 10), (2, 0)] {
+            let took = Duration::from_millis(100) + Duration::from_secs(seconds);
+            decoders.lock().note(share(flow), took, Instant::now());
+        }
+        let light = decoders.place(share(2)).await.unwrap().run(priority).await.unwrap();
+        let heavy = decoders.place(share(1)).await.unwrap().run(priority).await.unwrap();
+        assert_eq!((light, heavy), (usual, usual.max(NICE)));
+        assert_eq!(priority(), usual);
+    }
+}
