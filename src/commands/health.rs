@@ -56,7 +56,8 @@ fn name(args: &HealthArgs, host: IpAddr) -> Result<ServerName<'static>> {
 }
 
 fn ask(mut stream: impl Read + Write, address: SocketAddr) -> Result<String> {
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     stream.flush()?;
     let mut answer = Vec::new();
     let read = stream.take(ANSWER).read_to_end(&mut answer);

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::{ServerConfig, ServerConnection};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -17,8 +17,10 @@ use crate::serve::stream::Watched;
 /// What a client gets that speaks HTTP without TLS.
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 35\r\n\
                        Connection: close\r\n\r\nThis port speaks TLS: ask https://\n";
-/// Most bytes of such a request that are read, so that closing does not cut the answer off.
-const UNHEARD: usize = 16 << 10;
+/// Most pieces of such a request that are read, and the size of one, bytes.
+const PIECES: usize = 64;
+/// See `PIECES`.
+const PIECE: usize = 1 << 10;
 
 /// Who is greeted.
 #[derive(Clone, Copy, Debug)]
@@ -85,9 +87,15 @@ impl Gate {
 
 /// Tells a client that speaks HTTP without TLS what is wrong.
 async fn refuse(mut stream: Watched) -> io::Error {
-    // What is left unread would cut the answer off. How far it comes matters only to the client.
-    let _ = stream.socket.try_read(&mut vec![0; UNHEARD]);
+    // How far it comes matters only to the client.
     let _ = stream.write_all(PLAIN).await;
     let _ = stream.shutdown().await;
+    // What is left unread would cut the answer off.
+    let mut unheard = [0; PIECE];
+    for _ in 0..PIECES {
+        if stream.read(&mut unheard).await.unwrap_or(0) == 0 {
+            break;
+        }
+    }
     io::Error::new(io::ErrorKind::InvalidData, "HTTP without TLS")
 }

@@ -130,7 +130,7 @@ fn tell(loaded: &Loaded, options: &TlsOptions) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed());
     let certificate = options.cert.display();
     let (from, until) = (time(loaded.from), time(loaded.until));
-    tracing::info!(%certificate, until, clients = options.clients(), "TLS is loaded; client certificates as told");
+    tracing::info!(%certificate, until, client_certificates = options.clients(), "TLS is loaded");
     if loaded.until < now {
         tracing::warn!(%certificate, until, "the certificate has expired");
     }

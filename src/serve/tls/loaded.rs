@@ -118,9 +118,10 @@ impl Trusted {
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), provider());
         let builder = builder.with_crls(self.revocations.iter().cloned());
         let builder = if required { builder } else { builder.allow_unauthenticated() };
-        let file =
-            || options.client_crl.as_deref().map_or_else(String::new, |file| file.display().to_string());
-        builder.build().with_context(file)
+        builder.build().map_err(|error| {
+            let file = options.client_crl.as_deref().unwrap_or_else(|| Path::new("")).display();
+            anyhow!("{file}: {error}: expected version 2, with a number and the authority's key identifier")
+        })
     }
 
     fn due(&self) -> Option<i64> {

@@ -15,7 +15,7 @@ const LONGEST: usize = 2048;
 /// are not ASCII.
 ///
 /// # Errors
-/// When it is no certificate, or its names are malformed.
+/// When it cannot be read, or its names are malformed.
 pub(super) fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, X509Error> {
     let (_, certificate) = X509Certificate::from_der(certificate).map_err(|error| match error {
         x509_parser::nom::Err::Error(error) | x509_parser::nom::Err::Failure(error) => error,

@@ -39,7 +39,7 @@ impl Authority {
         self.sign(CertificateParams::new(names).unwrap(), ExtendedKeyUsagePurpose::ServerAuth, |_| ())
     }
 
-    /// A server's certificate that is no more valid.
+    /// A server's certificate that has expired.
     pub fn expired_server(&self) -> Pair {
         let params = CertificateParams::new(vec!["localhost".into()]).unwrap();
         self.sign(params, ExtendedKeyUsagePurpose::ServerAuth, |params| {

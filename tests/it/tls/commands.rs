@@ -49,6 +49,9 @@ fn what_is_wrong_at_the_start_names_the_file() {
     assert!(errors.contains("there is no certificate"), "{errors}");
     let errors = serve(&[&pair[..], &[&path("cert.pem"), "--tls-client-crl", &path("cert.pem")]].concat());
     assert!(errors.contains("there is no revocation list"), "{errors}");
+    files.write("list.pem", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
+    let errors = serve(&[&pair[..], &[&path("cert.pem"), "--tls-client-crl", &path("list.pem")]].concat());
+    assert!(errors.contains(&path("list.pem")) && errors.contains("expected version 2"), "{errors}");
 }
 
 #[test]

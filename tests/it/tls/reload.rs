@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -9,6 +10,9 @@ use rustls::pki_types::pem::PemObject;
 use super::Served;
 use super::authority::{Authority, Files, Pair, options};
 use super::client::{Client, ask_on, shown};
+
+/// Several looks at the files.
+const LOOKS: Duration = Duration::from_millis(200);
 
 fn der(pair: &Pair) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pair.cert.as_bytes()).unwrap()
@@ -32,6 +36,9 @@ async fn new_connections_see_the_new_pair_and_old_ones_go_on() {
             text => drop(files.write("cert.pem", text)),
         }
         served.until_reloads("failed", failed).await;
+        // It is told once, though it is looked at again meanwhile.
+        tokio::time::sleep(LOOKS).await;
+        assert_eq!(served.reloads("failed").await, failed);
         assert_eq!(shown(&client.connect(served.address).await.unwrap()), der(&old));
     }
     files.write("cert.pem", &new.cert);
