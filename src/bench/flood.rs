@@ -48,6 +48,13 @@ pub struct Parted {
     pub worst: f64,
 }
 
+/// An engine, and what it is asked.
+struct Flooded {
+    engine: Engine,
+    packs: Vec<Arc<Pack>>,
+    pixels: Vec<Arc<[f32]>>,
+}
+
 /// Who asks.
 struct Asker<'a> {
     engine: &'a Engine,
@@ -111,7 +118,7 @@ impl Bench {
     /// # Errors
     /// When a program cannot be compiled or run.
     pub fn harm(&self, batch: usize, apart: bool, time: Duration) -> Result<Harm> {
-        let (engine, packs, pixels) = self.flooded(batch)?;
+        let Flooded { engine, packs, pixels } = self.flooded(batch)?;
         let (stop, mine, theirs) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
         let share =
             |number| if apart { Share { flow: Flow::new(number), weight: 1 } } else { Share::EVERYBODY };
@@ -142,7 +149,7 @@ impl Bench {
     /// # Errors
     /// When a program cannot be compiled or run.
     pub fn parted(&self, batch: usize, weights: &[u32], time: Duration) -> Result<Parted> {
-        let (engine, packs, pixels) = self.flooded(batch)?;
+        let Flooded { engine, packs, pixels } = self.flooded(batch)?;
         let stop = AtomicBool::new(false);
         let flops: Vec<AtomicU64> = weights.iter().map(|_| AtomicU64::new(0)).collect();
         thread::scope(|scope| {
@@ -165,7 +172,7 @@ impl Bench {
         })
     }
 
-    fn flooded(&self, max_batch: usize) -> Result<(Engine, Vec<Arc<Pack>>, Vec<Arc<[f32]>>)> {
+    fn flooded(&self, max_batch: usize) -> Result<Flooded> {
         let options = EngineOptions {
             max_batch,
             max_wait: Duration::from_millis(2),
@@ -176,7 +183,7 @@ impl Bench {
         };
         let engine = Engine::start(self.resident.clone(), Arc::new(Metrics::new()?), &options)?;
         let packs = (0..ROWS).map(|seed| self.pack(seed as u64)).collect::<Result<_>>()?;
-        Ok((engine, packs, self.images(ROWS)))
+        Ok(Flooded { engine, packs, pixels: self.images(ROWS) })
     }
 }
 
