@@ -75,6 +75,13 @@ class Keys:
 
 
 def client(port: int, keys: Keys, end: threading.Event, found: dict) -> None:
+    try:
+        ask(port, keys, end, found)
+    except OSError as error:
+        found["broken"].append(repr(error))
+
+
+def ask(port: int, keys: Keys, end: threading.Event, found: dict) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     while not end.is_set():
         with keys.lock:
@@ -114,7 +121,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
     port = free_port()
     command = [args.server, "serve", "--port", str(port), "--models", str(folder / "models"), "--backbone", "tiny"]
     command += ["--adapters", str(folder / "adapters"), "--state", "none", "--tenants", str(path), "--log", "warn"]
-    found = {"answers": 0, "late": 0, "shut out": 0, "longest": 0.0}
+    found = {"answers": 0, "late": 0, "shut out": 0, "longest": 0.0, "broken": []}
     with Server(command, port, output=subprocess.DEVNULL) as server:
         server.wait_until_ready()
         end = threading.Event()
@@ -134,6 +141,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
         end.set()
         for thread in threads:
             thread.join()
+        server.ask("/readyz")
     return found
 
 
@@ -146,6 +154,9 @@ def main() -> None:
         found = run(args, Path(folder))
     print(f"{args.changes} changes, {found['answers']} answers: " + ", ".join(f"{n} of {s}" for s, n in found.items() if isinstance(s, int)))
     print(f"late: {found['late']}; longest after a revocation: {found['longest']:.3f} s; shut out with a live key: {found['shut out']}")
+    seen = [found.get(status, 0) for status in (200, 401, 429)]
+    if found["broken"] or min(seen) == 0:
+        sys.exit(f"broken connections: {found['broken']}; answers 200, 401, 429: {seen}, expected some of each")
     if found["late"] or found["shut out"]:
         sys.exit(1)
 

@@ -32,7 +32,7 @@ mod resolve;
 mod status;
 mod table;
 
-pub use allowance::{Allowance, Allowances, Unlimited};
+pub use allowance::{Allowance, Allowances, OVER_LIMIT, OverLimit, Unlimited};
 pub use error::Error;
 pub use publish::list_versions;
 pub use status::{Failure, FailureKind, Resolved, Served, TaskStatus, VersionRead};

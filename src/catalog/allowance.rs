@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::pack::TaskId;
 
@@ -31,6 +32,55 @@ impl Allowances for Unlimited {
     }
 }
 
+/// Why a task is not live, as whoever may see it is told. The owner's name and number are its own.
+pub const OVER_LIMIT: &str = "its owner has as many tasks as it may have";
+
+/// An owner that has as many tasks as it may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverLimit {
+    /// The owner.
+    pub owner: Arc<str>,
+    /// How many those are.
+    pub most: usize,
+}
+
+/// Longest time that numbers of tasks are kept: owners may be others by then.
+const KEPT: Duration = Duration::from_secs(5);
+
+/// Numbers of live tasks by owner, counted again when a task has come or gone.
+#[derive(Default)]
+pub(super) struct Owned(Mutex<Option<Counted>>);
+
+struct Counted {
+    at: Instant,
+    tasks: HashMap<Arc<str>, usize>,
+}
+
+impl Owned {
+    /// How many an owner has.
+    pub(super) fn count(&self, owner: &str, all: impl FnOnce() -> HashMap<Arc<str>, usize>) -> usize {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = counts.as_ref().is_some_and(|counted| counted.at.elapsed() < KEPT);
+        if !is_fresh {
+            *counts = Some(Counted { at: Instant::now(), tasks: all() });
+        }
+        counts.as_ref().and_then(|counted| counted.tasks.get(owner).copied()).unwrap_or_default()
+    }
+
+    /// One more task of an owner is live.
+    pub(super) fn one_more(&self, allowance: Option<Allowance>) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((counts, allowance)) = counts.as_mut().zip(allowance) {
+            *counts.tasks.entry(allowance.owner).or_default() += 1;
+        }
+    }
+
+    /// A task has come or gone, or owners are others.
+    pub(super) fn changed(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 /// A version's pack in memory.
 pub(super) type Held = (TaskId, u64);
 
@@ -55,18 +105,21 @@ impl Holdings {
     /// Notes that a pack has come. Gives the owner's packs that must go to stay within its memory, least recently used
     /// first; never the new one, so an owner's single pack may be larger.
     pub(super) fn came(&self, held: &Held, bytes: u64, allowance: Option<Allowance>) -> Vec<Held> {
-        let Some((owner, limit)) = allowance.and_then(|all| Some((all.owner, all.bytes?))) else {
-            self.went(held);
-            return Vec::new();
-        };
+        self.went(held);
+        let Some(Allowance { owner, bytes: limit, .. }) = allowance else { return Vec::new() };
         let mut state = self.lock();
         state.clock += 1;
         let now = state.clock;
         state.of.insert(held.clone(), Arc::clone(&owner));
         let packs = state.owners.entry(owner).or_default();
         packs.insert(held.clone(), Use { bytes, last: now });
+        let Some(limit) = limit else { return Vec::new() };
         let mut total: u64 = packs.values().map(|used| used.bytes).sum();
-        let mut others: Vec<_> = packs.iter().filter(|(pack, _)| *pack != held).collect();
+        let mut others: Vec<(Held, Use)> = packs
+            .iter()
+            .filter(|(pack, _)| *pack != held)
+            .map(|(pack, used)| (pack.clone(), *used))
+            .collect();
         others.sort_by_key(|(_, used)| used.last);
         let mut going = Vec::new();
         for (pack, used) in others {
@@ -74,8 +127,11 @@ impl Holdings {
                 break;
             }
             total -= used.bytes;
-            going.push(pack.clone());
+            going.push(pack);
         }
+        drop(state);
+        // Whether they are in memory still or not, they count no more.
+        going.iter().for_each(|pack| self.went(pack));
         going
     }
 

@@ -35,6 +35,7 @@ impl Catalog {
             let failure = failure.filter(|failure| failure.version > version);
             tasks.insert(task.clone(), Entry { served, failure, ..Entry::of(version) })
         };
+        self.owned.changed();
         self.metrics.tasks.set(self.published() as i64);
         // The old version's pack goes from memory as soon as its last request is answered.
         if let Some(old) = before.and_then(|entry| entry.live).filter(|&old| old != version) {
@@ -51,6 +52,7 @@ impl Catalog {
     /// Unpublishes a task; requests that hold its pack finish.
     pub async fn remove(&self, task: &TaskId, codes: &[&str]) {
         let removed = self.write().remove(task);
+        self.owned.changed();
         if let Some(live) = removed.and_then(|entry| entry.live) {
             self.packs.invalidate(&(task.clone(), live)).await;
         }
@@ -64,6 +66,7 @@ impl Catalog {
             if let Some(entry) = self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
                 entry.live = None;
             }
+            self.owned.changed();
             self.metrics.tasks.set(self.published() as i64);
         }
         self.packs.invalidate(&(task.clone(), broken)).await;

@@ -1,13 +1,13 @@
 //! The tasks, and the packs in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use moka::future::Cache;
 
-use super::allowance::{Allowances, Holdings, Unlimited};
+use super::allowance::{Allowance, Allowances, Holdings, OVER_LIMIT, OverLimit, Owned, Unlimited};
 use super::error::Error;
 use super::status::{Entry, Failure, FailureKind, TaskStatus};
 use crate::files::Disk;
@@ -26,6 +26,7 @@ pub struct Catalog {
     pub(super) metrics: Arc<Metrics>,
     pub(super) allowances: Arc<dyn Allowances>,
     pub(super) holdings: Arc<Holdings>,
+    pub(super) owned: Owned,
 }
 
 impl Catalog {
@@ -60,6 +61,7 @@ impl Catalog {
             metrics,
             allowances: Arc::new(Unlimited),
             holdings,
+            owned: Owned::default(),
         }
     }
 
@@ -134,11 +136,15 @@ impl Catalog {
     pub fn list(&self, found: impl IntoIterator<Item = (TaskId, u64)>) {
         for (task, version) in found {
             let entry = match self.one_too_many(&task) {
-                None => Entry::of(version),
-                Some(reason) => {
-                    let failure = Some(Failure { version, kind: FailureKind::OverLimit, reason });
+                None => {
+                    self.owned.one_more(self.allowances.of(&task));
+                    Entry::of(version)
+                }
+                Some(_) => {
+                    let failure =
+                        Failure { version, kind: FailureKind::OverLimit, reason: OVER_LIMIT.into() };
                     self.lock_doubtful().insert(task.clone());
-                    Entry { failure, ..Entry::default() }
+                    Entry { failure: Some(failure), ..Entry::default() }
                 }
             };
             self.write().insert(task, entry);
@@ -146,19 +152,28 @@ impl Catalog {
         self.metrics.tasks.set(self.published() as i64);
     }
 
-    /// Why a task that is not live may not become it: its owner has as many as it may have.
-    pub fn one_too_many(&self, task: &TaskId) -> Option<String> {
-        let allowance = self.allowances.of(task)?;
-        let most = allowance.tasks?;
-        let tasks = self.read();
-        if tasks.get(task).is_some_and(|entry| entry.live.is_some()) {
+    /// What keeps a task that is not live from becoming it: its owner has as many as it may have.
+    pub fn one_too_many(&self, task: &TaskId) -> Option<OverLimit> {
+        let Allowance { owner, tasks: most, .. } = self.allowances.of(task)?;
+        let most = most?;
+        if self.live(task).is_some() {
             return None;
         }
-        let live = tasks.iter().filter(|(_, entry)| entry.live.is_some());
-        let is_its =
-            |other: &TaskId| self.allowances.of(other).is_some_and(|its| its.owner == allowance.owner);
-        let count = live.filter(|(other, _)| is_its(other)).take(most).count();
-        (count >= most).then(|| format!("tenant {} has {most} of {most} tasks", allowance.owner))
+        let count = self.owned.count(&owner, || self.count_owned());
+        (count >= most).then_some(OverLimit { owner, most })
+    }
+
+    /// Live tasks by owner.
+    fn count_owned(&self) -> HashMap<Arc<str>, usize> {
+        let mut counts = HashMap::new();
+        let live: Vec<TaskId> = {
+            let tasks = self.read();
+            tasks.iter().filter(|(_, entry)| entry.live.is_some()).map(|(task, _)| task.clone()).collect()
+        };
+        for allowance in live.iter().filter_map(|task| self.allowances.of(task)) {
+            *counts.entry(allowance.owner).or_default() += 1;
+        }
+        counts
     }
 
     /// Puts a pack into memory and takes out those of its owner that have no place beside it.

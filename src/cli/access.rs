@@ -66,6 +66,9 @@ fn header(text: &str) -> Result<String, String> {
     let name = text.to_ascii_lowercase();
     match name.as_str() {
         "authorization" | "x-api-key" => Err("a header of keys: expected another".into()),
+        _ if name.starts_with("x-mimi-") => {
+            Err("headers x-mimi-... are the server's own: expected another".into())
+        }
         _ if !name.is_empty() && name.len() <= 64 && name.bytes().all(is_letter) => Ok(name),
         _ => Err("expected letters, digits, - and _".into()),
     }

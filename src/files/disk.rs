@@ -47,6 +47,14 @@ pub trait Disk: Debug + Send + Sync {
     /// The system's reason.
     fn state(&self, path: &Path) -> io::Result<FileState>;
 
+    /// Size of a file, bytes.
+    ///
+    /// # Errors
+    /// The system's reason.
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        self.state(path).map(|state| state.bytes)
+    }
+
     /// At most `limit` bytes of a file.
     ///
     /// # Errors
@@ -111,6 +119,10 @@ impl Disk for System {
             modified: (found.mtime(), found.mtime_nsec()),
             changed: (found.ctime(), found.ctime_nsec()),
         })
+    }
+
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        Ok(open_inside(path)?.metadata()?.len())
     }
 
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {

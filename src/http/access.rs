@@ -85,15 +85,14 @@ pub(super) async fn gate(State(state): State<AppState>, mut request: Request, ne
     };
     let address = request.extensions().get::<Origin>().map(|origin| origin.address);
     let caller = known.caller.clone().at(address);
-    if let Err(refused) = state.check(&caller, need, &request) {
+    let admitted = state.check(&caller, need, &request);
+    let admitted = admitted.and_then(|()| Ok(state.service.enter(&caller)?));
+    if let Err(refused) = admitted {
         state.service.count(Some(&caller), NO_TASK, refused.code());
-        return refused.into_response();
+        return state.with_quota(&caller, refused.into_response());
     }
-    request.extensions_mut().insert(caller);
-    let mut response = next.run(request).await;
-    if let Some(left) = state.service.left(&known.caller) {
-        headers::tell_left(response.headers_mut(), &left);
-    }
+    request.extensions_mut().insert(caller.clone());
+    let response = state.with_quota(&caller, next.run(request).await);
     match state.service.tenants().again(&known, &shown.credentials(), Timestamp::now()) {
         Ok(()) => response,
         Err(_) => state.deny_late().into_response(),
@@ -115,9 +114,13 @@ impl Shown {
         }
         let (headers, origin) = (request.headers(), request.extensions().get::<Origin>());
         let (bearer, plain) = (bearer(headers), text(headers, KEY_HEADER));
-        let is_contradictory = bearer.is_some() && plain.is_some() && bearer != plain;
         let gateway = state.options.identity.as_ref();
         let trusted = gateway.filter(|gateway| origin.is_some_and(|origin| gateway.trusts(origin.address)));
+        // A client's own header may stand beside a gateway's: which of two counts is not guessed.
+        let names = [header::AUTHORIZATION.as_str(), KEY_HEADER];
+        let given = names.into_iter().chain(trusted.map(|gateway| gateway.header.as_str()));
+        let is_twice = given.into_iter().any(|name| headers.get_all(name).iter().nth(1).is_some());
+        let is_contradictory = is_twice || (bearer.is_some() && plain.is_some() && bearer != plain);
         Self {
             key: bearer.or(plain).map(str::to_owned),
             identity: trusted.and_then(|gateway| text(headers, gateway.header.as_str())).map(str::to_owned),
@@ -137,8 +140,9 @@ impl Shown {
 
 /// The key in `Authorization: Bearer KEY`; other schemes are a proxy's.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, key) = text(headers, header::AUTHORIZATION.as_str())?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, key) = value.split_at_checked("bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| std::str::from_utf8(key).unwrap_or_default().trim())
 }
 
 /// A header's text. One that is not text is as one that shows a wrong key.
@@ -173,6 +177,14 @@ impl AppState {
             }
         }
         Ok(())
+    }
+
+    /// An answer that tells what is left of its caller's quotas.
+    fn with_quota(&self, caller: &Caller, mut response: Response) -> Response {
+        if let Some(left) = self.service.left(caller) {
+            headers::tell_left(response.headers_mut(), &left);
+        }
+        response
     }
 
     fn deny(&self, denied: Denied, request: &Request) -> ApiError {

@@ -39,7 +39,6 @@ impl Arrival {
         given: &HeaderMap,
         at: Instant,
     ) -> Result<Self, ApiError> {
-        state.service.enter(caller)?;
         let options = state.service.options();
         let deadline = at + headers::timeout(given)?.unwrap_or(options.timeout);
         let may_keep = headers::may_keep(given)? && options.keeps_prefixes && caller.keeps_prefixes();

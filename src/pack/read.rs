@@ -113,7 +113,7 @@ fn parse_manifest(dir: &Path, bytes: &[u8]) -> Result<Manifest, Error> {
 }
 
 fn read_limited(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
-    let bytes = disk.state(path).map_err(Error::io(path))?.bytes;
+    let bytes = disk.size(path).map_err(Error::io(path))?;
     if bytes > limit {
         return Err(Error::TooLarge { path: path.into(), bytes, limit });
     }

@@ -62,12 +62,12 @@ pub enum Error {
         allowed: f32,
     },
     /// The task's owner has as many tasks as it may have.
-    #[error("task {task} is not published: {reason}")]
+    #[error("task {task} is not published: tenant {} has {most} of {most} tasks", over.owner, most = over.most)]
     OverLimit {
         /// The task.
         task: TaskId,
-        /// How many those are.
-        reason: String,
+        /// Whose it is, and how many those are.
+        over: catalog::OverLimit,
     },
     /// The failure of a check that several requests waited for.
     #[error(transparent)]
@@ -78,6 +78,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the task's status says of it, to whoever may see the task.
+    pub(super) fn shown(&self) -> String {
+        match self.inner() {
+            Self::OverLimit { .. } => catalog::OVER_LIMIT.to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
     /// The error itself, without [`Error::Shared`] around it.
     pub fn inner(&self) -> &Self {
         match self {

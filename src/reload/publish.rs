@@ -69,7 +69,7 @@ impl Reloader {
                 if attempts.failed(task, version, state, kind, Instant::now()) {
                     self.tell_failure(task, version, kind, &error);
                 }
-                self.catalog.fail(task, Failure { version, kind, reason: error.to_string() });
+                self.catalog.fail(task, Failure { version, kind, reason: error.shown() });
                 Err(error)
             }
         }
@@ -93,8 +93,8 @@ impl Reloader {
     /// Reads, checks, compiles and warms a version. One trained at another precision cannot give its stored answers to
     /// the last digits: it is published too, with a warning that says how far off they are.
     async fn prepare(&self, task: &TaskId, version: u64) -> Result<VersionRead, Error> {
-        if let Some(reason) = self.catalog.one_too_many(task) {
-            return Err(Error::OverLimit { task: task.clone(), reason });
+        if let Some(over) = self.catalog.one_too_many(task) {
+            return Err(Error::OverLimit { task: task.clone(), over });
         }
         let Reading { pack, self_test, state } = self.read(task, version).await?;
         self.engine.prepare(pack.modules).await.map_err(|_| engine::Error::CompilerLost)??;

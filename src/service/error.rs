@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::causes;
 use super::code::Code;
-use crate::tenants::Exhausted;
+use crate::tenants::{Exhausted, Measure};
 use crate::{engine, image, pack};
 
 /// Why a request has no answer, with what it takes to say so.
@@ -14,7 +14,8 @@ pub enum Error {
     #[error("{0}")]
     Invalid(String),
     /// All requests together would hold more memory than they may.
-    #[error("requests hold {held} bytes and {asked} more would exceed the limit of {limit}")]
+    // Not how many: that tells of other callers.
+    #[error("requests hold as many bytes as they may; there is no room for {asked} more")]
     MemoryFull {
         /// Bytes that requests hold.
         held: u64,
@@ -86,6 +87,7 @@ impl Error {
             Self::MemoryFull { .. } => Code::MemoryFull,
             Self::Unauthenticated => Code::Unauthenticated,
             Self::Forbidden(_) => Code::Forbidden,
+            Self::Quota(Exhausted { wait: None, .. }) => Code::RequestTooLarge,
             Self::Quota(_) => Code::QuotaExceeded,
             // An invalid id names no task.
             Self::TaskId(_) => Code::TaskNotFound,
@@ -120,10 +122,9 @@ impl Error {
 
 /// What a tenant may have of a measure.
 fn amount(exhausted: &Exhausted) -> String {
-    let Exhausted { limit, wait, .. } = exhausted;
-    match wait {
-        Some(_) => format!("{limit} a second"),
-        None => format!("{limit} at once"),
+    match exhausted.measure {
+        Measure::Rows => format!("{} at once", exhausted.limit),
+        _ => format!("{} a second", exhausted.limit),
     }
 }
 

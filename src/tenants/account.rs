@@ -1,8 +1,8 @@
 //! What a tenant has used of its quotas; it outlives a change of the file.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::bucket::{Bucket, Wait};
 use super::quota::{Limits, Measure, Quota};
@@ -14,6 +14,8 @@ pub struct Account {
     flow: Flow,
     state: Mutex<State>,
     rows: AtomicUsize,
+    /// Whether one of its requests to publish is being served.
+    publishes: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub struct Exhausted {
     pub measure: Measure,
     /// What it may have: in the measure's unit a second, or rows.
     pub limit: f64,
-    /// How long until there is some again; none where that depends on its own requests.
+    /// How long until there is some again; none where there never is enough.
     pub wait: Option<Wait>,
 }
 
@@ -58,7 +60,12 @@ impl Account {
     /// A new account.
     pub(super) fn new(flow: Flow, quota: Quota, limits: Limits, now: Instant) -> Self {
         let buckets = Measure::ALL.map(|measure| quota.bucket(measure, now));
-        Self { flow, state: Mutex::new(State { quota, limits, buckets }), rows: 0.into() }
+        Self {
+            flow,
+            state: Mutex::new(State { quota, limits, buckets }),
+            rows: 0.into(),
+            publishes: false.into(),
+        }
     }
 
     /// Its flow.
@@ -118,13 +125,23 @@ impl Account {
     /// # Errors
     /// When there would be more than the tenant may have.
     pub fn rows(self: &Arc<Self>, count: usize) -> Result<Rows, Exhausted> {
-        let limit = self.lock().limits.rows;
-        let held = self.rows.fetch_add(count, Ordering::Relaxed);
-        let taken = Rows { account: Arc::clone(self), count };
-        match limit.filter(|limit| held + count > *limit) {
-            Some(limit) => Err(Exhausted { measure: Measure::Rows, limit: limit as f64, wait: None }),
-            None => Ok(taken),
+        let limit = self.lock().limits.rows.unwrap_or(usize::MAX);
+        let exhausted = || Exhausted { measure: Measure::Rows, limit: limit as f64, wait: None };
+        if count > limit {
+            return Err(exhausted());
         }
+        let fits = |held: usize| held.checked_add(count).filter(|held| *held <= limit);
+        let taken = self.rows.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        let wait = Some(Duration::from_secs(1));
+        taken
+            .map(|_| Rows { account: Arc::clone(self), count })
+            .map_err(|_| Exhausted { wait, ..exhausted() })
+    }
+
+    /// The tenant's one turn to publish; none while it has it.
+    pub fn publishing(self: &Arc<Self>) -> Option<Publishing> {
+        let taken = self.publishes.swap(true, Ordering::Acquire);
+        (!taken).then(|| Publishing(Arc::clone(self)))
     }
 
     /// Most of its own tasks that are published.
@@ -158,6 +175,16 @@ impl State {
         if let Some(bucket) = &mut self.buckets[measure as usize] {
             bucket.add(amount, now);
         }
+    }
+}
+
+/// A tenant's turn to publish; given back when dropped.
+#[derive(Debug)]
+pub struct Publishing(Arc<Account>);
+
+impl Drop for Publishing {
+    fn drop(&mut self) {
+        self.0.publishes.store(false, Ordering::Release);
     }
 }
 

@@ -52,29 +52,31 @@ impl Denied {
     }
 }
 
+/// A caller, and when what proves it ends.
+type Found = (Caller, Option<Timestamp>);
+
 impl Registry {
     /// Who shows these credentials.
     ///
     /// # Errors
     /// Why that is not known.
-    pub(super) fn authenticate(&self, shown: &Credentials<'_>, now: Timestamp) -> Result<Caller, Denied> {
+    pub(super) fn authenticate(&self, shown: &Credentials<'_>, now: Timestamp) -> Result<Found, Denied> {
         if let Some(text) = shown.key {
             return self.by_key(text, now);
         }
         if let Some(name) = shown.identity {
             let tenant = self.identities.get_key_value(name);
-            return tenant
-                .map(|(name, tenant)| named(tenant, Proof::Identity(Arc::clone(name))))
-                .ok_or(Denied::Stranger);
+            let caller = tenant.map(|(name, tenant)| named(tenant, Proof::Identity(Arc::clone(name))));
+            return caller.map(|caller| (caller, None)).ok_or(Denied::Stranger);
         }
         let known = shown.certificate.iter().find_map(|name| self.certificates.get_key_value(name.as_str()));
         if let Some((name, tenant)) = known {
-            return Ok(named(tenant, Proof::Certificate(Arc::clone(name))));
+            return Ok((named(tenant, Proof::Certificate(Arc::clone(name))), None));
         }
         self.unnamed(shown, now)
     }
 
-    fn by_key(&self, text: &str, now: Timestamp) -> Result<Caller, Denied> {
+    fn by_key(&self, text: &str, now: Timestamp) -> Result<Found, Denied> {
         let id = id_in(text).ok_or(Denied::Malformed)?;
         let digest = Digest::of(text);
         let key = self.keys.get(id);
@@ -84,16 +86,16 @@ impl Registry {
         if key.is_over(now) {
             return Err(Denied::Expired);
         }
-        Ok(Caller::of(&key.tenant, Proof::Key(key.id.clone()), key.scopes))
+        Ok((Caller::of(&key.tenant, Proof::Key(key.id.clone()), key.scopes), key.expires))
     }
 
-    fn unnamed(&self, shown: &Credentials<'_>, now: Timestamp) -> Result<Caller, Denied> {
+    fn unnamed(&self, shown: &Credentials<'_>, now: Timestamp) -> Result<Found, Denied> {
         let reason = if shown.certificate.is_empty() { Denied::Nothing } else { Denied::Stranger };
         let anonymous = self.anonymous.as_ref().ok_or(reason)?;
         if anonymous.until.is_some_and(|until| until <= now) {
             return Err(Denied::Closed);
         }
-        Ok(named(&anonymous.tenant, Proof::Anonymous))
+        Ok((named(&anonymous.tenant, Proof::Anonymous), anonymous.until))
     }
 
     /// What a caller that was known by an earlier file may do now.
@@ -106,7 +108,7 @@ impl Registry {
         shown: &Credentials<'_>,
         now: Timestamp,
     ) -> Result<(), Denied> {
-        let fresh = self.authenticate(shown, now)?;
+        let (fresh, _) = self.authenticate(shown, now)?;
         let same = fresh.tenant().map(|tenant| &tenant.name) == caller.tenant().map(|tenant| &tenant.name);
         let lost = Scope::ALL.into_iter().any(|scope| caller.has(scope) && !fresh.has(scope));
         if same && !lost { Ok(()) } else { Err(Denied::Unknown) }

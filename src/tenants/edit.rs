@@ -1,6 +1,8 @@
 //! Changes of the file of tenants that leave its comments and its order, and never leave a wrong file.
 
 use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -137,17 +139,26 @@ fn change(path: &Path, edit: impl FnOnce(&mut DocumentMut) -> Result<(), Error>)
     replace(&path, &after).map_err(failed(&path))
 }
 
-/// Replaces a file by a text; who may read it stays.
+/// Replaces a file by a text. Its owner and its permissions stay: a server that could read it still can.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let permissions = fs::metadata(path)?.permissions();
+    let before = fs::metadata(path)?;
     let beside = files::beside(path);
-    fs::write(&beside, text)?;
-    let placed = fs::set_permissions(&beside, permissions)
-        .and_then(|()| File::open(&beside)?.sync_all())
-        .and_then(|()| fs::rename(&beside, path));
+    let placed = write_as(&before, &beside, text).and_then(|()| fs::rename(&beside, path));
     if placed.is_err() {
         // The failure itself is told.
         let _ = fs::remove_file(&beside);
+        return placed;
     }
-    placed
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+fn write_as(like: &fs::Metadata, path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    let made = file.metadata()?;
+    if (made.uid(), made.gid()) != (like.uid(), like.gid()) {
+        std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()))?;
+    }
+    file.set_permissions(like.permissions())?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }

@@ -65,14 +65,19 @@ pub enum Error {
 
 impl Error {
     pub(super) fn name(text: &str) -> Self {
-        Self::Name(text.chars().take(SHOWN).collect())
+        Self::Name(shown(text))
     }
 
     pub(super) fn pattern(text: &str) -> Self {
-        Self::Pattern(text.chars().take(SHOWN).collect())
+        Self::Pattern(shown(text))
     }
 
     pub(super) fn of(tenant: &str, reason: impl ToString) -> Self {
-        Self::Tenant { tenant: tenant.chars().take(SHOWN).collect(), reason: reason.to_string() }
+        Self::Tenant { tenant: shown(tenant), reason: reason.to_string() }
     }
+}
+
+/// A text as a message repeats it: not whole, and not at all where a key may stand in it.
+pub(super) fn shown(text: &str) -> String {
+    if text.contains("mimi_") { "...".into() } else { text.chars().take(SHOWN).collect() }
 }

@@ -35,6 +35,8 @@ pub struct Tenants {
     /// None on a server that is open to everybody.
     file: Option<File>,
     registry: ArcSwap<Registry>,
+    /// Apart from the file's lock: whoever asks for it does not wait for a file system.
+    status: ArcSwap<Status>,
 }
 
 struct File {
@@ -50,7 +52,8 @@ struct State {
     seen: Option<Seen>,
     /// How it looked at the last look. It is read once two looks agree: somebody may be writing it.
     coming: Option<Seen>,
-    status: Status,
+    /// The number of the registry that is in force.
+    version: u64,
 }
 
 /// How a file looks from outside.
@@ -90,7 +93,7 @@ pub enum Looked {
 impl Tenants {
     /// Everybody may do everything.
     pub fn open() -> Self {
-        Self { file: None, registry: ArcSwap::default() }
+        Self { file: None, registry: ArcSwap::default(), status: ArcSwap::default() }
     }
 
     /// Reads a file of tenants.
@@ -105,9 +108,9 @@ impl Tenants {
         accounts.accept(now);
         let status = Status::of(&registry);
         metrics.tenants.set(status.tenants as i64);
-        let state = Mutex::new(State { accounts, seen: Some(seen), coming: None, status });
+        let state = Mutex::new(State { accounts, seen: Some(seen), coming: None, version: 0 });
         let file = Some(File { path: path.to_owned(), state, metrics, audit: None });
-        Ok(Self { file, registry: ArcSwap::from_pointee(registry) })
+        Ok(Self { file, registry: ArcSwap::from_pointee(registry), status: ArcSwap::from_pointee(status) })
     }
 
     /// The same tenants; what changes of their file did is noted.
@@ -128,11 +131,11 @@ impl Tenants {
     /// Why that is not known.
     pub fn authenticate(&self, shown: &Credentials<'_>, now: Timestamp) -> Result<Known, Denied> {
         if self.is_open() {
-            return Ok(Known { caller: Caller::everybody(), registry: None });
+            return Ok(Known { caller: Caller::everybody(), registry: None, ends: None });
         }
         let registry = self.registry.load();
-        let caller = registry.authenticate(shown, now)?;
-        Ok(Known { caller, registry: Some(Arc::as_ptr(&registry) as usize) })
+        let (caller, ends) = registry.authenticate(shown, now)?;
+        Ok(Known { caller, registry: Some(registry.version), ends })
     }
 
     /// Whether a caller that was known when its request came is known still. Costs nothing while the file is the same.
@@ -141,8 +144,11 @@ impl Tenants {
     /// Why it is not.
     pub fn again(&self, known: &Known, shown: &Credentials<'_>, now: Timestamp) -> Result<(), Denied> {
         let Some(before) = known.registry else { return Ok(()) };
+        if known.ends.is_some_and(|end| end <= now) {
+            return Err(Denied::Expired);
+        }
         let registry = self.registry.load();
-        if Arc::as_ptr(&registry) as usize == before {
+        if registry.version == before {
             return Ok(());
         }
         registry.again(&known.caller, shown, now)
@@ -155,7 +161,7 @@ impl Tenants {
 
     /// What is known of the file; none on an open server.
     pub fn status(&self) -> Option<Status> {
-        Some(self.file.as_ref()?.lock().status.clone())
+        self.file.as_ref().map(|_| Status::clone(&self.status.load()))
     }
 
     /// Reads the file again if it has changed. A file that is wrong changes nothing and is told once.
@@ -172,18 +178,20 @@ impl Tenants {
         if std::mem::replace(&mut state.coming, coming) != coming {
             return Looked::Same;
         }
-        let was_missing = state.seen.is_none() && state.status.error.is_some();
+        let told = self.status.load().error.clone();
+        let was_missing = state.seen.is_none() && told.is_some();
         state.seen = seen.as_ref().ok().copied();
         match seen.and_then(|_| self.reread(file, &mut state)) {
             Ok(()) => Looked::Read,
             // A file that stays away is told once.
-            Err(error) if was_missing && Some(error.to_string()) == state.status.error => Looked::Same,
+            Err(error) if was_missing && Some(error.to_string()) == told => Looked::Same,
             Err(error) => {
                 state.accounts.refuse();
                 file.metrics.tenants_reloads.with_label_values(&["refused"]).inc();
                 tracing::error!(%error, path = %file.path.display(), "the file of tenants is wrong: the one before stays in force");
                 file.note(&Event::TenantsRefused { reason: error.to_string() });
-                state.status.error = Some(error.to_string());
+                let error = Some(error.to_string());
+                self.status.store(Arc::new(Status { error, ..Status::clone(&self.status.load()) }));
                 Looked::Refused
             }
         }
@@ -209,10 +217,13 @@ impl Tenants {
     fn reread(&self, file: &File, state: &mut State) -> Result<(), Error> {
         let now = Instant::now();
         let read = TenantsFile::parse(&text(&file.path)?)?;
-        let registry = Registry::new(&read, &mut state.accounts, now)?;
+        let mut registry = Registry::new(&read, &mut state.accounts, now)?;
         state.accounts.accept(now);
-        state.status = Status::of(&registry);
-        let Status { tenants, keys, .. } = state.status;
+        state.version += 1;
+        registry.version = state.version;
+        let status = Status::of(&registry);
+        let Status { tenants, keys, .. } = status;
+        self.status.store(Arc::new(status));
         let registry = Arc::new(registry);
         let before = self.registry.swap(Arc::clone(&registry));
         file.note_keys(&before, &registry);
@@ -244,7 +255,8 @@ impl Allowances for Tenants {
 pub struct Known {
     /// Who it is.
     pub caller: Caller,
-    registry: Option<usize>,
+    registry: Option<u64>,
+    ends: Option<Timestamp>,
 }
 
 impl File {

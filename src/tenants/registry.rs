@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::account::Account;
 use super::accounts::Accounts;
-use super::error::Error;
+use super::error::{Error, shown};
 use super::file::{AnonymousEntry, KeyEntry, TenantEntry, TenantsFile};
 use super::name::{KeyId, TenantName};
 use super::owners::Owners;
@@ -16,6 +16,7 @@ use super::pattern::{Pattern, Patterns, overlap};
 use super::quota::{Limits, Quota};
 use super::scope::{Scope, Scopes};
 use super::tenant::{Key, Tenant};
+use crate::usage::NO_TENANT;
 
 /// Most tenants of a file.
 pub const MOST_TENANTS: usize = 100_000;
@@ -27,6 +28,9 @@ const MOST_WEIGHT: u32 = 1000;
 const LONGEST_NAME: usize = 512;
 /// The name under which requests without a key are counted.
 const ANONYMOUS: &str = "anonymous";
+/// Names that no tenant may have: those of requests without a key, of a server without tenants, and of series that stand
+/// for several tenants.
+const TAKEN: [&str; 3] = [ANONYMOUS, NO_TENANT, "other"];
 
 /// Tenants and what proves to be one.
 #[derive(Debug, Default)]
@@ -37,6 +41,8 @@ pub struct Registry {
     pub(super) identities: HashMap<Arc<str>, Arc<Tenant>>,
     pub(super) anonymous: Option<Anonymous>,
     pub(super) owners: Owners,
+    /// Counts up from one file to the next.
+    pub(super) version: u64,
 }
 
 /// Requests without a key.
@@ -80,10 +86,8 @@ impl Registry {
         now: Instant,
     ) -> Result<(), Error> {
         let name: TenantName = name.parse()?;
-        if name.as_str() == ANONYMOUS {
-            return Err(Error::Rule(format!(
-                "the name {ANONYMOUS} is taken: requests without a key have it"
-            )));
+        if TAKEN.contains(&name.as_str()) {
+            return Err(Error::Rule(format!("the name {name} is taken: {} have a use", TAKEN.join(", "))));
         }
         check_counts(entry)?;
         let account = account(&name, Held::of(entry), accounts, now)?;
@@ -194,7 +198,8 @@ fn add_names(
             )));
         }
         if let Some(other) = all.insert(name.as_str().into(), Arc::clone(tenant)) {
-            return Err(Error::Rule(format!("{kind} {name:?} stands for tenant {} too", other.name)));
+            let shown = shown(name);
+            return Err(Error::Rule(format!("{kind} {shown:?} stands for tenant {} too", other.name)));
         }
     }
     Ok(())

@@ -253,6 +253,8 @@ async fn a_key_comes_by_either_header() {
         (vec![bearer(good), plain(good)], OK),
         (vec![bearer(good), plain(bad)], NO_KEY),
         (vec![bearer(bad), plain(good)], NO_KEY),
+        (vec![bearer(good), bearer(good)], NO_KEY),
+        (vec![plain(good), plain(bad)], NO_KEY),
         (vec![("authorization", format!("Basic {good}"))], NO_KEY),
         (vec![("authorization", format!("Basic {good}")), plain(good)], OK),
         (vec![("authorization", good.to_owned())], NO_KEY),
@@ -290,6 +292,8 @@ async fn certificates_and_gateways_name_tenants() {
         (inside, Some("bob"), None, Some("b.one")),
         (inside, Some("eve"), None, None),
         (inside, Some(""), None, None),
+        // Whoever put a header of their own before the gateway's.
+        (inside, Some("ann,bob"), None, None),
         (outside, Some("ann"), None, None),
         (outside, None, Some("DNS:a.example"), Some("a.one")),
         (outside, None, Some("CN:a.example"), None),
@@ -299,8 +303,8 @@ async fn certificates_and_gateways_name_tenants() {
         (inside, None, None, None),
     ] {
         let mut asked = request("GET", "/v1/tasks", None);
-        if let Some(user) = user {
-            asked.headers_mut().insert("x-user", user.parse().unwrap());
+        for user in user.iter().flat_map(|user| user.split(',')) {
+            asked.headers_mut().append("x-user", user.parse().unwrap());
         }
         let certificate = certificate.map(|name| vec![name.to_owned()].into());
         asked.extensions_mut().insert(Origin { address: address.into(), certificate });

@@ -119,6 +119,10 @@ fn wrong_files_are_refused_with_what_is_wrong() {
         ("version = 2", "version = 2: expected 1"),
         ("version = 1\n[tenants.A]", "\"A\" is no tenant's name"),
         ("version = 1\n[tenants.anonymous]", "the name anonymous is taken"),
+        ("version = 1\n[tenants.none]", "the name none is taken"),
+        ("version = 1\n[tenants.other]", "the name other is taken"),
+        ("version = 1\n[tenants.a]\nuses = [\"mimi_abcd_SECRET\"]", "\"...\" is no pattern"),
+        ("version = 1\n[tenants.mimi_abcd_SECRET]", "\"...\" is no tenant's name"),
         ("version = 1\n[tenants.a]\ntasks = [\"a/b\"]", "\"a/b\" is no pattern"),
         ("version = 1\n[tenants.a]\ntasks = [\"x.*\"]\n[tenants.b]\ntasks = [\"x.y\"]", "names in common"),
         ("version = 1\n[tenants.a]\nweight = 0", "weight = 0: expected 1 to 1000"),
@@ -176,4 +180,38 @@ fn ten_thousand_tenants_are_read_and_found_quickly() {
     println!("read in {read:?}, a lookup takes {lookup:?}");
     // This build is not optimised, and other tests run beside it: `cargo bench` has the figures.
     assert!(read < Duration::from_secs(10) && lookup < Duration::from_micros(40), "{read:?} {lookup:?}");
+}
+
+/// A key that is revoked while its request's body comes gets no answer, however often the file changed meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_revoked_during_its_request_gets_no_answer() {
+    for changes in [0, 1, 2] {
+        let world = world();
+        let (kept, revoked) = (Key::new("kept"), Key::new("revoked"));
+        let line = |key: &Key, more: &str| key.lines("a", &[Scope::Infer], more);
+        let file = Written::new(&format!("{HEAD}{}{}", line(&kept, ""), line(&revoked, "")));
+        let server = super::server(&world, &file).await;
+        let app = server.app();
+        let (send, body) = tokio::sync::mpsc::unbounded_channel::<Vec<u8>>();
+        let body = futures::stream::unfold(body, |mut body| async {
+            body.recv().await.map(|chunk| (Ok::<_, std::io::Error>(chunk), body))
+        });
+        let mut asked = super::request("POST", "/v1/tasks/a.one/classify", Some(&revoked.secret));
+        *asked.body_mut() = axum::body::Body::from_stream(body);
+        let answer = tokio::spawn(async move { crate::server::send(&app, asked).await });
+        let image = crate::server::image("rgb.png");
+        send.send(image[..10].to_vec()).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for change in 0..changes {
+            file.replace(&format!("{HEAD}{}", line(&kept, &format!("note = \"{change}\""))));
+            // Two looks agree before a file is read.
+            let tenants = server.service().tenants();
+            assert_eq!(tenants.look(), mimi_server::tenants::Looked::Same);
+            assert_eq!(tenants.look(), mimi_server::tenants::Looked::Read);
+        }
+        send.send(image[10..].to_vec()).unwrap();
+        drop(send);
+        let expected = if changes == 0 { 200 } else { 401 };
+        assert_eq!(answer.await.unwrap().status, expected, "{changes} changes");
+    }
 }

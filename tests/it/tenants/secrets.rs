@@ -97,6 +97,9 @@ fn keys_are_in_nothing_that_the_server_writes() {
         format!("{text}[tenants.b.keys.oops]\n{} = 1\n", pasted.secret),
         format!("{text}[tenants.b.keys.{}]\nscopes = []\n", pasted.secret),
         format!("{text}[tenants.b]\ntasks = {}\n", pasted.secret),
+        format!("{text}[tenants.b]\nuses = [\"{}\"]\n", pasted.secret),
+        format!("{text}[tenants.{}]\n", pasted.secret),
+        format!("{text}[tenants.b]\nidentities = [\"{0}\", \"{0}\"]\n", pasted.secret),
         text.clone(),
     ] {
         file.replace(&wrong);
