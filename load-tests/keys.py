@@ -75,10 +75,12 @@ class Keys:
 
 
 def client(port: int, keys: Keys, end: threading.Event, found: dict) -> None:
-    try:
-        ask(port, keys, end, found)
-    except OSError as error:
-        found["broken"].append(repr(error))
+    while not end.is_set():
+        try:
+            ask(port, keys, end, found)
+        except (OSError, http.client.HTTPException) as error:
+            # A server that refuses a key before the body has come closes the connection.
+            found["broken"].append(repr(error))
 
 
 def ask(port: int, keys: Keys, end: threading.Event, found: dict) -> None:
@@ -131,7 +133,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
         for _ in range(args.changes):
             time.sleep(random.uniform(0.02, 0.2))
             keys.add()
-            keys.rates[random.randrange(TENANTS)] = random.choice([1, 10, 1000])
+            keys.rates[random.randrange(TENANTS)] = random.choice([0.1, 10, 1000])
             revoked = random.choice(keys.live()[:-1])
             with keys.lock:
                 # Revoked from here on: the text leaves it out, the rename sets the time.
@@ -155,8 +157,8 @@ def main() -> None:
     print(f"{args.changes} changes, {found['answers']} answers: " + ", ".join(f"{n} of {s}" for s, n in found.items() if isinstance(s, int)))
     print(f"late: {found['late']}; longest after a revocation: {found['longest']:.3f} s; shut out with a live key: {found['shut out']}")
     seen = [found.get(status, 0) for status in (200, 401, 429)]
-    if found["broken"] or min(seen) == 0:
-        sys.exit(f"broken connections: {found['broken']}; answers 200, 401, 429: {seen}, expected some of each")
+    if min(seen) == 0 or len(found["broken"]) > found.get(401, 0):
+        sys.exit(f"broken: {found['broken'][:5]}; answers 200, 401, 429: {seen}, expected some of each")
     if found["late"] or found["shut out"]:
         sys.exit(1)
 

@@ -25,7 +25,7 @@ pub enum Error {
     Full {
         /// Rows asked for.
         asked: usize,
-        /// When rows in flight will have gone, by what was measured.
+        /// When to try again; the same whatever others have in flight.
         retry_after: Duration,
     },
     /// The flow has as many rows in flight as it may beside others.
@@ -39,11 +39,8 @@ pub enum Error {
         retry_after: Duration,
     },
     /// The rows' turn would come after their deadline.
-    #[error(
-        "the row would wait {:.1} s for its turn and its deadline passes in {:.1} s",
-        turn.as_secs_f64(),
-        left.as_secs_f64()
-    )]
+    // Not when its turn would come: that tells of others' rows.
+    #[error("the row's turn would come after its deadline, which passes in {:.1} s", left.as_secs_f64())]
     TooLate {
         /// When its turn would come, by what was measured.
         turn: Duration,
@@ -95,7 +92,6 @@ impl Error {
             Self::Overloaded { retry_after, .. }
             | Self::Full { retry_after, .. }
             | Self::Crowded { retry_after, .. } => Some(*retry_after),
-            Self::TooLate { turn, left } => Some(turn.saturating_sub(*left).max(Duration::from_secs(1))),
             _ => None,
         }
     }

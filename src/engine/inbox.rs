@@ -136,11 +136,13 @@ impl Inbox {
         if asked <= state.load.free() {
             return Ok(());
         }
-        let retry_after = self.retry(state, state.load.flops());
         Err(match state.load.rows_of_all() {
-            // How much others have in flight is not told.
-            None => Error::Full { asked, retry_after },
-            Some(admitted) => Error::Overloaded { admitted, asked, limit, retry_after },
+            // How much others have in flight is not told, nor how long that takes.
+            None => Error::Full { asked, retry_after: RETRY[0] },
+            Some(admitted) => {
+                let retry_after = self.retry(state, state.load.flops());
+                Error::Overloaded { admitted, asked, limit, retry_after }
+            }
         })
     }
 

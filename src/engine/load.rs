@@ -2,7 +2,8 @@
 //!
 //! A flow may hold up to [`ALPHA`] times the free places (dynamic thresholds, Choudhury and Hahne 1998), less in
 //! proportion where its weight is below the greatest. So a flow alone gets four fifths of all places, two get four ninths
-//! each. The last sixteenth of the places is for flows that hold none: each gets in with one request. The shared flow has all places as long as no other flow ever came.
+//! each. The last sixteenth of the places is for flows that hold none: each gets in with a quarter of it, one row at least.
+//! The shared flow has all places as long as no other flow ever came.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -88,7 +89,11 @@ impl Load {
         let most = ALPHA * free as u128 * u128::from(share.weight) / u128::from(greatest.max(1));
         let left = free.checked_sub(asked);
         let is_within = (held + asked) as u128 <= most && left >= Some(self.limit / RESERVE);
-        match left.is_some() && (is_alone || held == 0 || is_within) {
+        // Few rows, so that a large request leaves some of the reserve to other flows that hold none.
+        let dips = held == 0 && asked <= (self.limit / RESERVE / 4).max(1);
+        // As many as there are where nothing else is in flight: what fits is never refused for ever.
+        let is_first = self.rows == 0;
+        match left.is_some() && (is_alone || is_first || dips || is_within) {
             true => Ok(()),
             false => Err(held),
         }
@@ -192,7 +197,8 @@ mod tests {
             let mut load = Load::new(128);
             assert_eq!(fill(&mut load, share(1, weight)), 103, "four fifths");
             assert_eq!(load.places(share(1, weight), 1), Err(103));
-            assert!(load.places(share(2, 1), 25).is_ok(), "a light flow gets in with what is left");
+            assert!(load.places(share(2, 1), 2).is_ok(), "a light flow gets in");
+            assert!(load.places(share(2, 1), 25).is_err(), "and does not take what is kept for others");
         }
         assert_eq!(fill(&mut Load::new(1), share(1, 1)), 1);
     }

@@ -89,18 +89,23 @@ impl Speed {
     }
 
     /// The most rows, up to `most`, with which batching gains, as far as is known. What was never measured, or long ago,
-    /// is tried.
+    /// is tried: single rows first, then one size after the other as long as the one before gained.
     pub(super) fn batch(&self, most: usize, now: Instant) -> usize {
         let known = |rows: usize| {
             let measured = (*self.by_rows.get(rows - 1)?)?;
             let is_fresh = now.saturating_duration_since(measured.at) < FRESH;
             is_fresh.then_some(measured.fastest)
         };
-        let gains = |&rows: &usize| match known(1).zip(known(rows)) {
-            Some((one, all)) => all / one >= GAIN.powf((rows as f64).log2()),
-            None => true,
-        };
-        (2..=most).rev().find(gains).unwrap_or(1)
+        let Some(one) = known(1) else { return 1 };
+        let mut best = 1;
+        for rows in 2..=most {
+            match known(rows) {
+                Some(all) if all / one >= GAIN.powf((rows as f64).log2()) => best = rows,
+                Some(_) => break,
+                None => return rows,
+            }
+        }
+        best
     }
 }
 
@@ -134,12 +139,16 @@ mod tests {
             ([100, 110, 300, 400], 2),
         ] {
             let mut speed = Speed::default();
-            assert_eq!(speed.batch(4, now), 4, "what is not known is tried");
+            assert_eq!(speed.batch(4, now), 1, "single rows are tried first");
+            speed.note(run(4, times[3]), 4, now);
+            assert_eq!(speed.batch(4, now), 1, "however long full batches ran before");
+            speed.note(run(1, times[0]), 4, now);
+            assert_eq!(speed.batch(4, now), 2, "then one more");
             for _ in 0..20 {
                 times.iter().zip(1..).for_each(|(&time, rows)| speed.note(run(rows, time), 4, now));
             }
             assert_eq!(speed.batch(4, now), expected, "{times:?}");
-            assert_eq!(speed.batch(4, now + FRESH), 4, "what is old is measured again");
+            assert_eq!(speed.batch(4, now + FRESH), 1, "what is old is measured again");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::tenants::{Account, Caller, Left, Measure, Rows};
 use crate::usage::{Billed, Charge, Usage};
 
 /// What one request was charged and has not spent yet. What is left of it is given back when this is dropped.
-struct Bill {
+pub(super) struct Bill {
     account: Option<Arc<Account>>,
     images: AtomicU64,
     flops: AtomicU64,
@@ -67,7 +67,7 @@ impl Service {
                 metrics: Arc::clone(&self.shared.metrics),
                 billed: terms.caller.billed((!task.task.is_none()).then(|| task.task.shared())),
             };
-            Place { permit, meter: Arc::new(meter) }
+            Place { permit, meter: Arc::new(meter), bill: Arc::clone(&bill) }
         };
         Ok(permits.into_iter().zip(tasks).map(place).collect())
     }
@@ -92,6 +92,7 @@ fn account(caller: &Caller) -> Option<Arc<Account>> {
 pub(super) struct Place {
     pub(super) permit: Permit,
     pub(super) meter: Arc<dyn Meter>,
+    pub(super) bill: Arc<Bill>,
 }
 
 /// Puts the bill right for one row.
@@ -115,9 +116,17 @@ impl Meter for RowMeter {
 }
 
 impl Bill {
+    /// An image is being decoded for so many rows: they are not given back any more.
+    pub(super) fn decodes(&self, rows: usize) {
+        let rows = rows as u64;
+        // What is left of them never falls below none.
+        let _ = self
+            .images
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(rows)));
+    }
+
     /// A row has run that was expected to take `expected` FLOPs and took `spent`.
     fn ran(&self, expected: u64, spent: u64) {
-        self.images.fetch_sub(1, Ordering::Relaxed);
         self.flops.fetch_sub(expected, Ordering::Relaxed);
         if let Some(account) = self.account.as_ref().filter(|_| expected != spent) {
             account.correct(Measure::Flops, spent as f64 - expected as f64, Instant::now());

@@ -1,9 +1,10 @@
 //! Places to decode images in, handed out in turn between flows by the seconds they took.
 //!
 //! A flow that decodes more than its share beside others does so on threads of lower priority, so that the engine and
-//! others' images go first. A flow that decodes nothing finds a place at once, if need be one more than there are.
+//! others' images go first. Those threads have half of the places. Where all others are taken, one flow that decodes nothing
+//! gets one more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ pub(super) struct Decoders {
 struct State {
     waiting: Queue<Waiting>,
     running: HashMap<Flow, usize>,
+    /// Of all that run, those at a lower priority.
+    low: usize,
     used: HashMap<Flow, Used>,
 }
 
@@ -96,9 +99,10 @@ impl Decoders {
         let mut state = self.lock();
         drop(state.waiting.remove(|waiting| waiting.give.is_closed()));
         let mut granted = Vec::new();
-        while let Some(Taken { row: Waiting { share, give }, charge }) = state.next(self.places) {
-            *state.running.entry(share.flow).or_default() += 1;
+        while let Some(Taken { row: Waiting { share, give }, charge }) = state.next(self.places, now) {
             let is_low = state.is_over(share.flow, now);
+            *state.running.entry(share.flow).or_default() += 1;
+            state.low += usize::from(is_low);
             let (decoders, charge) = (Arc::clone(self), Some(charge));
             granted.push(Granted { place: Place { decoders, share, charge, started: None, is_low }, give });
         }
@@ -112,14 +116,24 @@ impl Decoders {
 
 impl State {
     /// Who gets the next place, if there is one.
-    fn next(&mut self, places: usize) -> Option<Taken<Waiting>> {
-        let running: usize = self.running.values().sum();
-        if running < places {
+    ///
+    /// Images at a lower priority have half of the places, so that no other image waits for one that gets no processor.
+    fn next(&mut self, places: usize, now: Instant) -> Option<Taken<Waiting>> {
+        let usual = self.running.values().sum::<usize>() - self.low;
+        let (has_usual, has_low) = (usual < places, self.low < (places / 2).max(1));
+        if has_usual && has_low {
             return self.waiting.take(1).pop();
         }
-        let mut is_open = running == places;
-        let taken = self.waiting.take_where(|waiting| {
-            let picked = is_open && !self.running.contains_key(&waiting.share.flow);
+        let over: HashSet<Flow> = self.used.keys().copied().filter(|flow| self.is_over(*flow, now)).collect();
+        let Self { waiting, running, .. } = self;
+        let fits = |flow: &Flow| match over.contains(flow) {
+            true => has_low,
+            // One beyond the places, for a flow that has none.
+            false => has_usual || (usual == places && !running.contains_key(flow)),
+        };
+        let mut is_open = true;
+        let taken = waiting.take_where(|waiting| {
+            let picked = is_open && fits(&waiting.share.flow);
             is_open &= !picked;
             picked
         });
@@ -181,7 +195,10 @@ impl Drop for Place {
                 state.running.remove(&self.share.flow);
             }
         }
-        state.note(self.share, took, now);
+        state.low -= usize::from(self.is_low);
+        if self.started.is_some() {
+            state.note(self.share, took, now);
+        }
         if let Some(charge) = self.charge.take() {
             state.waiting.settle(charge, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         }
@@ -194,8 +211,14 @@ impl Drop for Place {
 /// done.
 fn step_back() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::warn!(%error, "a thread that decodes keeps its priority");
+    {
+        // A process that is nicer already stays as it is.
+        let now = rustix::process::getpriority_process(None).unwrap_or(0);
+        if now < NICE
+            && let Err(error) = rustix::process::setpriority_process(None, NICE)
+        {
+            tracing::debug!(%error, "a thread that decodes keeps its priority");
+        }
     }
 }
 

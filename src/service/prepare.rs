@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::ask::Terms;
+use super::bill::Bill;
 use super::error::Error;
 use super::handle::Service;
 use crate::engine::ImageKey;
@@ -42,7 +43,7 @@ impl Service {
         &self,
         image: Encoded,
         tasks: &[Pinned],
-        terms: &Terms,
+        (terms, bill): (&Terms, Arc<Bill>),
     ) -> Result<Prepared, Error> {
         let late = |_| Error::late();
         let wanted: Vec<Preprocessing> =
@@ -57,11 +58,14 @@ impl Service {
         let held = tokio::time::timeout_at(deadline, held).await.map_err(late)?;
         let work = move || {
             let started = Instant::now();
+            // From here on the image is paid for, whether anybody still waits for it or not.
+            bill.decodes(wanted.len());
             let inputs = inputs(&bytes, may_keep, &limits, &wanted);
-            drop(held);
+            drop((held, bill));
             (inputs, started.elapsed())
         };
-        let (inputs, took) = place.run(work).await?;
+        let done = tokio::time::timeout_at(deadline, place.run(work)).await.map_err(late)?;
+        let (inputs, took) = done?;
         self.shared.metrics.decode_seconds.observe(took.as_secs_f64());
         Ok(Prepared { inputs: inputs.map_err(|reason| Error::Image { index, reason })?, took })
     }

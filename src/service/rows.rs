@@ -54,7 +54,9 @@ impl Service {
         places: impl IntoIterator<Item = Place>,
         terms: &Terms,
     ) -> Result<ImageScores, Error> {
-        let Prepared { inputs, took } = self.prepare(image, tasks, terms).await?;
+        let places: Vec<Place> = places.into_iter().collect();
+        let bill = places.first().map(|place| Arc::clone(&place.bill)).ok_or_else(Error::missing_row)?;
+        let Prepared { inputs, took } = self.prepare(image, tasks, (terms, bill)).await?;
         let spent = Spent { decode: took, ..Spent::default() };
         let rows = tasks.iter().zip(inputs).zip(places).map(|((task, input), place)| {
             let pending = self.submit(task, input, place, (terms, false));
@@ -73,7 +75,8 @@ impl Service {
         place: Place,
         terms: &Terms,
     ) -> Result<Feature, Error> {
-        let Prepared { inputs, took } = self.prepare(image, slice::from_ref(task), terms).await?;
+        let Prepared { inputs, took } =
+            self.prepare(image, slice::from_ref(task), (terms, Arc::clone(&place.bill))).await?;
         let input = inputs.into_iter().next().ok_or_else(Error::missing_row)?;
         let pending = self.submit(task, input, place, (terms, true));
         let spent = Spent { decode: took, ..Spent::default() };

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -25,6 +25,10 @@ use crate::pack::TaskId;
 
 /// Largest file that is read, bytes: 100,000 tenants take about 50 MB.
 const MOST_BYTES: u64 = 256 << 20;
+/// A file younger than this may still be written.
+const QUIET: Duration = Duration::from_millis(50);
+/// Longest wait for a file that is written again and again.
+const LONGEST_QUIET: Duration = Duration::from_millis(300);
 /// Most keys of one change that are noted one by one.
 const MOST_NOTED: usize = 10_000;
 /// How often the file is looked at: a revoked key must stop within a second.
@@ -50,8 +54,8 @@ struct State {
     accounts: Accounts,
     /// How the file looked when it was last read, whatever came of it.
     seen: Option<Seen>,
-    /// How it looked at the last look. It is read once two looks agree: somebody may be writing it.
-    coming: Option<Seen>,
+    /// Since when it looks otherwise.
+    other_since: Option<Instant>,
     /// The number of the registry that is in force.
     version: u64,
 }
@@ -108,7 +112,7 @@ impl Tenants {
         accounts.accept(now);
         let status = Status::of(&registry);
         metrics.tenants.set(status.tenants as i64);
-        let state = Mutex::new(State { accounts, seen: Some(seen), coming: None, version: 0 });
+        let state = Mutex::new(State { accounts, seen: Some(seen), other_since: None, version: 0 });
         let file = Some(File { path: path.to_owned(), state, metrics, audit: None });
         Ok(Self { file, registry: ArcSwap::from_pointee(registry), status: ArcSwap::from_pointee(status) })
     }
@@ -172,12 +176,14 @@ impl Tenants {
         if let Ok(seen) = &seen
             && state.seen == Some(*seen)
         {
+            state.other_since = None;
             return Looked::Same;
         }
-        let coming = seen.as_ref().ok().copied();
-        if std::mem::replace(&mut state.coming, coming) != coming {
+        let since = *state.other_since.get_or_insert_with(Instant::now);
+        if seen.as_ref().is_ok_and(Seen::is_young) && since.elapsed() < LONGEST_QUIET {
             return Looked::Same;
         }
+        state.other_since = None;
         let told = self.status.load().error.clone();
         let was_missing = state.seen.is_none() && told.is_some();
         state.seen = seen.as_ref().ok().copied();
@@ -278,6 +284,15 @@ impl File {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Whether it was written so lately that somebody may be writing it still.
+    fn is_young(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_nanos());
+        let age = i128::try_from(now).unwrap_or(i128::MAX) - self.modified;
+        (0..QUIET.as_nanos() as i128).contains(&age)
     }
 }
 
