@@ -22,10 +22,16 @@ impl Service {
             return Err(self.unknown(task));
         }
         if !caller.may_change(task) {
+            let event = Event::ScopeRefused { scope: "publish", task: Some(task.to_string()) };
+            self.audit().record(&caller.who(), &event);
             return Err(Error::Forbidden("the task is shared with this tenant, which may not publish it"));
         }
         let _admitted = self.turn(&self.shared.reloads, RELOADS_AT_ONCE)?;
-        let version = self.shared.reloader.reload(task).await.map_err(|error| self.reload_error(&error))?;
+        let version = self.shared.reloader.reload(task).await.map_err(|error| {
+            let (task, reason) = (task.to_string(), error.to_string());
+            self.audit().record(&caller.who(), &Event::RefusedPublish { task, reason });
+            self.reload_error(&error)
+        })?;
         self.audit().record(&caller.who(), &Event::Reload { task: task.to_string(), version });
         Ok(version)
     }

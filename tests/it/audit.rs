@@ -193,7 +193,8 @@ async fn a_server_tells_what_it_published_and_what_it_refused() {
     server.close_logs().await.unwrap();
     let lines = read(logs.path());
     let told: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
-    assert_eq!(told, ["published", "reload", "refused_publish", "confirm"]);
+    // What the reloader found, then who had asked for it.
+    assert_eq!(told, ["published", "reload", "refused_publish", "refused_publish", "confirm"]);
     assert_eq!((&lines[1]["task"], &lines[1]["version"]), (&"one".into(), &1.into()));
     assert!(lines[2]["reason"].as_str().unwrap().starts_with("version 2: "));
 }
