@@ -31,7 +31,7 @@ pub struct Metrics {
     registry: Registry,
     /// Answered requests, by task and code (`ok` or the error's code).
     pub requests: IntCounterVec,
-    /// Floating-point operations spent on answered rows, by task.
+    /// Floating-point operations spent on rows that ran, by task.
     pub flops: IntCounterVec,
     /// Floating-point operations that batches ran.
     pub engine_flops: IntCounter,
@@ -155,7 +155,7 @@ impl Metrics {
             flops: counters(
                 &r,
                 "mimi_flops_total",
-                "Floating-point operations spent on answered rows, by task",
+                "Floating-point operations spent on rows that ran, by task",
                 &["task"],
             )?,
             engine_flops: counter(
@@ -297,7 +297,7 @@ impl Metrics {
             tenant_requests: counters(
                 &r,
                 "mimi_tenant_requests_total",
-                "Requests, by tenant and code (ok or an error code)",
+                "Requests, by tenant and code (ok, an error code, or abandoned)",
                 &["tenant", "code"],
             )?,
             tenant_images: counters(

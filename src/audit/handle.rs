@@ -48,7 +48,7 @@ pub struct Audit {
 
 #[derive(Debug)]
 struct Inner {
-    limiter: Mutex<Limiter>,
+    limiter: Arc<Mutex<Limiter>>,
     log: Option<Log>,
 }
 
@@ -66,11 +66,11 @@ impl Audit {
     /// # Errors
     /// When the folder can be neither made nor read, or there is no thread left.
     pub fn start(options: &AuditOptions, metrics: &Metrics) -> io::Result<Self> {
+        let limiter = Arc::new(Mutex::new(Limiter::new(Timestamp::now())));
         let log = match &options.folder {
-            Some(folder) => Some(Log::start(folder.clone(), options, metrics)?),
+            Some(folder) => Some(Log::start(folder.clone(), options, metrics, &limiter)?),
             None => None,
         };
-        let limiter = Mutex::new(Limiter::new(Timestamp::now()));
         Ok(Self { inner: Arc::new(Inner { limiter, log }) })
     }
 
@@ -101,11 +101,7 @@ impl Audit {
     fn limit(&self, now: Timestamp, who: &Who, event: &Event) -> (bool, Vec<Count>) {
         let mut limiter = self.inner.limiter.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = limiter.turn(now);
-        let is_written = match event {
-            Event::AuthenticationFailed { reason } => limiter.admit(who.address, reason),
-            _ => true,
-        };
-        (is_written, counts)
+        (limiter.admit(who, event), counts)
     }
 }
 
@@ -118,22 +114,11 @@ impl Inner {
 
     /// Tells how many events of a kind were not written.
     fn count(&self, count: &Count) {
-        let who = Who { address: count.address, ..Who::default() };
-        let event = Event::AuthenticationFailed { reason: count.reason };
-        let mut line = line(count.to, event.name(), &who);
-        line.extend(event.fields().into_iter().map(|(name, value)| (name.to_owned(), value)));
-        line.insert("count".into(), count.count.into());
-        line.insert("from".into(), text(count.from).into());
-        self.send(line, true);
+        self.send(counted(count), true);
     }
 
     fn send(&self, line: Map<String, Value>, is_warning: bool) {
-        let told = Value::Object(line.clone());
-        if is_warning {
-            tracing::warn!(audit = %told);
-        } else {
-            tracing::info!(audit = %told);
-        }
+        trace(&line, is_warning);
         if let Some(log) = &self.log {
             let way = log.way.lock().unwrap_or_else(PoisonError::into_inner);
             if way.as_ref().is_none_or(|way| way.try_send(line).is_err()) {
@@ -162,8 +147,33 @@ impl Drop for Inner {
     }
 }
 
+/// The line of events that were not written one by one.
+fn counted(count: &Count) -> Map<String, Value> {
+    let mut line = line(count.to, count.event, &count.who);
+    if let Some(reason) = count.reason {
+        line.insert("reason".into(), reason.into());
+    }
+    line.insert("count".into(), count.count.into());
+    line.insert("from".into(), text(count.from).into());
+    line
+}
+
+fn trace(line: &Map<String, Value>, is_warning: bool) {
+    let told = Value::Object(line.clone());
+    if is_warning {
+        tracing::warn!(audit = %told);
+    } else {
+        tracing::info!(audit = %told);
+    }
+}
+
 impl Log {
-    fn start(folder: PathBuf, options: &AuditOptions, metrics: &Metrics) -> io::Result<Self> {
+    fn start(
+        folder: PathBuf,
+        options: &AuditOptions,
+        metrics: &Metrics,
+        limiter: &Arc<Mutex<Limiter>>,
+    ) -> io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
         mend(&folder, FAMILY)?;
         let (state, boot, now) = (State::new(FAMILY, metrics), Boot::random(), Timestamp::now());
@@ -179,6 +189,7 @@ impl Log {
         let keep = Keep { bytes: Some(options.keep_bytes), days: None };
         let writer = Writer {
             journal,
+            limiter: Arc::clone(limiter),
             state: Arc::clone(&state),
             folder,
             boot,
@@ -196,6 +207,7 @@ impl Log {
 /// The thread's side.
 struct Writer {
     journal: Journal,
+    limiter: Arc<Mutex<Limiter>>,
     state: Arc<State>,
     folder: PathBuf,
     boot: Boot,
@@ -218,6 +230,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.tell_counts(Timestamp::now());
             self.tell_dropped();
             self.journal.run(Timestamp::now());
             self.prune();
@@ -226,6 +239,15 @@ impl Writer {
         self.journal.finish(Timestamp::now());
         if !self.journal.is_settled() {
             tracing::error!("the end of the audit log could not be written");
+        }
+    }
+
+    /// Tells at an interval's end what was not written one by one in it, whether or not more comes.
+    fn tell_counts(&mut self, now: Timestamp) {
+        let counts = self.limiter.lock().unwrap_or_else(PoisonError::into_inner).turn(now);
+        for line in counts.iter().map(counted) {
+            trace(&line, true);
+            self.push(line);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Who did what: published, confirmed, changed tenants, showed a key that is none.
 //!
-//! [`Audit::record`] never waits: an event goes to the tracing log at once and to a thread that writes it. Failed
-//! authentications are written up to a number for each address and reason, and counted beyond. No event holds a secret, a
+//! [`Audit::record`] never waits: an event goes to the tracing log at once and to a thread that writes it. Events that a
+//! client can repeat are written up to a number for each key or address, and counted beyond. No event holds a secret, a
 //! secret's hash or an image.
 //!
 //! | file | holds |

@@ -1,13 +1,9 @@
 //! A classify request whose head has come and whose body is still coming.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use axum::body::Body as AnyBody;
 use axum::extract::Request;
 use axum::http::HeaderMap;
-use futures::TryStreamExt;
 
 use super::body::{self, Body};
 use super::error::ApiError;
@@ -52,11 +48,8 @@ impl Arrival {
         let mut held = state.service.hold();
         let longest = state.options.body_timeout;
         let end = self.deadline.min(Instant::now() + longest);
-        let come = Arc::new(AtomicU64::new(0));
-        let request = counted(request, Arc::clone(&come));
         let reading = body::read(request, state.options.payload_limit, &mut held);
         let read = tokio::time::timeout_at(end.into(), reading).await;
-        state.service.received(&self.caller, come.load(Ordering::Relaxed));
         match read {
             Ok(body) => Ok(Received { body: body?, held }),
             Err(_) if end == self.deadline => Err(Error::late().into()),
@@ -68,14 +61,4 @@ impl Arrival {
     pub(super) fn terms(self, top_k: usize) -> Terms {
         Terms { top_k, may_keep: self.may_keep, deadline: self.deadline, caller: self.caller }
     }
-}
-
-/// The request with a body whose bytes are counted as they come.
-fn counted(request: Request, come: Arc<AtomicU64>) -> Request {
-    request.map(|body| {
-        let chunks = body.into_data_stream();
-        AnyBody::from_stream(chunks.inspect_ok(move |chunk| {
-            come.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-        }))
-    })
 }

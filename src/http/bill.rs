@@ -1,4 +1,4 @@
-//! Charges every request of the API to whoever sent it, once its answer is known.
+//! Charges every request of the API to whoever sent it: once its answer is known, or when its client goes away.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,11 +11,15 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
 
+use super::error::AtTheDoor;
 use super::state::AppState;
 use crate::pack::TaskId;
-use crate::service::Code;
+use crate::service::{Code, Service};
 use crate::tenants::Caller;
 use crate::usage::Charge;
+
+/// The word for a request whose client went away before its answer was known.
+const ABANDONED: &str = "abandoned";
 
 /// What an answer was about; a handler leaves it with its answer. Rows are charged when they have run.
 #[derive(Clone, Debug, Default)]
@@ -33,26 +37,48 @@ impl Costs {
 
 /// The layer: counts bytes on their way, and charges at the end.
 pub(super) async fn layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let Some(caller) = request.extensions().get::<Caller>().cloned() else { return next.run(request).await };
     let came = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&came);
-    let caller = request.extensions().get::<Caller>().cloned();
-    let request = request.map(|body| Body::new(Counted { body, came: counted }));
+    let mut tab = Tab::new(state.service.clone(), caller.clone(), Arc::clone(&came));
+    let request = request.map(|body| Body::new(Counted { body, came, service: state.service, caller }));
     let mut response = next.run(request).await;
-    let code = response.extensions().get::<Code>().copied().unwrap_or(Code::Ok);
-    let Costs { images, task } = response.extensions_mut().remove::<Costs>().unwrap_or_default();
-    let charge = Charge {
-        requests: 1,
-        images,
-        refused: u64::from(is_refusal(code)),
-        bytes_in: came.load(Ordering::Relaxed),
-        bytes_out: response.body().size_hint().exact().unwrap_or_default(),
-        code: Some(code.as_str()),
-        ..Charge::default()
-    };
-    if let Some(caller) = caller {
-        state.service.usage().charge(&caller.billed(task), &charge);
-    }
+    tab.settle(&mut response);
     response
+}
+
+/// What a request owes; charged when this is dropped, which is also when its client goes away.
+struct Tab {
+    service: Service,
+    caller: Caller,
+    came: Arc<AtomicU64>,
+    task: Option<Arc<str>>,
+    charge: Charge,
+}
+
+impl Tab {
+    fn new(service: Service, caller: Caller, came: Arc<AtomicU64>) -> Self {
+        let charge = Charge { requests: 1, code: Some(ABANDONED), ..Charge::default() };
+        Self { service, caller, came, task: None, charge }
+    }
+
+    /// Notes what the request ended with.
+    fn settle(&mut self, response: &mut Response) {
+        let code = response.extensions().get::<Code>().copied().unwrap_or(Code::Ok);
+        let is_late = response.extensions_mut().remove::<AtTheDoor>().is_some();
+        let Costs { images, task } = response.extensions_mut().remove::<Costs>().unwrap_or_default();
+        self.task = task;
+        self.charge.images = images;
+        self.charge.refused = u64::from(is_late || is_refusal(code));
+        self.charge.bytes_out = response.body().size_hint().exact().unwrap_or_default();
+        self.charge.code = Some(code.as_str());
+    }
+}
+
+impl Drop for Tab {
+    fn drop(&mut self) {
+        self.charge.bytes_in = self.came.load(Ordering::Relaxed);
+        self.service.usage().charge(&self.caller.billed(self.task.take()), &self.charge);
+    }
 }
 
 /// Whether a request was turned away for want of room, whatever it asked.
@@ -63,10 +89,12 @@ fn is_refusal(code: Code) -> bool {
     )
 }
 
-/// A body whose bytes are counted as they come.
+/// A body whose bytes are counted as they come. The quota is charged with them when it has been read, or is given up.
 struct Counted {
     body: Body,
     came: Arc<AtomicU64>,
+    service: Service,
+    caller: Caller,
 }
 
 impl HttpBody for Counted {
@@ -91,5 +119,14 @@ impl HttpBody for Counted {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let bytes = self.came.load(Ordering::Relaxed);
+        if bytes > 0 {
+            self.service.received(&self.caller, bytes);
+        }
     }
 }

@@ -10,7 +10,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::status::status;
+use crate::engine;
 use crate::service::{Code, Error};
+
+/// Marks the answer to a request that was turned away since its turn would come too late; its code does not tell.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AtTheDoor;
 
 /// Body of every failure.
 #[derive(Debug, Serialize, ToSchema)]
@@ -88,6 +93,9 @@ impl IntoResponse for ApiError {
         let mut response = (status(code), Json(self.body())).into_response();
         // Whoever charges the request reads it.
         response.extensions_mut().insert(code);
+        if matches!(self, Self::Service(Error::Engine(engine::Error::TooLate { .. }))) {
+            response.extensions_mut().insert(AtTheDoor);
+        }
         if code == Code::Unauthenticated {
             let scheme = HeaderValue::from_static("Bearer realm=\"mimi-server\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);

@@ -22,13 +22,19 @@ impl Service {
             return Err(self.unknown(task));
         }
         if !caller.may_change(task) {
+            let event = Event::ScopeRefused { scope: "publish", task: Some(task.to_string()) };
+            self.audit().record(&caller.who(), &event);
             return Err(Error::Forbidden("the task is shared with this tenant, which may not publish it"));
         }
         let account = caller.tenant().map(|tenant| tenant.account().publishing());
         // One at a time for each tenant, so that none takes all places.
         let _own = account.map(|turn| turn.ok_or(Error::Publishing { limit: 1 })).transpose()?;
         let _admitted = self.turn(&self.shared.reloads, RELOADS_AT_ONCE)?;
-        let version = self.shared.reloader.reload(task).await.map_err(|error| self.reload_error(&error))?;
+        let version = self.shared.reloader.reload(task).await.map_err(|error| {
+            let (task, reason) = (task.to_string(), error.to_string());
+            self.audit().record(&caller.who(), &Event::RefusedPublish { task, reason });
+            self.reload_error(&error)
+        })?;
         self.audit().record(&caller.who(), &Event::Reload { task: task.to_string(), version });
         Ok(version)
     }

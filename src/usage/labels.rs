@@ -13,6 +13,9 @@ const OTHER: &str = "other";
 /// How often a label may go to a tenant that uses more.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
+/// How often everybody's use is compared; every caller of `/v1/usage` would else cause it.
+const PAUSE: SignedDuration = SignedDuration::from_secs(1);
+
 /// Which tenants have a label of their own.
 ///
 /// A tenant that used twice as much as the least of those with a label takes its place. The other one's series end and
@@ -27,6 +30,7 @@ pub(super) struct Labels {
     used: HashMap<Arc<str>, Sum>,
     codes: HashSet<&'static str>,
     changed: Option<Timestamp>,
+    reviewed: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Labels {
@@ -38,7 +42,7 @@ impl std::fmt::Debug for Labels {
 impl Labels {
     pub(super) fn new(metrics: Arc<Metrics>, most: usize) -> Self {
         let (own, past, used) = (HashSet::new(), HashSet::new(), HashMap::new());
-        Self { metrics, most, own, past, used, codes: HashSet::new(), changed: None }
+        Self { metrics, most, own, past, used, codes: HashSet::new(), changed: None, reviewed: None }
     }
 
     /// Adds what a tenant used.
@@ -67,10 +71,12 @@ impl Labels {
 
     /// Gives a label to whoever uses most without one, if it is time.
     pub(super) fn review(&mut self, now: Timestamp) {
-        let is_early = self.changed.is_some_and(|at| now >= at && now - at < PATIENCE);
-        if is_early || self.own.len() < self.most {
+        let is_early = |at: Option<Timestamp>, least| at.is_some_and(|at| now >= at && now - at < least);
+        let is_full = self.own.len() >= self.most;
+        if !is_full || is_early(self.changed, PATIENCE) || is_early(self.reviewed, PAUSE) {
             return;
         }
+        self.reviewed = Some(now);
         let used = |tenant: &&Arc<str>| self.used(tenant).flops;
         let least = self.own.iter().min_by_key(used).cloned();
         let without = self.used.keys().filter(|tenant| !self.own.contains(*tenant));

@@ -100,10 +100,49 @@ fn a_flood_of_wrong_keys_is_a_few_lines_and_a_count() {
 }
 
 #[test]
+fn a_key_that_repeats_itself_leaves_few_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, metrics) = start(dir.path(), 1 << 30);
+    audit.record(&who("10.0.0.8"), &Event::Published { task: "other".into(), version: 1 });
+    for i in 0..20_000_u32 {
+        let from = who(&std::net::Ipv4Addr::from_bits(i).to_string());
+        audit.record(&from, &Event::ScopeRefused { scope: "admin", task: None });
+        audit.record(&from, &Event::Reload { task: "t".into(), version: 1 });
+    }
+    audit.stop();
+    let lines = read(dir.path());
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).collect::<Vec<_>>();
+    assert_eq!([of("published").len(), of("scope_refused").len(), of("reload").len()], [1, 6, 61]);
+    for (event, count) in [("scope_refused", 19_995), ("reload", 19_940)] {
+        let last = *of(event).last().unwrap();
+        assert_eq!((&last["count"], &last["key"]), (&count.into(), &"k1a2".into()));
+    }
+    assert_eq!(metrics.journal_dropped.with_label_values(&[FAMILY]).get(), 0);
+}
+
+#[test]
+fn a_count_is_written_at_the_end_of_its_minute_although_nothing_more_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, _) = start(dir.path(), 1 << 30);
+    // Its minute has passed for the thread once the next event has begun another.
+    for _ in 0..7 {
+        let past = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(120);
+        audit.record_at(past, &who("::1"), &Event::ScopeRefused { scope: "admin", task: None });
+    }
+    let begun = Instant::now();
+    while read(dir.path()).iter().all(|line| line["count"].is_null()) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no count");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    audit.stop();
+    assert_eq!(read(dir.path()).last().unwrap()["count"], 2);
+}
+
+#[test]
 fn what_does_not_fit_is_dropped_at_once_and_counted() {
     let dir = tempfile::tempdir().unwrap();
     let (audit, metrics) = start(dir.path(), 1 << 30);
-    let event = Event::Published { task: "t".into(), version: 1 };
+    let event = Event::TenantsReloaded { tenants: 1 };
     let started = Instant::now();
     for _ in 0..30_000 {
         audit.record(&who("::1"), &event);
@@ -129,14 +168,14 @@ fn the_oldest_files_make_room() {
     for _ in 0..4 {
         let (audit, _) = start(dir.path(), 300 << 10);
         for i in 0..4000 {
-            audit.record(&who("::1"), &Event::Published { task: "t".into(), version: i });
+            audit.record(&who("::1"), &Event::TenantsReloaded { tenants: i });
         }
         audit.stop();
     }
     let bytes: u64 =
         files(dir.path(), FAMILY).unwrap().iter().map(|(path, _)| path.metadata().unwrap().len()).sum();
     assert!(bytes < 700 << 10, "{bytes}");
-    assert_eq!(read(dir.path()).last().unwrap()["version"], 3999);
+    assert_eq!(read(dir.path()).last().unwrap()["tenants"], 3999);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +193,8 @@ async fn a_server_tells_what_it_published_and_what_it_refused() {
     server.close_logs().await.unwrap();
     let lines = read(logs.path());
     let told: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
-    assert_eq!(told, ["published", "reload", "refused_publish", "confirm"]);
+    // What the reloader found, then who had asked for it.
+    assert_eq!(told, ["published", "reload", "refused_publish", "refused_publish", "confirm"]);
     assert_eq!((&lines[1]["task"], &lines[1]["version"]), (&"one".into(), &1.into()));
     assert!(lines[2]["reason"].as_str().unwrap().starts_with("version 2: "));
 }
