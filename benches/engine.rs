@@ -12,13 +12,13 @@ use mimi_server::engine::Share;
 use mimi_server::graph::Plan;
 use mimi_server::pack::{Pack, TaskId};
 
-#[allow(dead_code, reason = "the engine uses all of it")]
+#[allow(dead_code, unused_imports, reason = "the engine and its tests use all of it")]
 #[path = "../src/engine/batch.rs"]
 mod batch;
-#[allow(dead_code, reason = "the engine uses all of it")]
+#[allow(dead_code, unused_imports, reason = "the engine and its tests use all of it")]
 #[path = "../src/engine/queue.rs"]
 mod queue;
-#[allow(dead_code, reason = "the engine uses all of it")]
+#[allow(dead_code, unused_imports, reason = "the engine and its tests use all of it")]
 #[path = "../src/engine/turns.rs"]
 mod turns;
 

@@ -68,7 +68,7 @@ pub trait Disk: Debug + Send + Sync {
     fn create(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
 }
 
-/// Opens a regular file that lies in the path's folder. A link may lead there and not outside; what is no regular file is
+/// Opens a regular file that lies in the path's folder. A link may lead there and not outside; anything but a regular file is
 /// refused rather than waited for.
 fn open_inside(path: &Path) -> io::Result<File> {
     let wrong = |reason: &str| io::Error::new(io::ErrorKind::InvalidInput, reason.to_owned());

@@ -9,10 +9,10 @@ const SHOWN: usize = 80;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No tenant can have this name.
-    #[error("{0:?} is no tenant's name: expected [a-z0-9][a-z0-9._-]{{0,63}}")]
+    #[error("{0:?} is not a tenant's name: expected [a-z0-9][a-z0-9._-]{{0,63}}")]
     Name(String),
     /// No task can fit this pattern.
-    #[error("{0:?} is no pattern of tasks: expected a task id, or the beginning of one followed by *")]
+    #[error("{0:?} is not a pattern of tasks: expected a task id, or the beginning of one followed by *")]
     Pattern(String),
     /// Not the public name of a key.
     #[error("a key's id is not [a-z0-9]{{4,32}}")]

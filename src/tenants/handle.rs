@@ -52,7 +52,7 @@ struct File {
 
 struct State {
     accounts: Accounts,
-    /// How the file looked when it was last read, whatever came of it.
+    /// How the file looked when it was last read.
     seen: Option<Seen>,
     /// Since when it looks otherwise.
     other_since: Option<Instant>,

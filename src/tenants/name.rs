@@ -87,7 +87,7 @@ impl FromStr for KeyId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        // A text that is no name may be a secret: it is not repeated.
+        // A text that is not a name may be a secret: it is not repeated.
         if Self::is_valid(text) { Ok(Self(text.into())) } else { Err(Error::KeyId) }
     }
 }

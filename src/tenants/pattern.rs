@@ -68,29 +68,25 @@ impl FromIterator<Pattern> for Patterns {
     }
 }
 
-/// The first two patterns of different owners that some name fits, in one pass over the sorted patterns: those that an
+/// Where the first two patterns of different owners stand that some name fits, once the patterns are sorted: those that an
 /// open pattern covers follow it.
-pub(super) fn overlap<'a, T: PartialEq>(
-    patterns: &'a mut [(Pattern, T)],
-) -> Option<(&'a (Pattern, T), &'a (Pattern, T))>
-where
-    T: Ord,
-{
+pub(super) fn overlap<T: Ord>(patterns: &mut [(Pattern, T)]) -> Option<[usize; 2]> {
     // An open pattern goes before the equal name.
     patterns.sort_by(|a, b| (&a.0.text, !a.0.is_open, &a.1).cmp(&(&b.0.text, !b.0.is_open, &b.1)));
-    let mut covering: Vec<&(Pattern, T)> = Vec::new();
-    for (at, one) in patterns.iter().enumerate() {
-        while covering.last().is_some_and(|outer| !one.0.text.starts_with(&*outer.0.text)) {
+    let mut covering: Vec<usize> = Vec::new();
+    for (at, (pattern, owner)) in patterns.iter().enumerate() {
+        let covers = |outer: &usize| pattern.text.starts_with(&*patterns[*outer].0.text);
+        while covering.last().is_some_and(|outer| !covers(outer)) {
             covering.pop();
         }
         // All that cover it have one owner, or there would have been an answer before.
-        let outer = covering.last().copied();
-        let equal = at.checked_sub(1).map(|before| &patterns[before]).filter(|before| before.0 == one.0);
-        if let Some(other) = outer.or(equal).filter(|other| other.1 != one.1) {
-            return Some((other, one));
+        let equal = at.checked_sub(1).filter(|before| patterns[*before].0 == *pattern);
+        let other = covering.last().copied().or(equal);
+        if let Some(other) = other.filter(|other| patterns[*other].1 != *owner) {
+            return Some([other, at]);
         }
-        if one.0.is_open {
-            covering.push(one);
+        if pattern.is_open {
+            covering.push(at);
         }
     }
     None
@@ -141,7 +137,8 @@ mod tests {
             let mut sorted = all.clone();
             let found = overlap(&mut sorted);
             prop_assert_eq!(found.is_some(), expected);
-            if let Some((a, b)) = found {
+            if let Some([a, b]) = found {
+                let (a, b) = (&sorted[a], &sorted[b]);
                 prop_assert!(a.1 != b.1 && a.0.overlaps(&b.0));
             }
         }

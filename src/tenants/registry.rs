@@ -135,7 +135,8 @@ fn check_owners(file: &TenantsFile) -> Result<Vec<(Pattern, &str)>, Error> {
             all.push((pattern, tenant));
         }
     }
-    if let Some(((a, one), (b, other))) = overlap(&mut all) {
+    if let Some(at) = overlap(&mut all) {
+        let [(a, one), (b, other)] = at.map(|at| &all[at]);
         let reason = format!("its tasks {b} and the tasks {a} of tenant {one} have names in common");
         return Err(Error::of(other, reason));
     }
