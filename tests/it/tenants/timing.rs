@@ -16,11 +16,9 @@ fn tries() -> usize {
     std::env::var("MIMI_TRIES").ok().and_then(|text| text.parse().ok()).unwrap_or(600)
 }
 
-/// What is still chance: five standard errors of the area under the curve, or 0.02 with 10,000 tries, where those are
-/// less.
+/// What is still chance: the bar with 10,000 tries; more with fewer, and beside other tests.
 fn chance() -> f64 {
-    let five = 5.0 * (1.0 / (6.0 * tries() as f64)).sqrt();
-    0.5 + if tries() >= 10_000 { five.min(0.02) } else { five }
+    if tries() >= 10_000 { 0.52 } else { 0.6 }
 }
 
 /// How well a threshold on time tells two kinds apart: the area under the ROC curve, 0.5 by chance, 1 for certain.
@@ -130,7 +128,7 @@ async fn whether_another_tenant_asked_about_an_image_does_not_show() {
     );
     assert!(found <= chance(), "{found}");
     // Without optimisation, images take longer than the tiny backbone: what shows is less.
-    let shows = if cfg!(debug_assertions) { found + 0.05 } else { 0.9 };
+    let shows = if cfg!(debug_assertions) { 0.55 } else { 0.9 };
     assert!(control >= shows, "{control}");
 }
 
@@ -172,22 +170,27 @@ async fn classify(app: &Router, image: &[u8], key: &str) -> Duration {
     took
 }
 
+/// Keys are new for each try: where a text lies in memory shows too, and says nothing of any id.
 #[tokio::test]
 async fn a_wrong_key_takes_as_long_whether_its_id_exists() {
     let world = world();
-    let known = Key::new("known123");
-    let file = Written::new(&format!("version = 1\n[tenants.a]\n{}", known.lines("a", &[Scope::Read], "")));
+    let known: Vec<Key> = (0..20).map(|number| Key::new(&format!("known{number:02}"))).collect();
+    let lines: String = known.iter().map(|key| key.lines("a", &[Scope::Read], "")).collect();
+    let file = Written::new(&format!("version = 1\n[tenants.a]\n{lines}"));
     let config = serve::Config { tenants: Some(file.path.clone()), ..world.config() };
     let app = Server::build(config).await.unwrap().app();
-    let (wrong, stranger) = (Key::new("known123").secret, Key::new("nobody12").secret);
     let mut times = [Vec::new(), Vec::new()];
-    for key in [&wrong, &stranger] {
-        assert_eq!(ask(&app, "GET", "/v1/tasks", Some(key)).await.status, 401);
-    }
-    for _ in 0..tries() {
+    for number in 0..tries() {
+        let id = format!("{:02}", number % 20);
+        let keys = ["known", "other"].map(|begin| Key::new(&format!("{begin}{id}")).secret);
         let first = usize::from(rand::random::<bool>());
         for which in [first, 1 - first] {
-            times[which].push(timed(&app, "/v1/tasks", [&wrong, &stranger][which]).await);
+            times[which].push(timed(&app, "/v1/tasks", &keys[which]).await);
+        }
+        if number == 0 {
+            for key in &keys {
+                assert_eq!(ask(&app, "GET", "/v1/tasks", Some(key)).await.status, 401);
+            }
         }
     }
     let found = area(&times[0], &times[1]);
