@@ -8,6 +8,7 @@ use std::fmt::Write;
 use crate::backbone::{BackboneConfig, Form, Module, ModuleSet};
 use crate::graph::{Error, Plan, module_flops, plan_flops};
 use crate::pack::{Manifest, ProblemType, Stored};
+use crate::text::grouped;
 
 /// Most thresholds that are listed.
 const LISTED: usize = 12;
@@ -164,17 +165,4 @@ fn line(out: &mut String, key: &str, value: &str) {
 fn row(out: &mut String, name: &str, cells: &[String]) {
     let cells: String = cells.iter().map(|cell| format!("{cell:>11}")).collect::<Vec<_>>().join(" ");
     let _ = writeln!(out, "{name:<14}{cells}");
-}
-
-/// `1234567` as `1,234,567`.
-pub(crate) fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

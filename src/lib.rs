@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `files` | writing so that a reader sees the old or the new file; looking at folders, change notices | nothing of ours |
 //! | `errors` | an error and its causes in one line | nothing of ours |
+//! | `text` | figures and columns as people read them | nothing of ours |
 //! | `metrics` | every Prometheus series | nothing of ours |
 //! | `journal` | append-only JSON lines: written, synced, rotated, mended, read | `files`, `errors`, `metrics` |
 //! | `usage` | what each tenant used: counted, written, summed | `journal` and below |
@@ -53,6 +54,7 @@
 pub mod errors;
 pub mod files;
 pub mod metrics;
+pub mod text;
 
 pub mod audit;
 pub mod journal;

@@ -4,6 +4,7 @@
 //! codes, never from a request's text, so that no client can add series. Histograms carry no task label: a
 //! thousand tasks would make ten thousand series of each.
 
+use prometheus::core::Collector;
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
@@ -378,10 +379,13 @@ impl Metrics {
     }
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-    let made = IntCounter::new(name, help)?;
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: C) -> Result<C, prometheus::Error> {
     registry.register(Box::new(made.clone()))?;
     Ok(made)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    registered(registry, IntCounter::new(name, help)?)
 }
 
 fn counters(
@@ -390,9 +394,7 @@ fn counters(
     help: &str,
     labels: &[&str],
 ) -> Result<IntCounterVec, prometheus::Error> {
-    let made = IntCounterVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(made.clone()))?;
-    Ok(made)
+    registered(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
 }
 
 fn real_counters(
@@ -401,9 +403,7 @@ fn real_counters(
     help: &str,
     labels: &[&str],
 ) -> Result<CounterVec, prometheus::Error> {
-    let made = CounterVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(made.clone()))?;
-    Ok(made)
+    registered(registry, CounterVec::new(Opts::new(name, help), labels)?)
 }
 
 fn gauges(
@@ -412,28 +412,20 @@ fn gauges(
     help: &str,
     labels: &[&str],
 ) -> Result<GaugeVec, prometheus::Error> {
-    let made = GaugeVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(made.clone()))?;
-    Ok(made)
+    registered(registry, GaugeVec::new(Opts::new(name, help), labels)?)
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    let made = IntGauge::new(name, help)?;
-    registry.register(Box::new(made.clone()))?;
-    Ok(made)
+    registered(registry, IntGauge::new(name, help)?)
 }
 
 /// A gauge whose series comes with its first value.
 fn late_gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
-    let made = IntGaugeVec::new(Opts::new(name, help), &[])?;
-    registry.register(Box::new(made.clone()))?;
-    Ok(made)
+    registered(registry, IntGaugeVec::new(Opts::new(name, help), &[])?)
 }
 
 fn number(registry: &Registry, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
-    let made = Gauge::new(name, help)?;
-    registry.register(Box::new(made.clone()))?;
-    Ok(made)
+    registered(registry, Gauge::new(name, help)?)
 }
 
 fn seconds(registry: &Registry, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
@@ -450,7 +442,5 @@ fn histogram(
     help: &str,
     bounds: &[f64],
 ) -> Result<Histogram, prometheus::Error> {
-    let made = Histogram::with_opts(HistogramOpts::new(name, help).buckets(bounds.to_vec()))?;
-    registry.register(Box::new(made.clone()))?;
-    Ok(made)
+    registered(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(bounds.to_vec()))?)
 }

@@ -43,7 +43,6 @@ pub use file::{AnonymousEntry, KeyEntry, LimitsEntry, QuotaEntry, TenantEntry, T
 pub use handle::{Known, LOOK, Looked, Status, Tenants};
 pub use name::{KeyId, TenantName};
 pub use quota::Measure;
-pub use registry::MOST_TENANTS;
 pub use scope::{Scope, Scopes};
 pub use secret::{Digest, Secret};
 pub use tenant::Tenant;

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use mimi_server::tenants::{self, KeyEntry, KeyId, NewKey, Secret};
+use mimi_server::text;
 
 use crate::cli::{KeysArgs, KeysCommand, NewKeyArgs};
 
@@ -67,20 +68,15 @@ fn revoke(path: &std::path::Path, ids: &[KeyId]) -> Result<()> {
 fn list(path: &std::path::Path) -> Result<()> {
     let file = tenants::check(path).with_context(|| path.display().to_string())?;
     let now = Timestamp::now();
-    let mut rows = vec![["tenant", "key", "scopes", "ends", "note"].map(str::to_owned)];
+    let mut rows = vec![["tenant", "key", "scopes", "ends", "note"].map(str::to_owned).to_vec()];
     for (tenant, entry) in &file.tenants {
         rows.extend(entry.keys.iter().map(|(id, key)| row(tenant, id, key, now)));
     }
-    let widths: [usize; 4] =
-        std::array::from_fn(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0));
-    for [tenant, id, scopes, ends, note] in &rows {
-        let [a, b, c, d] = widths;
-        println!("{}", format!("{tenant:a$}  {id:b$}  {scopes:c$}  {ends:d$}  {note}").trim_end());
-    }
+    print!("{}", text::columns(&rows, rows[0].len()));
     Ok(())
 }
 
-fn row(tenant: &str, id: &str, key: &KeyEntry, now: Timestamp) -> [String; 5] {
+fn row(tenant: &str, id: &str, key: &KeyEntry, now: Timestamp) -> Vec<String> {
     let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
     let ends = match key.expires {
         None => "never".to_owned(),
@@ -88,5 +84,5 @@ fn row(tenant: &str, id: &str, key: &KeyEntry, now: Timestamp) -> [String; 5] {
         Some(end) => end.to_string(),
     };
     let note: String = key.note.iter().flat_map(|note| note.chars()).filter(|c| !c.is_control()).collect();
-    [tenant.to_owned(), id.to_owned(), scopes.join(","), ends, note]
+    vec![tenant.to_owned(), id.to_owned(), scopes.join(","), ends, note]
 }

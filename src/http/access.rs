@@ -3,6 +3,9 @@
 //! The layer makes a [`Caller`] out of what a request shows, checks the scope that its route wants, and looks once more
 //! before the answer leaves: a key that was revoked meanwhile gets none.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
@@ -83,8 +86,7 @@ pub(super) async fn gate(State(state): State<AppState>, mut request: Request, ne
         Ok(known) => known,
         Err(denied) => return state.deny(denied, &request).into_response(),
     };
-    let address = request.extensions().get::<Origin>().map(|origin| origin.address);
-    let caller = known.caller.clone().at(address);
+    let caller = known.caller.clone().at(address(&request));
     let admitted = state.check(&caller, need, &request);
     let admitted = admitted.and_then(|()| Ok(state.service.enter(&caller)?));
     if let Err(refused) = admitted {
@@ -103,7 +105,7 @@ pub(super) async fn gate(State(state): State<AppState>, mut request: Request, ne
 struct Shown {
     key: Option<String>,
     identity: Option<String>,
-    certificate: Option<std::sync::Arc<[String]>>,
+    certificate: Option<Arc<[String]>>,
     is_contradictory: bool,
 }
 
@@ -138,6 +140,11 @@ impl Shown {
     }
 }
 
+/// Where a request came from, if its connection said so.
+fn address(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<Origin>().map(|origin| origin.address)
+}
+
 /// The key in `Authorization: Bearer KEY`; other schemes are a proxy's.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
@@ -169,12 +176,11 @@ impl AppState {
             return Err(Error::Forbidden("the key does not allow this").into());
         }
         let changes = request.method() != Method::GET && matches!(scope, Scope::Publish | Scope::Admin);
-        if changes && self.service.tenants().is_open() {
-            let origin = request.extensions().get::<Origin>();
-            if !origin.is_some_and(|origin| self.options.may_publish(origin.address)) {
-                let why = "a server without tenants publishes only for its own host; see --tenants and --publish-from";
-                return Err(Error::Forbidden(why).into());
-            }
+        let is_allowed = || address(request).is_some_and(|address| self.options.may_publish(address));
+        if changes && self.service.tenants().is_open() && !is_allowed() {
+            let why =
+                "a server without tenants publishes only for its own host; see --tenants and --publish-from";
+            return Err(Error::Forbidden(why).into());
         }
         Ok(())
     }
@@ -188,8 +194,7 @@ impl AppState {
     }
 
     fn deny(&self, denied: Denied, request: &Request) -> ApiError {
-        let address = request.extensions().get::<Origin>().map(|origin| origin.address);
-        let who = Who { address, ..Who::default() };
+        let who = Who { address: address(request), ..Who::default() };
         self.service.audit().record(&who, &Event::AuthenticationFailed { reason: denied.as_str() });
         self.service.denied(denied.as_str());
         Error::Unauthenticated.into()

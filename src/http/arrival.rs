@@ -49,8 +49,7 @@ impl Arrival {
         let longest = state.options.body_timeout;
         let end = self.deadline.min(Instant::now() + longest);
         let reading = body::read(request, state.options.payload_limit, &mut held);
-        let read = tokio::time::timeout_at(end.into(), reading).await;
-        match read {
+        match tokio::time::timeout_at(end.into(), reading).await {
             Ok(body) => Ok(Received { body: body?, held }),
             Err(_) if end == self.deadline => Err(Error::late().into()),
             Err(_) => Err(ApiError::BodyTimeout { seconds: longest.as_secs() }),

@@ -12,8 +12,8 @@ use crate::reload::FolderStatus;
 use crate::tenants::Caller;
 
 impl Service {
-    /// Publishes the newest version in the folder of a task that the caller may change, and gives its number. When that fails, what was live stays
-    /// live.
+    /// Publishes the newest version in the folder of a task that the caller may change, and gives its number. When that
+    /// fails, what was live stays live.
     ///
     /// # Errors
     /// [`Error::Publishing`], and why the version was not published.

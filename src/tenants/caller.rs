@@ -68,13 +68,6 @@ impl Caller {
         Billed { tenant, key: self.key().map(KeyId::shared), task }
     }
 
-    /// The same caller without a scope.
-    #[must_use]
-    pub fn without(mut self, scope: Scope) -> Self {
-        self.scopes = self.scopes.without(scope);
-        self
-    }
-
     /// Whether it has a scope.
     pub fn has(&self, scope: Scope) -> bool {
         self.scopes.has(scope)

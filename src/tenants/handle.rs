@@ -1,7 +1,6 @@
 //! The tenants of a running server, and their file as it changes.
 
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,12 +13,10 @@ use super::caller::Caller;
 use super::credentials::{Credentials, Denied};
 use super::error::Error;
 use super::file::TenantsFile;
-use super::name::TenantName;
 use super::registry::Registry;
-use super::tenant::Tenant;
 use crate::audit::{Audit, Event, Who};
 use crate::catalog::{Allowance, Allowances};
-use crate::files;
+use crate::files::{self, Disk as _, FileState, System};
 use crate::metrics::Metrics;
 use crate::pack::TaskId;
 
@@ -53,21 +50,11 @@ struct File {
 struct State {
     accounts: Accounts,
     /// How the file looked when it was last read.
-    seen: Option<Seen>,
+    seen: Option<FileState>,
     /// Since when it looks otherwise.
     other_since: Option<Instant>,
     /// The number of the registry that is in force.
     version: u64,
-}
-
-/// How a file looks from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: i128,
-    changed: i128,
 }
 
 /// What is known of the file.
@@ -158,11 +145,6 @@ impl Tenants {
         registry.again(&known.caller, shown, now)
     }
 
-    /// A tenant by its name.
-    pub fn get(&self, name: &TenantName) -> Option<Arc<Tenant>> {
-        self.registry.load().tenants.get(name).cloned()
-    }
-
     /// What is known of the file; none on an open server.
     pub fn status(&self) -> Option<Status> {
         self.file.as_ref().map(|_| Status::clone(&self.status.load()))
@@ -180,7 +162,7 @@ impl Tenants {
             return Looked::Same;
         }
         let since = *state.other_since.get_or_insert_with(Instant::now);
-        if seen.as_ref().is_ok_and(Seen::is_young) && since.elapsed() < LONGEST_QUIET {
+        if seen.as_ref().is_ok_and(is_young) && since.elapsed() < LONGEST_QUIET {
             return Looked::Same;
         }
         state.other_since = None;
@@ -287,13 +269,13 @@ impl File {
     }
 }
 
-impl Seen {
-    /// Whether it was written so lately that somebody may be writing it still.
-    fn is_young(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_nanos());
-        let age = i128::try_from(now).unwrap_or(i128::MAX) - self.modified;
-        (0..QUIET.as_nanos() as i128).contains(&age)
-    }
+/// Whether a file was written so lately that somebody may be writing it still.
+fn is_young(seen: &FileState) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_nanos());
+    let (seconds, nanoseconds) = seen.modified;
+    let modified = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+    let age = i128::try_from(now).unwrap_or(i128::MAX) - modified;
+    (0..QUIET.as_nanos() as i128).contains(&age)
 }
 
 impl Status {
@@ -307,16 +289,8 @@ impl Status {
     }
 }
 
-fn look(path: &Path) -> Result<Seen, Error> {
-    let found = std::fs::metadata(path).map_err(|reason| Error::File { path: path.to_owned(), reason })?;
-    let time = |seconds: i64, nanoseconds: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
-    Ok(Seen {
-        device: found.dev(),
-        inode: found.ino(),
-        bytes: found.size(),
-        modified: time(found.mtime(), found.mtime_nsec()),
-        changed: time(found.ctime(), found.ctime_nsec()),
-    })
+fn look(path: &Path) -> Result<FileState, Error> {
+    System.state(path).map_err(|reason| Error::File { path: path.to_owned(), reason })
 }
 
 pub(super) fn text(path: &Path) -> Result<String, Error> {

@@ -19,7 +19,7 @@ use super::tenant::{Key, Tenant};
 use crate::usage::NO_TENANT;
 
 /// Most tenants of a file.
-pub const MOST_TENANTS: usize = 100_000;
+const MOST_TENANTS: usize = 100_000;
 /// Most keys, patterns, certificates or identities of one tenant.
 const MOST_OF_EACH: usize = 1000;
 /// Largest weight.

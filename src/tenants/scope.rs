@@ -55,17 +55,6 @@ impl Scopes {
     pub fn has(self, scope: Scope) -> bool {
         self.0 & bit(scope) != 0
     }
-
-    /// The set without a scope.
-    #[must_use]
-    pub fn without(self, scope: Scope) -> Self {
-        Self(self.0 & !bit(scope))
-    }
-
-    /// The scopes, in the order of [`Scope::ALL`].
-    pub fn iter(self) -> impl Iterator<Item = Scope> {
-        Scope::ALL.into_iter().filter(move |scope| self.has(*scope))
-    }
 }
 
 fn bit(scope: Scope) -> u8 {

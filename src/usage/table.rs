@@ -1,11 +1,10 @@
 //! Sums as a table, CSV or JSON.
 
-use std::fmt::Write;
-
 use serde_json::{Map, Value, json as value};
 
 use super::bill::{Bill, BillRow, By};
 use super::charge::Sum;
+use crate::text::{columns, grouped};
 
 /// Columns that are as wide as their widest cell; numbers stand to the right.
 pub fn table(bill: &Bill, by: By) -> String {
@@ -14,24 +13,7 @@ pub fn table(bill: &Bill, by: By) -> String {
     let part = by.column().map(|_| String::new());
     lines.push(cells(&BillRow { tenant: "all".into(), part }, &bill.all, grouped));
     let names = 1 + usize::from(by.column().is_some());
-    let width = |column: usize| lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
-    let mut out = String::new();
-    for cells in &lines {
-        let mut line = String::new();
-        for (column, cell) in cells.iter().enumerate() {
-            let width = widths[column];
-            let gap = if column == 0 { "" } else { "  " };
-            // Writing to a string cannot fail.
-            let _ = match column < names {
-                true => write!(line, "{gap}{cell:<width$}"),
-                false => write!(line, "{gap}{cell:>width$}"),
-            };
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
+    columns(&lines, names)
 }
 
 /// A line a row, with heads.
@@ -72,11 +54,4 @@ fn heads(by: By) -> Vec<String> {
 fn cells(row: &BillRow, sum: &Sum, number: impl Fn(u64) -> String) -> Vec<String> {
     let names = [Some(row.tenant.clone()), row.part.clone()].into_iter().flatten();
     names.chain(sum.numbers().map(number)).collect()
-}
-
-/// `1234567` as `1,234,567`.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().flat_map(std::str::from_utf8).collect();
-    groups.join(",")
 }

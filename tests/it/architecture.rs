@@ -6,7 +6,7 @@ use crate::support::repository;
 
 /// Modules from the bottom up; a module may name those in earlier rows.
 const LAYERS: &[&[&str]] = &[
-    &["errors", "files", "metrics", "image"],
+    &["errors", "files", "text", "metrics", "image"],
     &["journal", "backbone"],
     &["usage", "audit"],
     &["graph"],

@@ -1,8 +1,6 @@
 //! The files of TLS as bytes, and whether they changed.
 
-use std::fs::Metadata;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,43 +8,21 @@ use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
 use super::options::TlsOptions;
+use crate::files::{Disk as _, FileState, System};
 
 /// Largest file, bytes: lists of revoked certificates can be long.
 const MOST: u64 = 16 << 20;
 /// A file that changed so shortly before it was looked at may change again within its time stamp's grain.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// What tells one state of a file from another, links followed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(found: &Metadata) -> Self {
-        Self {
-            device: found.dev(),
-            inode: found.ino(),
-            size: found.size(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-        }
-    }
-}
-
 /// The stamps of all files; none where a file is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamps(Vec<Option<Stamp>>);
+pub(super) struct Stamps(Vec<Option<FileState>>);
 
 impl Stamps {
     /// Looks at the files.
     pub(super) fn of(options: &TlsOptions) -> Self {
-        let stamp = |file: &Path| std::fs::metadata(file).ok().map(|found| Stamp::of(&found));
-        Self(files(options).map(stamp).collect())
+        Self(files(options).map(|file| System.state(file).ok()).collect())
     }
 
     /// Whether every change since would show.

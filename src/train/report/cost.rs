@@ -7,7 +7,7 @@ use super::story::Story;
 use super::summary::shown;
 use crate::backbone::ModuleSet;
 use crate::graph::{Plan, plan_flops};
-use crate::inspect::grouped;
+use crate::text::grouped;
 use crate::train::history::Cycle;
 
 const HEAD: [&str; 8] = [

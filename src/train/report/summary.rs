@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::html::{escape, percent};
 use super::story::Story;
-use crate::inspect::grouped;
 use crate::pack::ProblemType;
+use crate::text::grouped;
 use crate::train::measure::abstain::Abstention;
 use crate::train::measure::final_test::Tested;
 use crate::train::measure::judged::Answers;
