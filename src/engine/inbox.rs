@@ -23,6 +23,18 @@ pub(super) struct Waiting {
     pub(super) permit: Permit,
 }
 
+impl Waiting {
+    /// Answers the row. What it held goes first, so that a client who sends its next request on this answer finds room.
+    ///
+    /// # Errors
+    /// The answer, where nobody waits for it any more.
+    pub(super) fn reply(self, answer: Result<Answer, Error>) -> Result<(), Result<Answer, Error>> {
+        let Self { row, reply, permit, .. } = self;
+        drop((row, permit));
+        reply.send(answer)
+    }
+}
+
 /// How rows become batches.
 #[derive(Clone, Debug)]
 pub(super) struct Policy {
@@ -260,7 +272,7 @@ impl Inbox {
             let reason = if waiting.reply.is_closed() { "abandoned" } else { "expired" };
             self.metrics.rows_dropped.with_label_values(&[reason]).inc();
             // An abandoned row's reply goes nowhere.
-            let _ = waiting.reply.send(Err(Error::DeadlineExceeded));
+            let _ = waiting.reply(Err(Error::DeadlineExceeded));
         }
     }
 

@@ -96,9 +96,7 @@ impl Worker {
             if let Some(meter) = &waiting.row.meter {
                 meter.ran(Cost { flops, device: part(run, (flops, total), batch_rows) });
             }
-            // The permit goes first, so that a client who sends its next request on this answer finds room.
-            drop(waiting.permit);
-            if waiting.reply.send(Ok(answer)).is_err() {
+            if waiting.reply(Ok(answer)).is_err() {
                 self.metrics.unclaimed_flops.inc_by(flops);
             }
         }
@@ -146,7 +144,6 @@ fn record(span: &tracing::Span, answer: &Answer) {
 fn fail(batch: Vec<Waiting>, error: Error) {
     tracing::error!(rows = batch.len(), %error, "a batch failed");
     for waiting in batch {
-        drop(waiting.permit);
-        let _ = waiting.reply.send(Err(error.clone()));
+        let _ = waiting.reply(Err(error.clone()));
     }
 }
