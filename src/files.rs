@@ -2,6 +2,7 @@
 
 mod disk;
 mod notices;
+pub mod pem;
 
 use std::fs::{self, File};
 use std::io::{self, Write};

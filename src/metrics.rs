@@ -76,6 +76,7 @@ pub struct Metrics {
     pub tls_reloads: IntCounterVec,
     /// When the certificate that is served expires, seconds since the epoch; a series only where TLS is on.
     tls_expiry: IntGaugeVec,
+    tls_revocations_due: IntGaugeVec,
     /// Failures to accept a connection.
     pub accept_failures: IntCounter,
     /// Memory that requests hold: bodies, and images being decoded.
@@ -138,6 +139,14 @@ impl Metrics {
     /// Says when the certificate that is served expires, seconds since the epoch.
     pub fn set_tls_expiry(&self, at: i64) {
         self.tls_expiry.with_label_values::<&str>(&[]).set(at);
+    }
+
+    /// Says when the next list of revoked client certificates is due, seconds since the epoch; its series ends without one.
+    pub fn set_tls_revocations_due(&self, at: Option<i64>) {
+        match at {
+            Some(at) => self.tls_revocations_due.with_label_values::<&str>(&[]).set(at),
+            None => self.tls_revocations_due.reset(),
+        }
     }
 
     /// Makes the series and registers them.
@@ -227,6 +236,11 @@ impl Metrics {
                 &r,
                 "mimi_tls_certificate_expiry_seconds",
                 "When the certificate that is served expires, seconds since the epoch",
+            )?,
+            tls_revocations_due: late_gauge(
+                &r,
+                "mimi_tls_crl_next_update_seconds",
+                "When the next list of revoked client certificates is due, seconds since the epoch; the first of several",
             )?,
             accept_failures: counter(&r, "mimi_accept_failures_total", "Failures to accept a connection")?,
             request_bytes: gauge(

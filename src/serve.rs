@@ -15,6 +15,7 @@ mod tls;
 mod visit;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,11 +38,11 @@ use crate::tenants::{Status, Tenants};
 use crate::usage::{Usage, UsageOptions};
 
 pub use limits::{ConnectionLimits, raise_descriptors};
-pub use tls::{TlsOptions, clear_text_warning};
+pub use tls::{ClientTls, Port, TlsOptions, clear_text_warning};
 
 use accept::Acceptor;
 use admin::Admin;
-use tls::{Gate, Live, Port};
+use tls::{Gate, Live};
 
 /// Longest wait for the engine's threads once every connection is closed: no client waits for what they still run.
 const STOPPING: Duration = Duration::from_secs(3);
@@ -117,9 +118,9 @@ pub async fn run_with(
     }
     let Listeners { clients, admin } = listeners;
     let address = clients.local_addr()?;
-    let warning = clear_text_warning(address.ip(), server.config.tls.as_ref());
-    if let Some(warning) = warning.filter(|_| !server.tenants.is_open()) {
-        tracing::warn!("{warning}");
+    server.warn_of_clear_text(Port::Clients, address);
+    if let Some(listener) = &admin {
+        server.warn_of_clear_text(Port::Admin, listener.local_addr()?);
     }
     let admin = admin.map(|listener| server.start_admin(listener, tls.as_ref())).transpose()?;
     let has_tls = tls.is_some();
@@ -257,6 +258,14 @@ impl Server {
         let limit = self.config.exit_timeout;
         if !acceptor.drain(Instant::now() + limit).await {
             tracing::warn!(seconds = limit.as_secs(), "requests were still open at the exit timeout");
+        }
+    }
+
+    /// Warns where keys are in use and other machines' keys can be read on their way.
+    fn warn_of_clear_text(&self, port: Port, address: SocketAddr) {
+        let warning = clear_text_warning(port, address.ip(), self.config.tls.as_ref());
+        if let Some(warning) = warning.filter(|_| !self.tenants.is_open()) {
+            tracing::warn!("{warning}");
         }
     }
 

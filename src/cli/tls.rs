@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use mimi_server::serve::TlsOptions;
+use mimi_server::serve::{ClientTls, TlsOptions};
 
 /// Options of `serve` about TLS.
 #[derive(Debug, Args)]
@@ -55,9 +55,11 @@ impl TlsArgs {
         Ok(Some(TlsOptions {
             cert,
             key,
-            client_ca: tls_client_ca.clone(),
-            client_crl: tls_client_crl.clone(),
-            client_required: self.tls_client_required,
+            clients: tls_client_ca.clone().map(|ca| ClientTls {
+                ca,
+                crl: tls_client_crl.clone(),
+                required: self.tls_client_required,
+            }),
             admin_plain: self.admin_plain,
         }))
     }

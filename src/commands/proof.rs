@@ -5,11 +5,11 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use mimi_server::files::pem;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
@@ -57,10 +57,7 @@ pub(super) fn seal(
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let bytes = read(file).with_context(|| file.display().to_string())?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let found = found.with_context(|| file.display().to_string())?;
-    ensure!(!found.is_empty(), "{}: there is no certificate (BEGIN CERTIFICATE) in it", file.display());
-    Ok(found)
+    pem::certificates(file, &bytes)
 }
 
 /// Accepts one certificate, whose key the server must prove to hold.

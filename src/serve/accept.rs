@@ -123,7 +123,7 @@ mod tests {
     use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
     use tokio_rustls::TlsConnector;
 
-    use super::super::tls::{Live, Port, TlsOptions};
+    use super::super::tls::{ClientTls, Live, Port, TlsOptions};
     use super::*;
     use crate::http::Origin;
 
@@ -182,9 +182,7 @@ mod tests {
         let options = TlsOptions {
             cert: write("cert.pem", cert.pem()),
             key: write("key.pem", key.serialize_pem()),
-            client_ca: Some(write("ca.pem", ca.pem())),
-            client_crl: None,
-            client_required: false,
+            clients: Some(ClientTls { ca: write("ca.pem", ca.pem()), crl: None, required: false }),
             admin_plain: false,
         };
         let gate = Gate::new(Live::open(options).unwrap(), Port::Clients);

@@ -1,7 +1,6 @@
 //! TLS: what the server shows and whom it trusts, both read again when their files change.
 //!
-//! `live` holds what is loaded now and looks at the files. `files` reads them, `pem` and `loaded` make a configuration of
-//! them. `gate` greets one connection; `trust` keeps its client certificate and asks again whether it still holds, `names`
+//! `live` holds what is loaded now and looks at the files. `files` reads them, `loaded` makes a configuration of them. `gate` greets one connection; `trust` keeps its client certificate and asks again whether it still holds, `names`
 //! says whose it is.
 
 mod files;
@@ -10,11 +9,10 @@ mod live;
 mod loaded;
 mod names;
 mod options;
-mod pem;
 mod trust;
 
-pub(super) use gate::{Gate, Greeted, Port};
+pub(super) use gate::{Gate, Greeted};
 pub(super) use live::Live;
 pub(super) use trust::Trust;
 
-pub use options::{TlsOptions, clear_text_warning};
+pub use options::{ClientTls, Port, TlsOptions, clear_text_warning};

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-use super::options::TlsOptions;
+use super::options::{ClientTls, TlsOptions};
 use crate::files::{Disk as _, FileState, System};
 
 /// Largest file, bytes: lists of revoked certificates can be long.
@@ -36,7 +36,7 @@ impl Stamps {
 }
 
 fn files(options: &TlsOptions) -> impl Iterator<Item = &Path> {
-    let more = options.client_ca.iter().chain(&options.client_crl);
+    let more = options.clients.iter().flat_map(|clients| [Some(&clients.ca), clients.crl.as_ref()]).flatten();
     [&options.cert, &options.key].into_iter().chain(more).map(AsRef::as_ref)
 }
 
@@ -44,8 +44,13 @@ fn files(options: &TlsOptions) -> impl Iterator<Item = &Path> {
 pub(super) struct Contents {
     pub(super) cert: Vec<u8>,
     pub(super) key: Vec<u8>,
-    pub(super) client_ca: Option<Vec<u8>>,
-    pub(super) client_crl: Option<Vec<u8>>,
+    pub(super) clients: Option<ClientContents>,
+}
+
+/// What is in the files about clients.
+pub(super) struct ClientContents {
+    pub(super) ca: Vec<u8>,
+    pub(super) crl: Option<Vec<u8>>,
 }
 
 impl Contents {
@@ -54,23 +59,26 @@ impl Contents {
     /// # Errors
     /// Names the file that cannot be read.
     pub(super) fn read(options: &TlsOptions) -> Result<Self> {
-        Ok(Self {
-            cert: read(&options.cert)?,
-            key: read(&options.key)?,
-            client_ca: options.client_ca.as_deref().map(read).transpose()?,
-            client_crl: options.client_crl.as_deref().map(read).transpose()?,
-        })
+        let clients = options.clients.as_ref().map(ClientContents::read).transpose()?;
+        Ok(Self { cert: read(&options.cert)?, key: read(&options.key)?, clients })
     }
 
     /// Differs when the contents do.
     pub(super) fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
-        let more = [&self.client_ca, &self.client_crl].into_iter().flatten();
+        let more =
+            self.clients.iter().flat_map(|clients| [Some(&clients.ca), clients.crl.as_ref()]).flatten();
         for bytes in [&self.cert, &self.key].into_iter().chain(more) {
             digest.update((bytes.len() as u64).to_le_bytes());
             digest.update(bytes);
         }
         digest.finalize().into()
+    }
+}
+
+impl ClientContents {
+    fn read(options: &ClientTls) -> Result<Self> {
+        Ok(Self { ca: read(&options.ca)?, crl: options.crl.as_deref().map(read).transpose()? })
     }
 }
 

@@ -11,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 use super::live::Live;
 use super::loaded::Loaded;
 use super::names::names;
+use super::options::Port;
 use super::trust::Trust;
 use crate::serve::stream::Watched;
 
@@ -21,15 +22,6 @@ const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nC
 const PIECES: usize = 64;
 /// See `PIECES`.
 const PIECE: usize = 1 << 10;
-
-/// Who is greeted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Port {
-    /// Clients.
-    Clients,
-    /// Probes, scrapers and administrators.
-    Admin,
-}
 
 /// Where connections of one listener are greeted.
 pub(crate) struct Gate {

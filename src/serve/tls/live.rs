@@ -67,22 +67,34 @@ impl Live {
 
     /// Makes the series there are of TLS.
     pub(crate) fn announce(&self, metrics: &Metrics) {
-        metrics.set_tls_expiry(self.current().until);
+        self.show(metrics);
         for outcome in [Outcome::Loaded, Outcome::Failed] {
             // A series that is there from the start shows its first step.
             metrics.tls_reloads.with_label_values(&[outcome.as_str()]).inc_by(0);
         }
     }
 
-    /// Looks for changes every `poll`, for ever.
+    fn show(&self, metrics: &Metrics) {
+        let current = self.current();
+        metrics.set_tls_expiry(current.until);
+        metrics.set_tls_revocations_due(current.revocations_until);
+    }
+
+    /// Looks for changes every `poll`, for ever, and tells what runs out meanwhile.
     pub(crate) async fn watch(self: Arc<Self>, poll: Duration, metrics: Arc<Metrics>) {
+        let mut told = Told::of(&self.current(), now());
         loop {
             tokio::time::sleep(poll).await;
             let looking = Arc::clone(&self);
             if let Ok(Some(outcome)) = tokio::task::spawn_blocking(move || looking.look()).await {
-                metrics.set_tls_expiry(self.current().until);
+                self.show(&metrics);
                 metrics.tls_reloads.with_label_values(&[outcome.as_str()]).inc();
             }
+            let found = Told::of(&self.current(), now());
+            if found.is_news_after(&told) {
+                warn(&self.current(), &self.options, now());
+            }
+            told = found;
         }
     }
 
@@ -125,12 +137,38 @@ impl Live {
     }
 }
 
+/// What a load was warned of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    number: u64,
+    has_expired: bool,
+    is_overdue: bool,
+}
+
+impl Told {
+    fn of(loaded: &Loaded, now: i64) -> Self {
+        let is_overdue = loaded.revocations_until.is_some_and(|due| due < now);
+        Self { number: loaded.number, has_expired: loaded.until < now, is_overdue }
+    }
+
+    /// Whether time alone brought something to warn of. What a load brings is told with it.
+    fn is_news_after(&self, before: &Self) -> bool {
+        let is_worse = (self.has_expired && !before.has_expired) || (self.is_overdue && !before.is_overdue);
+        self.number == before.number && is_worse
+    }
+}
+
 /// Says what is served, and what is wrong with it.
 fn tell(loaded: &Loaded, options: &TlsOptions) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed());
+    let certificate = options.cert.display();
+    let until = time(loaded.until);
+    tracing::info!(%certificate, until, client_certificates = options.asked(), "TLS is loaded");
+    warn(loaded, options, now());
+}
+
+fn warn(loaded: &Loaded, options: &TlsOptions, now: i64) {
     let certificate = options.cert.display();
     let (from, until) = (time(loaded.from), time(loaded.until));
-    tracing::info!(%certificate, until, client_certificates = options.clients(), "TLS is loaded");
     if loaded.until < now {
         tracing::warn!(%certificate, until, "the certificate has expired");
     }
@@ -145,6 +183,27 @@ fn tell(loaded: &Loaded, options: &TlsOptions) {
     }
 }
 
+/// Seconds since the epoch.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed())
+}
+
 fn time(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_out_is_told_once_for_each_load() {
+        let fine = Told { number: 1, has_expired: false, is_overdue: false };
+        let overdue = Told { is_overdue: true, ..fine };
+        let expired = Told { has_expired: true, ..overdue };
+        assert!(overdue.is_news_after(&fine) && expired.is_news_after(&overdue));
+        assert!(!overdue.is_news_after(&overdue) && !fine.is_news_after(&overdue));
+        let loaded = Told { number: 2, ..overdue };
+        assert!(!loaded.is_news_after(&fine), "a load tells what is wrong with it");
+    }
 }

@@ -1,6 +1,6 @@
 //! A configuration made of the files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
@@ -11,9 +11,9 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig};
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
-use super::files::Contents;
-use super::options::TlsOptions;
-use super::pem;
+use super::files::{ClientContents, Contents};
+use super::options::{ClientTls, TlsOptions};
+use crate::files::pem;
 
 /// Protocols that a client may choose from, the server's preference first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -46,6 +46,8 @@ struct Shown {
 struct Trusted {
     roots: Arc<RootCertStore>,
     revocations: Vec<CertificateRevocationListDer<'static>>,
+    /// The file they are from, for what is told.
+    file: PathBuf,
 }
 
 impl Loaded {
@@ -57,11 +59,12 @@ impl Loaded {
         let chain = pem::certificates(&options.cert, &contents.cert)?;
         let validity = validity(&options.cert, &chain)?;
         let shown = Shown { chain, key: pem::key(&options.key, &contents.key)? };
-        let trusted = Trusted::new(contents, options)?;
-        let verifier =
-            |required| trusted.as_ref().map(|trusted| trusted.verifier(options, required)).transpose();
+        let trusted = options.clients.as_ref().zip(contents.clients.as_ref());
+        let trusted = trusted.map(|(options, contents)| Trusted::new(contents, options)).transpose()?;
+        let verifier = |required| trusted.as_ref().map(|trusted| trusted.verifier(required)).transpose();
         let optional = verifier(false)?;
-        let own = if options.client_required { verifier(true)? } else { optional.clone() };
+        let is_required = options.clients.as_ref().is_some_and(|clients| clients.required);
+        let own = if is_required { verifier(true)? } else { optional.clone() };
         let (from, until) = validity;
         Ok(Self {
             number,
@@ -101,25 +104,25 @@ impl Shown {
 }
 
 impl Trusted {
-    fn new(contents: &Contents, options: &TlsOptions) -> Result<Option<Self>> {
-        let (Some(file), Some(bytes)) = (&options.client_ca, &contents.client_ca) else { return Ok(None) };
+    fn new(contents: &ClientContents, options: &ClientTls) -> Result<Self> {
         let mut roots = RootCertStore::empty();
-        for certificate in pem::certificates(file, bytes)? {
-            roots.add(certificate).with_context(|| file.display().to_string())?;
+        for certificate in pem::certificates(&options.ca, &contents.ca)? {
+            roots.add(certificate).with_context(|| options.ca.display().to_string())?;
         }
-        let revocations = match (&options.client_crl, &contents.client_crl) {
+        let revocations = match (&options.crl, &contents.crl) {
             (Some(file), Some(bytes)) => pem::revocations(file, bytes)?,
             _ => Vec::new(),
         };
-        Ok(Some(Self { roots: Arc::new(roots), revocations }))
+        let file = options.crl.clone().unwrap_or_default();
+        Ok(Self { roots: Arc::new(roots), revocations, file })
     }
 
-    fn verifier(&self, options: &TlsOptions, required: bool) -> Result<Arc<dyn ClientCertVerifier>> {
+    fn verifier(&self, required: bool) -> Result<Arc<dyn ClientCertVerifier>> {
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), provider());
         let builder = builder.with_crls(self.revocations.iter().cloned());
         let builder = if required { builder } else { builder.allow_unauthenticated() };
         builder.build().map_err(|error| {
-            let file = options.client_crl.as_deref().unwrap_or_else(|| Path::new("")).display();
+            let file = self.file.display();
             anyhow!("{file}: {error}: expected version 2, with a number and the authority's key identifier")
         })
     }

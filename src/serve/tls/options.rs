@@ -10,34 +10,58 @@ pub struct TlsOptions {
     pub cert: PathBuf,
     /// The key of that certificate, PEM, not encrypted.
     pub key: PathBuf,
-    /// Authorities of client certificates, PEM. Without them no client is asked for one.
-    pub client_ca: Option<PathBuf>,
-    /// Lists of revoked client certificates, PEM; one of every authority in a client's chain.
-    pub client_crl: Option<PathBuf>,
-    /// Whether clients without a certificate are refused. The admin port never refuses them.
-    pub client_required: bool,
+    /// Whose certificates clients give. Without it no client is asked for one.
+    pub clients: Option<ClientTls>,
     /// Whether the admin port speaks without TLS.
     pub admin_plain: bool,
 }
 
+/// Which client certificates hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientTls {
+    /// Their authorities, PEM.
+    pub ca: PathBuf,
+    /// Lists of revoked ones, PEM; one of every authority in a client's chain.
+    pub crl: Option<PathBuf>,
+    /// Whether clients without a certificate are refused. The admin port never refuses them.
+    pub required: bool,
+}
+
 impl TlsOptions {
     /// How client certificates are treated, in one word.
-    pub(super) fn clients(&self) -> &'static str {
-        match (&self.client_ca, self.client_required) {
-            (None, _) => "not asked",
-            (Some(_), false) => "optional",
-            (Some(_), true) => "required",
+    pub(super) fn asked(&self) -> &'static str {
+        match &self.clients {
+            None => "not asked",
+            Some(ClientTls { required: false, .. }) => "optional",
+            Some(ClientTls { required: true, .. }) => "required",
         }
     }
 }
 
+/// One of the server's two listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// Clients.
+    Clients,
+    /// Probes, scrapers and administrators.
+    Admin,
+}
+
 /// What to warn of where keys are in use: other machines reach `host`, and nothing hides what they send.
-pub fn clear_text_warning(host: IpAddr, tls: Option<&TlsOptions>) -> Option<String> {
-    let is_clear = tls.is_none() && !host.to_canonical().is_loopback();
-    is_clear.then(|| {
+pub fn clear_text_warning(port: Port, host: IpAddr, tls: Option<&TlsOptions>) -> Option<String> {
+    let is_clear = match port {
+        Port::Clients => tls.is_none(),
+        Port::Admin => tls.is_none_or(|tls| tls.admin_plain),
+    };
+    let (option, give) = match (port, tls) {
+        (Port::Admin, Some(_)) => ("--admin-host", "Leave out --admin-plain"),
+        (Port::Admin, None) => ("--admin-host", "Give --tls-cert and --tls-key"),
+        (Port::Clients, _) => ("--host", "Give --tls-cert and --tls-key"),
+    };
+    (is_clear && !host.to_canonical().is_loopback()).then(|| {
         format!(
-            "keys and images travel in clear: --host {host} is reached from other machines, and TLS is off. Give \
-             --tls-cert and --tls-key, or let a proxy end TLS on this machine"
+            "keys travel in clear, with all that is sent: {option} {host} is reached from other machines, and TLS is \
+             off there. {give}, or let a proxy end TLS on this machine"
         )
     })
 }
@@ -46,29 +70,29 @@ pub fn clear_text_warning(host: IpAddr, tls: Option<&TlsOptions>) -> Option<Stri
 mod tests {
     use super::*;
 
+    const HOSTS: [(&str, bool); 7] = [
+        ("127.0.0.1", false),
+        ("127.9.9.9", false),
+        ("::1", false),
+        ("::ffff:127.0.0.1", false),
+        ("0.0.0.0", true),
+        ("::", true),
+        ("10.0.0.7", true),
+    ];
+
     #[test]
     fn clear_text_is_warned_of_where_others_hear_it() {
-        let warned =
-            |host: &str, tls: Option<&TlsOptions>| clear_text_warning(host.parse().unwrap(), tls).is_some();
-        let tls = TlsOptions {
-            cert: "cert.pem".into(),
-            key: "key.pem".into(),
-            client_ca: None,
-            client_crl: None,
-            client_required: false,
-            admin_plain: false,
-        };
-        for (host, is_warned) in [
-            ("127.0.0.1", false),
-            ("127.9.9.9", false),
-            ("::1", false),
-            ("::ffff:127.0.0.1", false),
-            ("0.0.0.0", true),
-            ("::", true),
-            ("10.0.0.7", true),
-        ] {
-            assert_eq!(warned(host, None), is_warned, "{host}");
-            assert!(!warned(host, Some(&tls)), "{host}");
+        let tls =
+            TlsOptions { cert: "cert.pem".into(), key: "key.pem".into(), clients: None, admin_plain: false };
+        let plain = TlsOptions { admin_plain: true, ..tls.clone() };
+        for (host, is_heard) in HOSTS {
+            let warned = |port, tls| clear_text_warning(port, host.parse().unwrap(), tls).is_some();
+            for port in [Port::Clients, Port::Admin] {
+                assert_eq!(warned(port, None), is_heard, "{host}");
+                assert!(!warned(port, Some(&tls)), "{host}");
+            }
+            assert!(!warned(Port::Clients, Some(&plain)), "{host}");
+            assert_eq!(warned(Port::Admin, Some(&plain)), is_heard, "{host}");
         }
     }
 }

@@ -45,6 +45,7 @@ fn exposition() -> String {
         vector.with_label_values(&["x"]).inc();
     }
     metrics.set_tls_expiry(1);
+    metrics.set_tls_revocations_due(Some(1));
     metrics.tenant_device_seconds.with_label_values(&["x"]).inc();
     metrics.journal_lag.with_label_values(&["x"]).set(1.0);
     for vector in [&metrics.requests, &metrics.tenant_requests, &metrics.tenant_bytes] {

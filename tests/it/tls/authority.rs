@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mimi_server::serve::TlsOptions;
+use mimi_server::serve::{ClientTls, TlsOptions};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
@@ -121,13 +121,16 @@ impl Files {
 
     /// Clients' certificates are checked.
     pub fn with_clients(&self, ca: &Authority) -> TlsOptions {
-        TlsOptions { client_ca: Some(self.write("ca.pem", &ca.pem)), ..self.options() }
+        let clients = ClientTls { ca: self.write("ca.pem", &ca.pem), crl: None, required: false };
+        TlsOptions { clients: Some(clients), ..self.options() }
     }
 
     /// And those of a list are refused.
     pub fn with_revocations(&self, ca: &Authority, serials: &[u64]) -> TlsOptions {
-        let client_crl = Some(self.write("crl.pem", &ca.revocations(serials)));
-        TlsOptions { client_crl, ..self.with_clients(ca) }
+        let mut options = self.with_clients(ca);
+        let crl = Some(self.write("crl.pem", &ca.revocations(serials)));
+        options.clients = options.clients.map(|clients| ClientTls { crl, ..clients });
+        options
     }
 }
 
@@ -136,9 +139,7 @@ pub fn options(folder: &Path) -> TlsOptions {
     TlsOptions {
         cert: folder.join("cert.pem"),
         key: folder.join("key.pem"),
-        client_ca: None,
-        client_crl: None,
-        client_required: false,
+        clients: None,
         admin_plain: true,
     }
 }

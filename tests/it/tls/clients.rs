@@ -29,7 +29,8 @@ async fn only_certificates_that_hold_are_taken() {
     let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
     let files = Files::new(&servers.server());
     for client_required in [false, true] {
-        let options = TlsOptions { client_required, ..files.with_revocations(&clients, &[5]) };
+        let mut options = files.with_revocations(&clients, &[5]);
+        options.clients.as_mut().unwrap().required = client_required;
         let served = Served::start(options).await;
         let wrong = wrong(&clients);
         for (what, pair) in &wrong {
@@ -52,7 +53,8 @@ async fn only_certificates_that_hold_are_taken() {
 async fn the_admin_port_speaks_tls_and_takes_probes_without_a_certificate() {
     let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
     let files = Files::new(&servers.server());
-    let options = TlsOptions { client_required: true, admin_plain: false, ..files.with_clients(&clients) };
+    let mut options = TlsOptions { admin_plain: false, ..files.with_clients(&clients) };
+    options.clients.as_mut().unwrap().required = true;
     let served = Served::start(options).await;
     // Its own thread starts with the backbone.
     let right = Client::with(&servers, clients.client(1, |_| ()));

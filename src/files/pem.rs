@@ -7,12 +7,18 @@ use rustls::pki_types::pem::{Error, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 /// Every certificate of a file.
-pub(super) fn certificates(file: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+///
+/// # Errors
+/// When there is none, or one is broken.
+pub fn certificates(file: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
     all(file, bytes, "certificate (BEGIN CERTIFICATE)")
 }
 
 /// Every revocation list of a file.
-pub(super) fn revocations(file: &Path, bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>> {
+///
+/// # Errors
+/// When there is none, or one is broken.
+pub fn revocations(file: &Path, bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>> {
     all(file, bytes, "revocation list (BEGIN X509 CRL)")
 }
 
@@ -24,7 +30,10 @@ fn all<T: PemObject>(file: &Path, bytes: &[u8], what: &str) -> Result<Vec<T>> {
 }
 
 /// The first private key of a file.
-pub(super) fn key(file: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>> {
+///
+/// # Errors
+/// When there is none, or it is encrypted or broken.
+pub fn key(file: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>> {
     let says = |words: &[u8]| bytes.windows(words.len()).any(|window| window == words);
     if says(b"BEGIN ENCRYPTED PRIVATE KEY") || says(b"Proc-Type: 4,ENCRYPTED") {
         bail!("{}: the key is encrypted; `openssl pkey -in FILE -out PLAIN` decrypts it", file.display());
