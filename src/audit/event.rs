@@ -39,13 +39,6 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// Somebody asked for a task's newest version.
-    Reload {
-        /// The task.
-        task: String,
-        /// The version that is live now.
-        version: u64,
-    },
     /// Somebody confirmed what stands in the place of the folder of packs.
     Confirm {
         /// How many tasks that unpublished.
@@ -65,6 +58,13 @@ pub enum Event {
     KeyAdded {
         /// Its id.
         id: String,
+    },
+    /// A key has changed.
+    KeyChanged {
+        /// Its id.
+        id: String,
+        /// What of it, of a fixed list.
+        what: Vec<&'static str>,
     },
     /// A key no longer works.
     KeyRevoked {
@@ -91,11 +91,11 @@ impl Event {
         match self {
             Self::Published { .. } => "published",
             Self::RefusedPublish { .. } => "refused_publish",
-            Self::Reload { .. } => "reload",
             Self::Confirm { .. } => "confirm",
             Self::TenantsReloaded { .. } => "tenants_reloaded",
             Self::TenantsRefused { .. } => "tenants_refused",
             Self::KeyAdded { .. } => "key_added",
+            Self::KeyChanged { .. } => "key_changed",
             Self::KeyRevoked { .. } => "key_revoked",
             Self::AuthenticationFailed { .. } => "authentication_failed",
             Self::ScopeRefused { .. } => "scope_refused",
@@ -117,14 +117,13 @@ impl Event {
     pub(super) fn fields(&self) -> Vec<(&'static str, Value)> {
         let text = |text: &str| Value::from(bounded(text));
         match self {
-            Self::Published { task, version } | Self::Reload { task, version } => {
-                vec![("task", text(task)), ("version", (*version).into())]
-            }
+            Self::Published { task, version } => vec![("task", text(task)), ("version", (*version).into())],
             Self::RefusedPublish { task, reason } => vec![("task", text(task)), ("reason", text(reason))],
             Self::Confirm { unpublished } => vec![("unpublished", (*unpublished).into())],
             Self::TenantsReloaded { tenants } => vec![("tenants", (*tenants).into())],
             Self::TenantsRefused { reason } => vec![("reason", text(reason))],
             Self::KeyAdded { id } | Self::KeyRevoked { id } => vec![("id", text(id))],
+            Self::KeyChanged { id, what } => vec![("id", text(id)), ("what", what.clone().into())],
             Self::AuthenticationFailed { reason } => vec![("reason", text(reason))],
             Self::ScopeRefused { scope, task } => {
                 let task = task.iter().map(|task| ("task", text(task)));

@@ -109,13 +109,11 @@ impl Limiter {
 fn most(event: &Event) -> Option<u64> {
     match event {
         Event::AuthenticationFailed { .. } | Event::ScopeRefused { .. } => Some(REFUSALS),
-        Event::Published { .. }
-        | Event::RefusedPublish { .. }
-        | Event::Reload { .. }
-        | Event::Confirm { .. } => Some(DEEDS),
+        Event::Published { .. } | Event::RefusedPublish { .. } | Event::Confirm { .. } => Some(DEEDS),
         Event::TenantsReloaded { .. }
         | Event::TenantsRefused { .. }
         | Event::KeyAdded { .. }
+        | Event::KeyChanged { .. }
         | Event::KeyRevoked { .. } => None,
     }
 }
@@ -184,7 +182,6 @@ mod tests {
         assert_eq!((0..100).filter(|n| limiter.admit(&from(*n), &refused)).count(), 5);
         assert!(limiter.admit(&key("k2"), &refused), "another key");
         for (i, event) in [
-            Event::Reload { task: task(1), version: 1 },
             Event::Published { task: task(1), version: 1 },
             Event::RefusedPublish { task: task(1), reason: "broken".into() },
             Event::Confirm { unpublished: 0 },
@@ -197,7 +194,7 @@ mod tests {
             assert!((0..100).all(|_| limiter.admit(&Who::default(), &event)));
         }
         let told = limiter.turn(at(60));
-        assert_eq!(told.iter().map(|count| count.count).sum::<u64>(), 95 + 4 * 40);
+        assert_eq!(told.iter().map(|count| count.count).sum::<u64>(), 95 + 3 * 40);
         assert!(told.iter().all(|count| count.who == Who { address: None, ..key("k1") }));
     }
 
@@ -207,7 +204,7 @@ mod tests {
         for n in 0..10_000 {
             limiter.admit(&host(n), &failed("unknown"));
         }
-        let reload = Event::Reload { task: "t".into(), version: 1 };
+        let reload = Event::Published { task: "t".into(), version: 1 };
         assert!((0..60).all(|_| limiter.admit(&key("k1"), &reload)));
     }
 

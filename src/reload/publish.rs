@@ -10,23 +10,48 @@ use super::error::Error;
 use super::reading::Reading;
 use super::reloader::Reloader;
 use super::survey::versions_now;
-use crate::audit::Event;
+use crate::audit::{Event, Who};
 use crate::catalog::{Failure, FailureKind, VersionRead};
 use crate::engine;
 use crate::pack::{Pack, TaskId, VersionState};
 
+/// Why a task's newest version was not published.
+struct Refused {
+    /// The version, if there is one.
+    version: Option<u64>,
+    error: Error,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self { version: None, error }
+    }
+}
+
 impl Reloader {
-    /// Publishes the newest version of `task` in the folder, even if it is live already or has failed before.
+    /// Publishes the newest version of `task` in the folder, even if it is live already or has failed before. It is noted
+    /// who asked.
     ///
     /// # Errors
     /// The reason why the catalog was left as it was.
-    pub async fn reload(&self, task: &TaskId) -> Result<u64, Error> {
+    pub async fn reload(&self, task: &TaskId, by: &Who) -> Result<u64, Error> {
+        let reloaded = self.publish_newest(task, by).await;
+        if let Err(Refused { version, error }) = &reloaded {
+            let version = version.map_or(String::new(), |version| format!("version {version}: "));
+            let reason = format!("{version}{error}");
+            self.note(Some(by), &Event::RefusedPublish { task: task.to_string(), reason });
+        }
+        reloaded.map_err(|Refused { error, .. }| error)
+    }
+
+    async fn publish_newest(&self, task: &TaskId, by: &Who) -> Result<u64, Refused> {
         let mut attempts = self.attempts.lock().await;
         let versions = self.versions(task).await?;
         let newest = versions.into_iter().max().ok_or_else(|| Error::NoVersion(task.clone()))?;
         let state = self.state_of(task, newest).await;
         attempts.forget(task);
-        self.publish(task, newest, state, &mut attempts).await.map(|()| newest)
+        let published = self.publish(task, (newest, state), &mut attempts, Some(by)).await;
+        published.map(|()| newest).map_err(|error| Refused { version: Some(newest), error })
     }
 
     async fn versions(&self, task: &TaskId) -> Result<Vec<u64>, Error> {
@@ -50,9 +75,9 @@ impl Reloader {
     pub(super) async fn publish(
         &self,
         task: &TaskId,
-        version: u64,
-        state: Option<VersionState>,
+        (version, state): (u64, Option<VersionState>),
         attempts: &mut Attempts,
+        by: Option<&Who>,
     ) -> Result<(), Error> {
         match self.prepare(task, version).await {
             Ok(published) => {
@@ -60,14 +85,18 @@ impl Reloader {
                 attempts.passed(task, version);
                 self.metrics.pack_reloads.with_label_values(&["published"]).inc();
                 tracing::info!(%task, version, "published");
-                self.note(&Event::Published { task: task.to_string(), version });
+                self.note(by, &Event::Published { task: task.to_string(), version });
                 Ok(())
             }
             Err(error) => {
                 let kind = error.kind();
                 // A version is logged once while it fails in the same way, not at every look.
                 if attempts.failed(task, version, state, kind, Instant::now()) {
-                    self.tell_failure(task, version, kind, &error);
+                    self.tell_failure(task, version, &error);
+                    if kind == FailureKind::Broken && by.is_none() {
+                        let (task, reason) = (task.to_string(), format!("version {version}: {error}"));
+                        self.note(None, &Event::RefusedPublish { task, reason });
+                    }
                 }
                 self.catalog.fail(task, Failure { version, kind, reason: error.shown() });
                 Err(error)
@@ -75,7 +104,8 @@ impl Reloader {
         }
     }
 
-    fn tell_failure(&self, task: &TaskId, version: u64, kind: FailureKind, error: &Error) {
+    fn tell_failure(&self, task: &TaskId, version: u64, error: &Error) {
+        let kind = error.kind();
         self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
         if kind == FailureKind::Unreadable {
             self.metrics.folder_errors.with_label_values(&["version"]).inc();
@@ -83,8 +113,6 @@ impl Reloader {
         let retried = kind.retried();
         if kind == FailureKind::Broken {
             tracing::error!(%task, version, %error, retried, "not published");
-            let (task, reason) = (task.to_string(), format!("version {version}: {error}"));
-            self.note(&Event::RefusedPublish { task, reason });
         } else {
             tracing::warn!(%task, version, %error, %kind, retried, "not published yet");
         }

@@ -78,10 +78,10 @@ impl Reloader {
         Self { audit: Some(audit), ..self }
     }
 
-    /// Notes what happened to a version; nobody need have asked for it.
-    pub(super) fn note(&self, event: &Event) {
+    /// Notes what happened to a version, and who asked for it; nobody need have.
+    pub(super) fn note(&self, by: Option<&Who>, event: &Event) {
         if let Some(audit) = &self.audit {
-            audit.record(&Who::default(), event);
+            audit.record(by.unwrap_or(&Who::default()), event);
         }
     }
 

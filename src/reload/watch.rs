@@ -202,7 +202,7 @@ impl Reloader {
         for version in versions.iter().rev().copied().take_while(|&version| Some(version) > live) {
             let state = self.state_of(task, version).await;
             if attempts.is_due(task, version, state, Instant::now(), quiet)
-                && self.publish(task, version, state, &mut attempts).await.is_ok()
+                && self.publish(task, (version, state), &mut attempts, None).await.is_ok()
             {
                 return;
             }

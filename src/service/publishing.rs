@@ -30,13 +30,8 @@ impl Service {
         // One at a time for each tenant, so that none takes all places.
         let _own = account.map(|turn| turn.ok_or(Error::Publishing { limit: 1 })).transpose()?;
         let _admitted = self.turn(&self.shared.reloads, RELOADS_AT_ONCE)?;
-        let version = self.shared.reloader.reload(task).await.map_err(|error| {
-            let (task, reason) = (task.to_string(), error.to_string());
-            self.audit().record(&caller.who(), &Event::RefusedPublish { task, reason });
-            self.reload_error(&error)
-        })?;
-        self.audit().record(&caller.who(), &Event::Reload { task: task.to_string(), version });
-        Ok(version)
+        let reloaded = self.shared.reloader.reload(task, &caller.who()).await;
+        reloaded.map_err(|error| self.reload_error(&error))
     }
 
     /// Confirms that what stands in the place of the folder of packs is right, and gives how many tasks that unpublished.

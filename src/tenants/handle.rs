@@ -254,7 +254,7 @@ impl File {
         }
     }
 
-    /// Notes which keys are new and which are gone.
+    /// Notes which keys are new, which are others than before, and which are gone.
     fn note_keys(&self, before: &Registry, after: &Registry) {
         let missing = |from: &Registry, of: &Registry| {
             let ids = of.keys.keys().filter(|id| !from.keys.contains_key(*id));
@@ -262,6 +262,11 @@ impl File {
         };
         missing(after, before).into_iter().for_each(|id| self.note(&Event::KeyRevoked { id }));
         missing(before, after).into_iter().for_each(|id| self.note(&Event::KeyAdded { id }));
+        let changes = after.keys.values().filter_map(|key| {
+            let what = before.keys.get(&key.id)?.differences(key);
+            (!what.is_empty()).then(|| Event::KeyChanged { id: key.id.to_string(), what })
+        });
+        changes.take(MOST_NOTED).for_each(|change| self.note(&change));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use mimi_server::audit::Who;
 use mimi_server::pack::{CONFIG_FILE, WEIGHTS_FILE};
 
 use super::disk::{EIO, Op};
@@ -215,7 +216,7 @@ async fn f17_what_is_shown_of_a_rewritten_version_is_what_is_served() {
     eventually("its end", || async { watching.task("t").await["rewritten"].is_null() }).await;
     // Asked to, the server takes the new files, all of them.
     copy_all(&source, &target);
-    assert_eq!(watching.server.reloader().reload(&"t".parse().unwrap()).await.unwrap(), 1);
+    assert_eq!(watching.server.reloader().reload(&"t".parse().unwrap(), &Who::default()).await.unwrap(), 1);
     assert_eq!(watching.label("t").await, (1, "class-2".into()));
     assert_ne!(digest().await, shown);
     assert!(watching.task("t").await["rewritten"].is_null());

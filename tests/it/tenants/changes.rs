@@ -216,3 +216,38 @@ async fn a_key_revoked_during_its_request_gets_no_answer() {
         assert_eq!(answer.await.unwrap().status, expected, "{changes} changes");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_of_keys_is_in_the_audit_log() {
+    let (world, logs) = (world(), tempfile::tempdir().unwrap());
+    let [stays, widens, goes, comes] = ["stays", "widens", "goes", "comes"].map(Key::new);
+    let line = |key: &Key, scopes: &[Scope], more: &str| key.lines("a", scopes, more);
+    let read = [Scope::Read];
+    let before = [line(&stays, &read, ""), line(&widens, &read, ""), line(&goes, &read, "")].concat();
+    let file = Written::new(&format!("{HEAD}{before}"));
+    let audit =
+        mimi_server::audit::AuditOptions { folder: Some(logs.path().to_owned()), ..Default::default() };
+    let config = serve::Config { tenants: Some(file.path.clone()), audit, ..world.config() };
+    let server = serve::Server::build(config).await.unwrap();
+    let wider = line(&widens, &[Scope::Read, Scope::Admin], "expires = 2099-01-01T00:00:00Z");
+    let after = [line(&stays, &read, "note = \"same\""), wider, line(&comes, &read, "")].concat();
+    file.replace(&format!("{HEAD}{after}"));
+    let start = Instant::now();
+    while server.service().tenants().look() != mimi_server::tenants::Looked::Read {
+        assert!(start.elapsed() < Duration::from_secs(5), "the file is not read");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    server.close_logs().await.unwrap();
+    let text: String = std::fs::read_dir(logs.path())
+        .unwrap()
+        .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> =
+        lines.iter().map(|line| (line["event"].as_str().unwrap(), line["id"].as_str())).collect();
+    let expected = [("key_revoked", "goes"), ("key_added", "comes"), ("key_changed", "widens")];
+    let expected = expected.map(|(event, id)| (event, Some(id)));
+    assert_eq!(told, [&expected[..], &[("tenants_reloaded", None)]].concat());
+    assert_eq!(lines[2]["what"], serde_json::json!(["scopes", "expires"]));
+}
