@@ -16,6 +16,7 @@ mod limits;
 mod lines;
 mod methods;
 mod mimi;
+mod moment;
 mod pruning;
 mod recipe;
 mod runtime;

@@ -108,16 +108,24 @@ impl Catalog {
         Some(self.describe(task, &entry))
     }
 
-    /// Up to `limit` tasks after `after` that `shows` lets through, by name.
+    /// Up to `limit` tasks after `after` that `shows` lets through, by name. Others than those whose names begin so are
+    /// not looked at; the beginnings are sorted, and none begins with another.
     pub fn page(
         &self,
         after: Option<&TaskId>,
         limit: usize,
+        beginnings: &[&str],
         shows: impl Fn(&TaskId) -> bool,
     ) -> Vec<TaskStatus> {
-        let from = after.map_or(Bound::Unbounded, |task| Bound::Excluded(task.clone()));
+        let after = after.map_or("", TaskId::as_str);
         let tasks = self.read();
-        let page = tasks.range((from, Bound::Unbounded)).filter(|(task, _)| shows(task)).take(limit);
+        let of = |begin: &&str| {
+            let from = if after < *begin { Bound::Included(*begin) } else { Bound::Excluded(after) };
+            let names = tasks.range::<str, _>((from, Bound::Unbounded));
+            let begin = begin.to_string();
+            names.take_while(move |(task, _)| task.as_str().starts_with(&begin))
+        };
+        let page = beginnings.iter().flat_map(of).filter(|(task, _)| shows(task)).take(limit);
         page.map(|(task, entry)| self.describe(task, entry)).collect()
     }
 

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use mimi_server::tenants::{KeyId, Scope, TenantName};
+
+use super::moment::moment;
 
 /// Options of `keys`.
 #[derive(Debug, Args)]
@@ -72,11 +73,4 @@ pub struct RevokeArgs {
 fn scope(text: &str) -> Result<Scope, String> {
     let known = Scope::ALL.into_iter().find(|scope| scope.as_str() == text);
     known.ok_or_else(|| format!("expected {}", Scope::ALL.map(Scope::as_str).join(", ")))
-}
-
-/// A moment; a date is midnight UTC, when it begins.
-fn moment(text: &str) -> Result<Timestamp, String> {
-    let date = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() <= 10);
-    let midnight = date.and_then(|date| TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok());
-    midnight.or_else(|| text.parse().ok()).ok_or("expected 2027-01-31 or 2027-01-31T12:00:00Z".into())
 }

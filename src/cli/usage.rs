@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
-use jiff::tz::TimeZone;
 use mimi_server::usage::{By, Range};
+
+use super::moment::{midnight, moment};
 
 /// Options of `usage`.
 #[derive(Debug, Args)]
@@ -19,11 +20,11 @@ pub struct UsageArgs {
     #[arg(long, value_name = "YYYY-MM", conflicts_with_all = ["from", "to"])]
     month: Option<String>,
     /// The first UTC day, such as 2026-11-26, or an RFC 3339 time.
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    from: Option<Timestamp>,
     /// The first UTC day or RFC 3339 time that no longer counts.
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    to: Option<Timestamp>,
     /// What each row is about.
     #[arg(long, default_value = "tenant")]
     by: ByArg,
@@ -47,8 +48,7 @@ impl UsageArgs {
         if let Some(text) = &self.month {
             return month(text).with_context(|| format!("--month {text}: expected a month such as 2026-11"));
         }
-        let from = self.from.as_deref().map_or(Ok(Timestamp::MIN), |text| time("--from", text))?;
-        let to = self.to.as_deref().map_or(Ok(Timestamp::MAX), |text| time("--to", text))?;
+        let (from, to) = (self.from.unwrap_or(Timestamp::MIN), self.to.unwrap_or(Timestamp::MAX));
         if from >= to {
             bail!("--from {from} is not before --to {to}");
         }
@@ -90,15 +90,4 @@ fn month(text: &str) -> Option<Range> {
         month => date(first.year(), month + 1, 1),
     };
     Some(Range { from: midnight(first)?, to: midnight(next)? })
-}
-
-fn midnight(day: Date) -> Option<Timestamp> {
-    TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok()
-}
-
-fn time(option: &str, text: &str) -> Result<Timestamp> {
-    let day = text.parse::<Date>().ok().filter(|_| text.len() == 10).and_then(midnight);
-    day.or_else(|| text.parse().ok()).with_context(|| {
-        format!("{option} {text}: expected a day such as 2026-11-26, or a time such as 2026-11-26T12:00:00Z")
-    })
 }

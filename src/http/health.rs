@@ -27,6 +27,9 @@ pub(super) struct Readiness {
     /// Whether the file of tenants as it stands now is wrong, and the one before is in force.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     tenants_refused: bool,
+    /// Logs that cannot be written now, and wait in memory: `usage`, `audit`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    logs_failing: Vec<&'static str>,
 }
 
 /// A state in one word.
@@ -55,7 +58,8 @@ pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Readines
         Some(_) => "keys",
     };
     let tenants_refused = tenants.is_some_and(|tenants| tenants.error.is_some());
-    Ok(Json(Readiness { status: "ok", access, tenants_refused }))
+    let logs_failing = state.service.failing_logs();
+    Ok(Json(Readiness { status: "ok", access, tenants_refused, logs_failing }))
 }
 
 /// Gives every series in Prometheus' text format.

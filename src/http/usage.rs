@@ -15,12 +15,15 @@ use super::state::AppState;
 use crate::metrics::NO_TASK;
 use crate::usage::{Sum, Used};
 
+/// Tasks that are told one by one in each span of time.
+const MOST_TASKS: usize = 1000;
+
 pub(super) fn router() -> Router<AppState> {
     Router::new().route("/v1/usage", get(show))
 }
 
-/// What a tenant used, by UTC day and month. Use without a task is under `none`, and under `*` where there were too many
-/// tasks to tell apart.
+/// What a tenant used, by UTC day and month. Use without a task is under `none`, and under `*` beyond the thousand
+/// tasks that used most FLOPs.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Usage {
     /// The tenant; `none` on a server without tenants.
@@ -72,7 +75,7 @@ pub(super) async fn show(
 ) -> Result<Json<Usage>, ApiError> {
     query::none(request.uri())?;
     let tenant = caller.billed(None).tenant;
-    let Used { since_start, today, this_month, last_month } = state.service.usage().of(&tenant);
+    let Used { since_start, today, this_month, last_month } = state.service.usage().of(&tenant, MOST_TASKS);
     let named = |tasks: BTreeMap<String, Sum>| {
         let name = |task: String| if task.is_empty() { NO_TASK.to_owned() } else { task };
         tasks.into_iter().map(|(task, sum)| (name(task), sum.into())).collect()

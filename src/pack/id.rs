@@ -1,5 +1,6 @@
 //! Names of tasks and numbers of versions.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -22,6 +23,13 @@ const NOBODY: &str = "-";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(Arc<str>);
+
+/// Ordered and hashed as its text is.
+impl Borrow<str> for TaskId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
 
 impl TaskId {
     /// The name of no task, which none can have.

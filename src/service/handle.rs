@@ -17,6 +17,7 @@ use super::told::Folders;
 use crate::audit::Audit;
 use crate::catalog::{self, Catalog};
 use crate::engine::Engine;
+use crate::journal::State;
 use crate::metrics::{Metrics, NO_TASK};
 use crate::pack::{Pack, TaskId};
 use crate::reload::{self, Pinned, Reloader};
@@ -107,6 +108,13 @@ impl Service {
     /// Who may do what.
     pub fn tenants(&self) -> &Tenants {
         &self.shared.tenants
+    }
+
+    /// Logs that cannot be written now.
+    pub fn failing_logs(&self) -> Vec<&'static str> {
+        let logs = [("usage", self.usage().state()), ("audit", self.audit().state())];
+        let fails = |state: Option<&State>| state.is_some_and(|state| state.trouble().is_some());
+        logs.into_iter().filter(|(_, state)| fails(*state)).map(|(name, _)| name).collect()
     }
 
     /// Counts what tenants use.

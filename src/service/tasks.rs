@@ -35,7 +35,9 @@ impl Service {
     /// Up to `limit` tasks after `after` that the caller may know of, by name.
     pub fn page(&self, caller: &Caller, after: Option<&TaskId>, limit: usize) -> Page {
         // One more than asked tells whether there is a next page.
-        let mut tasks = self.shared.catalog.page(after, limit.saturating_add(1), |task| caller.may_see(task));
+        let (catalog, beginnings) = (&self.shared.catalog, caller.beginnings());
+        let mut tasks =
+            catalog.page(after, limit.saturating_add(1), &beginnings, |task| caller.may_see(task));
         let more = tasks.len() > limit;
         tasks.truncate(limit);
         let next = tasks.last().filter(|_| more).map(|status| status.task.clone());

@@ -107,6 +107,12 @@ impl Caller {
         self.has(Scope::Admin) || self.may_use(task)
     }
 
+    /// What the names of the tasks that it may see begin with, sorted; none begins with another.
+    pub fn beginnings(&self) -> Vec<&str> {
+        let tenant = self.tenant().filter(|_| !self.has(Scope::Admin));
+        tenant.map_or_else(|| vec![""], |tenant| tenant.beginnings())
+    }
+
     /// Whether it may change a task.
     pub fn may_change(&self, task: &TaskId) -> bool {
         self.has(Scope::Admin) || self.tenant().is_none_or(|tenant| tenant.owns(task))

@@ -54,6 +54,11 @@ pub(super) struct Patterns {
 }
 
 impl Patterns {
+    /// What every name that fits begins with: the patterns' texts.
+    pub(super) fn beginnings(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().chain(&self.begins).map(|text| &**text)
+    }
+
     /// Whether a name fits one of them.
     pub(super) fn fit(&self, name: &str) -> bool {
         self.names.contains(name) || self.begins.iter().any(|begin| name.starts_with(&**begin))

@@ -41,6 +41,14 @@ impl Tenant {
         self.owns(task) || self.used.fit(task.as_str())
     }
 
+    /// What the names of the tasks that it may use begin with, sorted; none begins with another.
+    pub fn beginnings(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self.owned.beginnings().chain(self.used.beginnings()).collect();
+        all.sort_unstable();
+        all.dedup_by(|text, before| text.starts_with(*before));
+        all
+    }
+
     /// Its part of the device.
     pub fn share(&self) -> Share {
         Share { flow: self.account.flow(), weight: self.weight }
@@ -68,6 +76,17 @@ pub(super) struct Key {
 }
 
 impl Key {
+    /// What of another key with this id is other.
+    pub(super) fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let named = [
+            ("tenant", self.tenant.name != other.tenant.name),
+            ("secret", self.digest != other.digest),
+            ("scopes", self.scopes != other.scopes),
+            ("expires", self.expires != other.expires),
+        ];
+        named.into_iter().filter(|(_, is_other)| *is_other).map(|(name, _)| name).collect()
+    }
+
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| end <= now)
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The tenant of requests on a server without tenants.
 pub const NO_TENANT: &str = "none";
 /// Stands for several keys or tasks, where there were too many to tell apart.
-const SEVERAL: &str = "*";
+pub(super) const SEVERAL: &str = "*";
 
 /// Whom a charge is for. Names come from the tenants' file and the catalog, never from a request's text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

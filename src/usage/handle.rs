@@ -96,12 +96,16 @@ impl Usage {
         self.inner.shared.book().settle(&self.inner.shared.shards, Timestamp::now());
     }
 
-    /// What a tenant used until now.
-    pub fn of(&self, tenant: &str) -> Used {
+    /// What a tenant used until now: at most `tasks` of its tasks one by one, the others summed under `*`.
+    pub fn of(&self, tenant: &str, tasks: usize) -> Used {
         let (shared, now) = (&self.inner.shared, Timestamp::now());
-        let mut book = shared.book();
-        book.settle(&shared.shards, now);
-        book.of(tenant, now)
+        let mut used = {
+            let mut book = shared.book();
+            book.settle(&shared.shards, now);
+            book.of(tenant, now)
+        };
+        used.shorten(tasks);
+        used
     }
 
     /// What is counted and shown of the log; none without one.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::charge::Sum;
+use super::charge::{SEVERAL, Sum};
 use crate::journal::time::month;
 
 /// Most tasks of all tenants together; of further ones a tenant's are summed.
@@ -31,6 +31,20 @@ impl Used {
         let mut spans = Spans::at(day);
         spans.add(day, sum);
         self.add_spans(task, &spans.seen_from(today));
+    }
+
+    /// Leaves the tasks that used most FLOPs, at most so many in each span; the others are summed under `*`.
+    pub(super) fn shorten(&mut self, most: usize) {
+        for tasks in [&mut self.today, &mut self.this_month, &mut self.last_month] {
+            if tasks.len() <= most {
+                continue;
+            }
+            let mut all: Vec<(String, Sum)> = std::mem::take(tasks).into_iter().collect();
+            all.sort_by(|(a, one), (b, other)| (other.flops, a).cmp(&(one.flops, b)));
+            let rest = all.split_off(most);
+            tasks.extend(all);
+            rest.iter().for_each(|(_, sum)| tasks.entry(SEVERAL.to_owned()).or_default().add(sum));
+        }
     }
 
     fn add_spans(&mut self, task: &str, spans: &Spans) {
@@ -121,7 +135,7 @@ impl Totals {
             self.tenants.insert(tenant.into(), HashMap::new());
         }
         let Some(tasks) = self.tenants.get_mut(tenant) else { return };
-        let task = if self.tasks >= MOST && !tasks.contains_key(task) { "*" } else { task };
+        let task = if self.tasks >= MOST && !tasks.contains_key(task) { SEVERAL } else { task };
         if let Some(spans) = tasks.get_mut(task) {
             spans.add(day, sum);
             return;
@@ -186,6 +200,21 @@ mod tests {
 
     fn sum(flops: u64) -> Sum {
         Sum { flops, ..Sum::default() }
+    }
+
+    #[test]
+    fn tasks_beyond_a_number_are_summed() {
+        let mut totals = Totals::default();
+        for task in 0..100_u64 {
+            totals.add("acme", (&format!("t{task}"), day("2026-11-26")), &sum(task + 1));
+        }
+        let mut used = totals.of("acme", day("2026-11-26"));
+        used.shorten(10);
+        assert_eq!((used.today.len(), used.today["t99"].flops, used.today["t90"].flops), (11, 100, 91));
+        assert_eq!(used.today["*"].flops, (1..=90).sum::<u64>());
+        assert_eq!(used.this_month, used.today);
+        used.shorten(11);
+        assert_eq!(used.today.len(), 11);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod access;
 mod changes;
 mod keys;
+mod listing;
 mod quotas;
 mod secrets;
 mod timing;

@@ -85,7 +85,7 @@ fn what_cannot_be_done_changes_nothing() {
         ),
         (
             &["new", "--tenants", path, "--tenant", "acme", "--scopes", "read", "--expires", "soon"],
-            "expected 2027",
+            "expected a day such as 2027",
         ),
         (&["revoke", "--tenants", path, "abcd"], "no tenant has a key abcd"),
         (&["list", "--tenants", "/nowhere/tenants.toml"], "/nowhere/tenants.toml"),

@@ -75,8 +75,20 @@ impl<'a> Client<'a> {
 
 /// One request on an open connection, which stays open; nothing where the server has closed it.
 pub async fn ask_on(stream: &mut Sealed, path: &str) -> Option<String> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
+    finish_on(stream, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n"), "\r\n").await
+}
+
+/// The beginning of a request, which the server has then had time to read.
+pub async fn begin_on(stream: &mut Sealed, beginning: &str) {
+    stream.write_all(beginning.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+/// A request in two pieces; nothing where the server has closed the connection.
+pub async fn finish_on(stream: &mut Sealed, beginning: &str, end: &str) -> Option<String> {
+    stream.write_all(beginning.as_bytes()).await.ok()?;
+    stream.write_all(end.as_bytes()).await.ok()?;
     let mut answer = Vec::new();
     let whole = async {
         while !is_whole(&answer) {

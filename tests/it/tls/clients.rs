@@ -5,7 +5,7 @@ use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
 
 use super::Served;
 use super::authority::{Authority, Files, Pair};
-use super::client::{Client, ask_on};
+use super::client::{Client, ask_on, begin_on, finish_on};
 
 /// Certificates that are not to be taken, and what is wrong with them.
 fn wrong(clients: &Authority) -> Vec<(&'static str, Pair)> {
@@ -94,5 +94,24 @@ async fn a_revoked_certificate_ends_its_open_connections() {
     assert_eq!(ask_on(&mut open[1], "/healthz").await, None);
     assert!(ask_on(&mut nobody, "/healthz").await.is_some());
     assert_eq!(served.closed("untrusted").await, 2.0);
+    served.end().await;
+}
+
+/// A certificate that is revoked while its request's body comes gets no answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_revoked_during_its_request_gets_no_answer() {
+    let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
+    let files = Files::new(&servers.server());
+    let served = Served::start(files.with_revocations(&clients, &[])).await;
+    let client = Client::with(&servers, clients.client(1, |_| ()));
+    let mut open =
+        [client.connect(served.address).await.unwrap(), client.connect(served.address).await.unwrap()];
+    let head = "POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nx";
+    assert!(finish_on(&mut open[0], head, "x").await.is_some(), "while it holds");
+    begin_on(&mut open[1], head).await;
+    files.write("crl.pem", &clients.revocations(&[1]));
+    served.until_reloads("loaded", 1.0).await;
+    assert_eq!(finish_on(&mut open[1], "", "x").await, None);
+    assert_eq!(served.closed("untrusted").await, 1.0);
     served.end().await;
 }

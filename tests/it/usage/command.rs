@@ -73,7 +73,7 @@ fn times_that_cannot_be_read_are_refused_by_name() {
     for (args, told) in [
         (&["--month", "2026-13"][..], "--month 2026-13"),
         (&["--month", "26-11"], "--month 26-11"),
-        (&["--from", "yesterday"], "--from yesterday"),
+        (&["--from", "yesterday"], "'yesterday' for '--from <TIME>'"),
         (&["--from", "2026-12-01", "--to", "2026-12-01"], "is not before"),
         (&["--month", "2026-11", "--from", "2026-11-01"], "cannot be used with"),
     ] {

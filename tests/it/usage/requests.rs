@@ -105,3 +105,56 @@ async fn use_has_no_parameters() {
     let described: Value = get(&app, "/api-doc/openapi.json").await.json();
     assert!(described["paths"]["/v1/usage"]["get"].is_object());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_is_charged_what_came() {
+    let world = world();
+    let server = world.server().await;
+    let app = server.app();
+    let (send, came) = tokio::sync::mpsc::unbounded_channel::<Vec<u8>>();
+    let body = futures::stream::unfold(came, |mut came| async {
+        came.recv().await.map(|chunk| (Ok::<_, std::io::Error>(chunk), came))
+    });
+    let asked = axum::http::Request::post("/v1/tasks/one/classify");
+    let asked = asked.body(axum::body::Body::from_stream(body)).unwrap();
+    let asking = tokio::spawn(async move { crate::server::send(&app, asked).await });
+    send.send(vec![7; 1000]).unwrap();
+    let app = server.app();
+    let start = std::time::Instant::now();
+    while !send.is_closed() {
+        if start.elapsed().as_millis() > 100 {
+            asking.abort();
+        }
+        assert!(start.elapsed().as_secs() < 10, "the body is still read");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let used = get(&app, "/v1/usage").await.json()["since_start"].clone();
+    assert_eq!((&used["requests"], &used["bytes_in"]), (&1.into(), &1000.into()), "{used}");
+    assert_eq!((&used["images"], &used["refused"], &used["flops"]), (&0.into(), &0.into(), &0.into()));
+    let text = get(&app, "/metrics").await.text();
+    assert!(text.contains("mimi_tenant_requests_total{code=\"abandoned\",tenant=\"none\"} 1"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_tells_of_a_log_that_cannot_be_written() {
+    let (world, logs) = (world(), tempfile::tempdir().unwrap());
+    let folder = logs.path().join("usage");
+    let usage = UsageOptions { folder: Some(folder.clone()), ..UsageOptions::default() };
+    let server = serve::Server::build(serve::Config { usage, ..world.config() }).await.unwrap();
+    let app = server.app();
+    assert!(get(&app, "/readyz").await.json()["logs_failing"].is_null());
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    classify(&app, "one", image("rgb.png")).await;
+    let start = std::time::Instant::now();
+    while get(&app, "/readyz").await.json()["logs_failing"] != serde_json::json!(["usage"]) {
+        assert!(start.elapsed().as_secs() < 10, "{}", get(&app, "/readyz").await.text());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    while !get(&app, "/readyz").await.json()["logs_failing"].is_null() {
+        assert!(start.elapsed().as_secs() < 30, "{}", get(&app, "/readyz").await.text());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
