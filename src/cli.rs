@@ -17,6 +17,7 @@ mod lines;
 mod methods;
 mod mimi;
 mod moment;
+mod predict;
 mod pruning;
 mod recipe;
 mod runtime;
@@ -42,6 +43,7 @@ pub use import_pack::ImportPackArgs;
 pub use keys::{KeysArgs, KeysCommand, NewArgs as NewKeyArgs};
 pub use limits::LimitArgs;
 pub use lines::LinesArgs;
+pub use predict::PredictArgs;
 pub use runtime::{RuntimeArgs, cores};
 pub use serve::ServeArgs;
 pub use tasks::Listed;
@@ -81,6 +83,8 @@ pub enum Command {
     Compare(Box<CompareArgs>),
     /// Measure a pack on labelled images.
     Eval(Box<EvalArgs>),
+    /// Score a folder of images under tasks, here or by a running server. Writes JSON lines or CSV.
+    Predict(Box<PredictArgs>),
     /// Measure this machine: bare program, batches through the engine, memory, or training steps.
     Bench(BenchArgs),
     /// Make, revoke and list the keys of tenants.

@@ -27,6 +27,7 @@
 //! | `http` | the HTTP door: routes, bodies, the one table of statuses | `service` and below |
 //! | `serve` | composition root of serving | `http` and below |
 //! | `train` | the offline trainer: data, methods, optimiser, measures, reports, studies | `engine` and below |
+//! | `predict` | scoring folders of images, by an engine of this process or a running server | `serve`, `train` and below |
 //! | `bench` | what this machine does: programs, batches, memory | `engine` and below |
 //!
 //! The binary adds `cli` (what was typed, the only reader of the environment) and `commands` (one file a
@@ -81,3 +82,5 @@ pub mod bench;
 pub mod http;
 pub mod serve;
 pub mod train;
+
+pub mod predict;

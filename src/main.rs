@@ -39,6 +39,7 @@ fn run(command: Command) -> Result<()> {
         Command::TrainTask(args) => commands::train_task::run(*args),
         Command::Compare(args) => commands::compare::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
+        Command::Predict(args) => commands::predict::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Keys(args) => commands::keys::run(args),
         Command::Usage(args) => commands::usage::run(&args),

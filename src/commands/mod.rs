@@ -12,6 +12,7 @@ mod judged;
 pub mod keys;
 mod left_out;
 mod lines;
+pub mod predict;
 mod progress;
 mod proof;
 pub mod serve;

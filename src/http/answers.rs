@@ -53,6 +53,9 @@ pub(super) struct Predictions {
     /// Whether the task is too unsure for its first prediction to count, where its pack says how sure it must be.
     #[serde(skip_serializing_if = "Option::is_none")]
     abstained: Option<bool>,
+    /// What the head gives for each of the task's labels, where `logits=true` asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logits: Option<Vec<f32>>,
 }
 
 impl From<service::Prediction> for Prediction {
@@ -66,9 +69,10 @@ impl From<service::Prediction> for Prediction {
 }
 
 impl From<service::Predictions> for Predictions {
-    fn from(service::Predictions { predictions, labels, abstained }: service::Predictions) -> Self {
+    fn from(said: service::Predictions) -> Self {
+        let service::Predictions { predictions, labels, abstained, logits } = said;
         let predictions = predictions.into_iter().map(Prediction::from).collect();
-        Self { predictions, labels, abstained }
+        Self { predictions, labels, abstained, logits }
     }
 }
 

@@ -58,6 +58,7 @@ impl Arrival {
 
     /// The terms of this request, which wants `top_k` predictions.
     pub(super) fn terms(self, top_k: usize) -> Terms {
-        Terms { top_k, may_keep: self.may_keep, deadline: self.deadline, caller: self.caller }
+        let Self { deadline, may_keep, caller } = self;
+        Terms { top_k, wants_logits: false, may_keep, deadline, caller }
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::encoded;
 use super::error::ApiError;
-use super::top_k;
+use super::wanted;
 use crate::files;
 use crate::metrics::Metrics;
 use crate::service::{Held, Memory};
@@ -175,7 +175,7 @@ async fn read_multipart(request: Request, limit: usize, held: &mut Held) -> Resu
                 held.take(items(&content))?;
                 body.tasks.extend(text(&name, content)?.split(',').map(|task| task.trim().to_owned()));
             }
-            "top_k" => body.top_k = Some(top_k::parse(text(&name, content)?.trim())?),
+            "top_k" => body.top_k = Some(wanted::parse(text(&name, content)?.trim())?),
             other => {
                 let known = "image, images, file, tasks, top_k";
                 return Err(ApiError::invalid(format!("unknown field {other:?}; known are {known}")));

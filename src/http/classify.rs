@@ -15,9 +15,9 @@ use super::bill::Costs;
 use super::error::ApiError;
 use super::query;
 use super::state::AppState;
-use super::top_k::TopK;
+use super::wanted::Wanted;
 use crate::metrics::NO_TASK;
-use crate::service::{Ask, Code};
+use crate::service::{Ask, Code, Terms};
 use crate::tenants::Caller;
 
 pub(super) fn router() -> Router<AppState> {
@@ -31,7 +31,7 @@ pub(super) fn router() -> Router<AppState> {
 #[utoipa::path(
     post,
     path = "/v1/tasks/{task}/classify",
-    params(("task" = String, Path, description = "The task"), TopK),
+    params(("task" = String, Path, description = "The task"), Wanted),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "An encoded image"),
     responses((status = 200, description = "Predictions (`results` for several images)", body = Classified))
 )]
@@ -57,12 +57,13 @@ async fn answer(
     request: Request,
     arrived: Instant,
 ) -> Result<Response, ApiError> {
-    let query: TopK = query::read(request.uri(), TopK::KNOWN)?;
+    let query: Wanted = query::read(request.uri(), Wanted::KNOWN)?;
     let arrival = Arrival::new(state, caller, request.headers(), arrived)?;
     let task = state.service.pin(caller, task, arrival.deadline).await?;
     state.service.room()?;
     let Received { body, held: _held } = arrival.read(state, request).await?;
-    let terms = arrival.terms(query.or(body.top_k)?);
+    let terms = arrival.terms(query.top_k_or(body.top_k)?);
+    let terms = Terms { wants_logits: query.logits()?, ..terms };
     if !body.tasks.is_empty() {
         return Err(ApiError::invalid("the address names the task; \"tasks\" belongs to /v1/classify"));
     }

@@ -17,9 +17,9 @@ use super::bill::Costs;
 use super::error::{ApiError, ErrorBody};
 use super::query;
 use super::state::AppState;
-use super::top_k::TopK;
+use super::wanted::Wanted;
 use crate::metrics::NO_TASK;
-use crate::service::{AskMany, TaskAnswer};
+use crate::service::{AskMany, TaskAnswer, Terms};
 use crate::tenants::Caller;
 
 pub(super) fn router() -> Router<AppState> {
@@ -65,7 +65,7 @@ impl From<TaskAnswer> for TaskResult {
 #[utoipa::path(
     post,
     path = "/v1/classify",
-    params(TopK),
+    params(Wanted),
     request_body(content = String, content_type = "application/json", description = "Tasks and an image"),
     responses((status = 200, description = "One result for each task", body = ClassifiedMany))
 )]
@@ -90,11 +90,12 @@ async fn answer(
     request: Request,
     arrived: Instant,
 ) -> Result<(HeaderMap, Extension<Costs>, Json<ClassifiedMany>), ApiError> {
-    let query: TopK = query::read(request.uri(), TopK::KNOWN)?;
+    let query: Wanted = query::read(request.uri(), Wanted::KNOWN)?;
     let arrival = Arrival::new(state, caller, request.headers(), arrived)?;
     state.service.room()?;
     let Received { mut body, held: _held } = arrival.read(state, request).await?;
-    let terms = arrival.terms(query.or(body.top_k)?);
+    let terms = arrival.terms(query.top_k_or(body.top_k)?);
+    let terms = Terms { wants_logits: query.logits()?, ..terms };
     if body.images.len() != 1 {
         return Err(ApiError::invalid(format!("{} image(s): expected one", body.images.len())));
     }

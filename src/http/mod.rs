@@ -37,8 +37,8 @@ mod query;
 mod state;
 mod status;
 mod tasks;
-mod top_k;
 mod usage;
+mod wanted;
 
 use std::any::Any;
 

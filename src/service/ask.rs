@@ -42,6 +42,8 @@ pub struct AskFeatures {
 pub struct Terms {
     /// Predictions wanted for each image, at least 1.
     pub top_k: usize,
+    /// Whether every logit is wanted too.
+    pub wants_logits: bool,
     /// Whether what frozen blocks give for its images may be kept and looked up.
     pub may_keep: bool,
     /// When the answer is of no more use.

@@ -33,6 +33,8 @@ pub struct Predictions {
     pub labels: Option<Vec<String>>,
     /// Whether the first prediction is only a guess, where the pack says how sure it must be.
     pub abstained: Option<bool>,
+    /// What the head gives for each label, where it was wanted.
+    pub logits: Option<Vec<f32>>,
 }
 
 /// What a pack's outputs say: the `k` likeliest labels, or every value.
@@ -44,19 +46,19 @@ pub(super) fn predictions(logits: &Array1<f32>, manifest: &Manifest, k: usize) -
             let predictions = likeliest(logits, &scores, labels, k);
             let surest = scores.iter().copied().fold(0.0, f32::max);
             let abstained = manifest.abstain_below.map(|below| surest < below);
-            Predictions { predictions, labels: None, abstained }
+            Predictions { predictions, abstained, ..Predictions::default() }
         }
         ProblemType::MultiLabelClassification => {
             let scores = logits.mapv(logistic);
             let applies = (0..scores.len()).filter(|&index| scores[index] >= manifest.threshold(index));
             let applying = applies.map(|index| name(labels, index)).collect();
             let predictions = likeliest(logits, &scores, labels, k);
-            Predictions { predictions, labels: Some(applying), abstained: None }
+            Predictions { predictions, labels: Some(applying), ..Predictions::default() }
         }
         ProblemType::Regression => {
             let value = |(index, &value): (usize, &f32)| prediction(labels, index, Said::Value(value));
             let predictions = logits.iter().enumerate().map(value).collect();
-            Predictions { predictions, labels: None, abstained: None }
+            Predictions { predictions, ..Predictions::default() }
         }
     }
 }

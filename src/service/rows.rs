@@ -115,7 +115,9 @@ impl Service {
         spent: Spent,
     ) -> Result<Scored, Error> {
         let Ran { answer, spent } = self.finish(pending, terms, spent).await?;
-        Ok(Scored { said: predictions(&answer.logits, &task.pack.manifest, terms.top_k), spent })
+        let mut said = predictions(&answer.logits, &task.pack.manifest, terms.top_k);
+        said.logits = terms.wants_logits.then(|| answer.logits.to_vec());
+        Ok(Scored { said, spent })
     }
 
     /// Waits for a row's answer until the deadline. Dropping the wait abandons the row, which then costs nothing.

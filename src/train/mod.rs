@@ -50,6 +50,7 @@ pub use data::dataset::left_out::{LeftOut, Reason, by_reason, summary, write_lis
 pub use data::dataset::origin::Origin;
 pub use data::dataset::partition::Partition;
 pub use data::dataset::text::read_text;
+pub use data::dataset::tree::images as walk_images;
 pub use data::dataset::walk::Walk;
 pub use data::features::Features;
 pub use data::minibatch::Minibatch;

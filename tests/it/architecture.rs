@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["service"],
     &["http"],
     &["serve", "train", "bench"],
+    &["predict"],
 ];
 
 /// Every source file under a folder.
@@ -94,7 +95,7 @@ fn every_module_has_its_layer() {
 /// `(word, modules that may say it)`.
 const RESERVED: &[(&str, &[&str])] = &[
     ("ort::", &["runtime"]),
-    ("axum::", &["http", "serve"]),
+    ("axum::", &["http", "serve", "predict"]),
     ("StatusCode", &["http"]),
     ("HeaderMap", &["http"]),
     ("HeaderValue", &["http"]),

@@ -100,6 +100,7 @@ mod paths;
 mod precision;
 mod precision_kinds;
 /// What commands print, held by snapshots.
+mod predict;
 mod printed;
 mod prompts;
 /// What a training may publish, and many trainings in one process.

@@ -11,7 +11,7 @@ use crate::server::{World, classify, image, post};
 
 fn terms(top_k: usize) -> Terms {
     let deadline = Instant::now() + Duration::from_secs(20);
-    Terms { top_k, may_keep: false, deadline, caller: Caller::everybody() }
+    Terms { top_k, wants_logits: false, may_keep: false, deadline, caller: Caller::everybody() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

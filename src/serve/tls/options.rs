@@ -54,8 +54,8 @@ pub fn clear_text_warning(port: Port, host: IpAddr, tls: Option<&TlsOptions>) ->
         Port::Admin => tls.is_none_or(|tls| tls.admin_plain),
     };
     let (option, give) = match (port, tls) {
-        (Port::Admin, Some(_)) => ("--admin-host", "Leave out --admin-plain"),
-        (Port::Admin, None) => ("--admin-host", "Give --tls-cert and --tls-key"),
+        (Port::Admin, Some(_)) => ("--host", "Leave out --admin-plain"),
+        (Port::Admin, None) => ("--host", "Give --tls-cert and --tls-key"),
         (Port::Clients, _) => ("--host", "Give --tls-cert and --tls-key"),
     };
     (is_clear && !host.to_canonical().is_loopback()).then(|| {

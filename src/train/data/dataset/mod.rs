@@ -21,5 +21,5 @@ mod names;
 pub(in crate::train) mod origin;
 pub(in crate::train) mod partition;
 pub(in crate::train) mod text;
-mod tree;
+pub(in crate::train) mod tree;
 pub(in crate::train) mod walk;

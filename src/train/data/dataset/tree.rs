@@ -34,6 +34,15 @@ pub(super) struct Folder {
     pub folders: Vec<Folder>,
 }
 
+/// Every image in a folder and in all folders in it; what else is there is added to `left_out`.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn images(folder: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<PathBuf>> {
+    let walked = Folder::walk(folder, left_out)?;
+    Ok(walked.all().into_iter().map(Path::to_owned).collect())
+}
+
 impl Folder {
     /// Walks `dir` to its bottom. Links are followed, and a folder is entered once, where it is highest: so loops end.
     ///
