@@ -85,6 +85,7 @@ impl Engine {
                 prefixes: Arc::clone(&prefixes),
                 costs: costs.clone(),
                 metrics: Arc::clone(&metrics),
+                ran: 0,
             };
             let (inbox, metrics, policy) = (Arc::clone(&inbox), Arc::clone(&metrics), policy.clone());
             let worker = Worker { inbox, commands, runner, policy, metrics };
@@ -136,7 +137,8 @@ impl Engine {
         self.shared.inbox.admit(ask, Instant::now())
     }
 
-    /// Admits one row beyond the limit, for a check that admitted rows wait for. The caller bounds how many.
+    /// Admits one row of [`Share::INTERNAL`] beyond the limit, for a check that admitted rows wait for. The caller
+    /// bounds how many.
     ///
     /// # Errors
     /// [`Error::ShuttingDown`].

@@ -107,13 +107,13 @@ impl Inbox {
         Ok(wants.map(|want| self.permit(&mut state, ask.share, want, now)).collect())
     }
 
-    /// Admits one row more than the limit allows.
+    /// Admits one of the server's own rows, beyond the limit.
     pub(super) fn admit_beside(self: &Arc<Self>) -> Result<Permit, Error> {
         let mut state = self.lock();
         if state.closed {
             return Err(Error::ShuttingDown);
         }
-        Ok(self.permit(&mut state, Share::EVERYBODY, None, Instant::now()))
+        Ok(self.permit(&mut state, Share::INTERNAL, None, Instant::now()))
     }
 
     /// Whether `asked` rows of somebody who holds none would be admitted now.
