@@ -75,7 +75,7 @@ impl Engine {
         let prefixes = Arc::new(Prefixes::new(options.prefix_memory, Arc::clone(&metrics)));
         let costs = frozen_costs(&config)?;
         let (max_batch, max_wait) = (options.max_batch.max(1), options.max_wait);
-        let policy = Policy { max_batch, max_wait, costs: costs.clone() };
+        let policy = Policy { max_batch, max_wait, costs: costs.clone(), plans: Arc::clone(&plans) };
         let mut threads = Vec::new();
         for (number, commands) in receivers.into_iter().enumerate() {
             let runner = Runner {

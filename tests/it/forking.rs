@@ -1,5 +1,6 @@
 //! One image under many packs: shared blocks run once, kept ones not at all, and nobody can tell by the answers.
 
+use std::slice;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -205,6 +206,21 @@ fn rows_that_nobody_waits_for_cost_what_they_ran() {
     engine.stop();
     assert!(pack.flops > 0);
     assert_eq!((metrics.engine_flops.get(), metrics.unclaimed_flops.get()), (pack.flops, pack.flops));
+}
+
+#[test]
+fn only_rows_with_programs_for_their_cut_lengthen_a_batch() {
+    let tiny = TinyBackbone::new();
+    let (engine, _) = engine(&tiny, 0);
+    let pack = tiny.pack(1, &[(Site::new(tiny.config.depth() - 1, Place::Mlp), 4)], 3);
+    let pixels = tiny.pixels(1);
+    let longest = || {
+        let rows = (0..40).map(|_| Asked { pixels: &pixels, image: None, pack: &pack }).collect::<Vec<_>>();
+        run(&engine, &rows).iter().map(|answer| answer.batch_rows).max()
+    };
+    assert_eq!(longest(), Some(4));
+    prepare(&engine, slice::from_ref(&pack));
+    assert!(longest() > Some(4));
 }
 
 #[test]
