@@ -36,6 +36,8 @@ pub struct Metrics {
     pub flops: IntCounterVec,
     /// Floating-point operations that batches ran.
     pub engine_flops: IntCounter,
+    /// Those of the server's own rows, which no tenant pays for.
+    pub internal_flops: IntCounter,
     /// Those of rows whose requests had gone away before they were answered.
     pub unclaimed_flops: IntCounter,
     /// Time from a request's header to its answer.
@@ -172,6 +174,11 @@ impl Metrics {
                 &r,
                 "mimi_engine_flops_total",
                 "Floating-point operations that batches ran; the sum over their rows",
+            )?,
+            internal_flops: counter(
+                &r,
+                "mimi_engine_internal_flops_total",
+                "Of those, the ones of the server's own rows, which no tenant pays for",
             )?,
             unclaimed_flops: counter(
                 &r,

@@ -75,7 +75,7 @@ impl Engine {
         let prefixes = Arc::new(Prefixes::new(options.prefix_memory, Arc::clone(&metrics)));
         let costs = frozen_costs(&config)?;
         let (max_batch, max_wait) = (options.max_batch.max(1), options.max_wait);
-        let policy = Policy { max_batch, max_wait, costs: costs.clone() };
+        let policy = Policy { max_batch, max_wait, costs: costs.clone(), plans: Arc::clone(&plans) };
         let mut threads = Vec::new();
         for (number, commands) in receivers.into_iter().enumerate() {
             let runner = Runner {
@@ -85,6 +85,7 @@ impl Engine {
                 prefixes: Arc::clone(&prefixes),
                 costs: costs.clone(),
                 metrics: Arc::clone(&metrics),
+                ran: 0,
             };
             let (inbox, metrics, policy) = (Arc::clone(&inbox), Arc::clone(&metrics), policy.clone());
             let worker = Worker { inbox, commands, runner, policy, metrics };
@@ -136,7 +137,8 @@ impl Engine {
         self.shared.inbox.admit(ask, Instant::now())
     }
 
-    /// Admits one row beyond the limit, for a check that admitted rows wait for. The caller bounds how many.
+    /// Admits one row of [`Share::INTERNAL`] beyond the limit, for a check that admitted rows wait for. The caller
+    /// bounds how many.
     ///
     /// # Errors
     /// [`Error::ShuttingDown`].

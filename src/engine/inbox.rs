@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::error::Error;
 use super::fork::Costs;
 use super::load::{Load, Want};
+use super::programs::PlanTable;
 use super::queue::{Charge, Queue, Taken};
 use super::row::{Answer, Flow, Row, Share};
 use super::speed::{Run, Speed};
@@ -41,6 +42,7 @@ pub(super) struct Policy {
     pub(super) max_batch: usize,
     pub(super) max_wait: Duration,
     pub(super) costs: Costs,
+    pub(super) plans: Arc<Mutex<PlanTable>>,
 }
 
 struct State {
@@ -107,13 +109,13 @@ impl Inbox {
         Ok(wants.map(|want| self.permit(&mut state, ask.share, want, now)).collect())
     }
 
-    /// Admits one row more than the limit allows.
+    /// Admits one of the server's own rows, beyond the limit.
     pub(super) fn admit_beside(self: &Arc<Self>) -> Result<Permit, Error> {
         let mut state = self.lock();
         if state.closed {
             return Err(Error::ShuttingDown);
         }
-        Ok(self.permit(&mut state, Share::EVERYBODY, None, Instant::now()))
+        Ok(self.permit(&mut state, Share::INTERNAL, None, Instant::now()))
     }
 
     /// Whether `asked` rows of somebody who holds none would be admitted now.
@@ -291,15 +293,22 @@ fn most_rows(state: &State, policy: &Policy, now: Instant) -> usize {
 }
 
 /// Adds waiting rows that can share blocks with the batch's images. Together they cost little more; apart they would cost
-/// everything. Where several flows are about, they may add half a row: others wait for the batch.
+/// everything, so rows whose cut has no programs do not join. Where several flows are about, they may add half a row: others
+/// wait for the batch. Nothing joins a row that runs alone to be measured.
 fn join_branches(state: &mut State, batch: &mut Vec<Taken<Waiting>>, policy: &Policy, now: Instant) {
+    let is_mixed = state.load.is_mixed(now);
+    if is_mixed && !state.speed.knows_one(now) {
+        return;
+    }
+    let plans = policy.plans.lock().unwrap_or_else(PoisonError::into_inner);
     let late = |w: &Waiting| w.row.pack.modules.lowest_block() != Some(0);
     let mut room = (policy.max_batch * BRANCHES).saturating_sub(batch.len());
-    let mut flops = if state.load.is_mixed(now) { policy.costs.whole() / 2 } else { u64::MAX };
+    let mut flops = if is_mixed { policy.costs.whole() / 2 } else { u64::MAX };
     let joining = state.queue.take_where(|w| {
         let shares = |b: &Taken<Waiting>| b.row.row.shares_image(&w.row) && late(&b.row);
         let above = policy.costs.above(&w.row.pack);
-        let joins = room > 0 && above <= flops && late(w) && batch.iter().any(shares);
+        let fits = room > 0 && above <= flops && late(w) && plans.cuts(w.row.pack.modules);
+        let joins = fits && batch.iter().any(shares);
         if joins {
             (room, flops) = (room - 1, flops - above);
         }

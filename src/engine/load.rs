@@ -118,15 +118,22 @@ impl Load {
 
     /// A row takes a place.
     pub(super) fn enter(&mut self, share: Share, now: Instant) {
-        self.has_others |= share.flow != Flow::SHARED;
-        if let Some(last) = self.last.filter(|last| last.flow != share.flow) {
-            self.other = Some(last.at);
+        if share.flow != Flow::INTERNAL {
+            self.see(share.flow, now);
         }
-        self.last = Some(Seen { flow: share.flow, at: now });
         self.rows += 1;
         let held = self.flows.entry(share.flow).or_default();
         held.weight = share.weight;
         held.rows += 1;
+    }
+
+    /// A client's flow is about.
+    fn see(&mut self, flow: Flow, now: Instant) {
+        self.has_others |= flow != Flow::SHARED;
+        if let Some(last) = self.last.filter(|last| last.flow != flow) {
+            self.other = Some(last.at);
+        }
+        self.last = Some(Seen { flow, at: now });
     }
 
     /// It is known what a row in flight will cost.
@@ -162,7 +169,8 @@ impl Load {
     /// Whether rows of more than one flow are or were lately about.
     pub(super) fn is_mixed(&self, now: Instant) -> bool {
         let lately = |at: Instant| now.saturating_duration_since(at) < ABOUT;
-        self.flows.len() > 1 || self.other.is_some_and(lately)
+        let clients = self.flows.keys().filter(|flow| **flow != Flow::INTERNAL);
+        clients.count() > 1 || self.other.is_some_and(lately)
     }
 }
 
@@ -201,6 +209,16 @@ mod tests {
             assert!(load.places(share(2, 1), 25).is_err(), "and does not take what is kept for others");
         }
         assert_eq!(fill(&mut Load::new(1), share(1, 1)), 1);
+    }
+
+    #[test]
+    fn the_servers_own_rows_take_nothing_from_the_shared_flow() {
+        let mut load = Load::new(8);
+        load.enter(Share::EVERYBODY, Instant::now());
+        load.enter(Share::INTERNAL, Instant::now());
+        assert!(!load.is_mixed(Instant::now()));
+        load.leave(Flow::INTERNAL, None);
+        assert_eq!(fill(&mut load, Share::EVERYBODY), 7);
     }
 
     #[test]

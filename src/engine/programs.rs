@@ -46,6 +46,14 @@ impl PlanTable {
         (before != self.base && before != plan).then_some(before)
     }
 
+    /// Whether rows with `modules` can be cut right before the first of them. Without any only heads differ, which needs
+    /// no program.
+    pub(super) fn cuts(&self, modules: ModuleSet) -> bool {
+        let Some(cut) = modules.lowest_block() else { return true };
+        let above = BlockRange { start: cut, end: self.base.blocks.end };
+        self.contains(&Plan::below(cut)) && smallest(&self.recent, above, modules).is_some()
+    }
+
     /// Counts a use of a plan.
     pub(super) fn touch(&mut self, plan: &Plan) {
         if let Some(index) = self.recent.iter().position(|known| known == plan) {
@@ -135,6 +143,19 @@ mod tests {
         table.touch(&plan(&[0]));
         assert_eq!(table.insert(plan(&[2])), Some(plan(&[1])));
         assert!(table.contains(&plan(&[0, 1, 2])) && !table.contains(&plan(&[1])));
+    }
+
+    #[test]
+    fn a_cut_needs_programs_for_both_sides() {
+        let late = plan(&[6]).modules;
+        let cut = late.lowest_block().unwrap();
+        let above = Plan { blocks: BlockRange { start: cut, ..BLOCKS }, modules: late };
+        let mut table = PlanTable::new(plan(&[0, 1, 2, 3, 4, 5, 6, 7]), 4);
+        assert!(table.cuts(ModuleSet::EMPTY) && !table.cuts(late));
+        table.insert(above);
+        assert!(!table.cuts(late), "nothing runs below");
+        table.insert(Plan::below(cut));
+        assert!(table.cuts(late) && !table.cuts(plan(&[7, 0]).modules));
     }
 
     #[test]

@@ -95,6 +95,17 @@ impl<T> Queue<T> {
         std::iter::from_fn(|| self.next().and_then(|arrival| self.serve(arrival))).take(max).collect()
     }
 
+    /// Takes the first row in turn that `picks` wants, looking at the oldest of each task.
+    pub(crate) fn take_next(&mut self, mut picks: impl FnMut(&T) -> bool) -> Option<Taken<T>> {
+        let flows = self.flows.in_turn().filter_map(|flow| self.own.get(flow));
+        let oldest = |own: &Tasks| -> Vec<u64> {
+            own.turns.in_turn().filter_map(|task| own.waiting.get(task)?.first().copied()).collect()
+        };
+        let is_picked = |arrival: &u64| self.rows.get(arrival).is_some_and(|queued| picks(&queued.row));
+        let arrival = flows.flat_map(oldest).find(is_picked);
+        self.serve(arrival?)
+    }
+
     /// Takes the rows that `picks` wants out of turn; they are charged as others are.
     pub(crate) fn take_where(&mut self, mut picks: impl FnMut(&T) -> bool) -> Vec<Taken<T>> {
         let picked: Vec<u64> =

@@ -20,6 +20,9 @@ impl Flow {
     /// The flow of everybody who has none of their own.
     pub const SHARED: Self = Self(0);
 
+    /// The server's own rows, which no client asked for.
+    pub const INTERNAL: Self = Self(u64::MAX);
+
     /// The flow of this number; 0 is [`Flow::SHARED`].
     pub fn new(number: u64) -> Self {
         Self(number)
@@ -38,6 +41,8 @@ pub struct Share {
 impl Share {
     /// The share of everybody who has none of their own.
     pub const EVERYBODY: Self = Self { flow: Flow::SHARED, weight: 1 };
+    /// The share of the server's own rows.
+    pub const INTERNAL: Self = Self { flow: Flow::INTERNAL, weight: 1 };
 }
 
 impl Default for Share {

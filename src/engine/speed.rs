@@ -91,21 +91,28 @@ impl Speed {
     /// The most rows, up to `most`, with which batching gains, as far as is known. What was never measured, or long ago,
     /// is tried: single rows first, then one size after the other as long as the one before gained.
     pub(super) fn batch(&self, most: usize, now: Instant) -> usize {
-        let known = |rows: usize| {
-            let measured = (*self.by_rows.get(rows - 1)?)?;
-            let is_fresh = now.saturating_duration_since(measured.at) < FRESH;
-            is_fresh.then_some(measured.fastest)
-        };
-        let Some(one) = known(1) else { return 1 };
+        let Some(one) = self.fastest(1, now) else { return 1 };
         let mut best = 1;
         for rows in 2..=most {
-            match known(rows) {
+            match self.fastest(rows, now) {
                 Some(all) if all / one >= GAIN.powf((rows as f64).log2()) => best = rows,
                 Some(_) => break,
                 None => return rows,
             }
         }
         best
+    }
+
+    /// Whether it is known how fast a single row is.
+    pub(super) fn knows_one(&self, now: Instant) -> bool {
+        self.fastest(1, now).is_some()
+    }
+
+    /// The speed of batches of so many rows, where it was measured lately.
+    fn fastest(&self, rows: usize, now: Instant) -> Option<f64> {
+        let measured = (*self.by_rows.get(rows - 1)?)?;
+        let is_fresh = now.saturating_duration_since(measured.at) < FRESH;
+        is_fresh.then_some(measured.fastest)
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Turns<K> {
     peers: HashMap<K, Peer>,
     /// Peers with something to serve.
     ready: BTreeMap<Turn, K>,
-    /// Peers with nothing to serve whose tags are ahead of the virtual time.
+    /// Peers with nothing to serve and nothing in service whose tags are ahead of the virtual time.
     idle: BTreeMap<Turn, K>,
     virtual_time: u128,
     /// Counts tags that were set, so that equal tags have an order and spells have numbers.
@@ -39,6 +39,10 @@ struct Peer {
     rest: u128,
     weight: u32,
     is_ready: bool,
+    /// Pieces that were charged and not corrected yet: until then the peer is not forgotten.
+    in_service: usize,
+    /// How far its tag was moved up when it woke behind the virtual time. A later correction fills this first.
+    lifted: u128,
     /// Since when nothing was forgotten of what it was served.
     spell: u64,
 }
@@ -57,6 +61,13 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         if peer.weight != weight {
             (peer.weight, peer.rest) = (weight, 0);
         }
+        let now = self.now();
+        // Who waits already may be behind it by a refund, which is theirs.
+        if !peer.is_ready && peer.turn.tag < now {
+            self.set += 1;
+            peer.lifted += now - peer.turn.tag;
+            (peer.turn.tag, peer.spell) = (now, self.set);
+        }
         peer.is_ready = true;
         self.put_back(key, peer);
     }
@@ -74,12 +85,18 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         self.ready.values().next()
     }
 
-    /// Charges a peer for a piece. Returns its spell, for [`Self::correct`].
+    /// All that have something to serve, in turn.
+    pub(super) fn in_turn(&self) -> impl Iterator<Item = &K> {
+        self.ready.values()
+    }
+
+    /// Charges a peer for a piece. Returns its spell, for [`Self::correct`], which is to follow.
     pub(super) fn serve(&mut self, key: &K, cost: u64) -> u64 {
         let first = self.ready.keys().next().map_or(0, |turn| turn.tag);
         self.virtual_time = self.virtual_time.max(first);
         let Some(mut peer) = self.taken_out(key) else { return 0 };
         peer.charge(cost.max(1));
+        peer.in_service += 1;
         self.set += 1;
         peer.turn.order = self.set;
         self.put_back(key, peer);
@@ -89,13 +106,21 @@ impl<K: Clone + Eq + Hash> Turns<K> {
 
     /// Replaces what a peer was charged in a spell by what the piece cost in truth.
     pub(super) fn correct(&mut self, key: &K, spell: u64, charged: u64, cost: u64) {
-        if self.peers.get(key).is_none_or(|peer| peer.spell != spell) {
-            return;
-        }
         let Some(mut peer) = self.taken_out(key) else { return };
         let (charged, cost) = (charged.max(1), cost.max(1));
+        let before = peer.turn.tag;
         peer.charge(cost.saturating_sub(charged));
-        peer.refund(charged.saturating_sub(cost));
+        let filled = peer.lifted.min(peer.turn.tag - before);
+        peer.turn.tag -= filled;
+        peer.lifted -= filled;
+        // Since the peer woke behind the virtual time, what it has too much of the past is no credit.
+        if peer.spell == spell {
+            peer.refund(charged.saturating_sub(cost));
+        }
+        peer.in_service = peer.in_service.saturating_sub(1);
+        if peer.in_service == 0 {
+            peer.lifted = 0;
+        }
         self.put_back(key, peer);
     }
 
@@ -107,7 +132,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
     fn newcomer(&mut self, weight: u32) -> Peer {
         self.set += 1;
         let turn = Turn { tag: self.now(), order: self.set };
-        Peer { turn, rest: 0, weight, is_ready: false, spell: self.set }
+        Peer { turn, rest: 0, weight, is_ready: false, in_service: 0, lifted: 0, spell: self.set }
     }
 
     fn taken_out(&mut self, key: &K) -> Option<Peer> {
@@ -119,11 +144,15 @@ impl<K: Clone + Eq + Hash> Turns<K> {
 
     fn put_back(&mut self, key: &K, peer: Peer) {
         // An idle peer without debt is as good as new; the table must not grow with every name.
-        if !peer.is_ready && peer.turn.tag <= self.virtual_time {
+        let is_served = peer.in_service > 0;
+        if !peer.is_ready && !is_served && peer.turn.tag <= self.virtual_time {
             return;
         }
-        let line = if peer.is_ready { &mut self.ready } else { &mut self.idle };
-        line.insert(peer.turn, key.clone());
+        if peer.is_ready {
+            self.ready.insert(peer.turn, key.clone());
+        } else if !is_served {
+            self.idle.insert(peer.turn, key.clone());
+        }
         self.peers.insert(key.clone(), peer);
     }
 
@@ -194,11 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn a_long_piece_is_charged_although_its_peer_slept_meanwhile() {
+        let mut turns = Turns::default();
+        turns.wake(&'b', 1);
+        turns.wake(&'a', 1);
+        let spell = turns.serve(&'a', 10);
+        turns.sleep(&'a');
+        for _ in 0..5 {
+            let own = turns.serve(&'b', 100);
+            turns.correct(&'b', own, 100, 100);
+        }
+        turns.correct(&'a', spell, 10, 10_000);
+        turns.wake(&'a', 1);
+        assert_eq!(turns.next(), Some(&'b'), "who was served 10000 comes after who was served 500");
+    }
+
+    #[test]
     fn paid_debts_are_forgotten() {
         let mut turns = Turns::default();
         for key in 0..100 {
             turns.wake(&key, 1);
-            turns.serve(&key, 10);
+            let spell = turns.serve(&key, 10);
+            turns.correct(&key, spell, 10, 10);
             turns.sleep(&key);
         }
         turns.wake(&100, 1);

@@ -11,7 +11,7 @@ use super::error::Error;
 use super::inbox::{Inbox, Policy, Waiting};
 use super::meter::Cost;
 use super::queue::{Charge, Taken};
-use super::row::{Answer, Row};
+use super::row::{Answer, Flow, Row};
 use super::run::{Feature, Runner};
 use super::speed::Run;
 use crate::graph::Plan;
@@ -73,6 +73,8 @@ impl Worker {
         self.observe(&batch, started, run.as_secs_f64());
         match result {
             Ok(features) => {
+                // Only here: what a failed batch ran is nobody's.
+                self.metrics.engine_flops.inc_by(self.runner.ran);
                 let costs = features.iter().map(|feature| feature.flops);
                 let (rows, expected) = (batch.len(), charges.iter().map(Charge::cost).sum());
                 self.inbox.note(Run { rows, expected, flops: costs.clone().sum(), took: run }, &self.policy);
@@ -95,6 +97,9 @@ impl Worker {
             record(&waiting.row.span, &answer);
             if let Some(meter) = &waiting.row.meter {
                 meter.ran(Cost { flops, device: part(run, (flops, total), batch_rows) });
+            }
+            if waiting.row.share.flow == Flow::INTERNAL {
+                self.metrics.internal_flops.inc_by(flops);
             }
             if waiting.reply(Ok(answer)).is_err() {
                 self.metrics.unclaimed_flops.inc_by(flops);

@@ -45,7 +45,7 @@ impl Arrival {
     /// Reads the body, which must have come by the deadline and within the time for bodies. Whoever sends slowly holds
     /// what has come and no row's place.
     pub(super) async fn read(&self, state: &AppState, request: Request) -> Result<Received, ApiError> {
-        let mut held = state.service.hold();
+        let mut held = state.service.hold(&self.caller);
         let longest = state.options.body_timeout;
         let end = self.deadline.min(Instant::now() + longest);
         let reading = body::read(request, state.options.payload_limit, &mut held);

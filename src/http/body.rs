@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::encoded;
 use super::error::ApiError;
 use super::wanted;
+use crate::engine::Share;
 use crate::files;
 use crate::metrics::Metrics;
 use crate::service::{Held, Memory};
@@ -67,7 +68,7 @@ pub async fn examine(content_type: &str, body: Vec<u8>) -> Result<usize, String>
     let request = request.body(body.into()).map_err(|error| error.to_string())?;
     let metrics = Metrics::new().map_err(|error| error.to_string())?;
     // No limit but the body's own: what is tried is what its bytes say.
-    let mut held = Memory::new(u64::MAX, Arc::new(metrics)).hold();
+    let mut held = Memory::new(u64::MAX, Arc::new(metrics)).hold(Share::EVERYBODY);
     let body = read(request, limit, &mut held).await;
     body.map(|body| body.images.len()).map_err(|error| error.to_string())
 }
@@ -198,7 +199,7 @@ mod tests {
     async fn held_at_most(limit: u64, content_type: &str, body: String) -> Result<Body, ApiError> {
         let request = Request::builder().method("POST").header(header::CONTENT_TYPE, content_type);
         let request = request.body(axum::body::Body::from(body)).unwrap();
-        let mut held = Memory::new(limit, Arc::new(Metrics::new().unwrap())).hold();
+        let mut held = Memory::new(limit, Arc::new(Metrics::new().unwrap())).hold(Share::EVERYBODY);
         read(request, 32 << 20, &mut held).await
     }
 

@@ -1,7 +1,7 @@
 //! Scoring of folders: every image under some tasks, by an engine of this process or by a running server.
 //!
 //! Both are asked by the same requests, and what is written is what the HTTP door answers. Images are asked a few at a
-//! time and written in their order, a line each. An interrupted run goes on where it stopped.
+//! time and written in their order, a line each. An interrupted run goes on after its last line.
 //!
 //! | file | holds |
 //! |---|---|

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::blocking::blocking;
 use super::error::Error;
 use super::reloader::Reloader;
-use crate::engine::{self, Row};
+use crate::engine::{self, Row, Share};
 use crate::image;
 use crate::pack::{Pack, SelfTest, TaskId};
 
@@ -70,10 +70,11 @@ impl Reloader {
         Ok(worst)
     }
 
-    /// Runs one row on the engine. It is admitted beyond the limit: admitted requests wait for it.
+    /// Runs one of the server's own rows on the engine: no tenant pays for it. It is admitted beyond the limit, since
+    /// admitted requests wait for it.
     async fn run(&self, task: &TaskId, pack: &Arc<Pack>, pixels: Vec<f32>) -> Result<Vec<f32>, Error> {
         let permit = self.engine.admit_beside()?;
-        let row = Row::new(task.clone(), pixels.into(), Arc::clone(pack));
+        let row = Row { share: Share::INTERNAL, ..Row::new(task.clone(), pixels.into(), Arc::clone(pack)) };
         let answer = self.engine.submit(row, permit).await.map_err(|_| engine::Error::WorkerLost)??;
         Ok(answer.logits.to_vec())
     }

@@ -121,23 +121,13 @@ impl State {
     fn next(&mut self, places: usize, now: Instant) -> Option<Taken<Waiting>> {
         let usual = self.running.values().sum::<usize>() - self.low;
         let (has_usual, has_low) = (usual < places, self.low < (places / 2).max(1));
-        if has_usual && has_low {
-            return self.waiting.take(1).pop();
-        }
         let over: HashSet<Flow> = self.used.keys().copied().filter(|flow| self.is_over(*flow, now)).collect();
         let Self { waiting, running, .. } = self;
-        let fits = |flow: &Flow| match over.contains(flow) {
+        waiting.take_next(|Waiting { share: Share { flow, .. }, .. }| match over.contains(flow) {
             true => has_low,
             // One beyond the places, for a flow that has none.
             false => has_usual || (usual == places && !running.contains_key(flow)),
-        };
-        let mut is_open = true;
-        let taken = waiting.take_where(|waiting| {
-            let picked = is_open && fits(&waiting.share.flow);
-            is_open &= !picked;
-            picked
-        });
-        taken.into_iter().next()
+        })
     }
 
     /// Whether a flow decoded more lately than others for their weights.
@@ -224,6 +214,8 @@ fn step_back() {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use super::*;
 
     fn share(flow: u64) -> Share {
@@ -271,6 +263,31 @@ mod tests {
             order.push(heard.recv().await.unwrap());
         }
         assert_eq!(order[..4].iter().filter(|flow| **flow == 2).count(), 2, "{order:?}");
+    }
+
+    #[tokio::test]
+    async fn who_steps_back_leaves_places_which_go_by_turn() {
+        let decoders = Decoders::new(4);
+        for (flow, milliseconds) in [(1, 10_000), (2, 1), (3, 1), (4, 1), (5, 1)] {
+            decoders.lock().note(share(flow), Duration::from_millis(milliseconds), Instant::now());
+        }
+        let place = |flow| decoders.place(share(flow));
+        let low = [place(1).await.unwrap(), place(1).await.unwrap()];
+        assert!(low.iter().all(|place| place.is_low));
+        assert!(soon(place(1)).await.is_none(), "half of the places");
+        let usual = [place(3).await.unwrap(), place(2).await.unwrap(), place(2).await.unwrap()];
+        let (last, beyond) = (place(4).await.unwrap(), place(5).await.unwrap());
+        let mut second = std::pin::pin!(place(2));
+        let mut first = std::pin::pin!(place(3));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(
+            second.as_mut().poll(&mut context).is_pending() && first.as_mut().poll(&mut context).is_pending()
+        );
+        drop((beyond, last));
+        assert!(second.as_mut().poll(&mut context).is_pending(), "flow 2 had two turns and flow 3 one");
+        assert!(soon(first).await.is_some());
+        drop((usual, low));
+        assert!(soon(second).await.is_some());
     }
 
     #[test]

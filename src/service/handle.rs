@@ -152,9 +152,9 @@ impl Service {
         Ok(self.shared.engine.room(1)?)
     }
 
-    /// Memory for one request's body, none yet.
-    pub fn hold(&self) -> Held {
-        self.shared.memory.hold()
+    /// Memory for the body of one of a caller's requests, none yet.
+    pub fn hold(&self, caller: &Caller) -> Held {
+        self.shared.memory.hold(caller.share())
     }
 
     /// A task that there is not, or that the caller may not know of.

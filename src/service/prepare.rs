@@ -54,8 +54,8 @@ impl Service {
         let place = self.shared.decoders.place(terms.caller.share());
         let place = tokio::time::timeout_at(deadline, place).await.map_err(late)??;
         // Only other images that are being decoded are waited for.
-        let held = self.shared.memory.decoding(image::footprint(&bytes, &limits));
-        let held = tokio::time::timeout_at(deadline, held).await.map_err(late)?;
+        let held = self.shared.memory.decoding(terms.caller.share(), image::footprint(&bytes, &limits));
+        let held = tokio::time::timeout_at(deadline, held).await.map_err(late)??;
         let work = move || {
             let started = Instant::now();
             // From here on the image is paid for, whether anybody still waits for it or not.
