@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ipnet::IpNet;
-use mimi_server::http::IdentityHeader;
+use mimi_server::http::{IdentityHeader, WebOrigin};
 
 /// Options of `serve` about tenants.
 #[derive(Debug, Args)]
@@ -40,6 +40,9 @@ pub struct AccessArgs {
     /// that have not the scope admin learn only their own FLOPs.
     #[arg(long, env = "MIMI_TELL_LOAD")]
     pub tell_load: bool,
+    /// Origins of web pages that may ask from browsers, as https://shop.example, separated by commas; * is every one.
+    #[arg(long, env = "MIMI_CORS_ALLOW_ORIGIN", value_name = "ORIGINS", value_delimiter = ',')]
+    cors_allow_origin: Vec<WebOrigin>,
 }
 
 impl AccessArgs {
@@ -52,6 +55,11 @@ impl AccessArgs {
     pub fn identity(&self) -> Option<IdentityHeader> {
         let header = self.identity_header.clone()?;
         Some(IdentityHeader { header, networks: self.identity_from.clone().into() })
+    }
+
+    /// Origins of web pages that may ask.
+    pub fn origins(&self) -> Vec<WebOrigin> {
+        self.cors_allow_origin.clone()
     }
 
     /// Networks that may have a server without tenants publish.

@@ -161,6 +161,7 @@ impl PredictArgs {
                 identity: None,
                 publishers: Vec::new().into(),
                 tells_load: false,
+                origins: Vec::new().into(),
             },
             connections: serve::ConnectionLimits::default(),
             tenants: None,

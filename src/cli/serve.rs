@@ -177,6 +177,7 @@ impl ServeArgs {
             identity: self.access.identity(),
             publishers: self.access.publishers().into(),
             tells_load: self.access.tell_load,
+            origins: self.access.origins().into(),
         }
     }
 }

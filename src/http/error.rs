@@ -35,6 +35,8 @@ pub(super) enum ApiError {
     MethodNotAllowed,
     #[error("the body is larger than the {limit} bytes allowed")]
     BodyTooLarge { limit: usize },
+    #[error("content-encoding = {given}: expected gzip, zstd or identity")]
+    ContentEncoding { given: String },
     #[error("the body did not come within {seconds} s")]
     BodyTimeout { seconds: u64 },
     #[error(transparent)]
@@ -64,6 +66,7 @@ impl ApiError {
             Self::NoRoute => Code::NotFound,
             Self::MethodNotAllowed => Code::MethodNotAllowed,
             Self::BodyTooLarge { .. } => Code::ImageTooLarge,
+            Self::ContentEncoding { .. } => Code::UnsupportedMediaType,
             Self::BodyTimeout { .. } => Code::BodyTimeout,
             Self::Service(error) => error.code(),
         }

@@ -1,7 +1,7 @@
 //! Health for orchestrators, series for Prometheus.
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -9,9 +9,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
+use super::open_metrics;
 use super::state::AppState;
 use crate::service::Error;
 use crate::tenants::Status;
+
+/// Content type of Prometheus' text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) fn router() -> Router<AppState> {
     Router::new().route("/healthz", get(live)).route("/readyz", get(ready)).route("/metrics", get(metrics))
@@ -62,10 +66,14 @@ pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Readines
     Ok(Json(Readiness { status: "ok", access, tenants_refused, logs_failing }))
 }
 
-/// Gives every series in Prometheus' text format.
+/// Gives every series in Prometheus' text format, or as OpenMetrics if that is accepted.
 #[utoipa::path(get, path = "/metrics",
     responses((status = 200, description = "Series", body = String, content_type = "text/plain")))]
-pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, ApiError> {
+pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
     let text = state.service.series().await?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+    if !open_metrics::is_wanted(&headers) {
+        return Ok(([(header::CONTENT_TYPE, PROMETHEUS)], text).into_response());
+    }
+    let open = open_metrics::of(&String::from_utf8_lossy(&text));
+    Ok(([(header::CONTENT_TYPE, open_metrics::CONTENT_TYPE)], open).into_response())
 }

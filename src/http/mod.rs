@@ -23,17 +23,22 @@ mod bill;
 mod body;
 mod classify;
 mod classify_many;
+mod cors;
 mod embed;
 mod encoded;
+mod encoding;
 mod error;
 mod folder;
 mod headers;
 mod health;
+mod open_metrics;
 mod openapi;
 mod options;
 mod origin;
 mod page;
 mod query;
+mod request_id;
+mod slashes;
 mod state;
 mod status;
 mod tasks;
@@ -44,11 +49,13 @@ use std::any::Any;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use body::examine as examine_body;
+pub use cors::WebOrigin;
 pub use options::{HttpOptions, IdentityHeader};
 pub use origin::Origin;
 pub use state::AppState;
@@ -59,6 +66,11 @@ use error::ApiError;
 
 /// The routes.
 pub fn app(state: AppState) -> Router {
+    slashes::router(routes(state))
+}
+
+fn routes(state: AppState) -> Router {
+    let cors = cors::layer(&state.options.origins);
     let limit = DefaultBodyLimit::max(state.options.payload_limit);
     Router::new()
         .merge(classify::router())
@@ -67,16 +79,21 @@ pub fn app(state: AppState) -> Router {
         .merge(tasks::router())
         .merge(folder::router())
         .merge(usage::router())
+        .route_layer(from_fn_with_state(state.clone(), encoding::decompress))
         // What is asked here is charged; health and metrics are not.
         .route_layer(from_fn_with_state(state.clone(), bill::layer))
         .merge(health::router())
         .merge(openapi::router())
         .fallback(|| async { ApiError::NoRoute })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-        .layer(axum::middleware::from_fn_with_state(state.clone(), access::gate))
+        .layer(from_fn_with_state(state.clone(), access::gate))
         .layer(limit)
+        .layer(encoding::compress())
         // Our code does not panic; should a dependency do so, only its own request fails.
         .layer(CatchPanicLayer::custom(panicked))
+        // Before the gate: a browser asks what it may without a key.
+        .layer(option_layer(cors))
+        .layer(from_fn(request_id::layer))
         .with_state(state)
 }
 
@@ -87,7 +104,8 @@ pub fn admin(state: AppState) -> Router {
         .merge(folder::router())
         .fallback(|| async { ApiError::NoRoute })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-        .layer(axum::middleware::from_fn_with_state(state.clone(), access::gate))
+        .layer(from_fn_with_state(state.clone(), access::gate))
+        .layer(encoding::compress())
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(state)
 }

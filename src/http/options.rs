@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::cors::WebOrigin;
+
 /// Limits of bodies, and whom the door believes; [`ServiceOptions`](crate::service::ServiceOptions) has the limits of what
 /// is in bodies.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct HttpOptions {
     /// Whether every caller is told how long its rows waited and with how many others they ran. Otherwise only a caller
     /// with the scope `admin` is, or everybody on a server without tenants.
     pub tells_load: bool,
+    /// Origins of pages that may ask, in browsers; `*` is every one. Without any, none but this server's own.
+    pub origins: Arc<[WebOrigin]>,
 }
 
 /// A header in which a trusted gateway names who sends a request.

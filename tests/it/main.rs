@@ -46,6 +46,7 @@ mod fuzz;
 /// Backward equals finite differences and PyTorch.
 mod gradients;
 /// Heads of several labels and of values, answers that abstain, and features.
+mod habits;
 mod heads;
 /// What a client may hold, and that others are served meanwhile.
 mod hold;

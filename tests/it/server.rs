@@ -109,6 +109,7 @@ impl World {
                 identity: None,
                 publishers: vec!["127.0.0.0/8".parse().unwrap()].into(),
                 tells_load: false,
+                origins: Vec::new().into(),
             },
             tenants: None,
             connections: serve::ConnectionLimits::default(),
