@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::admission::Ask;
+use super::batches::Policy;
 use super::compiler::{Compiler, Order};
 use super::error::Error;
 use super::fork::Costs;
-use super::inbox::{Ask, Inbox, Permit, Policy};
+use super::inbox::{Inbox, Permit};
 use super::load::Want;
 use super::prefixes::Prefixes;
 use super::programs::PlanTable;

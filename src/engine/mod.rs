@@ -9,6 +9,7 @@
 //! | `row`, `image_key`, `error` | what goes in and comes out |
 //! | `turns`, `queue`, `load`, `speed`, `batch`, `fork`, `programs` | decisions. Pure: they take time as an argument and do no I/O |
 //! | `inbox` | the one lock between handlers and workers |
+//! | `admission`, `batches` | who gets in, and which rows run together |
 //! | `worker`, `run` | the loop that owns the device, and what it does with a batch |
 //! | `compiler` | the thread that makes programs, so that no request waits for one |
 //! | `prefixes` | outputs of frozen blocks, kept for images |
@@ -16,7 +17,9 @@
 //!
 //! No thread of the engine awaits or touches the disk.
 
+mod admission;
 mod batch;
+mod batches;
 mod compiler;
 mod error;
 mod fork;

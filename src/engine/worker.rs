@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use ndarray::ArrayView1;
 
+use super::batches::Policy;
 use super::error::Error;
-use super::inbox::{Inbox, Policy, Waiting};
+use super::inbox::{Inbox, Waiting};
 use super::meter::Cost;
 use super::queue::{Charge, Taken};
 use super::row::{Answer, Flow, Row};

@@ -4,7 +4,9 @@
 //! others' images go first. Those threads have half of the places. Where all others are taken, one flow that decodes nothing
 //! gets one more.
 
-use std::collections::{HashMap, HashSet};
+mod lately;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,14 +16,10 @@ use super::error::Error;
 use crate::engine::{Charge, Flow, Queue, Share, Taken};
 use crate::pack::TaskId;
 
+use lately::Lately;
+
 /// What an image is charged until it is known how long it took, nanoseconds.
 const GUESS: u64 = 10_000_000;
-/// Time after which what a flow decoded counts for half.
-const HALF_LIFE: f64 = 5.0;
-/// A flow is over its share beyond this multiple of what flows decoded on average for their weight.
-const OVER: f64 = 1.25;
-/// What nobody has to be told of any more, seconds.
-const NOTHING: f64 = 1e-4;
 /// How nice the threads of lower priority are; 10 is a tenth of a core beside a thread of normal priority.
 const NICE: i32 = 10;
 
@@ -37,26 +35,12 @@ struct State {
     running: HashMap<Flow, usize>,
     /// Of all that run, those at a lower priority.
     low: usize,
-    used: HashMap<Flow, Used>,
+    lately: Lately,
 }
 
 struct Waiting {
     share: Share,
     give: oneshot::Sender<Place>,
-}
-
-/// Seconds that a flow decoded for each unit of its weight, less and less of what is past.
-#[derive(Clone, Copy)]
-struct Used {
-    seconds: f64,
-    at: Instant,
-}
-
-impl Used {
-    fn now(self, now: Instant) -> f64 {
-        let past = now.saturating_duration_since(self.at).as_secs_f64();
-        self.seconds * (-past / HALF_LIFE).exp2()
-    }
 }
 
 /// The right to decode one image; given back when dropped.
@@ -100,7 +84,7 @@ impl Decoders {
         drop(state.waiting.remove(|waiting| waiting.give.is_closed()));
         let mut granted = Vec::new();
         while let Some(Taken { row: Waiting { share, give }, charge }) = state.next(self.places, now) {
-            let is_low = state.is_over(share.flow, now);
+            let is_low = state.lately.is_over(share.flow, now);
             *state.running.entry(share.flow).or_default() += 1;
             state.low += usize::from(is_low);
             let (decoders, charge) = (Arc::clone(self), Some(charge));
@@ -121,27 +105,13 @@ impl State {
     fn next(&mut self, places: usize, now: Instant) -> Option<Taken<Waiting>> {
         let usual = self.running.values().sum::<usize>() - self.low;
         let (has_usual, has_low) = (usual < places, self.low < (places / 2).max(1));
-        let over: HashSet<Flow> = self.used.keys().copied().filter(|flow| self.is_over(*flow, now)).collect();
+        let over = self.lately.over(now);
         let Self { waiting, running, .. } = self;
         waiting.take_next(|Waiting { share: Share { flow, .. }, .. }| match over.contains(flow) {
             true => has_low,
             // One beyond the places, for a flow that has none.
             false => has_usual || (usual == places && !running.contains_key(flow)),
         })
-    }
-
-    /// Whether a flow decoded more lately than others for their weights.
-    fn is_over(&self, flow: Flow, now: Instant) -> bool {
-        let own = self.used.get(&flow).map_or(0.0, |used| used.now(now));
-        let all: f64 = self.used.values().map(|used| used.now(now)).sum();
-        self.used.len() > 1 && own > OVER * all / self.used.len() as f64
-    }
-
-    fn note(&mut self, share: Share, took: Duration, now: Instant) {
-        self.used.retain(|_, used| used.now(now) > NOTHING);
-        let before = self.used.get(&share.flow).map_or(0.0, |used| used.now(now));
-        let seconds = before + took.as_secs_f64() / f64::from(share.weight.max(1));
-        self.used.insert(share.flow, Used { seconds, at: now });
     }
 }
 
@@ -187,7 +157,7 @@ impl Drop for Place {
         }
         state.low -= usize::from(self.is_low);
         if self.started.is_some() {
-            state.note(self.share, took, now);
+            state.lately.note(self.share, took, now);
         }
         if let Some(charge) = self.charge.take() {
             state.waiting.settle(charge, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
@@ -218,7 +188,7 @@ mod tests {
 
     use super::*;
 
-    fn share(flow: u64) -> Share {
+    pub(super) fn share(flow: u64) -> Share {
         Share { flow: Flow::new(flow), weight: 1 }
     }
 
@@ -269,7 +239,7 @@ mod tests {
     async fn who_steps_back_leaves_places_which_go_by_turn() {
         let decoders = Decoders::new(4);
         for (flow, milliseconds) in [(1, 10_000), (2, 1), (3, 1), (4, 1), (5, 1)] {
-            decoders.lock().note(share(flow), Duration::from_millis(milliseconds), Instant::now());
+            decoders.lock().lately.note(share(flow), Duration::from_millis(milliseconds), Instant::now());
         }
         let place = |flow| decoders.place(share(flow));
         let low = [place(1).await.unwrap(), place(1).await.unwrap()];
@@ -290,22 +260,6 @@ mod tests {
         assert!(soon(second).await.is_some());
     }
 
-    #[test]
-    fn who_decodes_more_than_others_steps_back() {
-        let (mut state, now) = (State::default(), Instant::now());
-        let seconds = Duration::from_secs;
-        state.note(share(1), seconds(10), now);
-        assert!(!state.is_over(Flow::new(1), now), "alone there is no share");
-        state.note(share(2), Duration::from_millis(100), now);
-        assert!(state.is_over(Flow::new(1), now) && !state.is_over(Flow::new(2), now));
-        assert!(!state.is_over(Flow::new(3), now), "who comes new does not");
-        state.note(share(2), seconds(9), now);
-        assert!(!state.is_over(Flow::new(1), now), "equals do not");
-        let later = now + seconds(600);
-        state.note(share(3), seconds(1), later);
-        assert_eq!(state.used.len(), 1, "the past is forgotten");
-    }
-
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn only_who_is_over_its_share_runs_at_a_lower_priority() {
@@ -314,7 +268,7 @@ mod tests {
         let usual = priority();
         for (flow, seconds) in [(1, 10), (2, 0)] {
             let took = Duration::from_millis(100) + Duration::from_secs(seconds);
-            decoders.lock().note(share(flow), took, Instant::now());
+            decoders.lock().lately.note(share(flow), took, Instant::now());
         }
         let light = decoders.place(share(2)).await.unwrap().run(priority).await.unwrap();
         let heavy = decoders.place(share(1)).await.unwrap().run(priority).await.unwrap();
