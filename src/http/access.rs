@@ -20,21 +20,10 @@ use super::state::AppState;
 use crate::audit::{Event, Who};
 use crate::metrics::NO_TASK;
 use crate::service::Error;
-use crate::tenants::{Caller, Credentials, Denied, Known, Scope};
+use crate::tenants::{Caller, Credentials, Denied, Known, Need, Scope};
 
 /// The header in which a key may come beside `Authorization: Bearer`.
 const KEY_HEADER: &str = "x-api-key";
-
-/// What a route wants of its caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
-    /// Nothing: health, and pages that say nothing of any tenant.
-    Nothing,
-    /// To be known: there is no such route.
-    Known,
-    /// A scope.
-    Scope(Scope),
-}
 
 /// Routes and what they want. A route that is not here wants [`Scope::Admin`].
 const NEEDS: [(&str, Need); 15] = [
@@ -76,8 +65,10 @@ impl<S: Sync> FromRequestParts<S> for Asking {
 
 /// Lets a request through to its route, or answers it.
 pub(super) async fn gate(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    // A door beside this one says itself what its methods want.
+    let need = request.extensions().get::<Need>().copied();
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let need = need(path);
+    let need = need.unwrap_or_else(|| self::need(path));
     if need == Need::Nothing {
         return next.run(request).await;
     }

@@ -80,6 +80,15 @@ pub fn app(state: AppState) -> Router {
         .with_state(state)
 }
 
+/// Routes of a door beside this one, which come past the same gate and are charged alike. That door says with each request
+/// what it [needs](crate::tenants::Need), and tells a [`Refusal`](crate::service::Refusal) of the gate in its own words.
+pub fn guard(state: &AppState, routes: Router) -> Router {
+    routes
+        .route_layer(from_fn_with_state(state.clone(), bill::layer))
+        .layer(from_fn_with_state(state.clone(), access::gate))
+        .layer(CatchPanicLayer::custom(panicked))
+}
+
 /// Health, metrics and what is for operators, for a listener of their own.
 pub fn admin(state: AppState) -> Router {
     Router::new()

@@ -18,6 +18,7 @@
 //! | `decoders`, `prepare`, `rows` | places to decode in, bytes to pixels, pixels to logits |
 //! | `memory` | what all requests hold together |
 //! | `tasks`, `publishing` | what is published, and publishing |
+//! | `refusal` | refusals and costs as doors leave them with their answers |
 //! | `told` | what a caller is told of an error inside |
 
 mod answer;
@@ -37,6 +38,7 @@ mod options;
 mod predictions;
 mod prepare;
 mod publishing;
+mod refusal;
 mod rows;
 mod spent;
 mod tasks;
@@ -50,5 +52,6 @@ pub use handle::{Parts, Service};
 pub use memory::{Held, Memory};
 pub use options::ServiceOptions;
 pub use predictions::{Prediction, Predictions, Said};
+pub use refusal::{Costs, Refusal};
 pub use spent::Spent;
 pub use tasks::{Page, TaskDetails};

@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["import", "engine", "catalog"],
     &["reload", "tenants"],
     &["service"],
-    &["http"],
+    &["http", "grpc"],
     &["serve", "train", "bench"],
 ];
 
@@ -94,9 +94,10 @@ fn every_module_has_its_layer() {
 /// `(word, modules that may say it)`.
 const RESERVED: &[(&str, &[&str])] = &[
     ("ort::", &["runtime"]),
-    ("axum::", &["http", "serve"]),
-    ("StatusCode", &["http"]),
-    ("HeaderMap", &["http"]),
+    ("axum::", &["http", "grpc", "serve"]),
+    ("tonic::", &["grpc"]),
+    ("StatusCode", &["http", "grpc"]),
+    ("HeaderMap", &["http", "grpc"]),
     ("HeaderValue", &["http"]),
     ("Json(", &["http"]),
     ("utoipa", &["http"]),

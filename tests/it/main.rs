@@ -45,6 +45,8 @@ mod forking;
 mod fuzz;
 /// Backward equals finite differences and PyTorch.
 mod gradients;
+/// The gRPC door: methods, statuses, hostile messages.
+mod grpc;
 /// Heads of several labels and of values, answers that abstain, and features.
 mod heads;
 /// What a client may hold, and that others are served meanwhile.
