@@ -24,8 +24,9 @@
 //! | `reload` | new versions: read, check, compile, warm, publish | `engine`, `catalog` and below |
 //! | `tenants` | who may use the server, and how much of it: keys, scopes, tasks, quotas | `engine` and below |
 //! | `service` | the one way down, without a transport: asks, answers, admission, preparation, codes | `reload`, `tenants` and below |
-//! | `http` | the HTTP door: routes, bodies, the one table of statuses | `service` and below |
-//! | `grpc` | the gRPC door: methods, messages, the one table of its statuses | `service` and below |
+//! | `oip` | the Open Inference Protocol without a transport: tensors to asks, answers to tensors | `service` and below |
+//! | `http` | the HTTP door: routes, bodies, the one table of statuses | `oip` and below |
+//! | `grpc` | the gRPC door: methods, messages, the one table of its statuses | `oip` and below |
 //! | `serve` | composition root of serving | `http`, `grpc` and below |
 //! | `train` | the offline trainer: data, methods, optimiser, measures, reports, studies | `engine` and below |
 //! | `bench` | what this machine does: programs, batches, memory | `engine` and below |
@@ -76,6 +77,7 @@ pub mod engine;
 pub mod reload;
 pub mod tenants;
 
+pub mod oip;
 pub mod service;
 
 pub mod bench;

@@ -8,7 +8,7 @@ use super::answer::Answered;
 use super::ask::Ask;
 use super::error::Error;
 use super::handle::Service;
-use super::prepare::Encoded;
+use super::prepare::Given;
 use super::spent::Spent;
 
 impl Service {
@@ -24,7 +24,7 @@ impl Service {
             let scores = self.score(image, slice::from_ref(&task), [place], &terms);
             async { scores.await?.tasks.into_iter().next().unwrap_or_else(|| Err(Error::missing_row())) }
         };
-        let images = images.into_iter().enumerate().map(|(index, bytes)| Encoded { index, bytes });
+        let images = images.into_iter().enumerate().map(|(index, bytes)| Given::encoded(index, bytes));
         let scored = try_join_all(images.zip(places).map(|(image, place)| one(image, place))).await?;
         let mut spent = Spent::default();
         let mut images = Vec::with_capacity(scored.len());

@@ -10,7 +10,7 @@ use super::ask::AskMany;
 use super::code::Code;
 use super::error::Error;
 use super::handle::Service;
-use super::prepare::Encoded;
+use super::prepare::Given;
 use super::rows::Scored;
 use crate::reload::Pinned;
 
@@ -28,7 +28,7 @@ impl Service {
         // An image under unknown tasks is decoded too, so it takes a place as any other.
         let rows = if found.is_empty() { slice::from_ref(&self.shared.bare) } else { &found[..] };
         let places = self.admit(&terms, rows.iter())?;
-        let image = Encoded { index: 0, bytes: image };
+        let image = Given::encoded(0, image);
         let scores = self.score(image, &found, places, &terms).await?;
         let mut spent = scores.spent;
         let mut scored = scores.tasks.into_iter();

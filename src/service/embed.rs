@@ -8,7 +8,7 @@ use super::answer::Features;
 use super::ask::AskFeatures;
 use super::error::Error;
 use super::handle::Service;
-use super::prepare::Encoded;
+use super::prepare::Given;
 use super::spent::Spent;
 
 impl Service {
@@ -21,7 +21,7 @@ impl Service {
         self.check_images(images.len())?;
         let pinned = task.as_ref().unwrap_or(&self.shared.bare);
         let places = self.admit(&terms, iter::repeat_n(pinned, images.len()))?;
-        let images = images.into_iter().enumerate().map(|(index, bytes)| Encoded { index, bytes });
+        let images = images.into_iter().enumerate().map(|(index, bytes)| Given::encoded(index, bytes));
         let rows = images.zip(places).map(|(image, place)| self.feature(image, pinned, place, &terms));
         let found = try_join_all(rows).await?;
         let spent = found.iter().fold(Spent::default(), |spent, one| spent.join(one.spent));

