@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // Images and tensors are slices of the message, not copies.
         .bytes(".")
+        .codec_path("crate::grpc::codec::Bounded")
         .generate_default_stubs(true)
         // Clients are for tests, which bring a transport.
         .build_transport(false)

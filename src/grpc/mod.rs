@@ -17,6 +17,7 @@
 //! | `inference` | the service's methods, each in a file of its name |
 //! | `health`, `reflection` | `grpc.health.v1`, `grpc.reflection.v1` |
 
+mod codec;
 mod deadline;
 mod health;
 mod inference;
@@ -44,12 +45,14 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tonic::service::Routes;
 
+use crate::oip::Protocol;
 use crate::service::Service;
 
 /// What handlers share; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Door {
     service: Service,
+    protocol: Protocol,
     options: GrpcOptions,
 }
 
@@ -58,7 +61,7 @@ pub(crate) struct Door {
 /// # Errors
 /// When the protocol's own description cannot be read.
 pub fn routes(service: Service, options: GrpcOptions) -> Result<Router, tonic_reflection::server::Error> {
-    let door = Door { service, options };
+    let door = Door { protocol: Protocol::new(service.clone()), service, options };
     let unary = Routes::new(inference::service(door.clone())).add_service(health::service(door.clone()));
     let unary = unary.into_axum_router().reset_fallback();
     let unary = unary.layer(from_fn_with_state(door.clone(), lift::layer));
