@@ -36,8 +36,7 @@ fn of_machinery(response: &Response, path: &str) -> Option<Refusal> {
     let told = Status::from_header_map(response.headers())?;
     let words = match told.code() {
         Grpc::Ok => return None,
-        Grpc::Unimplemented => format!("{path} is not offered"),
-        // Its word says no more than "internal".
+        Grpc::Unimplemented if told.message().is_empty() => format!("{path} is not offered"),
         _ => told.message().to_owned(),
     };
     Some(Refusal::new(status::code(told.code()), words))

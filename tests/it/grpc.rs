@@ -1,7 +1,10 @@
 //! The gRPC door.
 
-mod access;
+mod clients;
+mod descriptor;
 mod doors;
+mod hostile;
+pub mod infer;
 
 use mimi_server::grpc::messages::grpc_inference_service_client::GrpcInferenceServiceClient;
 use tonic::transport::{Channel, Endpoint};

@@ -2,6 +2,7 @@
 
 mod access;
 mod changes;
+mod grpc;
 mod keys;
 mod quotas;
 mod secrets;

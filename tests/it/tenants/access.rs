@@ -12,19 +12,19 @@ const NO_KEY: u16 = 401;
 const NOT_ALLOWED: u16 = 403;
 const NO_TASK: u16 = 404;
 
-struct Keys {
-    infer: Key,
-    read: Key,
-    publish: Key,
-    all: Key,
-    over: Key,
-    operator: Key,
-    scraper: Key,
-    other: Key,
+pub(super) struct Keys {
+    pub(super) infer: Key,
+    pub(super) read: Key,
+    pub(super) publish: Key,
+    pub(super) all: Key,
+    pub(super) over: Key,
+    pub(super) operator: Key,
+    pub(super) scraper: Key,
+    pub(super) other: Key,
 }
 
 impl Keys {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let key = Key::new;
         Self {
             infer: key("infer"),
@@ -38,7 +38,7 @@ impl Keys {
         }
     }
 
-    fn file(&self) -> String {
+    pub(super) fn file(&self) -> String {
         let own = [Scope::Infer, Scope::Read, Scope::Publish];
         [
             "version = 1\n[tenants.a]\ntasks = [\"a.*\"]\nuses = [\"all.*\"]\n".to_owned(),

@@ -1,0 +1,45 @@
+//! Unmodified clients of others. `MIMI_CLIENTS_PYTHON` names a Python with `tests/clients/requirements.txt`.
+
+use mimi_server::serve;
+use mimi_server::tenants::Scope;
+
+use crate::support::repository;
+use crate::tenants::{Key, Written, world};
+
+async fn run(script: &str) {
+    let Some(python) = std::env::var_os("MIMI_CLIENTS_PYTHON") else {
+        eprintln!("skipped: MIMI_CLIENTS_PYTHON names no Python");
+        return;
+    };
+    let (world, key) = (world(), Key::new("client"));
+    let scopes = [Scope::Infer, Scope::Read, Scope::Publish];
+    let head = "version = 1\n[tenants.a]\ntasks = [\"a.*\"]\n";
+    let file = Written::new(&format!("{head}{}", key.lines("a", &scopes, "")));
+    let config = serve::Config { tenants: Some(file.path.clone()), ..world.config() };
+    let running = crate::server::start(config, None).await;
+    let image = crate::support::fixtures().join("images/rgb.png");
+    let command = tokio::process::Command::new(python)
+        .arg(repository().join("tests/clients").join(script))
+        .args(["--url", &running.address.to_string(), "--key", &key.secret, "--model", "a.one", "--image"])
+        .arg(image)
+        .output();
+    let output = command.await.unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    running.end().await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tritonclient_works() {
+    run("grpc_triton.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kserve_works() {
+    run("grpc_kserve.py").await;
+}
