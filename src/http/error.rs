@@ -17,6 +17,10 @@ use crate::service::{Code, Error};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AtTheDoor;
 
+/// What an answer that is a failure tells, for doors that write it in another form.
+#[derive(Clone, Debug)]
+pub(super) struct Told(pub(super) String);
+
 /// Body of every failure.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ErrorBody {
@@ -90,7 +94,10 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let code = self.code();
-        let mut response = (status(code), Json(self.body())).into_response();
+        let body = self.body();
+        let told = Told(body.error.clone());
+        let mut response = (status(code), Json(body)).into_response();
+        response.extensions_mut().insert(told);
         // Whoever charges the request reads it.
         response.extensions_mut().insert(code);
         if matches!(self, Self::Service(Error::Engine(engine::Error::TooLate { .. }))) {

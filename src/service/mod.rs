@@ -19,6 +19,7 @@
 //! | `decoders`, `prepare`, `rows` | places to decode in, bytes to pixels, pixels to logits |
 //! | `memory` | what all requests hold together |
 //! | `tasks`, `publishing` | what is published, and publishing |
+//! | `tallies` | what tasks did |
 //! | `told` | what a caller is told of an error inside |
 
 mod answer;
@@ -41,6 +42,7 @@ mod prepare;
 mod publishing;
 mod rows;
 mod spent;
+mod tallies;
 mod tasks;
 mod told;
 
@@ -54,4 +56,5 @@ pub use memory::{Held, Memory};
 pub use options::ServiceOptions;
 pub use predictions::{Prediction, Predictions, Said, scores};
 pub use spent::Spent;
+pub use tallies::{Phase, Tally};
 pub use tasks::{Page, TaskDetails};
