@@ -46,6 +46,11 @@ pub enum Event {
         /// The version that is live now.
         version: u64,
     },
+    /// Somebody asked that a task answer nothing.
+    Unloaded {
+        /// The task.
+        task: String,
+    },
     /// Somebody confirmed what stands in the place of the folder of packs.
     Confirm {
         /// How many tasks that unpublished.
@@ -92,6 +97,7 @@ impl Event {
             Self::Published { .. } => "published",
             Self::RefusedPublish { .. } => "refused_publish",
             Self::Reload { .. } => "reload",
+            Self::Unloaded { .. } => "unloaded",
             Self::Confirm { .. } => "confirm",
             Self::TenantsReloaded { .. } => "tenants_reloaded",
             Self::TenantsRefused { .. } => "tenants_refused",
@@ -121,6 +127,7 @@ impl Event {
                 vec![("task", text(task)), ("version", (*version).into())]
             }
             Self::RefusedPublish { task, reason } => vec![("task", text(task)), ("reason", text(reason))],
+            Self::Unloaded { task } => vec![("task", text(task))],
             Self::Confirm { unpublished } => vec![("unpublished", (*unpublished).into())],
             Self::TenantsReloaded { tenants } => vec![("tenants", (*tenants).into())],
             Self::TenantsRefused { reason } => vec![("reason", text(reason))],

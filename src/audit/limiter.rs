@@ -112,6 +112,7 @@ fn most(event: &Event) -> Option<u64> {
         Event::Published { .. }
         | Event::RefusedPublish { .. }
         | Event::Reload { .. }
+        | Event::Unloaded { .. }
         | Event::Confirm { .. } => Some(DEEDS),
         Event::TenantsReloaded { .. }
         | Event::TenantsRefused { .. }

@@ -4,6 +4,7 @@ mod config;
 mod contents;
 mod index;
 mod infer;
+mod load;
 mod metadata;
 mod parameters;
 mod ready;
@@ -133,5 +134,19 @@ impl GrpcInferenceService for Door {
         request: Request<RepositoryIndexRequest>,
     ) -> Result<Response<RepositoryIndexResponse>, Status> {
         self.about(request, |_| "", index::answer).await
+    }
+
+    async fn repository_model_load(
+        &self,
+        request: Request<RepositoryModelLoadRequest>,
+    ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
+        self.about(request, |asked| load::name(&asked.repository_name, &asked.model_name), load::load).await
+    }
+
+    async fn repository_model_unload(
+        &self,
+        request: Request<RepositoryModelUnloadRequest>,
+    ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
+        self.about(request, |asked| load::name(&asked.repository_name, &asked.model_name), load::unload).await
     }
 }

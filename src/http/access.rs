@@ -26,7 +26,7 @@ use crate::tenants::{Caller, Credentials, Denied, Known, Need, Scope};
 const KEY_HEADER: &str = "x-api-key";
 
 /// Routes and what they want. A route that is not here wants [`Scope::Admin`].
-const NEEDS: [(&str, Need); 15] = [
+const NEEDS: [(&str, Need); 28] = [
     ("/healthz", Need::Nothing),
     ("/readyz", Need::Nothing),
     ("/metrics", Need::Scope(Scope::Metrics)),
@@ -42,13 +42,32 @@ const NEEDS: [(&str, Need); 15] = [
     ("/v1/usage", Need::Scope(Scope::Read)),
     ("/v1/folder", Need::Scope(Scope::Admin)),
     ("/v1/folder/confirm", Need::Scope(Scope::Admin)),
+    ("/v2", Need::Nothing),
+    ("/v2/health/live", Need::Nothing),
+    ("/v2/health/ready", Need::Nothing),
+    ("/v2/models", Need::Scope(Scope::Read)),
+    ("/v2/models/stats", Need::Scope(Scope::Read)),
+    ("/v2/models/{model}", Need::Scope(Scope::Read)),
+    ("/v2/models/{model}/ready", Need::Scope(Scope::Read)),
+    ("/v2/models/{model}/config", Need::Scope(Scope::Read)),
+    ("/v2/models/{model}/stats", Need::Scope(Scope::Read)),
+    ("/v2/models/{model}/infer", Need::Scope(Scope::Infer)),
+    ("/v2/repository/index", Need::Scope(Scope::Read)),
+    ("/v2/repository/models/{model}/load", Need::Scope(Scope::Publish)),
+    ("/v2/repository/models/{model}/unload", Need::Scope(Scope::Publish)),
 ];
 
 fn need(path: Option<&str>) -> Need {
     let Some(path) = path else { return Need::Known };
-    let path = if path.starts_with("/docs/") { "/docs/" } else { path };
+    let path = if path.starts_with("/docs/") { "/docs/".into() } else { plain(path) };
     let known = NEEDS.iter().find(|(route, _)| *route == path);
     known.map_or(Need::Scope(Scope::Admin), |(_, need)| *need)
+}
+
+/// A route of `/v2` as it stands in the table: versions of a model and a slash at the end change nothing.
+fn plain(path: &str) -> String {
+    let Some(rest) = path.strip_prefix("/v2") else { return path.to_owned() };
+    format!("/v2{}", rest.trim_end_matches('/').replacen("/versions/{version}", "", 1))
 }
 
 /// The caller of a request, which the layer has let through.

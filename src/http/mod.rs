@@ -12,6 +12,7 @@
 //! | `GET /v1/tasks`, `GET /v1/tasks/{task}`, `POST /v1/tasks/{task}/reload` | `tasks` |
 //! | `GET /v1/folder`, `POST /v1/folder/confirm` | `folder` |
 //! | `GET /v1/usage` | `usage` |
+//! | `/v2`, the Open Inference Protocol | `v2` |
 //! | `GET /healthz`, `/readyz`, `/metrics` | `health` |
 //! | `GET /api-doc/openapi.json` | `openapi` |
 //! | `GET /docs/` | `page` |
@@ -39,12 +40,13 @@ mod status;
 mod tasks;
 mod top_k;
 mod usage;
+mod v2;
 
 use std::any::Any;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -67,9 +69,11 @@ pub fn app(state: AppState) -> Router {
         .merge(tasks::router())
         .merge(folder::router())
         .merge(usage::router())
+        .merge(v2::router())
         // What is asked here is charged; health and metrics are not.
         .route_layer(from_fn_with_state(state.clone(), bill::layer))
         .merge(health::router())
+        .merge(v2::public())
         .merge(openapi::router())
         .fallback(|| async { ApiError::NoRoute })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
@@ -77,6 +81,7 @@ pub fn app(state: AppState) -> Router {
         .layer(limit)
         // Our code does not panic; should a dependency do so, only its own request fails.
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(v2::plain))
         .with_state(state)
 }
 

@@ -1,19 +1,10 @@
 //! What models did.
 
-use std::time::Duration;
-
 use super::Protocol;
-use crate::service::Error;
+use super::repository::MAX_INDEX;
+use crate::pack::TaskId;
+use crate::service::{Error, Phase, Tally};
 use crate::tenants::Caller;
-
-/// How often something happened, and how long that took altogether.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Phase {
-    /// How often.
-    pub count: u64,
-    /// How long.
-    pub time: Duration,
-}
 
 /// The phases of requests and their images.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,7 +60,27 @@ impl Protocol {
         model: Option<&str>,
         version: Option<&str>,
     ) -> Result<Vec<ModelStatistics>, Error> {
-        let _ = (caller, model, version);
-        Ok(Vec::new())
+        if let Some(model) = model {
+            let live = self.live(caller, model, version).await?;
+            return Ok(vec![self.told(&live.details.status.task, live.version)]);
+        }
+        let all = self.service.page(caller, None, MAX_INDEX).tasks;
+        Ok(all.iter().filter_map(|status| Some(self.told(&status.task, status.live?))).collect())
+    }
+
+    fn told(&self, task: &TaskId, version: u64) -> ModelStatistics {
+        let Tally { version, last, success, fail, decode, queue, run, batches, shares } =
+            self.service.tally(task, version);
+        let phases = Phases { success, fail, queue, compute_input: decode, compute_infer: run };
+        let batch = |(size, compute_infer)| BatchStatistics { size, compute_infer };
+        ModelStatistics {
+            name: task.to_string(),
+            version: version.to_string(),
+            last_inference: u64::try_from(last.as_millis()).unwrap_or(u64::MAX),
+            inference_count: run.count,
+            execution_count: shares.round() as u64,
+            phases,
+            batches: batches.into_iter().map(batch).collect(),
+        }
     }
 }

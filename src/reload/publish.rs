@@ -29,7 +29,7 @@ impl Reloader {
         self.publish(task, newest, state, &mut attempts).await.map(|()| newest)
     }
 
-    async fn versions(&self, task: &TaskId) -> Result<Vec<u64>, Error> {
+    pub(super) async fn versions(&self, task: &TaskId) -> Result<Vec<u64>, Error> {
         let (disk, root) = (Arc::clone(self.catalog.disk()), self.catalog.root().to_owned());
         let listed = {
             let task = task.clone();

@@ -69,6 +69,7 @@ pub(super) fn of_reload(error: &reload::Error) -> Code {
             Code::PackInvalid
         }
         reload::Error::Engine(error) => of_engine(error),
+        reload::Error::Refused { .. } => Code::InvalidRequest,
         reload::Error::Shared(_) | reload::Error::Interrupted(_) => Code::Internal,
     }
 }

@@ -1,5 +1,6 @@
 //! Images under one task.
 
+use std::time::Instant;
 use std::{iter, slice};
 
 use futures::future::try_join_all;
@@ -17,6 +18,13 @@ impl Service {
     /// # Errors
     /// When there are too few or too many images, rows are not admitted, or an image cannot be prepared or run in time.
     pub async fn classify(&self, ask: Ask) -> Result<Answered, Error> {
+        let (task, started) = (ask.task.clone(), Instant::now());
+        let answered = self.classified(ask).await;
+        self.ended(&task, answered.is_ok(), started.elapsed());
+        answered
+    }
+
+    async fn classified(&self, ask: Ask) -> Result<Answered, Error> {
         let Ask { task, images, terms } = ask;
         self.check_images(images.len())?;
         let places = self.admit(&terms, iter::repeat_n(&task, images.len()))?;

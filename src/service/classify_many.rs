@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::slice;
+use std::time::Instant;
 
 use futures::future::join_all;
 
@@ -23,6 +24,7 @@ impl Service {
     pub async fn classify_many(&self, ask: AskMany) -> Result<AnsweredMany, Error> {
         let AskMany { tasks, image, terms } = ask;
         self.check_tasks(&tasks)?;
+        let started = Instant::now();
         let pins = join_all(tasks.iter().map(|task| self.pin(&terms.caller, task, terms.deadline))).await;
         let found: Vec<Pinned> = pins.iter().flatten().cloned().collect();
         // An image under unknown tasks is decoded too, so it takes a place as any other.
@@ -38,6 +40,7 @@ impl Service {
                 Err(error) => Err(error),
                 Ok(pinned) => {
                     let scored = scored.next().unwrap_or_else(|| Err(Error::missing_row()));
+                    self.ended(&pinned, scored.is_ok(), started.elapsed());
                     scored.map(|scored| answered(pinned, scored))
                 }
             };

@@ -1,6 +1,7 @@
 //! Features of images, under a task or of the frozen backbone.
 
 use std::iter;
+use std::time::Instant;
 
 use futures::future::try_join_all;
 
@@ -17,6 +18,15 @@ impl Service {
     /// # Errors
     /// When there are too few or too many images, rows are not admitted, or an image cannot be prepared or run in time.
     pub async fn embed(&self, ask: AskFeatures) -> Result<Features, Error> {
+        let (task, started) = (ask.task.clone(), Instant::now());
+        let found = self.features(ask).await;
+        if let Some(task) = task {
+            self.ended(&task, found.is_ok(), started.elapsed());
+        }
+        found
+    }
+
+    async fn features(&self, ask: AskFeatures) -> Result<Features, Error> {
         let AskFeatures { task, images, terms } = ask;
         self.check_images(images.len())?;
         let pinned = task.as_ref().unwrap_or(&self.shared.bare);

@@ -13,6 +13,7 @@ use super::decoders::Decoders;
 use super::error::Error;
 use super::memory::{Held, Memory};
 use super::options::ServiceOptions;
+use super::tallies::Tallies;
 use super::told::Folders;
 use crate::audit::Audit;
 use crate::backbone::{BackboneConfig, Precision};
@@ -64,6 +65,7 @@ pub(super) struct Shared {
     pub(super) memory: Arc<Memory>,
     pub(super) reloads: Semaphore,
     pub(super) confirmations: Semaphore,
+    pub(super) tallies: Tallies,
     /// The frozen backbone as a task.
     pub(super) bare: Pinned,
     usage: Usage,
@@ -88,6 +90,7 @@ impl Service {
             memory: Memory::new(options.bytes_in_flight, Arc::clone(&metrics)),
             reloads: Semaphore::new(RELOADS_AT_ONCE),
             confirmations: Semaphore::new(CONFIRMATIONS_AT_ONCE),
+            tallies: Tallies::default(),
             bare,
             metrics,
             tenants,

@@ -2,6 +2,7 @@
 
 use std::iter;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::try_join_all;
 
@@ -55,6 +56,13 @@ impl Service {
     /// # Errors
     /// When there are too few or too many images, rows are not admitted, or an image cannot be prepared or run in time.
     pub async fn infer(&self, ask: AskOutputs) -> Result<Outputs, Error> {
+        let (task, started) = (ask.task.clone(), Instant::now());
+        let given = self.outputs(ask).await;
+        self.ended(&task, given.is_ok(), started.elapsed());
+        given
+    }
+
+    async fn outputs(&self, ask: AskOutputs) -> Result<Outputs, Error> {
         let AskOutputs { task, images, wants_features, terms } = ask;
         self.check_images(images.len())?;
         let places = self.admit(&terms, iter::repeat_n(&task, images.len()))?;

@@ -20,6 +20,7 @@
 //! | `memory` | what all requests hold together |
 //! | `tasks`, `publishing` | what is published, and publishing |
 //! | `refusal` | refusals and costs as doors leave them with their answers |
+//! | `tallies` | what tasks did |
 //! | `told` | what a caller is told of an error inside |
 
 mod answer;
@@ -43,6 +44,7 @@ mod publishing;
 mod refusal;
 mod rows;
 mod spent;
+mod tallies;
 mod tasks;
 mod told;
 
@@ -57,4 +59,5 @@ pub use options::ServiceOptions;
 pub use predictions::{Prediction, Predictions, Said, scores};
 pub use refusal::{Costs, Refusal};
 pub use spent::Spent;
+pub use tallies::{Phase, Tally};
 pub use tasks::{Page, TaskDetails};

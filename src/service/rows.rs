@@ -81,7 +81,7 @@ impl Service {
         let input = inputs.into_iter().next().ok_or_else(Error::missing_row)?;
         let pending = self.submit(task, input, place, (terms, true));
         let spent = Spent { decode: took, ..Spent::default() };
-        let Ran { answer, spent } = self.finish(pending, terms, spent).await?;
+        let Ran { answer, spent } = self.finish(task, pending, (terms, spent)).await?;
         Ok(Feature { values: answer.feature.ok_or_else(Error::missing_row)?, spent })
     }
 
@@ -98,7 +98,7 @@ impl Service {
         let input = inputs.into_iter().next().ok_or_else(Error::missing_row)?;
         let pending = self.submit(task, input, place, (terms, wants_feature));
         let spent = Spent { decode: took, ..Spent::default() };
-        let Ran { answer, spent } = self.finish(pending, terms, spent).await?;
+        let Ran { answer, spent } = self.finish(task, pending, (terms, spent)).await?;
         Ok((Output { logits: answer.logits.to_vec(), feature: answer.feature }, spent))
     }
 
@@ -132,16 +132,23 @@ impl Service {
         terms: &Terms,
         spent: Spent,
     ) -> Result<Scored, Error> {
-        let Ran { answer, spent } = self.finish(pending, terms, spent).await?;
+        let Ran { answer, spent } = self.finish(task, pending, (terms, spent)).await?;
         Ok(Scored { said: predictions(&answer.logits, &task.pack.manifest, terms.top_k), spent })
     }
 
     /// Waits for a row's answer until the deadline. Dropping the wait abandons the row, which then costs nothing.
-    async fn finish(&self, pending: Pending, terms: &Terms, spent: Spent) -> Result<Ran, Error> {
+    async fn finish(
+        &self,
+        task: &Pinned,
+        pending: Pending,
+        (terms, spent): (&Terms, Spent),
+    ) -> Result<Ran, Error> {
         let waited = tokio::time::timeout_at(terms.deadline.into(), pending).await;
         let received = waited.map_err(|_| Error::late())?;
         let answer = received.map_err(|_| engine::Error::WorkerLost)??;
         let Answer { queued, run, batch_rows, flops, .. } = answer;
-        Ok(Ran { spent: Spent { queue: queued, run, flops, batch_rows, ..spent }, answer })
+        let spent = Spent { queue: queued, run, flops, batch_rows, ..spent };
+        self.row_ran(task, &spent);
+        Ok(Ran { spent, answer })
     }
 }

@@ -87,6 +87,8 @@ mod metrics;
 mod mimi;
 /// Modules of every form: gradients, packs, batches of several kinds.
 mod modules;
+/// The Open Inference Protocol by REST.
+mod oip;
 /// Damaged and hostile packs of other libraries.
 mod outside_hostile;
 /// Packs of PEFT and AdapterHub, and plain heads, give their library's logits or are refused by name.

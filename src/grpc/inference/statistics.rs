@@ -6,8 +6,8 @@ use crate::grpc::messages::{
     InferBatchStatistics, InferStatistics, ModelStatistics, ModelStatisticsRequest, ModelStatisticsResponse,
     StatisticDuration,
 };
-use crate::oip::{self, BatchStatistics, Phase};
-use crate::service::Error;
+use crate::oip::{self, BatchStatistics};
+use crate::service::{Error, Phase};
 
 pub(super) async fn answer(
     door: Door,
