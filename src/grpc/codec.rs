@@ -126,9 +126,11 @@ mod tests {
     fn fields_of_tensors_count_too() {
         let tensor = InferInputTensor { name: "x".into(), shape: vec![1, 2, 3], ..Default::default() };
         let inputs = vec![tensor; 3];
-        let message = ModelInferRequest { inputs, raw_input_contents: vec![vec![5; 9].into()], ..Default::default() };
+        let message =
+            ModelInferRequest { inputs, raw_input_contents: vec![vec![5; 9].into()], ..Default::default() };
         assert_eq!(fields(&message.encode_to_vec()), Some(3 * 3 + 1));
-        let many = ModelInferRequest { inputs: vec![InferInputTensor::default(); MAX_FIELDS], ..Default::default() };
+        let many =
+            ModelInferRequest { inputs: vec![InferInputTensor::default(); MAX_FIELDS], ..Default::default() };
         assert_eq!(fields(&many.encode_to_vec()), None);
     }
 

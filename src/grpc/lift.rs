@@ -12,11 +12,15 @@ use crate::metrics::NO_TASK;
 use crate::service::Refusal;
 use crate::tenants::Caller;
 
-/// The layer. A refusal that no method gave, for a message that cannot be read, is counted here.
+/// The layer. A refusal that no method gave, for a message that does not come or cannot be read, is counted here.
 pub(super) async fn layer(State(door): State<Door>, request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Caller>().cloned();
     let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
+        door.service.count(caller.as_ref(), NO_TASK, refusal.code);
+        return response;
+    }
     if let Some(refusal) = response.extensions().get::<Status>().and_then(given) {
         response.extensions_mut().insert(refusal);
         return response;

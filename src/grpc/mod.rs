@@ -4,7 +4,7 @@
 //! around both.
 //!
 //! ```text
-//! speak -> [the gate] -> [charging] -> receive -> lift -> tonic -> a method
+//! speak -> [the gate] -> [charging] -> lift -> receive -> tonic -> a method
 //! ```
 //!
 //! | file | holds |
@@ -64,8 +64,8 @@ pub fn routes(service: Service, options: GrpcOptions) -> Result<Router, tonic_re
     let door = Door { protocol: Protocol::new(service.clone()), service, options };
     let unary = Routes::new(inference::service(door.clone())).add_service(health::service(door.clone()));
     let unary = unary.into_axum_router().reset_fallback();
-    let unary = unary.layer(from_fn_with_state(door.clone(), lift::layer));
     let unary = unary.layer(from_fn_with_state(door.clone(), receive::layer));
+    let unary = unary.layer(from_fn_with_state(door.clone(), lift::layer));
     let told = Routes::new(reflection::service()?).into_axum_router().reset_fallback();
     Ok(unary.merge(told.layer(from_fn_with_state(door, receive::layer))))
 }

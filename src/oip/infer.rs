@@ -8,7 +8,7 @@ use crate::service::{AskOutputs, Error, Outputs, Terms};
 
 /// Longest id of a request, bytes.
 const MAX_ID: usize = 256;
-/// The least urgent priority: that of a request which names none.
+/// The priority of a request that names none; there are no others.
 const DEFAULT_PRIORITY: u64 = 0;
 
 impl Protocol {
@@ -56,6 +56,10 @@ fn terms(parameters: &Parameters, arrived: Arrived) -> Result<Terms, Error> {
     let Arrived { at, deadline, may_keep, caller } = arrived;
     let own = parameters.timeout()?.map(|timeout| at + timeout);
     let deadline = own.map_or(deadline, |own| own.min(deadline));
-    let _priority = parameters.number("priority")?.unwrap_or(DEFAULT_PRIORITY);
+    if let Some(priority) = parameters.number("priority")?.filter(|priority| *priority != DEFAULT_PRIORITY) {
+        return Err(Error::Invalid(format!(
+            "priority = {priority}: requests have one level here, {DEFAULT_PRIORITY}"
+        )));
+    }
     Ok(Terms { top_k: 1, may_keep, deadline, caller })
 }

@@ -11,13 +11,12 @@ use crate::service::Error;
 use crate::tenants::Caller;
 
 /// Extensions of the protocol that are served.
-pub const EXTENSIONS: [&str; 7] = [
+pub const EXTENSIONS: [&str; 6] = [
     "binary_tensor_data",
     "classification",
     "model_configuration",
     "model_repository",
     "parameters",
-    "schedule_policy",
     "statistics",
 ];
 

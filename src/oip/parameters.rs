@@ -100,7 +100,7 @@ impl Parameters {
     /// How long an answer is of use, from the request's arrival: `timeout`, in microseconds; 0 sets none.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when it is no such number.
+    /// [`Error::Invalid`] when it is something else.
     pub(super) fn timeout(&self) -> Result<Option<Duration>, Error> {
         let given = self.number("timeout")?.filter(|given| *given > 0).map(Duration::from_micros);
         match given.filter(|given| *given > MAX_TIMEOUT) {

@@ -69,11 +69,12 @@ fn prepared(input: &Tensor, side: usize, bytes: &Bytes) -> Result<Vec<Picture>, 
         );
     }
     let each = 3 * side * side;
-    let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
-    // One that is not finite fails too.
-    if let Some(at) = values.iter().position(|value| !(value.abs() <= LARGEST)) {
-        let value = values[at];
+    let values = || bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk));
+    // One that is not a number fails too.
+    let wrong = values().enumerate().find(|(_, value)| value.is_nan() || value.abs() > LARGEST);
+    if let Some((at, value)) = wrong {
         return refuse(input.name(), format!("element {at} is {value}: expected -{LARGEST} to {LARGEST}"));
     }
-    Ok(values.chunks_exact(each).map(|image| Picture::Prepared(Arc::from(image))).collect())
+    let image = |at: usize| values().skip(at * each).take(each).collect::<Arc<[f32]>>();
+    Ok((0..bytes.len() / (4 * each)).map(|at| Picture::Prepared(image(at))).collect())
 }

@@ -51,35 +51,47 @@ impl Protocol {
     /// # Errors
     /// When there is no such model or version, or the caller may not know of it; [`Error::NotReady`] when no version of it
     /// is live.
-    pub async fn model_ready(
-        &self,
-        caller: &Caller,
-        model: &str,
-        version: Option<&str>,
-    ) -> Result<(), Error> {
-        self.live(caller, model, version).await?;
+    pub fn model_ready(&self, caller: &Caller, model: &str, version: Option<&str>) -> Result<(), Error> {
+        self.serving(caller, model, version)?;
         if self.is_ready() { Ok(()) } else { Err(Error::NotReady) }
     }
 
-    /// A model with its live version, which is `version` where one is given.
-    pub(super) async fn live(
+    /// The task of a model and its live version, which is `version` where one is given.
+    pub(super) fn serving(
         &self,
         caller: &Caller,
         model: &str,
         version: Option<&str>,
-    ) -> Result<Live, Error> {
+    ) -> Result<Serving, Error> {
         let task: TaskId = model.parse().map_err(Error::TaskId)?;
-        let details = self.service.show(caller, &task).await?;
-        match details.status.live.filter(|_| !details.status.is_unloaded) {
+        let status = self.service.status(caller, &task)?;
+        match status.live.filter(|_| !status.is_unloaded) {
             Some(live) => {
                 check_version(&task, version, live)?;
-                Ok(Live { version: live, details })
+                Ok(Serving { task, version: live })
             }
             None => {
                 Err(Error::Part { code: Code::NotReady, told: format!("model {task}: no version is live") })
             }
         }
     }
+
+    /// A model with its live version, and all that is known of it.
+    pub(super) async fn live(
+        &self,
+        caller: &Caller,
+        model: &str,
+        version: Option<&str>,
+    ) -> Result<Live, Error> {
+        let Serving { task, version } = self.serving(caller, model, version)?;
+        Ok(Live { version, details: self.service.show(caller, &task).await? })
+    }
+}
+
+/// A model that answers.
+pub(super) struct Serving {
+    pub(super) task: TaskId,
+    pub(super) version: u64,
 }
 
 /// A model with its live version.

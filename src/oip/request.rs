@@ -10,7 +10,7 @@ use crate::tenants::Caller;
 pub struct InferRequest {
     /// The client's name for it, which comes back.
     pub id: Option<String>,
-    /// `top_k`, `priority`, `timeout`; others are a client's own.
+    /// `top_k`, `timeout`; others are a client's own.
     pub parameters: Parameters,
     /// Images, as one tensor.
     pub inputs: Vec<Tensor>,

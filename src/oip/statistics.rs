@@ -1,6 +1,7 @@
 //! What models did.
 
 use super::Protocol;
+use super::protocol::Serving;
 use super::repository::MAX_INDEX;
 use crate::pack::TaskId;
 use crate::service::{Error, Phase, Tally};
@@ -54,15 +55,15 @@ impl Protocol {
     ///
     /// # Errors
     /// As [`Protocol::model_ready`] where a model is named.
-    pub async fn statistics(
+    pub fn statistics(
         &self,
         caller: &Caller,
         model: Option<&str>,
         version: Option<&str>,
     ) -> Result<Vec<ModelStatistics>, Error> {
         if let Some(model) = model {
-            let live = self.live(caller, model, version).await?;
-            return Ok(vec![self.told(&live.details.status.task, live.version)]);
+            let Serving { task, version } = self.serving(caller, model, version)?;
+            return Ok(vec![self.told(&task, version)]);
         }
         let all = self.service.page(caller, None, MAX_INDEX).tasks;
         Ok(all.iter().filter_map(|status| Some(self.told(&status.task, status.live?))).collect())

@@ -60,7 +60,7 @@ impl Tallies {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the tally of a version; another version's is begun anew.
+    /// Changes the tally of a version. A new version begins one of its own.
     fn change(&self, task: &Pinned, gone: impl Fn(&TaskId) -> bool, change: impl FnOnce(&mut Tally)) {
         let mut all = self.lock();
         if !all.contains_key(&task.task) && all.len() >= TASKS {

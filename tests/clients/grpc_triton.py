@@ -4,6 +4,7 @@
 """
 
 import argparse
+import queue
 
 import numpy as np
 import tritonclient.grpc as grpc
@@ -83,8 +84,10 @@ def check_inference(client, headers, model: str, image: str) -> None:
     assert int(first.split(":")[1]) == int(logits[0].argmax()), first
     assert client.infer(model, inputs, headers=headers).as_numpy("labels").shape[0] == 1
     assert client.infer(model, [pixel_input()], outputs=wanted, headers=headers).as_numpy("logits").shape[0] == 2
-    results = []
-    client.async_infer(model, inputs, lambda result, error: results.append((result, error)), outputs=wanted, headers=headers).get_result()
+    results = queue.Queue()
+    client.async_infer(model, inputs, lambda result, error: results.put((result, error)), outputs=wanted, headers=headers)
+    result, error = results.get(timeout=30)
+    assert error is None and (result.as_numpy("logits") == logits).all(), error
     print("infer: plain, gzip, timeout, classes, pixels, async")
 
 

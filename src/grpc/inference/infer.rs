@@ -14,6 +14,8 @@ use crate::service::{Code, Costs, Error};
 
 /// With the value `off`, nothing of the request's images is kept or looked up.
 const PREFIX_CACHE: &str = "x-mimi-prefix-cache";
+/// The cost of an answer.
+const FLOPS: &str = "x-mimi-flops";
 /// Bytes before a message.
 const HEAD: usize = 5;
 
@@ -29,11 +31,12 @@ pub(super) async fn answer(
     let code = inferred.as_ref().map_or_else(Error::code, |_| Code::Ok);
     door.service.count(Some(&caller), &task, code);
     door.service.took(arrival.at.elapsed());
-    let Inferred { response, task, images, .. } = inferred.map_err(|error| failed(&error))?;
+    let Inferred { response, task, images, spent } = inferred.map_err(|error| failed(&error))?;
     let message = write(response);
     let mut costs = Costs::new(images, Some(&task));
     costs.bytes_out = (message.encoded_len() + HEAD) as u64;
     let mut response = Response::new(message);
+    response.metadata_mut().insert(FLOPS, spent.flops.into());
     response.extensions_mut().insert(costs);
     Ok(response)
 }
@@ -52,6 +55,11 @@ async fn infer(door: &Door, asked: Asked<ModelInferRequest>, may_keep: bool) -> 
 }
 
 fn may_keep(request: &Request<ModelInferRequest>) -> Result<bool, Error> {
+    // One that only looks like ours must not be ignored.
+    let mut ours = request.metadata().as_ref().keys().filter(|name| name.as_str().starts_with("x-mimi-"));
+    if let Some(name) = ours.find(|name| *name != PREFIX_CACHE) {
+        return Err(Error::Invalid(format!("unknown metadata {name}: known is {PREFIX_CACHE}")));
+    }
     match request.metadata().get(PREFIX_CACHE).map(|value| value.as_encoded_bytes()) {
         None | Some(b"on") => Ok(true),
         Some(b"off") => Ok(false),

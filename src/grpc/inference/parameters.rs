@@ -22,9 +22,11 @@ fn one(name: &str, value: InferParameter) -> Result<Parameter, Error> {
         Some(ParameterChoice::Int64Param(number)) => Ok(Parameter::Int(number)),
         Some(ParameterChoice::StringParam(text)) => Ok(Parameter::Text(text)),
         Some(ParameterChoice::DoubleParam(number)) => Ok(Parameter::Float(number)),
-        Some(ParameterChoice::Uint64Param(number)) => i64::try_from(number).map(Parameter::Int).map_err(|_| {
-            Error::Invalid(format!("parameter {:?} = {number}: expected at most {}", told(), i64::MAX))
-        }),
+        Some(ParameterChoice::Uint64Param(number)) => {
+            i64::try_from(number).map(Parameter::Int).map_err(|_| {
+                Error::Invalid(format!("parameter {:?} = {number}: expected at most {}", told(), i64::MAX))
+            })
+        }
         None => Err(Error::Invalid(format!("parameter {:?} has no value", told()))),
     }
 }

@@ -182,7 +182,7 @@ pub(in crate::http) async fn ready(
     named: Result<Path<Named>, PathRejection>,
 ) -> Result<Json<ModelReady>, ApiError> {
     let Path(Named { model, version }) = named?;
-    state.protocol.model_ready(&caller, &model, version.as_deref()).await?;
+    state.protocol.model_ready(&caller, &model, version.as_deref())?;
     Ok(Json(ModelReady { name: model, ready: true }))
 }
 

@@ -93,6 +93,8 @@ pub(super) fn read(body: &Bytes, length: Option<usize>, held: &mut Held) -> Resu
         return Err(ApiError::invalid(format!("{JSON_LENGTH} = {length}: the body has {whole} bytes")));
     }
     let (json, mut rest) = (body.slice(..length), body.slice(length..));
+    // Prepared samples are held once more as numbers.
+    held.take(rest.len())?;
     let json: Json = from_json(&json, held)?;
     let parameters = parameters(json.parameters)?;
     let is_binary = parameters.flag("binary_data_output")?.unwrap_or(false);

@@ -36,7 +36,12 @@ fn ours() -> Vec<String> {
                 let streams =
                     [method.client_streaming(), method.server_streaming()].map(|is| u8::from(is).to_string());
                 let (from, to) = (method.input_type(), method.output_type());
-                format!("method {prefix}.{}.{} {from} {to} {}", service.name(), method.name(), streams.join(" "))
+                format!(
+                    "method {prefix}.{}.{} {from} {to} {}",
+                    service.name(),
+                    method.name(),
+                    streams.join(" ")
+                )
             }));
         }
     }

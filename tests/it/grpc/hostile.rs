@@ -14,7 +14,7 @@ use super::client;
 use super::infer::{encoded, outputs, strings, tensor};
 use crate::server::{World, image};
 
-const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+pub const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
 fn world() -> World {
     let world = World::new();
@@ -47,7 +47,10 @@ async fn wrong_tensors_are_refused_with_their_numbers() {
         (with(tensor("image", "BYTES", &[-1]), Some(strings(&[&png]))), "-1"),
         (with(tensor("image", "BYTES", &[0]), Some(vec![])), "0"),
         (with(tensor("image", "bytes", &[1]), Some(strings(&[&png]))), "bytes"),
-        (with(tensor("pixels", "UINT8", &[i64::MAX, i64::MAX, 3, 3]), Some(vec![0; 9])), "9223372036854775807"),
+        (
+            with(tensor("pixels", "UINT8", &[i64::MAX, i64::MAX, 3, 3]), Some(vec![0; 9])),
+            "9223372036854775807",
+        ),
         (with(tensor("pixels", "UINT8", &[1 << 32, 1 << 31, 2, 3]), Some(vec![0; 9])), "4294967296"),
         (with(tensor("pixels", "UINT8", &[1, 2, 2, 3]), Some(vec![0; 11])), "12 bytes, and 11"),
         (with(tensor("pixels", "UINT8", &[1; 9]), Some(vec![0])), "9 directions"),
@@ -78,18 +81,25 @@ async fn wrong_tensors_are_refused_with_their_numbers() {
     }
     assert_eq!(client.model_infer(version).await.unwrap_err().code(), Code::NotFound);
     assert_eq!(client.model_infer(encoded("two", &[])).await.unwrap_err().code(), Code::NotFound);
-    client.model_infer(encoded("one", &[])).await.unwrap();
+    for (name, value) in [("x-mimi-timeout-ms", "5"), ("x-mimi-prefix-cache", "of")] {
+        let mut request = tonic::Request::new(encoded("one", &[]));
+        request.metadata_mut().insert(name, value.parse().unwrap());
+        let refused = client.model_infer(request).await.unwrap_err();
+        assert_eq!((refused.code(), refused.message().contains(name)), (Code::InvalidArgument, true));
+    }
+    let answer = client.model_infer(encoded("one", &[])).await.unwrap();
+    assert!(answer.metadata().contains_key("x-mimi-flops"));
     running.end().await.unwrap().unwrap();
 }
 
 /// What came of an answer: its status, and what it says.
-struct Told {
-    code: Code,
-    words: String,
+pub struct Told {
+    pub code: Code,
+    pub words: String,
 }
 
 /// Sends bytes as a whole body.
-async fn send(app: &axum::Router, path: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> Told {
+pub async fn send(app: &axum::Router, path: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> Told {
     let mut request = Request::post(path).header("content-type", "application/grpc").header("te", "trailers");
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -102,7 +112,7 @@ async fn send(app: &axum::Router, path: &str, body: Vec<u8>, headers: &[(&str, &
 }
 
 /// A message as a frame.
-fn framed(message: &[u8], is_compressed: bool) -> Vec<u8> {
+pub fn framed(message: &[u8], is_compressed: bool) -> Vec<u8> {
     [&[u8::from(is_compressed)][..], &(message.len() as u32).to_be_bytes(), message].concat()
 }
 
@@ -139,7 +149,12 @@ async fn frames_that_are_wrong_are_refused() {
         assert!(told.words.contains(words), "case {at}: {}", told.words);
     }
     let told = send(&app, "/inference.GRPCInferenceService/LogSettings", framed(&[], false), &[]).await;
-    assert_eq!((told.code, told.words.contains("LogSettings")), (Code::Unimplemented, true), "{}", told.words);
+    assert_eq!(
+        (told.code, told.words.contains("LogSettings")),
+        (Code::Unimplemented, true),
+        "{}",
+        told.words
+    );
 }
 
 /// Who speaks no gRPC is told so in HTTP.

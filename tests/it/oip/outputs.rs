@@ -87,3 +87,21 @@ async fn values() {
         );
     }
 }
+
+/// Several images have their answers in their order.
+#[tokio::test(flavor = "multi_thread")]
+async fn images_keep_their_order() {
+    let world = super::world();
+    let app = world.server().await.app();
+    let all = ["rgb.png", "grey.png", "garment.png"].map(image);
+    let mut alone = Vec::new();
+    for one in &all {
+        alone.extend(floats(&output(&infer(&app, "one", &asked(one, &["logits"])).await, "logits")));
+    }
+    let tail = super::strings(&[&all[0], &all[1], &all[2]]);
+    let body = json!({"outputs": [{"name": "logits"}], "inputs": [{"name": "image", "datatype": "BYTES",
+        "shape": [3, 1], "parameters": {"binary_data_size": tail.len()}}]});
+    let together = output(&super::infer_binary(&app, "one", &body, &tail).await, "logits");
+    assert_eq!(together["shape"], json!([3, 4]));
+    crate::support::assert_close("logits", &floats(&together), &alone, 1e-4);
+}

@@ -14,7 +14,7 @@ use crate::grpc::{Client, client, status, with_key};
 use crate::server::Running;
 
 /// Methods about one task, and those about none.
-const METHODS: [&str; 6] = ["ready", "metadata", "config", "statistics", "infer", "index"];
+const METHODS: [&str; 8] = ["ready", "metadata", "config", "statistics", "infer", "index", "load", "unload"];
 
 async fn call(client: &mut Client, method: &str, task: &str, key: Option<&str>) -> Code {
     let (name, version) = (task.to_owned(), String::new());
@@ -58,7 +58,11 @@ async fn who_may_call_what_is_one_table() {
     let mut seen = 0;
     let mut unequal = Vec::new();
     for method in METHODS {
-        let needed = if method == "infer" { "infer" } else { "read" };
+        let needed = match method {
+            "infer" => "infer",
+            "load" | "unload" => "publish",
+            _ => "read",
+        };
         for (name, key) in [
             ("none", None),
             ("wrong", Some(&wrong)),
@@ -76,6 +80,7 @@ async fn who_may_call_what_is_one_table() {
                 let expected = match name {
                     "none" | "wrong" | "over" => Code::Unauthenticated,
                     name if name != needed && name != "all" => Code::PermissionDenied,
+                    _ if needed == "publish" && task == "all.one" => Code::PermissionDenied,
                     _ if found || method == "index" => Code::Ok,
                     _ => Code::NotFound,
                 };
