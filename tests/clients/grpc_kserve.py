@@ -1,6 +1,6 @@
 """Calls every method by an unmodified kserve client over gRPC; fails at the first that does not work.
 
-    python tests/clients/grpc_kserve.py --url 127.0.0.1:8080 --key KEY --model TASK --image FILE
+    python tests/clients/grpc_kserve.py --url 127.0.0.1:8080 --key KEY --model TASK --image FILE --pack FOLDER
 """
 
 import argparse
@@ -43,7 +43,7 @@ async def check(given: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ["--url", "--key", "--model", "--image"]:
+    for name in ["--url", "--key", "--model", "--image", "--pack"]:
         parser.add_argument(name, required=True)
     asyncio.run(check(parser.parse_args()))
 

@@ -1,10 +1,11 @@
 """Calls every offered method by an unmodified tritonclient over gRPC; fails at the first that does not work.
 
-    python tests/clients/grpc_triton.py --url 127.0.0.1:8080 --key KEY --model TASK --image FILE
+    python tests/clients/grpc_triton.py --url 127.0.0.1:8080 --key KEY --model TASK --image FILE --pack FOLDER
 """
 
 import argparse
 import queue
+from pathlib import Path
 
 import numpy as np
 import tritonclient.grpc as grpc
@@ -20,7 +21,7 @@ NOT_OFFERED = {
     "register_system_shared_memory": ("a", "/a", 16),
     "unregister_system_shared_memory": (),
     "get_cuda_shared_memory_status": (),
-    "register_cuda_shared_memory": ("a", b"a", 0, 16),
+    "register_cuda_shared_memory": ("a", b"YQ==", 0, 16),
     "unregister_cuda_shared_memory": (),
 }
 
@@ -77,7 +78,7 @@ def check_inference(client, headers, model: str, image: str) -> None:
     assert logits.shape[0] == 1 and plain.get_response().id == "r-1", plain.get_response()
     zipped = client.infer(model, inputs, outputs=wanted, headers=headers, compression_algorithm="gzip", client_timeout=30)
     assert (zipped.as_numpy("logits") == logits).all()
-    limited = client.infer(model, inputs, outputs=wanted, headers=headers, priority=1, timeout=20_000_000)
+    limited = client.infer(model, inputs, outputs=wanted, headers=headers, timeout=20_000_000)
     assert (limited.as_numpy("logits") == logits).all()
     classes = client.infer(model, inputs, outputs=[grpc.InferRequestedOutput("probabilities", class_count=2)], headers=headers)
     first = classes.as_numpy("probabilities")[0][0].decode()
@@ -91,19 +92,22 @@ def check_inference(client, headers, model: str, image: str) -> None:
     print("infer: plain, gzip, timeout, classes, pixels, async")
 
 
-def check_repository(client, headers, model: str) -> None:
+def check_repository(client, headers, model: str, image: str, pack: Path) -> None:
     client.unload_model(model, headers=headers)
     index = client.get_model_repository_index(headers=headers, as_json=True)["models"]
     assert [entry["state"] for entry in index if entry["name"] == model] == ["UNAVAILABLE"], index
     assert not client.is_model_ready(model, headers=headers)
     client.load_model(model, headers=headers)
     assert client.is_model_ready(model, headers=headers)
-    print("repository: unload, load")
+    files = {f"file:1/{name}": (pack / name).read_bytes() for name in ("adapter_config.json", "adapter_model.safetensors")}
+    client.load_model("a.new", files=files, headers=headers)
+    assert client.infer("a.new", [image_input(image)], headers=headers).as_numpy("labels").shape == (1, 1)
+    print("repository: unload, load, load with files")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ["--url", "--key", "--model", "--image"]:
+    for name in ["--url", "--key", "--model", "--image", "--pack"]:
         parser.add_argument(name, required=True)
     given = parser.parse_args()
     headers = {"authorization": f"Bearer {given.key}"}
@@ -111,10 +115,11 @@ def main() -> None:
         check_server(client, headers)
         check_model(client, headers, given.model)
         check_inference(client, headers, given.model, given.image)
-        check_repository(client, headers, given.model)
+        check_repository(client, headers, given.model, given.image, Path(given.pack))
         inputs = [image_input(given.image)]
         refused("UNAUTHENTICATED", client.infer, given.model, inputs)
         refused("UNAUTHENTICATED", client.infer, given.model, inputs, headers={"authorization": "Bearer wrong"})
+        refused("INVALID_ARGUMENT", client.infer, given.model, inputs, priority=1, headers=headers)
         refused("NOT_FOUND", client.infer, "a.none", inputs, headers=headers)
         refused("NOT_FOUND", client.infer, given.model, inputs, model_version="99", headers=headers)
         for name, arguments in NOT_OFFERED.items():

@@ -3,6 +3,7 @@
 use mimi_server::serve;
 use mimi_server::tenants::Scope;
 
+use crate::server::World;
 use crate::support::repository;
 use crate::tenants::{Key, Written, world};
 
@@ -12,7 +13,8 @@ async fn run(script: &str) {
         eprintln!("skipped: `make clients` installs the clients");
         return;
     }
-    let (world, key) = (world(), Key::new("client"));
+    let (world, made, key) = (world(), World::new(), Key::new("client"));
+    let pack = made.publish("new", &made.contents(5, 1));
     let scopes = [Scope::Infer, Scope::Read, Scope::Publish];
     let head = "version = 1\n[tenants.a]\ntasks = [\"a.*\"]\n";
     let file = Written::new(&format!("{head}{}", key.lines("a", &scopes, "")));
@@ -23,6 +25,8 @@ async fn run(script: &str) {
         .arg(repository().join("tests/clients").join(script))
         .args(["--url", &running.address.to_string(), "--key", &key.secret, "--model", "a.one", "--image"])
         .arg(image)
+        .arg("--pack")
+        .arg(pack)
         .output();
     let output = command.await.unwrap();
     assert!(
