@@ -79,7 +79,7 @@ impl Coming {
     fn over(door: &Door, arrival: &Arrival, why: &Why) -> impl FnOnce(Body) -> Self {
         let (arrival, why, options) = (arrival.clone(), Arc::clone(why), door.options);
         let own = arrival.at + options.body_timeout;
-        let seconds = (own < arrival.deadline).then(|| options.body_timeout.as_secs());
+        let seconds = (own < arrival.deadline).then_some(options.body_timeout.as_secs());
         let timer = Box::pin(sleep_until(own.min(arrival.deadline).into()));
         let limit = options.payload_limit;
         move |body| Self { body, arrival, left: limit.saturating_add(HEAD), limit, timer, seconds, why }
