@@ -116,6 +116,9 @@ pub fn framed(message: &[u8], is_compressed: bool) -> Vec<u8> {
     [&[u8::from(is_compressed)][..], &(message.len() as u32).to_be_bytes(), message].concat()
 }
 
+/// A body, its headers, and the status and words of what comes.
+type Case<'a> = (Vec<u8>, &'a [(&'a str, &'a str)], Code, &'a str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_are_wrong_are_refused() {
     let world = world();
@@ -131,7 +134,7 @@ async fn frames_that_are_wrong_are_refused() {
     };
     assert!(bomb.len() < limit);
     let gzip = [("grpc-encoding", "gzip")];
-    let cases: Vec<(Vec<u8>, &[(&str, &str)], Code, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (framed(&good, false), &[], Code::Ok, ""),
         (vec![], &[], Code::InvalidArgument, ""),
         (framed(&good, false)[..20].to_vec(), &[], Code::InvalidArgument, ""),
