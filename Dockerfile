@@ -18,6 +18,8 @@ COPY models/fetch.py models/fetch.py
 RUN make runtime weights DEVICE=$DEVICE
 COPY packaging/notices.py packaging/notices.py
 COPY benches benches
+COPY build.rs build.rs
+COPY proto proto
 COPY src src
 RUN make image-files DEVICE=$DEVICE && mv image /image
 

@@ -93,7 +93,7 @@ FUZZ_TARGETS ?= image pack checkpoint list body
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
   -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Ccodegen-units=1
-.PHONY: fuzz
+.PHONY: fuzz clients
 fuzz: ## Fuzz each of FUZZ_TARGETS for FUZZ_SECONDS; stops at the first finding, and says where it lies
 	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --locked --manifest-path fuzz/Cargo.toml \
 	  --target-dir $(CARGO_TARGET_DIR)/fuzz --target "$$(rustc --print host-tuple)"
@@ -103,6 +103,11 @@ fuzz: ## Fuzz each of FUZZ_TARGETS for FUZZ_SECONDS; stops at the first finding,
 	  "$(CARGO_TARGET_DIR)/fuzz/$$(rustc --print host-tuple)/release/$$target" -max_total_time=$(FUZZ_SECONDS) \
 	    -timeout=60 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
 	    -artifact_prefix=$$found.finding- $$found $$seeds || exit 1; done
+
+clients: runtime ## Ask a server by unmodified clients of the Open Inference Protocol (504 MB from PyPI)
+	@[ -x tests/clients/.venv/bin/python ] || { $(PYTHON) -m venv tests/clients/.venv && \
+	  tests/clients/.venv/bin/pip install --quiet -r tests/clients/requirements.txt; }
+	$(CARGO) test --locked --test it -- oip::clients grpc::clients
 
 tools: ## Fetch promtool into vendor/tools (from Debian's prometheus package)
 	@[ -x vendor/tools/usr/bin/promtool ] || { mkdir -p vendor/tools && cd vendor/tools && \

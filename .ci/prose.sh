@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 # Of contradicting --include and --exclude, grep obeys the last.
 status=0
 grep -rniEf .ci/phrases.txt \
-    --include='*.md' --include='*.rs' --include='*.py' --include='*.sh' --include=Makefile --exclude=CONTRIBUTING.md \
-    ./*.md Makefile docs src tests benches examples load-tests adapters models packaging fuzz/src fuzz/fuzz_targets || status=$?
+    --include='*.md' --include='*.rs' --include='*.py' --include='*.sh' --include=Makefile --exclude=CONTRIBUTING.md --exclude-dir=.venv \
+    ./*.md Makefile docs src proto build.rs tests benches examples load-tests adapters models packaging fuzz/src fuzz/fuzz_targets || status=$?
 # 1: nothing found; 2: something could not be read.
 if [ "$status" -ne 1 ]; then
     echo "these phrases are in .ci/phrases.txt; CONTRIBUTING.md has the rule for prose" >&2

@@ -12,6 +12,7 @@
 //! | published at the start, unread | called, and fails its self-test | published (the next older), failure shown |
 //! | published | live version's folder goes, another remains | published (the highest that passes) |
 //! | published | no version remains, in a listing that is trusted | unknown |
+//! | published | unloaded by a caller | published, answering nothing until it is loaded |
 //! | published | its folder cannot be listed, its files cannot be read | published (as before), shown |
 
 //!
@@ -21,6 +22,7 @@
 //! | `resolve` | a request's way to a pack, read from disk if it is cold |
 //! | `publish` | versions that go live and versions that go |
 //! | `allowance` | how much of the catalog owners of tasks may take |
+//! | `unload` | tasks that answer nothing until they are loaded again |
 //! | `marks` | what the watcher of the folder notes about tasks |
 //! | `status`, `error` | what is known of a task, and why it has no pack |
 
@@ -31,6 +33,7 @@ mod publish;
 mod resolve;
 mod status;
 mod table;
+mod unload;
 
 pub use allowance::{Allowance, Allowances, OVER_LIMIT, OverLimit, Unlimited};
 pub use error::Error;

@@ -24,8 +24,10 @@
 //! | `reload` | new versions: read, check, compile, warm, publish | `engine`, `catalog` and below |
 //! | `tenants` | who may use the server, and how much of it: keys, scopes, tasks, quotas | `engine` and below |
 //! | `service` | the one way down, without a transport: asks, answers, admission, preparation, codes | `reload`, `tenants` and below |
-//! | `http` | the HTTP door: routes, bodies, the one table of statuses | `service` and below |
-//! | `serve` | composition root of serving | `http` and below |
+//! | `oip` | the Open Inference Protocol without a transport: tensors to asks, answers to tensors | `service` and below |
+//! | `http` | the HTTP door: routes, bodies, the one table of statuses | `oip` and below |
+//! | `grpc` | the gRPC door: methods, messages, the one table of its statuses | `oip` and below |
+//! | `serve` | composition root of serving | `http`, `grpc` and below |
 //! | `train` | the offline trainer: data, methods, optimiser, measures, reports, studies | `engine` and below |
 //! | `predict` | scoring folders of images, by an engine of this process or a running server | `serve`, `train` and below |
 //! | `bench` | what this machine does: programs, batches, memory | `engine` and below |
@@ -37,7 +39,7 @@
 //!
 //! Each is held by a test (`tests/it/architecture.rs` and the files it names).
 //!
-//! 1. Only `runtime` names `ort` and is `unsafe`; only doors (`http`) know statuses; only `cli` reads the
+//! 1. Only `runtime` names `ort` and is `unsafe`; only doors (`http`, `grpc`) know statuses; only `cli` reads the
 //!    environment.
 //! 2. `graph`, `adaptation`, `image` and the engine's `turns`, `queue`, `load`, `speed`,
 //!    `batch`, `fork`, `programs` do no I/O and read no clock.
@@ -76,9 +78,11 @@ pub mod engine;
 pub mod reload;
 pub mod tenants;
 
+pub mod oip;
 pub mod service;
 
 pub mod bench;
+pub mod grpc;
 pub mod http;
 pub mod serve;
 pub mod train;

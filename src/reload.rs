@@ -34,6 +34,7 @@ mod self_test;
 mod status;
 mod survey;
 mod trust;
+mod upload;
 mod verdicts;
 mod watch;
 mod watched;

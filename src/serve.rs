@@ -28,6 +28,7 @@ use crate::audit::{Audit, AuditOptions};
 use crate::backbone::BackboneConfig;
 use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineOptions};
+use crate::grpc::{self, GrpcOptions};
 use crate::http::{self, AppState, HttpOptions};
 use crate::metrics::Metrics;
 use crate::pack::Base;
@@ -148,6 +149,8 @@ pub struct Server {
     reloader: Arc<Reloader>,
     metrics: Arc<Metrics>,
     tenants: Arc<Tenants>,
+    /// The gRPC door's.
+    methods: axum::Router,
 }
 
 impl Server {
@@ -183,12 +186,16 @@ impl Server {
         };
         let hidden = [config.backbone.as_path(), config.runtime.library.as_path()];
         let service = Service::new(parts, config.service.clone(), &hidden);
-        Ok(Self { config, service, engine, catalog, reloader, metrics, tenants })
+        let HttpOptions { payload_limit, body_timeout, .. } = config.http;
+        let methods = grpc::routes(service.clone(), GrpcOptions { payload_limit, body_timeout })?;
+        Ok(Self { config, service, engine, catalog, reloader, metrics, tenants, methods })
     }
 
-    /// The HTTP door, without a socket.
+    /// Every door, without a socket.
     pub fn app(&self) -> axum::Router {
-        http::app(self.state())
+        let state = self.state();
+        let methods = http::guard(&state, self.methods.clone());
+        http::app(state).merge(grpc::speak(methods))
     }
 
     /// The service behind every door.

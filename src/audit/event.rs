@@ -39,6 +39,11 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Somebody asked that a task answer nothing.
+    Unloaded {
+        /// The task.
+        task: String,
+    },
     /// Somebody confirmed what stands in the place of the folder of packs.
     Confirm {
         /// How many tasks that unpublished.
@@ -91,6 +96,7 @@ impl Event {
         match self {
             Self::Published { .. } => "published",
             Self::RefusedPublish { .. } => "refused_publish",
+            Self::Unloaded { .. } => "unloaded",
             Self::Confirm { .. } => "confirm",
             Self::TenantsReloaded { .. } => "tenants_reloaded",
             Self::TenantsRefused { .. } => "tenants_refused",
@@ -119,6 +125,7 @@ impl Event {
         match self {
             Self::Published { task, version } => vec![("task", text(task)), ("version", (*version).into())],
             Self::RefusedPublish { task, reason } => vec![("task", text(task)), ("reason", text(reason))],
+            Self::Unloaded { task } => vec![("task", text(task))],
             Self::Confirm { unpublished } => vec![("unpublished", (*unpublished).into())],
             Self::TenantsReloaded { tenants } => vec![("tenants", (*tenants).into())],
             Self::TenantsRefused { reason } => vec![("reason", text(reason))],

@@ -109,7 +109,10 @@ impl Limiter {
 fn most(event: &Event) -> Option<u64> {
     match event {
         Event::AuthenticationFailed { .. } | Event::ScopeRefused { .. } => Some(REFUSALS),
-        Event::Published { .. } | Event::RefusedPublish { .. } | Event::Confirm { .. } => Some(DEEDS),
+        Event::Published { .. }
+        | Event::RefusedPublish { .. }
+        | Event::Unloaded { .. }
+        | Event::Confirm { .. } => Some(DEEDS),
         Event::TenantsReloaded { .. }
         | Event::TenantsRefused { .. }
         | Event::KeyAdded { .. }

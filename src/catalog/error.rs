@@ -11,6 +11,9 @@ pub enum Error {
     /// No such task is published.
     #[error("task {0} is not published")]
     UnknownTask(String),
+    /// Somebody asked that the task answer nothing.
+    #[error("task {0} is unloaded: load it to have it answer")]
+    Unloaded(TaskId),
     /// The task has versions, but none of them could be published.
     #[error("task {task} has no version that works: {reason}")]
     NoWorkingVersion {

@@ -96,6 +96,8 @@ pub struct TaskStatus {
     pub kept: Option<String>,
     /// Says that the live version's files are no longer those that were read.
     pub rewritten: Option<String>,
+    /// Whether somebody asked that it answers nothing until it is loaded again.
+    pub is_unloaded: bool,
 }
 
 /// The files of a live version as they were when it was read.

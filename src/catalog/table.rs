@@ -27,6 +27,8 @@ pub struct Catalog {
     pub(super) allowances: Arc<dyn Allowances>,
     pub(super) holdings: Arc<Holdings>,
     pub(super) owned: Owned,
+    /// Tasks that answer nothing until they are loaded again.
+    pub(super) unloaded: RwLock<BTreeSet<TaskId>>,
 }
 
 impl Catalog {
@@ -62,6 +64,7 @@ impl Catalog {
             allowances: Arc::new(Unlimited),
             holdings,
             owned: Owned::default(),
+            unloaded: RwLock::default(),
         }
     }
 
@@ -94,6 +97,9 @@ impl Catalog {
     pub(super) fn live_or_why(&self, task: &TaskId) -> Result<u64, Error> {
         let tasks = self.read();
         let entry = tasks.get(task).ok_or_else(|| Error::UnknownTask(task.to_string()))?;
+        if self.is_unloaded(task) {
+            return Err(Error::Unloaded(task.clone()));
+        }
         entry.live_or_why(task)
     }
 
@@ -212,7 +218,8 @@ impl Catalog {
     fn describe(&self, task: &TaskId, entry: &Entry) -> TaskStatus {
         let resident = entry.live.is_some_and(|live| self.packs.contains_key(&(task.clone(), live)));
         let Entry { live, failure, kept, rewritten, .. } = entry.clone();
-        TaskStatus { task: task.clone(), live, resident, failure, kept, rewritten }
+        let is_unloaded = self.is_unloaded(task);
+        TaskStatus { task: task.clone(), live, resident, failure, kept, rewritten, is_unloaded }
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, BTreeMap<TaskId, Entry>> {

@@ -20,24 +20,13 @@ use super::state::AppState;
 use crate::audit::{Event, Who};
 use crate::metrics::NO_TASK;
 use crate::service::Error;
-use crate::tenants::{Caller, Credentials, Denied, Known, Scope};
+use crate::tenants::{Caller, Credentials, Denied, Known, Need, Scope};
 
 /// The header in which a key may come beside `Authorization: Bearer`.
 const KEY_HEADER: &str = "x-api-key";
 
-/// What a route wants of its caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
-    /// Nothing: health, and pages that say nothing of any tenant.
-    Nothing,
-    /// To be known: there is no such route.
-    Known,
-    /// A scope.
-    Scope(Scope),
-}
-
 /// Routes and what they want. A route that is not here wants [`Scope::Admin`].
-const NEEDS: [(&str, Need); 15] = [
+const NEEDS: [(&str, Need); 28] = [
     ("/healthz", Need::Nothing),
     ("/readyz", Need::Nothing),
     ("/metrics", Need::Scope(Scope::Metrics)),
@@ -53,13 +42,32 @@ const NEEDS: [(&str, Need); 15] = [
     ("/v1/usage", Need::Scope(Scope::Read)),
     ("/v1/folder", Need::Scope(Scope::Admin)),
     ("/v1/folder/confirm", Need::Scope(Scope::Admin)),
+    ("/v2", Need::Nothing),
+    ("/v2/health/live", Need::Nothing),
+    ("/v2/health/ready", Need::Nothing),
+    ("/v2/models", Need::Scope(Scope::Read)),
+    ("/v2/models/stats", Need::Scope(Scope::Read)),
+    ("/v2/models/{model}", Need::Scope(Scope::Read)),
+    ("/v2/models/{model}/ready", Need::Scope(Scope::Read)),
+    ("/v2/models/{model}/config", Need::Scope(Scope::Read)),
+    ("/v2/models/{model}/stats", Need::Scope(Scope::Read)),
+    ("/v2/models/{model}/infer", Need::Scope(Scope::Infer)),
+    ("/v2/repository/index", Need::Scope(Scope::Read)),
+    ("/v2/repository/models/{model}/load", Need::Scope(Scope::Publish)),
+    ("/v2/repository/models/{model}/unload", Need::Scope(Scope::Publish)),
 ];
 
 fn need(path: Option<&str>) -> Need {
     let Some(path) = path else { return Need::Known };
-    let path = if path.starts_with("/docs/") { "/docs/" } else { path };
+    let path = if path.starts_with("/docs/") { "/docs/".into() } else { plain(path) };
     let known = NEEDS.iter().find(|(route, _)| *route == path);
     known.map_or(Need::Scope(Scope::Admin), |(_, need)| *need)
+}
+
+/// A route of `/v2` as it stands in the table: versions of a model and a slash at the end change nothing.
+fn plain(path: &str) -> String {
+    let Some(rest) = path.strip_prefix("/v2") else { return path.to_owned() };
+    format!("/v2{}", rest.trim_end_matches('/').replacen("/versions/{version}", "", 1))
 }
 
 /// The caller of a request, which the layer has let through.
@@ -76,8 +84,10 @@ impl<S: Sync> FromRequestParts<S> for Asking {
 
 /// Lets a request through to its route, or answers it.
 pub(super) async fn gate(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    // A door beside this one says itself what its methods want.
+    let need = request.extensions().get::<Need>().copied();
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let need = need(path);
+    let need = need.unwrap_or_else(|| self::need(path));
     if need == Need::Nothing {
         return next.run(request).await;
     }

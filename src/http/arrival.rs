@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::HeaderMap;
 
@@ -9,6 +10,7 @@ use super::body::{self, Body};
 use super::error::ApiError;
 use super::headers;
 use super::state::AppState;
+use crate::oip::Arrived;
 use crate::service::{Error, Held, Terms};
 use crate::tenants::Caller;
 
@@ -46,11 +48,38 @@ impl Arrival {
     /// what has come and no row's place.
     pub(super) async fn read(&self, state: &AppState, request: Request) -> Result<Received, ApiError> {
         let mut held = state.service.hold(&self.caller);
+        let limit = state.options.payload_limit;
+        let body = self.in_time(state, body::read(request, limit, &mut held)).await?;
+        Ok(Received { body, held })
+    }
+
+    /// Reads the body as it is, on the same terms.
+    pub(super) async fn read_bytes(
+        &self,
+        state: &AppState,
+        request: Request,
+    ) -> Result<(Bytes, Held), ApiError> {
+        let mut held = state.service.hold(&self.caller);
+        let limit = state.options.payload_limit;
+        let body = self.in_time(state, body::bytes(request, limit, &mut held)).await?;
+        Ok((body, held))
+    }
+
+    /// What a door without a transport wants to know of this request, which came at `at`.
+    pub(super) fn arrived(self, at: Instant) -> Arrived {
+        Arrived { at, deadline: self.deadline, may_keep: self.may_keep, caller: self.caller }
+    }
+
+    /// What a body gives that must have come by the deadline and within the time for bodies.
+    async fn in_time<T>(
+        &self,
+        state: &AppState,
+        reading: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
         let longest = state.options.body_timeout;
         let end = self.deadline.min(Instant::now() + longest);
-        let reading = body::read(request, state.options.payload_limit, &mut held);
         match tokio::time::timeout_at(end.into(), reading).await {
-            Ok(body) => Ok(Received { body: body?, held }),
+            Ok(read) => read,
             Err(_) if end == self.deadline => Err(Error::late().into()),
             Err(_) => Err(ApiError::BodyTimeout { seconds: longest.as_secs() }),
         }

@@ -11,29 +11,14 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
 
-use super::error::AtTheDoor;
 use super::state::AppState;
-use crate::pack::TaskId;
-use crate::service::{Code, Service};
+pub(super) use crate::service::Costs;
+use crate::service::{Code, Refusal, Service};
 use crate::tenants::Caller;
 use crate::usage::Charge;
 
 /// The word for a request whose client went away before its answer was known.
 const ABANDONED: &str = "abandoned";
-
-/// What an answer was about; a handler leaves it with its answer. Rows are charged when they have run.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Costs {
-    images: u64,
-    task: Option<Arc<str>>,
-}
-
-impl Costs {
-    /// Images that were decoded, and the task if it is one.
-    pub(super) fn new(images: usize, task: Option<&TaskId>) -> Self {
-        Self { images: images as u64, task: task.map(|task| Arc::from(task.as_str())) }
-    }
-}
 
 /// The layer: counts bytes on their way, and charges at the end.
 pub(super) async fn layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
@@ -63,13 +48,14 @@ impl Tab {
 
     /// Notes what the request ended with.
     fn settle(&mut self, response: &mut Response) {
-        let code = response.extensions().get::<Code>().copied().unwrap_or(Code::Ok);
-        let is_late = response.extensions_mut().remove::<AtTheDoor>().is_some();
-        let Costs { images, task } = response.extensions_mut().remove::<Costs>().unwrap_or_default();
+        let refusal = response.extensions().get::<Refusal>();
+        let (code, is_late) = refusal.map_or((Code::Ok, false), |refusal| (refusal.code, refusal.is_late));
+        let Costs { images, task, bytes_out } =
+            response.extensions_mut().remove::<Costs>().unwrap_or_default();
         self.task = task;
         self.charge.images = images;
         self.charge.refused = u64::from(is_late || is_refusal(code));
-        self.charge.bytes_out = response.body().size_hint().exact().unwrap_or_default();
+        self.charge.bytes_out = response.body().size_hint().exact().unwrap_or(bytes_out);
         self.charge.code = Some(code.as_str());
     }
 }

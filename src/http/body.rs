@@ -89,7 +89,8 @@ fn content_type(headers: &HeaderMap) -> Kind {
     }
 }
 
-async fn bytes(request: Request, limit: usize, held: &mut Held) -> Result<Bytes, ApiError> {
+/// Reads a body as it is.
+pub(super) async fn bytes(request: Request, limit: usize, held: &mut Held) -> Result<Bytes, ApiError> {
     let too_large = || ApiError::BodyTooLarge { limit };
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     if declared.and_then(|text| text.parse::<u64>().ok()).is_some_and(|bytes| bytes > limit as u64) {

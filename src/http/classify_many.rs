@@ -19,7 +19,7 @@ use super::query;
 use super::state::AppState;
 use super::wanted::Wanted;
 use crate::metrics::NO_TASK;
-use crate::service::{AskMany, TaskAnswer, Terms};
+use crate::service::{AskMany, Refusal, TaskAnswer, Terms};
 use crate::tenants::Caller;
 
 pub(super) fn router() -> Router<AppState> {
@@ -53,7 +53,7 @@ impl From<TaskAnswer> for TaskResult {
     fn from(TaskAnswer { name, outcome }: TaskAnswer) -> Self {
         match outcome {
             Ok(answered) => Self::Classified(answered.into()),
-            Err(error) => Self::Failed { task: name, error: ApiError::from(error).body() },
+            Err(error) => Self::Failed { task: name, error: ErrorBody::from(&Refusal::from(&error)) },
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Failures as answers.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{HeaderValue, header};
@@ -10,12 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::status::status;
-use crate::engine;
-use crate::service::{Code, Error};
-
-/// Marks the answer to a request that was turned away since its turn would come too late; its code does not tell.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AtTheDoor;
+use crate::service::{Code, Error, Refusal};
 
 /// Body of every failure.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,6 +17,12 @@ pub(super) struct ErrorBody {
     pub(super) error: String,
     /// What went wrong, for programs.
     pub(super) code: &'static str,
+}
+
+impl From<&Refusal> for ErrorBody {
+    fn from(refusal: &Refusal) -> Self {
+        Self { error: refusal.told.clone(), code: refusal.code.as_str() }
+    }
 }
 
 /// Why a request has no answer: reasons that only this door knows, and those of the service.
@@ -72,41 +71,29 @@ impl ApiError {
         }
     }
 
-    /// How long to wait before the same request.
-    pub(super) fn retry(&self) -> Option<Duration> {
+    /// The refusal, which says it all.
+    pub(super) fn refusal(&self) -> Refusal {
         match self {
-            Self::Service(error) => error.retry(),
-            own => own.code().retry(),
+            Self::Service(error) => Refusal::from(error),
+            own => Refusal::new(own.code(), own.to_string()),
         }
-    }
-
-    /// The body.
-    pub(super) fn body(&self) -> ErrorBody {
-        let error = match self {
-            Self::Service(error) => error.told(),
-            own => own.to_string(),
-        };
-        ErrorBody { error, code: self.code().as_str() }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let code = self.code();
-        let mut response = (status(code), Json(self.body())).into_response();
-        // Whoever charges the request reads it.
-        response.extensions_mut().insert(code);
-        if matches!(self, Self::Service(Error::Engine(engine::Error::TooLate { .. }))) {
-            response.extensions_mut().insert(AtTheDoor);
-        }
-        if code == Code::Unauthenticated {
+        let refusal = self.refusal();
+        let mut response = (status(refusal.code), Json(ErrorBody::from(&refusal))).into_response();
+        if refusal.code == Code::Unauthenticated {
             let scheme = HeaderValue::from_static("Bearer realm=\"mimi-server\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
-        if let Some(wait) = self.retry() {
+        if let Some(wait) = refusal.retry {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // Whoever charges the request reads it, and whoever tells it in another protocol.
+        response.extensions_mut().insert(refusal);
         response
     }
 }

@@ -12,6 +12,7 @@
 //! | `GET /v1/tasks`, `GET /v1/tasks/{task}`, `POST /v1/tasks/{task}/reload` | `tasks` |
 //! | `GET /v1/folder`, `POST /v1/folder/confirm` | `folder` |
 //! | `GET /v1/usage` | `usage` |
+//! | `/v2`, the Open Inference Protocol | `v2` |
 //! | `GET /healthz`, `/readyz`, `/metrics` | `health` |
 //! | `GET /api-doc/openapi.json` | `openapi` |
 //! | `GET /docs/` | `page` |
@@ -43,6 +44,7 @@ mod state;
 mod status;
 mod tasks;
 mod usage;
+mod v2;
 mod wanted;
 
 use std::any::Any;
@@ -79,10 +81,12 @@ fn routes(state: AppState) -> Router {
         .merge(tasks::router())
         .merge(folder::router())
         .merge(usage::router())
+        .merge(v2::router())
         .route_layer(from_fn_with_state(state.clone(), encoding::decompress))
         // What is asked here is charged; health and metrics are not.
         .route_layer(from_fn_with_state(state.clone(), bill::layer))
         .merge(health::router())
+        .merge(v2::public())
         .merge(openapi::router())
         .fallback(|| async { ApiError::NoRoute })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
@@ -91,10 +95,20 @@ fn routes(state: AppState) -> Router {
         .layer(encoding::compress())
         // Our code does not panic; should a dependency do so, only its own request fails.
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(v2::plain))
         // Before the gate: a browser asks what it may without a key.
         .layer(option_layer(cors))
         .layer(from_fn(request_id::layer))
         .with_state(state)
+}
+
+/// Routes of a door beside this one, which come past the same gate and are charged alike. That door says with each request
+/// what it [needs](crate::tenants::Need), and tells a [`Refusal`](crate::service::Refusal) of the gate in its own words.
+pub fn guard(state: &AppState, routes: Router) -> Router {
+    routes
+        .route_layer(from_fn_with_state(state.clone(), bill::layer))
+        .layer(from_fn_with_state(state.clone(), access::gate))
+        .layer(CatchPanicLayer::custom(panicked))
 }
 
 /// Health, metrics and what is for operators, for a listener of their own.

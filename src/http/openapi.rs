@@ -13,7 +13,7 @@ use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use super::error::ErrorBody;
 use super::state::AppState;
 use super::status::status;
-use super::{answers, classify, classify_many, embed, folder, health, page, tasks, usage};
+use super::{answers, classify, classify_many, embed, folder, health, page, tasks, usage, v2};
 use crate::service::Code;
 
 #[derive(OpenApi)]
@@ -31,9 +31,22 @@ use crate::service::Code;
         usage::show,
         health::live,
         health::ready,
-        health::metrics
+        health::metrics,
+        v2::server::metadata,
+        v2::server::live,
+        v2::server::ready,
+        v2::models::list,
+        v2::models::show,
+        v2::models::ready,
+        v2::models::config,
+        v2::statistics::all,
+        v2::statistics::one,
+        v2::infer::infer,
+        v2::repository::index,
+        v2::repository::load,
+        v2::repository::unload
     ),
-    components(schemas(ErrorBody, answers::ClassifiedBatch, embed::EmbeddedBatch))
+    components(schemas(ErrorBody, v2::ErrorBody, answers::ClassifiedBatch, embed::EmbeddedBatch))
 )]
 struct Document;
 
@@ -55,7 +68,8 @@ fn document() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     for (path, item) in &mut document.paths.paths {
         for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
-            add_failures(operation, failures(path));
+            let body = if path.starts_with("/v2") { "InferenceError" } else { "ErrorBody" };
+            add_failures(operation, failures(path), body);
         }
     }
     document
@@ -80,8 +94,21 @@ fn failures(path: &str) -> &'static [Code] {
         Code::InferenceFailed,
         Code::Internal,
     ];
+    const PUBLISH: &[Code] = &[
+        Code::InvalidRequest,
+        Code::TaskNotFound,
+        Code::BodyTimeout,
+        Code::ImageTooLarge,
+        Code::PackInvalid,
+        Code::Overloaded,
+        Code::MemoryFull,
+        Code::DeadlineExceeded,
+        Code::NotReady,
+        Code::ShuttingDown,
+        Code::Internal,
+    ];
     match path {
-        "/v1/classify" | "/v1/embed" | "/v1/tasks/{task}/classify" => INFER,
+        "/v1/classify" | "/v1/embed" | "/v1/tasks/{task}/classify" | "/v2/models/{model}/infer" => INFER,
         "/v1/tasks/{task}/reload" => &[
             Code::InvalidRequest,
             Code::TaskNotFound,
@@ -91,6 +118,19 @@ fn failures(path: &str) -> &'static [Code] {
             Code::ShuttingDown,
             Code::Internal,
         ],
+        "/v2/repository/models/{model}/load" | "/v2/repository/models/{model}/unload" => PUBLISH,
+        "/v2/repository/index" => &[
+            Code::InvalidRequest,
+            Code::BodyTimeout,
+            Code::ImageTooLarge,
+            Code::MemoryFull,
+            Code::DeadlineExceeded,
+        ],
+        "/v2/health/ready" => &[Code::NotReady],
+        "/v2/models/{model}"
+        | "/v2/models/{model}/ready"
+        | "/v2/models/{model}/config"
+        | "/v2/models/{model}/stats" => &[Code::TaskNotFound, Code::NotReady, Code::Internal],
         "/v1/tasks/{task}" => &[Code::InvalidRequest, Code::TaskNotFound, Code::Internal],
         "/v1/tasks" | "/v1/usage" => &[Code::InvalidRequest],
         "/v1/folder/confirm" => &[Code::Overloaded, Code::NotReady],
@@ -99,13 +139,13 @@ fn failures(path: &str) -> &'static [Code] {
     }
 }
 
-fn add_failures(operation: &mut Operation, codes: &[Code]) {
+fn add_failures(operation: &mut Operation, codes: &[Code], body: &str) {
     let mut by_status: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for code in codes {
         by_status.entry(status(*code).as_str().to_owned()).or_default().push(code.as_str());
     }
     for (status, words) in by_status {
-        let schema = RefOr::Ref(Ref::from_schema_name("ErrorBody"));
+        let schema = RefOr::Ref(Ref::from_schema_name(body));
         let response = ResponseBuilder::new()
             .description(format!("code: {}", words.join(", ")))
             .content("application/json", Content::new(Some(schema)))

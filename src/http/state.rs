@@ -4,6 +4,7 @@ use axum::http::HeaderMap;
 
 use super::headers;
 use super::options::HttpOptions;
+use crate::oip::Protocol;
 use crate::service::{Service, Spent};
 use crate::tenants::{Caller, Scope};
 
@@ -12,12 +13,13 @@ use crate::tenants::{Caller, Scope};
 pub struct AppState {
     pub(super) service: Service,
     pub(super) options: HttpOptions,
+    pub(super) protocol: Protocol,
 }
 
 impl AppState {
     /// Opens this door to a service.
     pub fn new(service: Service, options: HttpOptions) -> Self {
-        Self { service, options }
+        Self { protocol: Protocol::new(service.clone()), service, options }
     }
 
     /// Headers with what a request spent, as far as its caller may know.

@@ -67,6 +67,9 @@ pub(super) struct Summary {
     /// Present when the live version's files are no longer those that were published.
     #[serde(skip_serializing_if = "Option::is_none")]
     rewritten: Option<String>,
+    /// True where somebody unloaded the task: it answers nothing until it is loaded again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unloaded: bool,
 }
 
 /// A version that could not be published.
@@ -115,9 +118,17 @@ pub(super) struct Reloaded {
 
 impl From<TaskStatus> for Summary {
     fn from(status: TaskStatus) -> Self {
-        let TaskStatus { task, live, resident, failure, kept, rewritten } = status;
+        let TaskStatus { task, live, resident, failure, kept, rewritten, is_unloaded } = status;
         let failure = failure.map(FailureView::from);
-        Self { task: task.to_string(), version: live, resident, failure, kept, rewritten }
+        Self {
+            task: task.to_string(),
+            version: live,
+            resident,
+            failure,
+            kept,
+            rewritten,
+            unloaded: is_unloaded,
+        }
     }
 }
 

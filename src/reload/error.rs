@@ -69,6 +69,14 @@ pub enum Error {
         /// Whose it is, and how many those are.
         over: catalog::OverLimit,
     },
+    /// A version that came with a request has a number that it cannot have.
+    #[error("task {task}: {reason}")]
+    Refused {
+        /// The task.
+        task: TaskId,
+        /// Why not.
+        reason: String,
+    },
     /// The failure of a check that several requests waited for.
     #[error(transparent)]
     Shared(Arc<Error>),

@@ -36,12 +36,17 @@ impl Reloader {
     /// The reason why the catalog was left as it was.
     pub async fn reload(&self, task: &TaskId, by: &Who) -> Result<u64, Error> {
         let reloaded = self.publish_newest(task, by).await;
-        if let Err(Refused { version, error }) = &reloaded {
-            let version = version.map_or(String::new(), |version| format!("version {version}: "));
-            let reason = format!("{version}{error}");
-            self.note(Some(by), &Event::RefusedPublish { task: task.to_string(), reason });
-        }
-        reloaded.map_err(|Refused { error, .. }| error)
+        reloaded.map_err(|Refused { version, error }| {
+            self.note_refused(by, task, version, &error);
+            error
+        })
+    }
+
+    /// Notes that what somebody asked to be published was not.
+    pub(super) fn note_refused(&self, by: &Who, task: &TaskId, version: Option<u64>, error: &Error) {
+        let version = version.map_or(String::new(), |version| format!("version {version}: "));
+        let reason = format!("{version}{error}");
+        self.note(Some(by), &Event::RefusedPublish { task: task.to_string(), reason });
     }
 
     async fn publish_newest(&self, task: &TaskId, by: &Who) -> Result<u64, Refused> {
@@ -54,7 +59,7 @@ impl Reloader {
         published.map(|()| newest).map_err(|error| Refused { version: Some(newest), error })
     }
 
-    async fn versions(&self, task: &TaskId) -> Result<Vec<u64>, Error> {
+    pub(super) async fn versions(&self, task: &TaskId) -> Result<Vec<u64>, Error> {
         let (disk, root) = (Arc::clone(self.catalog.disk()), self.catalog.root().to_owned());
         let listed = {
             let task = task.clone();

@@ -195,7 +195,7 @@ impl Reloader {
     /// newest that works.
     async fn advance(&self, task: &TaskId, versions: &[u64], is_lost: bool, quiet: Duration) {
         let live = self.catalog.live(task).filter(|live| !is_lost || versions.binary_search(live).is_ok());
-        if versions.last().copied() <= live {
+        if versions.last().copied() <= live || self.catalog.is_unloaded(task) {
             return;
         }
         let mut attempts = self.attempts.lock().await;

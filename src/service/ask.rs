@@ -1,11 +1,30 @@
 //! What a door asks.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::reload::Pinned;
 use crate::tenants::Caller;
+
+/// An image as it comes.
+#[derive(Clone, Debug)]
+pub enum Picture {
+    /// In a format of images.
+    Encoded(Bytes),
+    /// Samples of an upright RGB image, `[H, W, 3]`; resized and normalised as a decoded one.
+    Rgb {
+        /// Pixels in a line.
+        width: u32,
+        /// Lines.
+        height: u32,
+        /// The samples.
+        samples: Bytes,
+    },
+    /// `[3, S, S]` as the backbone takes it.
+    Prepared(Arc<[f32]>),
+}
 
 /// Images under one task.
 pub struct Ask {

@@ -6,7 +6,7 @@ use crate::{catalog, engine, image, pack, reload};
 /// The code of a failure of the catalog.
 pub(super) fn of_catalog(error: &catalog::Error) -> Code {
     match error {
-        catalog::Error::UnknownTask(_) => Code::TaskNotFound,
+        catalog::Error::UnknownTask(_) | catalog::Error::Unloaded(_) => Code::TaskNotFound,
         // What could not be read now may be read later; what was read and is wrong stays so.
         catalog::Error::NoWorkingVersion { is_passing: true, .. } => Code::NotReady,
         catalog::Error::Pack { reason, .. } if may_be_copied(reason) => Code::NotReady,
@@ -69,6 +69,7 @@ pub(super) fn of_reload(error: &reload::Error) -> Code {
             Code::PackInvalid
         }
         reload::Error::Engine(error) => of_engine(error),
+        reload::Error::Refused { .. } => Code::InvalidRequest,
         reload::Error::Shared(_) | reload::Error::Interrupted(_) => Code::Internal,
     }
 }

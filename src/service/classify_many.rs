@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::slice;
+use std::time::Instant;
 
 use futures::future::join_all;
 
@@ -10,7 +11,7 @@ use super::ask::AskMany;
 use super::code::Code;
 use super::error::Error;
 use super::handle::Service;
-use super::prepare::Encoded;
+use super::prepare::Given;
 use super::rows::Scored;
 use crate::reload::Pinned;
 
@@ -23,12 +24,13 @@ impl Service {
     pub async fn classify_many(&self, ask: AskMany) -> Result<AnsweredMany, Error> {
         let AskMany { tasks, image, terms } = ask;
         self.check_tasks(&tasks)?;
+        let started = Instant::now();
         let pins = join_all(tasks.iter().map(|task| self.pin(&terms.caller, task, terms.deadline))).await;
         let found: Vec<Pinned> = pins.iter().flatten().cloned().collect();
         // An image under unknown tasks is decoded too, so it takes a place as any other.
         let rows = if found.is_empty() { slice::from_ref(&self.shared.bare) } else { &found[..] };
         let places = self.admit(&terms, rows.iter())?;
-        let image = Encoded { index: 0, bytes: image };
+        let image = Given::encoded(0, image);
         let scores = self.score(image, &found, places, &terms).await?;
         let mut spent = scores.spent;
         let mut scored = scores.tasks.into_iter();
@@ -38,6 +40,7 @@ impl Service {
                 Err(error) => Err(error),
                 Ok(pinned) => {
                     let scored = scored.next().unwrap_or_else(|| Err(Error::missing_row()));
+                    self.ended(&pinned, scored.is_ok(), started.elapsed());
                     scored.map(|scored| answered(pinned, scored))
                 }
             };

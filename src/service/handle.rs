@@ -13,8 +13,10 @@ use super::decoders::Decoders;
 use super::error::Error;
 use super::memory::{Held, Memory};
 use super::options::ServiceOptions;
+use super::tallies::Tallies;
 use super::told::Folders;
 use crate::audit::Audit;
+use crate::backbone::{BackboneConfig, Precision};
 use crate::catalog::{self, Catalog};
 use crate::engine::Engine;
 use crate::journal::State;
@@ -64,6 +66,7 @@ pub(super) struct Shared {
     pub(super) memory: Arc<Memory>,
     pub(super) reloads: Semaphore,
     pub(super) confirmations: Semaphore,
+    pub(super) tallies: Tallies,
     /// The frozen backbone as a task.
     pub(super) bare: Pinned,
     usage: Usage,
@@ -88,6 +91,7 @@ impl Service {
             memory: Memory::new(options.bytes_in_flight, Arc::clone(&metrics)),
             reloads: Semaphore::new(RELOADS_AT_ONCE),
             confirmations: Semaphore::new(CONFIRMATIONS_AT_ONCE),
+            tallies: Tallies::default(),
             bare,
             metrics,
             tenants,
@@ -103,6 +107,16 @@ impl Service {
     /// The limits.
     pub fn options(&self) -> &ServiceOptions {
         &self.shared.options
+    }
+
+    /// The frozen backbone.
+    pub fn backbone(&self) -> &BackboneConfig {
+        self.shared.engine.config()
+    }
+
+    /// What the backbone multiplies in.
+    pub fn precision(&self) -> Precision {
+        self.shared.engine.precision()
     }
 
     /// Who may do what.

@@ -15,9 +15,12 @@
 //! | `code`, `error`, `causes` | why there is no answer: codes, advice to retry, operands |
 //! | `handle` | [`Service`]: pinning, admission, counting, readiness |
 //! | `classify`, `classify_many`, `embed` | images under a task, an image under tasks, features |
+//! | `infer` | images under a task, with all that it gives |
 //! | `decoders`, `prepare`, `rows` | places to decode in, bytes to pixels, pixels to logits |
 //! | `memory` | what all requests hold together |
 //! | `tasks`, `publishing` | what is published, and publishing |
+//! | `refusal` | refusals and costs as doors leave them with their answers |
+//! | `tallies` | what tasks did |
 //! | `told` | what a caller is told of an error inside |
 
 mod answer;
@@ -32,23 +35,29 @@ mod decoders;
 mod embed;
 mod error;
 mod handle;
+mod infer;
 mod memory;
 mod options;
 mod predictions;
 mod prepare;
 mod publishing;
+mod refusal;
 mod rows;
 mod spent;
+mod tallies;
 mod tasks;
 mod told;
 
 pub use answer::{Answered, AnsweredMany, Features, TaskAnswer};
-pub use ask::{Ask, AskFeatures, AskMany, Terms};
+pub use ask::{Ask, AskFeatures, AskMany, Picture, Terms};
 pub use code::Code;
 pub use error::Error;
 pub use handle::{Parts, Service};
+pub use infer::{AskOutputs, Output, Outputs};
 pub use memory::{Held, Memory};
 pub use options::ServiceOptions;
-pub use predictions::{Prediction, Predictions, Said};
+pub use predictions::{Prediction, Predictions, Said, scores};
+pub use refusal::{Costs, Refusal};
 pub use spent::Spent;
+pub use tallies::{Phase, Tally};
 pub use tasks::{Page, TaskDetails};

@@ -63,6 +63,16 @@ pub(super) fn predictions(logits: &Array1<f32>, manifest: &Manifest, k: usize) -
     }
 }
 
+/// The score of each label: what outputs mean where they are not values.
+pub fn scores(logits: &[f32], problem: ProblemType) -> Option<Vec<f32>> {
+    let logits = Array1::from_iter(logits.iter().copied());
+    match problem {
+        ProblemType::SingleLabelClassification => Some(softmax(&logits).to_vec()),
+        ProblemType::MultiLabelClassification => Some(logits.mapv(logistic).to_vec()),
+        ProblemType::Regression => None,
+    }
+}
+
 /// The `k` likeliest labels, likeliest first; of equals, the lower index first.
 fn likeliest(logits: &Array1<f32>, scores: &Array1<f32>, labels: &[String], k: usize) -> Vec<Prediction> {
     let mut order: Vec<usize> = (0..scores.len()).collect();

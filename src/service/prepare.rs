@@ -5,19 +5,26 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::ask::Terms;
+use super::ask::{Picture, Terms};
 use super::bill::Bill;
 use super::error::Error;
 use super::handle::Service;
 use crate::engine::ImageKey;
-use crate::image::{self, Preprocessing};
+use crate::image::{self, Preprocessing, RgbImage};
 use crate::reload::Pinned;
 
 /// One of a request's images.
-pub(super) struct Encoded {
+pub(super) struct Given {
     /// Which one.
     pub(super) index: usize,
-    pub(super) bytes: Bytes,
+    pub(super) picture: Picture,
+}
+
+impl Given {
+    /// One in a format of images.
+    pub(super) fn encoded(index: usize, bytes: Bytes) -> Self {
+        Self { index, picture: Picture::Encoded(bytes) }
+    }
 }
 
 /// An image as it enters the backbone.
@@ -41,26 +48,31 @@ impl Service {
     /// Decodes an image and prepares it as each task's pack wants; packs that want the same share the pixels.
     pub(super) async fn prepare(
         &self,
-        image: Encoded,
+        image: Given,
         tasks: &[Pinned],
         (terms, bill): (&Terms, Arc<Bill>),
     ) -> Result<Prepared, Error> {
         let late = |_| Error::late();
         let wanted: Vec<Preprocessing> =
             tasks.iter().map(|task| task.pack.manifest.preprocessing.clone()).collect();
-        let Encoded { index, bytes } = image;
+        let Given { index, picture } = image;
+        if let Picture::Prepared(pixels) = &picture {
+            bill.decodes(wanted.len());
+            let inputs = wanted.iter().map(|_| Input { pixels: Arc::clone(pixels), image: None }).collect();
+            return Ok(Prepared { inputs, took: Duration::ZERO });
+        }
         let (deadline, may_keep, limits) = (terms.deadline.into(), terms.may_keep, self.shared.options.image);
         // Decoding is CPU work: a bounded number at once, in turn between flows.
         let place = self.shared.decoders.place(terms.caller.share());
         let place = tokio::time::timeout_at(deadline, place).await.map_err(late)??;
         // Only other images that are being decoded are waited for.
-        let held = self.shared.memory.decoding(terms.caller.share(), image::footprint(&bytes, &limits));
+        let held = self.shared.memory.decoding(terms.caller.share(), footprint(&picture, &limits));
         let held = tokio::time::timeout_at(deadline, held).await.map_err(late)??;
         let work = move || {
             let started = Instant::now();
             // From here on the image is paid for, whether anybody still waits for it or not.
             bill.decodes(wanted.len());
-            let inputs = inputs(&bytes, may_keep, &limits, &wanted);
+            let inputs = inputs(&picture, may_keep, &limits, &wanted);
             drop((held, bill));
             (inputs, started.elapsed())
         };
@@ -73,12 +85,12 @@ impl Service {
 
 /// One input for each preprocessing that is wanted.
 fn inputs(
-    bytes: &[u8],
+    picture: &Picture,
     may_keep: bool,
     limits: &image::Limits,
     wanted: &[Preprocessing],
 ) -> Result<Vec<Input>, image::Error> {
-    let decoded = image::decode(bytes, limits)?;
+    let decoded = decoded(picture, limits)?;
     let mut inputs: Vec<Input> = Vec::with_capacity(wanted.len());
     for (at, preprocessing) in wanted.iter().enumerate() {
         let same = wanted[..at].iter().position(|earlier| earlier == preprocessing);
@@ -86,10 +98,40 @@ fn inputs(
             Some(earlier) => inputs[earlier].clone(),
             None => Input {
                 pixels: preprocessing.apply(&decoded)?.into(),
-                image: may_keep.then(|| ImageKey::new(bytes, preprocessing.identity())),
+                image: may_keep.then(|| key(picture, preprocessing)).flatten(),
             },
         };
         inputs.push(input);
     }
     Ok(inputs)
+}
+
+/// Memory that an image takes while it is prepared, bytes.
+fn footprint(picture: &Picture, limits: &image::Limits) -> u64 {
+    match picture {
+        Picture::Encoded(bytes) => image::footprint(bytes, limits),
+        Picture::Rgb { samples, .. } => samples.len() as u64,
+        Picture::Prepared(_) => 0,
+    }
+}
+
+fn decoded(picture: &Picture, limits: &image::Limits) -> Result<RgbImage, image::Error> {
+    match picture {
+        Picture::Encoded(bytes) => image::decode(bytes, limits),
+        Picture::Rgb { width, height, samples } => image::of_samples(*width, *height, samples, limits),
+        Picture::Prepared(_) => Err(image::Error::Empty),
+    }
+}
+
+/// By what an image may be found again. Samples are hashed with their size: the same samples in other lines differ.
+fn key(picture: &Picture, preprocessing: &Preprocessing) -> Option<ImageKey> {
+    let identity = preprocessing.identity();
+    match picture {
+        Picture::Encoded(bytes) => Some(ImageKey::new(bytes, identity)),
+        Picture::Rgb { width, height, samples } => {
+            let size = [&b"rgb"[..], &width.to_le_bytes(), &height.to_le_bytes()].concat();
+            Some(ImageKey::new(samples, [&identity[..], &size].concat()))
+        }
+        Picture::Prepared(_) => None,
+    }
 }

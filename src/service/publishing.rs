@@ -7,31 +7,79 @@ use super::error::Error;
 use super::handle::{CONFIRMATIONS_AT_ONCE, RELOADS_AT_ONCE, Service};
 use crate::audit::Event;
 use crate::metrics::NO_TASK;
-use crate::pack::TaskId;
-use crate::reload::FolderStatus;
+use crate::pack::{TaskId, Upload};
+use crate::reload::{self, FolderStatus};
 use crate::tenants::Caller;
 
 impl Service {
-    /// Publishes the newest version in the folder of a task that the caller may change, and gives its number. When that
-    /// fails, what was live stays live.
+    /// Publishes the newest version in the folder of a task that the caller may change, and gives its number. A task that
+    /// was unloaded answers again. When that fails, what was live stays live, and what was unloaded stays so.
     ///
     /// # Errors
     /// [`Error::Publishing`], and why the version was not published.
     pub async fn reload(&self, caller: &Caller, task: &TaskId) -> Result<u64, Error> {
-        if !caller.may_see(task) {
-            return Err(self.unknown(task));
-        }
-        if !caller.may_change(task) {
-            let event = Event::ScopeRefused { scope: "publish", task: Some(task.to_string()) };
-            self.audit().record(&caller.who(), &event);
-            return Err(Error::Forbidden("the task is shared with this tenant, which may not publish it"));
-        }
+        self.may_change(caller, task)?;
+        let who = caller.who();
+        self.published(caller, task, self.shared.reloader.reload(task, &who)).await
+    }
+
+    /// Publishes a version that came with a request, of a task that the caller may change; else as [`Service::reload`].
+    ///
+    /// # Errors
+    /// As [`Service::reload`], and when the number is not newer than the newest version's.
+    pub async fn receive(
+        &self,
+        caller: &Caller,
+        task: &TaskId,
+        version: u64,
+        upload: Upload,
+    ) -> Result<u64, Error> {
+        self.may_change(caller, task)?;
+        let who = caller.who();
+        let received = self.shared.reloader.receive(task, version, upload, &who);
+        self.published(caller, task, async { received.await.map(|()| version) }).await
+    }
+
+    /// Has a version published, in turn.
+    async fn published(
+        &self,
+        caller: &Caller,
+        task: &TaskId,
+        publishing: impl Future<Output = Result<u64, reload::Error>>,
+    ) -> Result<u64, Error> {
         let account = caller.tenant().map(|tenant| tenant.account().publishing());
         // One at a time for each tenant, so that none takes all places.
         let _own = account.map(|turn| turn.ok_or(Error::Publishing { limit: 1 })).transpose()?;
         let _admitted = self.turn(&self.shared.reloads, RELOADS_AT_ONCE)?;
-        let reloaded = self.shared.reloader.reload(task, &caller.who()).await;
-        reloaded.map_err(|error| self.reload_error(&error))
+        let version = publishing.await.map_err(|error| self.reload_error(&error))?;
+        self.shared.catalog.readmit(task);
+        Ok(version)
+    }
+
+    /// Has a task that the caller may change answer nothing until it is loaded, whatever appears in its folder.
+    ///
+    /// # Errors
+    /// When there is no such task, or the caller may not change it.
+    pub async fn unload(&self, caller: &Caller, task: &TaskId) -> Result<(), Error> {
+        self.may_change(caller, task)?;
+        if !self.shared.catalog.unload(task).await {
+            return Err(self.unknown(task));
+        }
+        self.audit().record(&caller.who(), &Event::Unloaded { task: task.to_string() });
+        Ok(())
+    }
+
+    /// Refuses callers that may not change a task.
+    fn may_change(&self, caller: &Caller, task: &TaskId) -> Result<(), Error> {
+        if !caller.may_see(task) {
+            return Err(self.unknown(task));
+        }
+        if caller.may_change(task) {
+            return Ok(());
+        }
+        let event = Event::ScopeRefused { scope: "publish", task: Some(task.to_string()) };
+        self.audit().record(&caller.who(), &event);
+        Err(Error::Forbidden("the task is shared with this tenant, which may not publish it"))
     }
 
     /// Confirms that what stands in the place of the folder of packs is right, and gives how many tasks that unpublished.

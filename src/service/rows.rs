@@ -10,8 +10,9 @@ use super::ask::Terms;
 use super::bill::Place;
 use super::error::Error;
 use super::handle::Service;
+use super::infer::Output;
 use super::predictions::{Predictions, predictions};
-use super::prepare::{Encoded, Input, Prepared};
+use super::prepare::{Given, Input, Prepared};
 use super::spent::Spent;
 use crate::engine::{self, Answer, Row};
 use crate::reload::Pinned;
@@ -49,7 +50,7 @@ impl Service {
     /// Prepares an image, runs it under each task, and gives what each says.
     pub(super) async fn score(
         &self,
-        image: Encoded,
+        image: Given,
         tasks: &[Pinned],
         places: impl IntoIterator<Item = Place>,
         terms: &Terms,
@@ -70,7 +71,7 @@ impl Service {
     /// Prepares an image, runs it under a task, and gives its pooled feature.
     pub(super) async fn feature(
         &self,
-        image: Encoded,
+        image: Given,
         task: &Pinned,
         place: Place,
         terms: &Terms,
@@ -80,8 +81,25 @@ impl Service {
         let input = inputs.into_iter().next().ok_or_else(Error::missing_row)?;
         let pending = self.submit(task, input, place, (terms, true));
         let spent = Spent { decode: took, ..Spent::default() };
-        let Ran { answer, spent } = self.finish(pending, terms, spent).await?;
+        let Ran { answer, spent } = self.finish(task, pending, (terms, spent)).await?;
         Ok(Feature { values: answer.feature.ok_or_else(Error::missing_row)?, spent })
+    }
+
+    /// Prepares an image, runs it under a task, and gives what comes out.
+    pub(super) async fn output(
+        &self,
+        image: Given,
+        task: &Pinned,
+        place: Place,
+        (terms, wants_feature): (&Terms, bool),
+    ) -> Result<(Output, Spent), Error> {
+        let Prepared { inputs, took } =
+            self.prepare(image, slice::from_ref(task), (terms, Arc::clone(&place.bill))).await?;
+        let input = inputs.into_iter().next().ok_or_else(Error::missing_row)?;
+        let pending = self.submit(task, input, place, (terms, wants_feature));
+        let spent = Spent { decode: took, ..Spent::default() };
+        let Ran { answer, spent } = self.finish(task, pending, (terms, spent)).await?;
+        Ok((Output { logits: answer.logits.to_vec(), feature: answer.feature }, spent))
     }
 
     /// Queues one row.
@@ -114,18 +132,25 @@ impl Service {
         terms: &Terms,
         spent: Spent,
     ) -> Result<Scored, Error> {
-        let Ran { answer, spent } = self.finish(pending, terms, spent).await?;
+        let Ran { answer, spent } = self.finish(task, pending, (terms, spent)).await?;
         let mut said = predictions(&answer.logits, &task.pack.manifest, terms.top_k);
         said.logits = terms.wants_logits.then(|| answer.logits.to_vec());
         Ok(Scored { said, spent })
     }
 
     /// Waits for a row's answer until the deadline. Dropping the wait abandons the row, which then costs nothing.
-    async fn finish(&self, pending: Pending, terms: &Terms, spent: Spent) -> Result<Ran, Error> {
+    async fn finish(
+        &self,
+        task: &Pinned,
+        pending: Pending,
+        (terms, spent): (&Terms, Spent),
+    ) -> Result<Ran, Error> {
         let waited = tokio::time::timeout_at(terms.deadline.into(), pending).await;
         let received = waited.map_err(|_| Error::late())?;
         let answer = received.map_err(|_| engine::Error::WorkerLost)??;
         let Answer { queued, run, batch_rows, flops, .. } = answer;
-        Ok(Ran { spent: Spent { queue: queued, run, flops, batch_rows, ..spent }, answer })
+        let spent = Spent { queue: queued, run, flops, batch_rows, ..spent };
+        self.row_ran(task, &spent);
+        Ok(Ran { spent, answer })
     }
 }

@@ -44,6 +44,15 @@ impl Service {
         Page { tasks: tasks.into_iter().map(|status| self.told_status(status)).collect(), next }
     }
 
+    /// What the catalog knows about one task, without a look at the disk.
+    ///
+    /// # Errors
+    /// When there is no such task, or the caller may not know of it.
+    pub fn status(&self, caller: &Caller, task: &TaskId) -> Result<TaskStatus, Error> {
+        let status = caller.may_see(task).then(|| self.shared.catalog.status(task)).flatten();
+        status.map(|status| self.told_status(status)).ok_or_else(|| self.unknown(task))
+    }
+
     /// All about one task.
     ///
     /// # Errors

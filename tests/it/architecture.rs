@@ -16,7 +16,8 @@ const LAYERS: &[&[&str]] = &[
     &["import", "engine", "catalog"],
     &["reload", "tenants"],
     &["service"],
-    &["http"],
+    &["oip"],
+    &["http", "grpc"],
     &["serve", "train", "bench"],
     &["predict"],
 ];
@@ -95,9 +96,10 @@ fn every_module_has_its_layer() {
 /// `(word, modules that may say it)`.
 const RESERVED: &[(&str, &[&str])] = &[
     ("ort::", &["runtime"]),
-    ("axum::", &["http", "serve", "predict"]),
-    ("StatusCode", &["http"]),
-    ("HeaderMap", &["http"]),
+    ("axum::", &["http", "grpc", "serve", "predict"]),
+    ("tonic::", &["grpc"]),
+    ("StatusCode", &["http", "grpc"]),
+    ("HeaderMap", &["http", "grpc"]),
     ("HeaderValue", &["http"]),
     ("Json(", &["http"]),
     ("utoipa", &["http"]),

@@ -45,6 +45,8 @@ mod forking;
 mod fuzz;
 /// Backward equals finite differences and PyTorch.
 mod gradients;
+/// The gRPC door: methods, statuses, hostile messages.
+mod grpc;
 /// Heads of several labels and of values, answers that abstain, and features.
 mod habits;
 mod heads;
@@ -86,6 +88,8 @@ mod metrics;
 mod mimi;
 /// Modules of every form: gradients, packs, batches of several kinds.
 mod modules;
+/// The Open Inference Protocol by REST.
+mod oip;
 /// Damaged and hostile packs of other libraries.
 mod outside_hostile;
 /// Packs of PEFT and AdapterHub, and plain heads, give their library's logits or are refused by name.

@@ -12,19 +12,19 @@ const NO_KEY: u16 = 401;
 const NOT_ALLOWED: u16 = 403;
 const NO_TASK: u16 = 404;
 
-struct Keys {
-    infer: Key,
-    read: Key,
-    publish: Key,
-    all: Key,
-    over: Key,
-    operator: Key,
-    scraper: Key,
-    other: Key,
+pub(super) struct Keys {
+    pub(super) infer: Key,
+    pub(super) read: Key,
+    pub(super) publish: Key,
+    pub(super) all: Key,
+    pub(super) over: Key,
+    pub(super) operator: Key,
+    pub(super) scraper: Key,
+    pub(super) other: Key,
 }
 
 impl Keys {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let key = Key::new;
         Self {
             infer: key("infer"),
@@ -38,7 +38,7 @@ impl Keys {
         }
     }
 
-    fn file(&self) -> String {
+    pub(super) fn file(&self) -> String {
         let own = [Scope::Infer, Scope::Read, Scope::Publish];
         [
             "version = 1\n[tenants.a]\ntasks = [\"a.*\"]\nuses = [\"all.*\"]\n".to_owned(),
@@ -91,6 +91,12 @@ async fn who_may_do_what_is_one_table() {
         for (method, path, scope) in [
             ("POST", format!("/v1/tasks/{task}/classify"), "infer"),
             ("POST", format!("/v1/embed?task={task}"), "infer"),
+            ("POST", format!("/v2/models/{task}/infer"), "infer"),
+            ("POST", format!("/v2/models/{task}/versions/1/infer/"), "infer"),
+            ("GET", format!("/v2/models/{task}"), "read"),
+            ("GET", format!("/v2/models/{task}/ready"), "read"),
+            ("GET", format!("/v2/models/{task}/config"), "read"),
+            ("GET", format!("/v2/models/{task}/stats"), "read"),
             ("GET", format!("/v1/tasks/{task}"), "read"),
         ] {
             for name in own {
@@ -98,17 +104,27 @@ async fn who_may_do_what_is_one_table() {
                 cases.push((method, path.clone(), name, expected));
             }
         }
-        let path = format!("/v1/tasks/{task}/reload");
         let published = if task == "all.one" { NOT_ALLOWED } else { told };
-        for name in own {
-            let expected = if ["publish", "all"].contains(&name) { published } else { NOT_ALLOWED };
-            cases.push(("POST", path.clone(), name, expected));
+        for path in [
+            format!("/v2/repository/models/{task}/unload"),
+            format!("/v2/repository/models/{task}/load"),
+            format!("/v1/tasks/{task}/reload"),
+        ] {
+            for name in own {
+                let expected = if ["publish", "all"].contains(&name) { published } else { NOT_ALLOWED };
+                cases.push(("POST", path.clone(), name, expected));
+            }
         }
     }
     let doors = [
         ("POST", "/v1/tasks/a.one/classify"),
         ("POST", "/v1/classify"),
         ("POST", "/v1/embed"),
+        ("POST", "/v2/models/a.one/infer"),
+        ("GET", "/v2/models"),
+        ("GET", "/v2/models/a.one/stats"),
+        ("POST", "/v2/repository/index"),
+        ("POST", "/v2/repository/models/a.one/load"),
         ("GET", "/v1/tasks"),
         ("GET", "/v1/tasks/a.one"),
         ("POST", "/v1/tasks/a.one/reload"),
@@ -122,7 +138,15 @@ async fn who_may_do_what_is_one_table() {
             cases.push((method, path.to_owned(), name, NO_KEY));
         }
     }
-    for path in ["/healthz", "/readyz", "/api-doc/openapi.json", "/docs/"] {
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready/",
+        "/api-doc/openapi.json",
+        "/docs/",
+    ] {
         for name in ["none", "wrong", "over", "scraper"] {
             cases.push(("GET", path.to_owned(), name, OK));
         }
@@ -176,6 +200,10 @@ async fn a_foreign_task_is_an_unknown_one() {
     for (method, path) in [
         ("POST", "/v1/tasks/T/classify"),
         ("POST", "/v1/embed?task=T"),
+        ("POST", "/v2/models/T/infer"),
+        ("GET", "/v2/models/T"),
+        ("GET", "/v2/models/T/stats"),
+        ("POST", "/v2/repository/models/T/unload"),
         ("GET", "/v1/tasks/T"),
         ("POST", "/v1/tasks/T/reload"),
     ] {
@@ -213,6 +241,17 @@ async fn a_list_shows_only_what_may_be_known() {
     };
     assert_eq!(names(list("/v1/tasks", &keys.read.secret).await), ["a.one", "a.two", "all.one"]);
     assert_eq!(names(list("/v1/tasks", &keys.other.secret).await), ["all.one", "b.one"]);
+    assert_eq!(
+        list("/v2/models", &keys.other.secret).await["models"],
+        serde_json::json!(["all.one", "b.one"])
+    );
+    let index = ask(&app, "POST", "/v2/repository/index", Some(&keys.other.secret)).await.json();
+    assert_eq!(
+        (&index[0]["name"], &index[1]["name"], index.as_array().unwrap().len()),
+        (&"all.one".into(), &"b.one".into(), 2)
+    );
+    let stats = list("/v2/models/stats", &keys.other.secret).await;
+    assert_eq!(stats["model_stats"].as_array().unwrap().len(), 2);
     let first = list("/v1/tasks?limit=2", &keys.read.secret).await;
     assert_eq!((names(first.clone()).len(), first["next"].as_str()), (2, Some("a.two")));
     // Names of other tenants' tasks may stand in `after`; the page goes on behind them and says nothing of them.
@@ -323,6 +362,10 @@ async fn an_open_server_publishes_only_for_its_own_host() {
     for (address, path, status) in [
         ([127, 0, 0, 1], "/v1/tasks/a.one/reload", OK),
         ([127, 0, 0, 1], "/v1/folder/confirm", OK),
+        ([127, 0, 0, 1], "/v2/repository/models/a.one/load", OK),
+        ([192, 168, 0, 9], "/v2/repository/models/a.one/load", NOT_ALLOWED),
+        ([192, 168, 0, 9], "/v2/repository/models/a.one/unload", NOT_ALLOWED),
+        ([192, 168, 0, 9], "/v2/repository/index", OK),
         ([192, 168, 0, 9], "/v1/tasks/a.one/reload", NOT_ALLOWED),
         ([192, 168, 0, 9], "/v1/folder/confirm", NOT_ALLOWED),
         ([192, 168, 0, 9], "/v1/tasks/a.one/classify", OK),
@@ -348,9 +391,16 @@ async fn every_route_wants_a_key() {
     let described = ask(&app, "GET", "/api-doc/openapi.json", None).await.json();
     let mut seen = 0;
     for (path, methods) in described["paths"].as_object().unwrap() {
-        let is_public = ["/healthz", "/readyz"].contains(&path.as_str());
+        let public = ["/healthz", "/readyz", "/v2", "/v2/health/live", "/v2/health/ready"];
+        let is_public = public.contains(&path.as_str());
         for method in methods.as_object().unwrap().keys() {
-            let answer = ask(&app, &method.to_uppercase(), &path.replace("{task}", "a.one"), None).await;
+            let answer = ask(
+                &app,
+                &method.to_uppercase(),
+                &path.replace("{task}", "a.one").replace("{model}", "a.one"),
+                None,
+            )
+            .await;
             assert_eq!(answer.status == NO_KEY, !is_public, "{method} {path}: {}", answer.status);
             seen += 1;
         }

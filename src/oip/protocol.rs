@@ -1,0 +1,112 @@
+//! What doors hold: models by their names and versions.
+
+use std::time::Instant;
+
+use super::ServerMetadata;
+use crate::pack::TaskId;
+use crate::reload::Pinned;
+use crate::service::{Code, Error, Service, TaskDetails};
+use crate::tenants::Caller;
+
+/// The protocol over a service. Cheap to clone.
+#[derive(Clone)]
+pub struct Protocol {
+    pub(super) service: Service,
+}
+
+impl Protocol {
+    /// The protocol over a service.
+    pub fn new(service: Service) -> Self {
+        Self { service }
+    }
+
+    /// What the server is.
+    pub fn server(&self) -> ServerMetadata {
+        ServerMetadata::new()
+    }
+
+    /// Whether the server takes inferences.
+    pub fn is_ready(&self) -> bool {
+        self.service.is_ready()
+    }
+
+    /// The live version of a model with its pack, for an inference by this caller; call it before a body is read.
+    ///
+    /// # Errors
+    /// As [`Service::pin`], and when `version` is given and is not the live one.
+    pub async fn pin(
+        &self,
+        caller: &Caller,
+        model: &str,
+        version: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Pinned, Error> {
+        let pinned = self.service.pin(caller, model, deadline).await?;
+        check_version(&pinned.task, version, pinned.version)?;
+        Ok(pinned)
+    }
+
+    /// Whether a model answers.
+    ///
+    /// # Errors
+    /// When there is no such model or version, or the caller may not know of it; [`Error::NotReady`] when no version of it
+    /// is live.
+    pub fn model_ready(&self, caller: &Caller, model: &str, version: Option<&str>) -> Result<(), Error> {
+        self.serving(caller, model, version)?;
+        if self.is_ready() { Ok(()) } else { Err(Error::NotReady) }
+    }
+
+    /// The task of a model and its live version, which is `version` where one is given.
+    pub(super) fn serving(
+        &self,
+        caller: &Caller,
+        model: &str,
+        version: Option<&str>,
+    ) -> Result<Serving, Error> {
+        let task: TaskId = model.parse().map_err(Error::TaskId)?;
+        let status = self.service.status(caller, &task)?;
+        match status.live.filter(|_| !status.is_unloaded) {
+            Some(live) => {
+                check_version(&task, version, live)?;
+                Ok(Serving { task, version: live })
+            }
+            None => {
+                Err(Error::Part { code: Code::NotReady, told: format!("model {task}: no version is live") })
+            }
+        }
+    }
+
+    /// A model with its live version, and all that is known of it.
+    pub(super) async fn live(
+        &self,
+        caller: &Caller,
+        model: &str,
+        version: Option<&str>,
+    ) -> Result<Live, Error> {
+        let Serving { task, version } = self.serving(caller, model, version)?;
+        Ok(Live { version, details: self.service.show(caller, &task).await? })
+    }
+}
+
+/// A model that answers.
+pub(super) struct Serving {
+    pub(super) task: TaskId,
+    pub(super) version: u64,
+}
+
+/// A model with its live version.
+pub(super) struct Live {
+    pub(super) version: u64,
+    pub(super) details: TaskDetails,
+}
+
+fn check_version(task: &TaskId, asked: Option<&str>, live: u64) -> Result<(), Error> {
+    match asked.filter(|asked| !asked.is_empty() && *asked != live.to_string()) {
+        None => Ok(()),
+        Some(asked) => {
+            let asked: String = asked.chars().take(40).collect();
+            let told = format!("model {task}: version {asked:?} is not served; version {live} is");
+            Err(Error::Part { code: Code::TaskNotFound, told })
+        }
+    }
+}

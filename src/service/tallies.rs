@@ -1,0 +1,114 @@
+//! What tasks did, counted for whoever may know of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::handle::Service;
+use super::spent::Spent;
+use crate::pack::TaskId;
+use crate::reload::Pinned;
+
+/// Tasks counted before those that are gone are looked for.
+const TASKS: usize = 1024;
+
+/// How often, and how long altogether.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phase {
+    /// How often.
+    pub count: u64,
+    /// How long.
+    pub time: Duration,
+}
+
+impl Phase {
+    fn add(&mut self, time: Duration) {
+        self.count += 1;
+        self.time += time;
+    }
+}
+
+/// What a version of a task did.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// The version.
+    pub version: u64,
+    /// When it last answered, from the epoch.
+    pub last: Duration,
+    /// Requests that were answered.
+    pub success: Phase,
+    /// Requests that were not, once their body had come.
+    pub fail: Phase,
+    /// Decoding and resizing of rows' images.
+    pub decode: Phase,
+    /// Waits of rows for their batches.
+    pub queue: Phase,
+    /// Runs of batches, counted once for each row.
+    pub run: Phase,
+    /// The same by the rows of the batch.
+    pub batches: BTreeMap<usize, Phase>,
+    /// Batches, each counted by the task's part of it.
+    pub shares: f64,
+}
+
+/// The tallies of all tasks.
+#[derive(Default)]
+pub(super) struct Tallies(Mutex<HashMap<TaskId, Tally>>);
+
+impl Tallies {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Tally>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the tally of a version. A new version begins one of its own.
+    fn change(&self, task: &Pinned, gone: impl Fn(&TaskId) -> bool, change: impl FnOnce(&mut Tally)) {
+        let mut all = self.lock();
+        if !all.contains_key(&task.task) && all.len() >= TASKS {
+            all.retain(|task, _| !gone(task));
+        }
+        let tally = all.entry(task.task.clone()).or_default();
+        if tally.version != task.version {
+            *tally = Tally { version: task.version, ..Tally::default() };
+        }
+        change(tally);
+    }
+}
+
+impl Service {
+    /// What a version of a task did; nothing where it has not been asked.
+    pub fn tally(&self, task: &TaskId, version: u64) -> Tally {
+        let found = self.shared.tallies.lock().get(task).cloned();
+        let found = found.filter(|tally| tally.version == version);
+        found.unwrap_or_else(|| Tally { version, ..Tally::default() })
+    }
+
+    /// A request under a task ended.
+    pub(super) fn ended(&self, task: &Pinned, is_answered: bool, took: Duration) {
+        self.tallied(task, |tally| {
+            if is_answered {
+                tally.success.add(took);
+                tally.last = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            } else {
+                tally.fail.add(took);
+            }
+        });
+    }
+
+    /// A row under a task ran.
+    pub(super) fn row_ran(&self, task: &Pinned, spent: &Spent) {
+        let Spent { decode, queue, run, batch_rows, .. } = *spent;
+        self.tallied(task, |tally| {
+            tally.decode.add(decode);
+            tally.queue.add(queue);
+            tally.run.add(run);
+            tally.batches.entry(batch_rows).or_default().add(run);
+            tally.shares += 1.0 / batch_rows.max(1) as f64;
+        });
+    }
+
+    fn tallied(&self, task: &Pinned, change: impl FnOnce(&mut Tally)) {
+        if !task.task.is_none() {
+            self.shared.tallies.change(task, |task| !self.shared.catalog.contains(task), change);
+        }
+    }
+}
