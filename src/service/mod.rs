@@ -19,7 +19,7 @@
 //! | `decoders`, `prepare`, `rows` | places to decode in, bytes to pixels, pixels to logits |
 //! | `memory` | what all requests hold together |
 //! | `tasks`, `publishing` | what is published, and publishing |
-//! | `tallies` | what tasks did |
+//! | `tallies`, `counted` | what tasks did |
 //! | `told` | what a caller is told of an error inside |
 
 mod answer;
@@ -30,6 +30,7 @@ mod causes;
 mod classify;
 mod classify_many;
 mod code;
+mod counted;
 mod decoders;
 mod embed;
 mod error;
