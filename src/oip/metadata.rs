@@ -71,6 +71,11 @@ pub struct ModelMetadata {
 }
 
 impl Protocol {
+    /// What the server is.
+    pub fn server(&self) -> ServerMetadata {
+        ServerMetadata::new()
+    }
+
     /// What a model takes and gives.
     ///
     /// # Errors

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::ServerMetadata;
 use crate::pack::TaskId;
 use crate::reload::Pinned;
 use crate::service::{Code, Error, Service, TaskDetails};
@@ -18,11 +17,6 @@ impl Protocol {
     /// The protocol over a service.
     pub fn new(service: Service) -> Self {
         Self { service }
-    }
-
-    /// What the server is.
-    pub fn server(&self) -> ServerMetadata {
-        ServerMetadata::new()
     }
 
     /// Whether the server takes inferences.

@@ -20,7 +20,7 @@
 //! | `memory` | what all requests hold together |
 //! | `tasks`, `publishing` | what is published, and publishing |
 //! | `refusal` | refusals and costs as doors leave them with their answers |
-//! | `tallies` | what tasks did |
+//! | `tallies`, `counted` | what tasks did |
 //! | `told` | what a caller is told of an error inside |
 
 mod answer;
@@ -31,6 +31,7 @@ mod causes;
 mod classify;
 mod classify_many;
 mod code;
+mod counted;
 mod decoders;
 mod embed;
 mod error;

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use super::handle::Service;
-use super::spent::Spent;
 use crate::pack::TaskId;
 use crate::reload::Pinned;
 
@@ -22,7 +20,7 @@ pub struct Phase {
 }
 
 impl Phase {
-    fn add(&mut self, time: Duration) {
+    pub(super) fn add(&mut self, time: Duration) {
         self.count += 1;
         self.time += time;
     }
@@ -56,12 +54,17 @@ pub struct Tally {
 pub(super) struct Tallies(Mutex<HashMap<TaskId, Tally>>);
 
 impl Tallies {
-    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Tally>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Tally>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the tally of a version. A new version begins one of its own.
-    fn change(&self, task: &Pinned, gone: impl Fn(&TaskId) -> bool, change: impl FnOnce(&mut Tally)) {
+    pub(super) fn change(
+        &self,
+        task: &Pinned,
+        gone: impl Fn(&TaskId) -> bool,
+        change: impl FnOnce(&mut Tally),
+    ) {
         let mut all = self.lock();
         if !all.contains_key(&task.task) && all.len() >= TASKS {
             all.retain(|task, _| !gone(task));
@@ -71,44 +74,5 @@ impl Tallies {
             *tally = Tally { version: task.version, ..Tally::default() };
         }
         change(tally);
-    }
-}
-
-impl Service {
-    /// What a version of a task did; nothing where it has not been asked.
-    pub fn tally(&self, task: &TaskId, version: u64) -> Tally {
-        let found = self.shared.tallies.lock().get(task).cloned();
-        let found = found.filter(|tally| tally.version == version);
-        found.unwrap_or_else(|| Tally { version, ..Tally::default() })
-    }
-
-    /// A request under a task ended.
-    pub(super) fn ended(&self, task: &Pinned, is_answered: bool, took: Duration) {
-        self.tallied(task, |tally| {
-            if is_answered {
-                tally.success.add(took);
-                tally.last = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            } else {
-                tally.fail.add(took);
-            }
-        });
-    }
-
-    /// A row under a task ran.
-    pub(super) fn row_ran(&self, task: &Pinned, spent: &Spent) {
-        let Spent { decode, queue, run, batch_rows, .. } = *spent;
-        self.tallied(task, |tally| {
-            tally.decode.add(decode);
-            tally.queue.add(queue);
-            tally.run.add(run);
-            tally.batches.entry(batch_rows).or_default().add(run);
-            tally.shares += 1.0 / batch_rows.max(1) as f64;
-        });
-    }
-
-    fn tallied(&self, task: &Pinned, change: impl FnOnce(&mut Tally)) {
-        if !task.task.is_none() {
-            self.shared.tallies.change(task, |task| !self.shared.catalog.contains(task), change);
-        }
     }
 }

@@ -95,7 +95,7 @@ fn addresses(png: &[u8]) -> Vec<Case> {
         to("accent in the id", "/v1/tasks/%C3%A9/classify", NO_TASK),
         to("long id", &long, NO_TASK),
         to("id of other bytes than UTF-8", "/v1/tasks/%ff/classify", INVALID),
-        to("no such route", "/v2/nothing", (404, "not_found")),
+        to("no such route", "/v3/nothing", (404, "not_found")),
         to("the root", "/", (404, "not_found")),
         to("a slash too many", "/v1/tasks/one/classify/", (404, "not_found")),
         to("a task without a verb", "/v1/tasks/one/", (404, "not_found")),

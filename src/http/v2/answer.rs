@@ -18,7 +18,7 @@ use crate::service::Error;
 
 /// The answer to an inference.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Answer<'a> {
+pub(crate) struct Answer<'a> {
     /// The task.
     model_name: &'a str,
     /// The version that answered.

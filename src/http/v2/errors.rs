@@ -12,13 +12,13 @@ use crate::service::Refusal;
 /// Body of every failure under `/v2`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = InferenceError)]
-pub(in crate::http) struct ErrorBody {
+pub(crate) struct ErrorBody {
     /// What went wrong, for people.
     error: String,
 }
 
 /// The layer: failures under `/v2` say `{"error": ...}` and nothing else, whoever gave them.
-pub(in crate::http) async fn plain(request: Request, next: Next) -> Response {
+pub(crate) async fn plain(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_ours = path == "/v2" || path.starts_with("/v2/");
     let mut response = next.run(request).await;

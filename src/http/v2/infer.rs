@@ -11,7 +11,7 @@ use axum::{Extension, Router};
 
 use super::answer::{self, Answer};
 use super::request::{self, JSON_LENGTH, Read};
-use super::{Named, of_model};
+use super::route::{Named, of_model};
 use crate::http::access::Asking;
 use crate::http::arrival::Arrival;
 use crate::http::bill::Costs;
@@ -39,7 +39,7 @@ pub(super) fn router() -> Router<AppState> {
     request_body(content = Object, content_type = "application/json", description = "The Open Inference Protocol's request"),
     responses((status = 200, description = "Outputs", body = inline(Answer<'static>)))
 )]
-pub(in crate::http) async fn infer(
+pub(crate) async fn infer(
     State(state): State<AppState>,
     Asking(caller): Asking,
     named: Result<Path<Named>, PathRejection>,

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `request`, `elements` | bodies of inferences |
 //! | `answer` | their answers |
+//! | `route` | addresses of models and their versions |
 //! | `errors` | failures in this protocol's form |
 
 pub(super) mod answer;
@@ -23,12 +24,11 @@ pub(super) mod infer;
 pub(super) mod models;
 pub(super) mod repository;
 mod request;
+mod route;
 pub(super) mod server;
 pub(super) mod statistics;
 
 use axum::Router;
-use axum::routing::MethodRouter;
-use serde::Deserialize;
 
 pub(super) use errors::{ErrorBody, plain};
 
@@ -46,23 +46,4 @@ pub(super) fn router() -> Router<AppState> {
 /// What anybody may ask.
 pub(super) fn public() -> Router<AppState> {
     server::router()
-}
-
-/// A model in an address.
-#[derive(Debug, Deserialize)]
-pub(in crate::http) struct Named {
-    model: String,
-    #[serde(default)]
-    version: Option<String>,
-}
-
-/// A route, with and without a slash at its end.
-fn both(path: &str, methods: &MethodRouter<AppState>) -> Router<AppState> {
-    Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods.clone())
-}
-
-/// A route of a model and of its versions.
-fn of_model(rest: &str, methods: &MethodRouter<AppState>) -> Router<AppState> {
-    both(&format!("/v2/models/{{model}}{rest}"), methods)
-        .merge(both(&format!("/v2/models/{{model}}/versions/{{version}}{rest}"), methods))
 }

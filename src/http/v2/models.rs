@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Named, both, of_model};
+use super::route::{Named, both, of_model};
 use crate::http::access::Asking;
 use crate::http::error::ApiError;
 use crate::http::state::AppState;
@@ -24,14 +24,14 @@ pub(super) fn router() -> Router<AppState> {
 
 /// Names of models.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Models {
+pub(crate) struct Models {
     /// The names, in their order.
     models: Vec<String>,
 }
 
 /// What a model takes and gives.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct ModelMetadata {
+pub(crate) struct ModelMetadata {
     /// The task.
     name: String,
     /// The live version.
@@ -50,7 +50,7 @@ pub(in crate::http) struct ModelMetadata {
 
 /// A tensor; -1 stands for any number.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct TensorMetadata {
+pub(crate) struct TensorMetadata {
     /// The name.
     name: &'static str,
     /// What its elements are.
@@ -76,7 +76,7 @@ impl From<oip::ModelMetadata> for ModelMetadata {
 
 /// Whether a model answers.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct ModelReady {
+pub(crate) struct ModelReady {
     /// The task.
     name: String,
     /// Always true: a model that does not answer is a failure.
@@ -85,7 +85,7 @@ pub(in crate::http) struct ModelReady {
 
 /// A model's configuration, in Triton's words.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct ModelConfig {
+pub(crate) struct ModelConfig {
     /// The task.
     name: String,
     /// What it is computed by.
@@ -104,19 +104,19 @@ pub(in crate::http) struct ModelConfig {
 
 /// Which versions answer.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct VersionPolicy {
+pub(crate) struct VersionPolicy {
     specific: Specific,
 }
 
 /// The live version.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Specific {
+pub(crate) struct Specific {
     versions: Vec<u64>,
 }
 
 /// A tensor in a configuration.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct ConfigTensor {
+pub(crate) struct ConfigTensor {
     /// The name.
     name: &'static str,
     /// What its elements are.
@@ -157,14 +157,14 @@ impl From<oip::ModelConfig> for ModelConfig {
 
 /// Lists the names of models.
 #[utoipa::path(get, path = "/v2/models", responses((status = 200, description = "Names", body = Models)))]
-pub(in crate::http) async fn list(State(state): State<AppState>, Asking(caller): Asking) -> Json<Models> {
+pub(crate) async fn list(State(state): State<AppState>, Asking(caller): Asking) -> Json<Models> {
     Json(Models { models: state.protocol.models(&caller) })
 }
 
 /// Says what a model takes and gives.
 #[utoipa::path(get, path = "/v2/models/{model}", params(("model" = String, Path, description = "The task")),
     responses((status = 200, description = "The model", body = ModelMetadata)))]
-pub(in crate::http) async fn show(
+pub(crate) async fn show(
     State(state): State<AppState>,
     Asking(caller): Asking,
     named: Result<Path<Named>, PathRejection>,
@@ -176,7 +176,7 @@ pub(in crate::http) async fn show(
 /// Says whether a model answers.
 #[utoipa::path(get, path = "/v2/models/{model}/ready", params(("model" = String, Path, description = "The task")),
     responses((status = 200, description = "It answers", body = ModelReady)))]
-pub(in crate::http) async fn ready(
+pub(crate) async fn ready(
     State(state): State<AppState>,
     Asking(caller): Asking,
     named: Result<Path<Named>, PathRejection>,
@@ -189,7 +189,7 @@ pub(in crate::http) async fn ready(
 /// Gives a model's configuration.
 #[utoipa::path(get, path = "/v2/models/{model}/config", params(("model" = String, Path, description = "The task")),
     responses((status = 200, description = "The configuration", body = ModelConfig)))]
-pub(in crate::http) async fn config(
+pub(crate) async fn config(
     State(state): State<AppState>,
     Asking(caller): Asking,
     named: Result<Path<Named>, PathRejection>,

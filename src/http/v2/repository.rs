@@ -11,7 +11,7 @@ use std::time::Instant;
 use utoipa::ToSchema;
 
 use super::request::{self, Value};
-use super::{Named, both};
+use super::route::{Named, both};
 use crate::http::access::Asking;
 use crate::http::arrival::Arrival;
 use crate::http::encoded;
@@ -31,7 +31,7 @@ pub(super) fn router() -> Router<AppState> {
 
 /// A model.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Entry {
+pub(crate) struct Entry {
     /// The task.
     name: String,
     /// The live version, or the newest that failed.
@@ -59,7 +59,7 @@ struct Asked {
 #[utoipa::path(post, path = "/v2/repository/index",
     request_body(content = Object, content_type = "application/json", description = "`{\"ready\": true}` for those that answer"),
     responses((status = 200, description = "Models", body = Vec<Entry>)))]
-pub(in crate::http) async fn index(
+pub(crate) async fn index(
     State(state): State<AppState>,
     Asking(caller): Asking,
     request: Request,
@@ -74,7 +74,7 @@ pub(in crate::http) async fn index(
     params(("model" = String, Path, description = "The task")),
     request_body(content = Object, content_type = "application/json", description = "Parameters `file:VERSION/NAME`, base64"),
     responses((status = 200, description = "It answers")))]
-pub(in crate::http) async fn load(
+pub(crate) async fn load(
     State(state): State<AppState>,
     Asking(caller): Asking,
     named: Result<Path<Named>, PathRejection>,
@@ -94,7 +94,7 @@ pub(in crate::http) async fn load(
     params(("model" = String, Path, description = "The task")),
     request_body(content = Object, content_type = "application/json", description = "Nothing that matters"),
     responses((status = 200, description = "It answers nothing")))]
-pub(in crate::http) async fn unload(
+pub(crate) async fn unload(
     State(state): State<AppState>,
     Asking(caller): Asking,
     named: Result<Path<Named>, PathRejection>,

@@ -6,7 +6,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::both;
+use super::route::both;
 use crate::http::error::ApiError;
 use crate::http::state::AppState;
 use crate::service::Error;
@@ -19,7 +19,7 @@ pub(super) fn router() -> Router<AppState> {
 
 /// What the server is.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct ServerMetadata {
+pub(crate) struct ServerMetadata {
     /// The program.
     name: &'static str,
     /// Its version.
@@ -30,7 +30,7 @@ pub(in crate::http) struct ServerMetadata {
 
 /// Whether the server serves. Clients look for one key or the other.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Serving {
+pub(crate) struct Serving {
     /// Whether it answers.
     live: bool,
     /// Whether it takes inferences.
@@ -39,20 +39,20 @@ pub(in crate::http) struct Serving {
 
 /// Says what the server is.
 #[utoipa::path(get, path = "/v2", responses((status = 200, description = "The server", body = ServerMetadata)))]
-pub(in crate::http) async fn metadata(State(state): State<AppState>) -> Json<ServerMetadata> {
+pub(crate) async fn metadata(State(state): State<AppState>) -> Json<ServerMetadata> {
     let server = state.protocol.server();
     Json(ServerMetadata { name: server.name, version: server.version, extensions: server.extensions })
 }
 
 /// Says that the process answers.
 #[utoipa::path(get, path = "/v2/health/live", responses((status = 200, description = "Alive", body = Serving)))]
-pub(in crate::http) async fn live(State(state): State<AppState>) -> Json<Serving> {
+pub(crate) async fn live(State(state): State<AppState>) -> Json<Serving> {
     Json(Serving { live: true, ready: state.protocol.is_ready() })
 }
 
 /// Says whether to send inferences.
 #[utoipa::path(get, path = "/v2/health/ready", responses((status = 200, description = "Ready", body = Serving)))]
-pub(in crate::http) async fn ready(State(state): State<AppState>) -> Result<Json<Serving>, ApiError> {
+pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Serving>, ApiError> {
     if state.protocol.is_ready() {
         return Ok(Json(Serving { live: true, ready: true }));
     }

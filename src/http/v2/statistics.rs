@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Named, both, of_model};
+use super::route::{Named, both, of_model};
 use crate::http::access::Asking;
 use crate::http::error::ApiError;
 use crate::http::state::AppState;
@@ -20,14 +20,14 @@ pub(super) fn router() -> Router<AppState> {
 
 /// What models did, in Triton's words.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Statistics {
+pub(crate) struct Statistics {
     /// One for each model.
     model_stats: Vec<ModelStats>,
 }
 
 /// What a model did since its version was published.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct ModelStats {
+pub(crate) struct ModelStats {
     /// The task.
     name: String,
     /// The live version.
@@ -49,7 +49,7 @@ pub(in crate::http) struct ModelStats {
 
 /// How often, and how long altogether.
 #[derive(Debug, Default, Serialize, ToSchema)]
-pub(in crate::http) struct Count {
+pub(crate) struct Count {
     /// How often.
     count: u64,
     /// Nanoseconds altogether.
@@ -58,7 +58,7 @@ pub(in crate::http) struct Count {
 
 /// Time by phase.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct InferenceStats {
+pub(crate) struct InferenceStats {
     /// Requests that were answered.
     success: Count,
     /// Requests that were not.
@@ -79,7 +79,7 @@ pub(in crate::http) struct InferenceStats {
 
 /// Runs of batches of one size.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct BatchStats {
+pub(crate) struct BatchStats {
     /// Images in the batch.
     batch_size: usize,
     /// Counted with images: always 0.
@@ -135,7 +135,7 @@ impl From<ModelStatistics> for ModelStats {
 /// Says what every model did.
 #[utoipa::path(get, path = "/v2/models/stats",
     responses((status = 200, description = "All models", body = Statistics)))]
-pub(in crate::http) async fn all(
+pub(crate) async fn all(
     State(state): State<AppState>,
     Asking(caller): Asking,
 ) -> Result<Json<Statistics>, ApiError> {
@@ -145,7 +145,7 @@ pub(in crate::http) async fn all(
 /// Says what a model did.
 #[utoipa::path(get, path = "/v2/models/{model}/stats", params(("model" = String, Path, description = "The task")),
     responses((status = 200, description = "The model", body = Statistics)))]
-pub(in crate::http) async fn one(
+pub(crate) async fn one(
     State(state): State<AppState>,
     Asking(caller): Asking,
     named: Result<Path<Named>, PathRejection>,

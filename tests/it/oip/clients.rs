@@ -28,5 +28,5 @@ async fn clients_of_other_projects_work() {
         .unwrap();
     let told = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{told}");
-    let _ = running.end();
+    drop(running.end());
 }

@@ -59,10 +59,9 @@ async fn the_watcher_does_not_bring_an_unloaded_task_back() {
     let running = world.start().await;
     let base = format!("http://{}/v2", running.address);
     let curl = |method: &'static str, path: String, body: &'static str| async move {
-        let url = format!("{path}");
         tokio::task::spawn_blocking(move || {
             let out = std::process::Command::new("curl")
-                .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", method, "-d", body, &url])
+                .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", method, "-d", body, &path])
                 .output()
                 .unwrap();
             String::from_utf8(out.stdout).unwrap()
