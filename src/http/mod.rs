@@ -15,6 +15,8 @@
 //! | `GET /healthz`, `/readyz`, `/metrics` | `health` |
 //! | `GET /api-doc/openapi.json` | `openapi` |
 //! | `GET /docs/` | `page` |
+//! | `GET /v1/server` | `server` |
+//! | `GET /`, `/ui/{file}` | `home` |
 
 mod access;
 mod answers;
@@ -29,11 +31,13 @@ mod error;
 mod folder;
 mod headers;
 mod health;
+mod home;
 mod openapi;
 mod options;
 mod origin;
 mod page;
 mod query;
+mod server;
 mod state;
 mod status;
 mod tasks;
@@ -69,6 +73,8 @@ pub fn app(state: AppState) -> Router {
         .merge(usage::router())
         // What is asked here is charged; health and metrics are not.
         .route_layer(from_fn_with_state(state.clone(), bill::layer))
+        .merge(server::router())
+        .merge(home::router())
         .merge(health::router())
         .merge(openapi::router())
         .fallback(|| async { ApiError::NoRoute })

@@ -18,8 +18,10 @@
 //! | `decoders`, `prepare`, `rows` | places to decode in, bytes to pixels, pixels to logits |
 //! | `memory` | what all requests hold together |
 //! | `tasks`, `publishing` | what is published, and publishing |
+//! | `about` | what runs here, and how much waits |
 //! | `told` | what a caller is told of an error inside |
 
+mod about;
 mod answer;
 mod ask;
 mod bill;
@@ -42,7 +44,8 @@ mod spent;
 mod tasks;
 mod told;
 
-pub use answer::{Answered, AnsweredMany, Features, TaskAnswer};
+pub use about::{About, Load};
+pub use answer::{Answered, AnsweredMany, Features, RowRun, TaskAnswer};
 pub use ask::{Ask, AskFeatures, AskMany, Terms};
 pub use code::Code;
 pub use error::Error;

@@ -13,13 +13,14 @@ use super::handle::Service;
 use super::predictions::{Predictions, predictions};
 use super::prepare::{Encoded, Input, Prepared};
 use super::spent::Spent;
-use crate::engine::{self, Answer, Row};
+use crate::engine::{self, Answer, Row, SharedBlocks};
 use crate::reload::Pinned;
 
 /// What one task says of one image.
 pub(super) struct Scored {
     pub(super) said: Predictions,
     pub(super) spent: Spent,
+    pub(super) shared: SharedBlocks,
 }
 
 /// What tasks say of one image.
@@ -115,7 +116,8 @@ impl Service {
         spent: Spent,
     ) -> Result<Scored, Error> {
         let Ran { answer, spent } = self.finish(pending, terms, spent).await?;
-        Ok(Scored { said: predictions(&answer.logits, &task.pack.manifest, terms.top_k), spent })
+        let said = predictions(&answer.logits, &task.pack.manifest, terms.top_k);
+        Ok(Scored { said, spent, shared: answer.shared })
     }
 
     /// Waits for a row's answer until the deadline. Dropping the wait abandons the row, which then costs nothing.
