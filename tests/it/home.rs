@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use mimi_server::serve::Server;
 use mimi_server::tenants::Scope;
 use serde_json::{Value, json};
 
@@ -97,7 +98,11 @@ fn ran(run: &Value, name: &str) -> u64 {
 /// How rows ran explains what they cost, to the last operation; an image that comes again finds its blocks kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn how_rows_ran_explains_what_they_cost() {
-    let app = world().server().await.app();
+    let world = world();
+    let mut config = world.config();
+    config.engine.prefix_memory = 1 << 20;
+    config.service.keeps_prefixes = true;
+    let app = Server::build(config).await.unwrap().app();
     let blocks = get(&app, "/v1/server").await.json()["backbone"]["blocks"].as_array().unwrap().clone();
     let below = |count: u64| blocks.iter().take(count as usize).map(|block| ran(block, "flops")).sum::<u64>();
     let body = json!({"tasks": ["one", "missing", "two"], "image": base64(&image("rgb.png"))}).to_string();
@@ -135,7 +140,7 @@ async fn a_tenant_sees_its_own_use_and_an_operator_the_load() {
     let told = get(&open, "/v1/server").await.json();
     assert_eq!(told["backbone"]["blocks"].as_array().unwrap().len(), world.tiny.config.depth());
     assert!(told["load"]["waiting_rows"].is_u64() && told["build"].is_string(), "{told}");
-    let (one, both) = (Key::new("one"), Key::new("both"));
+    let (one, both) = (Key::new("reader"), Key::new("operator"));
     let file = Written::new(&format!(
         "version = 1\n[tenants.a]\ntasks = [\"one\"]\n{}[tenants.b]\ntasks = [\"two\"]\n{}",
         one.lines("a", &[Scope::Infer, Scope::Read], ""),

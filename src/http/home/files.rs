@@ -1,7 +1,5 @@
 //! The files of the page, as they stand in `bundle/`.
 
-use std::sync::OnceLock;
-
 use sha2::{Digest, Sha256};
 
 /// A file of the page.
@@ -11,18 +9,12 @@ pub(super) struct File {
     pub(super) content_type: &'static str,
     /// As it stands.
     pub(super) bytes: &'static [u8],
-    tag: OnceLock<String>,
 }
 
 /// A file of `bundle/` with its type.
 macro_rules! file {
     ($name:literal, $content_type:expr) => {
-        File {
-            name: $name,
-            content_type: $content_type,
-            bytes: include_bytes!(concat!("bundle/", $name)),
-            tag: OnceLock::new(),
-        }
+        File { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("bundle/", $name)) }
     };
 }
 
@@ -58,13 +50,11 @@ pub(super) fn find(name: &str) -> Option<&'static File> {
 
 impl File {
     /// Changes when the file does.
-    pub(super) fn tag(&self) -> &str {
-        self.tag.get_or_init(|| format!("\"{:.16}\"", hex(self.bytes)))
+    pub(super) fn tag(&self) -> String {
+        let digest = Sha256::digest(self.bytes);
+        let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        format!("\"{hex}\"")
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -87,7 +77,7 @@ mod tests {
 
     #[test]
     fn every_file_has_a_tag_of_its_own() {
-        let tags: BTreeSet<&str> = FILES.iter().map(File::tag).collect();
+        let tags: BTreeSet<String> = FILES.iter().map(File::tag).collect();
         assert_eq!(tags.len(), FILES.len());
         assert!(tags.iter().all(|tag| tag.len() == 18), "{tags:?}");
     }

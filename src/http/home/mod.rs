@@ -47,7 +47,7 @@ fn answer(file: &'static File, asked: &HeaderMap) -> Response {
     });
     let headers = [
         (CONTENT_TYPE, file.content_type),
-        (ETAG, tag),
+        (ETAG, tag.as_str()),
         // Asked for again each time, and answered by 304: a new binary is seen at once.
         (CACHE_CONTROL, "no-cache"),
         (CONTENT_SECURITY_POLICY, POLICY),
