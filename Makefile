@@ -38,7 +38,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test race gpu-check gpu-bundle dist dist-check image image-files docker clean
+.PHONY: help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -136,6 +136,16 @@ load-test: runtime backbone ## Measure batching, overload, swapping and memory; 
 
 hold-test: runtime backbone ## Stall 3,000 connections, bodies and readers beside a well-behaved client; prints a table
 	@$(PYTHON) load-tests/hold.py
+
+# Chromium of Debian, with packages pinned in tests/page/package-lock.json. PAGE_OPTIONS are check.js's.
+page-check: backbone ## Use the page at / in Chromium: tasks compared, errors, keys, 2,000 tasks, accessibility
+	@[ -n "$$CHROMIUM" ] || command -v chromium >/dev/null || { \
+	  { apt-get install -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null 2>&1 || { apt-get update -qq && \
+	    apt-get install -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }; } || { \
+	  echo "chromium is missing, and apt-get could not install it" >&2; exit 1; }; }
+	@rm -rf $(CARGO_TARGET_DIR)/page && mkdir -p $(CARGO_TARGET_DIR)/page && cp tests/page/* $(CARGO_TARGET_DIR)/page/
+	@npm ci --silent --no-audit --no-fund --prefix $(CARGO_TARGET_DIR)/page
+	@node $(CARGO_TARGET_DIR)/page/check.js $(PAGE_OPTIONS)
 
 # A Python with load-tests/race/requirements.txt, made where none is named; RACE_OPTIONS are run.py's.
 RACE_PYTHON ?= .venv/bin/python

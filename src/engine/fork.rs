@@ -42,6 +42,11 @@ impl Costs {
         Self { before, run }
     }
 
+    /// Cost of the blocks before each block, and of all.
+    pub(super) fn all(&self) -> &[u64] {
+        &self.before
+    }
+
     /// Cost of the blocks before `cut` for one row.
     pub(super) fn below(&self, cut: usize) -> u64 {
         self.before.get(cut).copied().unwrap_or(0)

@@ -23,7 +23,7 @@ use super::worker::Worker;
 use crate::backbone::{BackboneConfig, ModuleSet, Precision};
 use crate::graph::{Plan, plan_flops};
 use crate::metrics::Metrics;
-use crate::runtime::Resident;
+use crate::runtime::{Device, Resident};
 
 /// How the engine is laid out.
 #[derive(Clone, Debug)]
@@ -55,6 +55,8 @@ struct Shared {
     threads: Mutex<Vec<JoinHandle<()>>>,
     config: Arc<BackboneConfig>,
     precision: Precision,
+    device: Device,
+    costs: Costs,
     plans: Arc<Mutex<PlanTable>>,
     /// What is covered without asking.
     adapters: ModuleSet,
@@ -67,6 +69,7 @@ impl Engine {
     /// When the covering program cannot be compiled or a thread cannot be started.
     pub fn start(resident: Resident, metrics: Arc<Metrics>, options: &EngineOptions) -> Result<Self, Error> {
         let (config, precision) = (Arc::clone(resident.config()), resident.precision());
+        let device = resident.device();
         let covering = Plan::whole(&config, config.adapters());
         let number = options.workers.max(1);
         let inbox = Arc::new(Inbox::new(options.queue_limit, number, Arc::clone(&metrics)));
@@ -104,6 +107,8 @@ impl Engine {
                 threads,
                 config,
                 precision,
+                device,
+                costs,
                 plans,
                 adapters: covering.modules,
             }),
@@ -224,6 +229,16 @@ impl Engine {
     /// What the backbone multiplies in.
     pub fn precision(&self) -> Precision {
         self.shared.precision
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> Device {
+        self.shared.device
+    }
+
+    /// FLOPs of one row without modules before each block, and of all blocks.
+    pub fn flops_before(&self) -> &[u64] {
+        self.shared.costs.all()
     }
 
     /// The backbone the engine runs.

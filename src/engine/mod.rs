@@ -44,4 +44,4 @@ pub use inbox::Permit;
 pub use load::Want;
 pub use meter::{Cost, Meter};
 pub(crate) use queue::{Charge, Queue, Taken};
-pub use row::{Answer, Flow, Row, Share};
+pub use row::{Answer, Flow, Row, Share, SharedBlocks};

@@ -114,4 +114,17 @@ pub struct Answer {
     /// Floating-point operations spent on it: those of its plan, less what it shared with rows of its image or what was
     /// kept of it.
     pub flops: u64,
+    /// The blocks that it did not run alone.
+    pub shared: SharedBlocks,
+}
+
+/// First blocks that ran once for an image: for several rows, or for an earlier request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharedBlocks {
+    /// How many; 0 where the row ran whole.
+    pub blocks: usize,
+    /// Rows of the batch that took what they gave, this one included.
+    pub rows: usize,
+    /// Whether an earlier request left what they gave.
+    pub is_kept: bool,
 }

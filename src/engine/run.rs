@@ -11,7 +11,7 @@ use super::error::Error;
 use super::fork::{Branch, Costs, Fork, Layout, layout, parts};
 use super::prefixes::{Known, Prefixes};
 use super::programs::{PlanTable, smallest};
-use super::row::Row;
+use super::row::{Row, SharedBlocks};
 use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
 use crate::graph::Plan;
 use crate::metrics::Metrics;
@@ -51,7 +51,8 @@ impl Runner {
             let own: Vec<&Row> = whole.iter().map(|&row| rows[row]).collect();
             let made = self.unforked(&own)?;
             for (&row, values) in whole.iter().zip(made) {
-                features[row] = Feature { values, flops: rows[row].pack.flops };
+                features[row] =
+                    Feature { values, flops: rows[row].pack.flops, shared: SharedBlocks::default() };
             }
         }
         if let Some(fork) = fork {
@@ -73,7 +74,13 @@ impl Runner {
         let shared = parts(&images, below, |image| ran.contains(&image));
         let cost = |row: &Forked<'_>, shared: u64| row.row.pack.flops.saturating_sub(below) + shared;
         let costs = own.iter().zip(shared).map(|(row, shared)| cost(row, shared));
-        Ok(made.into_iter().zip(costs).map(|(values, flops)| Feature { values, flops }).collect())
+        let told = images.iter().map(|image| SharedBlocks {
+            blocks: fork.cut,
+            rows: images.iter().filter(|other| *other == image).count(),
+            is_kept: !ran.contains(image),
+        });
+        let made = made.into_iter().zip(costs).zip(told);
+        Ok(made.map(|((values, flops), shared)| Feature { values, flops, shared }).collect())
     }
 
     /// Features of rows that run from the first block to the last. Those of one number of tokens run together.
@@ -221,6 +228,8 @@ pub(super) struct Feature {
     pub(super) values: Vec<f32>,
     /// What the row cost.
     pub(super) flops: u64,
+    /// The blocks that it did not run alone.
+    pub(super) shared: SharedBlocks,
 }
 
 /// What lies below a cut.

@@ -90,11 +90,11 @@ impl Worker {
     fn answer(&self, batch: Vec<Waiting>, features: Vec<Feature>, (started, run): (Instant, Duration)) {
         let batch_rows = batch.len();
         let total: u64 = features.iter().map(|feature| feature.flops).sum();
-        for (waiting, Feature { values, flops }) in batch.into_iter().zip(features) {
+        for (waiting, Feature { values, flops, shared }) in batch.into_iter().zip(features) {
             let logits = waiting.row.pack.head.logits(ArrayView1::from(&values[..]));
             let queued = started.saturating_duration_since(waiting.entered);
             let feature = waiting.row.wants_feature.then_some(values);
-            let answer = Answer { logits, feature, queued, run, batch_rows, flops };
+            let answer = Answer { logits, feature, queued, run, batch_rows, flops, shared };
             record(&waiting.row.span, &answer);
             if let Some(meter) = &waiting.row.meter {
                 meter.ran(Cost { flops, device: part(run, (flops, total), batch_rows) });

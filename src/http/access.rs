@@ -26,13 +26,15 @@ use crate::tenants::{Caller, Credentials, Denied, Known, Need, Scope};
 const KEY_HEADER: &str = "x-api-key";
 
 /// Routes and what they want. A route that is not here wants [`Scope::Admin`].
-const NEEDS: [(&str, Need); 28] = [
+const NEEDS: [(&str, Need); 31] = [
     ("/healthz", Need::Nothing),
     ("/readyz", Need::Nothing),
     ("/metrics", Need::Scope(Scope::Metrics)),
     ("/api-doc/openapi.json", Need::Nothing),
     ("/docs", Need::Nothing),
     ("/docs/", Need::Nothing),
+    ("/", Need::Nothing),
+    ("/ui/{file}", Need::Nothing),
     ("/v1/tasks/{task}/classify", Need::Scope(Scope::Infer)),
     ("/v1/classify", Need::Scope(Scope::Infer)),
     ("/v1/embed", Need::Scope(Scope::Infer)),
@@ -40,6 +42,7 @@ const NEEDS: [(&str, Need); 28] = [
     ("/v1/tasks/{task}", Need::Scope(Scope::Read)),
     ("/v1/tasks/{task}/reload", Need::Scope(Scope::Publish)),
     ("/v1/usage", Need::Scope(Scope::Read)),
+    ("/v1/server", Need::Scope(Scope::Read)),
     ("/v1/folder", Need::Scope(Scope::Admin)),
     ("/v1/folder/confirm", Need::Scope(Scope::Admin)),
     ("/v2", Need::Nothing),

@@ -7,8 +7,8 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::access::Asking;
 use super::answers::Classified;
@@ -18,6 +18,7 @@ use super::error::{ApiError, ErrorBody};
 use super::query;
 use super::state::AppState;
 use super::wanted::Wanted;
+use crate::engine::SharedBlocks;
 use crate::metrics::NO_TASK;
 use crate::service::{AskMany, Refusal, TaskAnswer, Terms};
 use crate::tenants::Caller;
@@ -31,6 +32,49 @@ pub(super) fn router() -> Router<AppState> {
 pub(super) struct ClassifiedMany {
     /// One for each task.
     pub(super) results: Vec<TaskResult>,
+    /// How the row of each task that answered ran, where the request asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) runs: Option<Vec<Run>>,
+}
+
+/// What else is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WantedRuns {
+    /// Whether the answer has `runs`: how each row ran (default false).
+    runs: Option<bool>,
+}
+
+/// How a task's row ran: which of the backbone's blocks it shared, and what that saved.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Run {
+    /// The task.
+    task: String,
+    /// Floating-point operations spent on it.
+    flops: u64,
+    /// What it would have cost alone.
+    whole_flops: u64,
+    /// First blocks that ran once for the image; 0 where the row ran whole.
+    shared_blocks: usize,
+    /// Rows that took what these blocks gave, this one included; 0 where the row ran whole.
+    shared_rows: usize,
+    /// Whether these blocks did not run at all: an earlier request left what they gave.
+    kept: bool,
+}
+
+impl Run {
+    fn of(TaskAnswer { name, outcome, run }: &TaskAnswer) -> Option<Self> {
+        let (answered, run) = (outcome.as_ref().ok()?, (*run)?);
+        let SharedBlocks { blocks, rows, is_kept } = run.shared;
+        Some(Self {
+            task: name.clone(),
+            flops: answered.spent.flops,
+            whole_flops: run.whole_flops,
+            shared_blocks: blocks,
+            shared_rows: rows,
+            kept: is_kept,
+        })
+    }
 }
 
 /// What one task says, or why it says nothing; the other tasks answer all the same.
@@ -50,7 +94,7 @@ pub(super) enum TaskResult {
 }
 
 impl From<TaskAnswer> for TaskResult {
-    fn from(TaskAnswer { name, outcome }: TaskAnswer) -> Self {
+    fn from(TaskAnswer { name, outcome, .. }: TaskAnswer) -> Self {
         match outcome {
             Ok(answered) => Self::Classified(answered.into()),
             Err(error) => Self::Failed { task: name, error: ErrorBody::from(&Refusal::from(&error)) },
@@ -65,7 +109,7 @@ impl From<TaskAnswer> for TaskResult {
 #[utoipa::path(
     post,
     path = "/v1/classify",
-    params(Wanted),
+    params(Wanted, WantedRuns),
     request_body(content = String, content_type = "application/json", description = "Tasks and an image"),
     responses((status = 200, description = "One result for each task", body = ClassifiedMany))
 )]
@@ -90,7 +134,9 @@ async fn answer(
     request: Request,
     arrived: Instant,
 ) -> Result<(HeaderMap, Extension<Costs>, Json<ClassifiedMany>), ApiError> {
-    let query: Wanted = query::read(request.uri(), Wanted::KNOWN)?;
+    let known = [Wanted::KNOWN, &["runs"]].concat();
+    let query: Wanted = query::read(request.uri(), &known)?;
+    let WantedRuns { runs } = query::read(request.uri(), &known)?;
     let arrival = Arrival::new(state, caller, request.headers(), arrived)?;
     state.service.room()?;
     let Received { mut body, held: _held } = arrival.read(state, request).await?;
@@ -104,6 +150,7 @@ async fn answer(
     let one = answered.tasks.first().filter(|_| answered.tasks.len() == 1);
     let task = one.and_then(|task| task.outcome.as_ref().ok()).map(|told| &told.task);
     let costs = Costs::new(1, task);
+    let runs = runs.unwrap_or(false).then(|| answered.tasks.iter().filter_map(Run::of).collect());
     let results = answered.tasks.into_iter().map(TaskResult::from).collect();
-    Ok((state.headers(caller, &answered.spent), Extension(costs), Json(ClassifiedMany { results })))
+    Ok((state.headers(caller, &answered.spent), Extension(costs), Json(ClassifiedMany { results, runs })))
 }

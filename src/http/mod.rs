@@ -16,6 +16,8 @@
 //! | `GET /healthz`, `/readyz`, `/metrics` | `health` |
 //! | `GET /api-doc/openapi.json` | `openapi` |
 //! | `GET /docs/` | `page` |
+//! | `GET /v1/server` | `server` |
+//! | `GET /`, `/ui/{file}` | `home` |
 
 mod access;
 mod answers;
@@ -32,6 +34,7 @@ mod error;
 mod folder;
 mod headers;
 mod health;
+mod home;
 mod open_metrics;
 mod openapi;
 mod options;
@@ -39,6 +42,7 @@ mod origin;
 mod page;
 mod query;
 mod request_id;
+mod server;
 mod slashes;
 mod state;
 mod status;
@@ -85,6 +89,8 @@ fn routes(state: AppState) -> Router {
         .route_layer(from_fn_with_state(state.clone(), encoding::decompress))
         // What is asked here is charged; health and metrics are not.
         .route_layer(from_fn_with_state(state.clone(), bill::layer))
+        .merge(server::router())
+        .merge(home::router())
         .merge(health::router())
         .merge(v2::public())
         .merge(openapi::router())

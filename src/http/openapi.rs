@@ -13,7 +13,7 @@ use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use super::error::ErrorBody;
 use super::state::AppState;
 use super::status::status;
-use super::{answers, classify, classify_many, embed, folder, health, page, tasks, usage, v2};
+use super::{answers, classify, classify_many, embed, folder, health, page, server, tasks, usage, v2};
 use crate::service::Code;
 
 #[derive(OpenApi)]
@@ -29,6 +29,7 @@ use crate::service::Code;
         folder::show,
         folder::confirm,
         usage::show,
+        server::show,
         health::live,
         health::ready,
         health::metrics,
@@ -132,7 +133,7 @@ fn failures(path: &str) -> &'static [Code] {
         | "/v2/models/{model}/config"
         | "/v2/models/{model}/stats" => &[Code::TaskNotFound, Code::NotReady, Code::Internal],
         "/v1/tasks/{task}" => &[Code::InvalidRequest, Code::TaskNotFound, Code::Internal],
-        "/v1/tasks" | "/v1/usage" => &[Code::InvalidRequest],
+        "/v1/tasks" | "/v1/usage" | "/v1/server" => &[Code::InvalidRequest],
         "/v1/folder/confirm" => &[Code::Overloaded, Code::NotReady],
         "/readyz" => &[Code::NotReady],
         _ => &[],

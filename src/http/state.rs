@@ -22,9 +22,13 @@ impl AppState {
         Self { protocol: Protocol::new(service.clone()), service, options }
     }
 
+    /// Whether a caller may know of what runs beside its own rows.
+    pub(super) fn may_know_load(&self, caller: &Caller) -> bool {
+        self.options.tells_load || caller.has(Scope::Admin)
+    }
+
     /// Headers with what a request spent, as far as its caller may know.
     pub(super) fn headers(&self, caller: &Caller, spent: &Spent) -> HeaderMap {
-        let tells = self.options.tells_load || caller.has(Scope::Admin);
-        if tells { headers::of_spent(spent) } else { headers::of_cost(spent) }
+        if self.may_know_load(caller) { headers::of_spent(spent) } else { headers::of_cost(spent) }
     }
 }

@@ -3,6 +3,7 @@
 use super::error::Error;
 use super::predictions::Predictions;
 use super::spent::Spent;
+use crate::engine::SharedBlocks;
 use crate::pack::TaskId;
 
 /// What one task says of images.
@@ -47,4 +48,15 @@ pub struct TaskAnswer {
     pub name: String,
     /// What it says, or why it says nothing.
     pub outcome: Result<Answered, Error>,
+    /// How its row ran; none where it did not.
+    pub run: Option<RowRun>,
+}
+
+/// How a task's row ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowRun {
+    /// FLOPs that it would have cost alone.
+    pub whole_flops: u64,
+    /// The blocks that it did not run alone.
+    pub shared: SharedBlocks,
 }

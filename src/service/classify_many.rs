@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use futures::future::join_all;
 
-use super::answer::{Answered, AnsweredMany, TaskAnswer};
+use super::answer::{Answered, AnsweredMany, RowRun, TaskAnswer};
 use super::ask::AskMany;
 use super::code::Code;
 use super::error::Error;
@@ -36,17 +36,16 @@ impl Service {
         let mut scored = scores.tasks.into_iter();
         let mut answers = Vec::with_capacity(tasks.len());
         for (name, pin) in tasks.into_iter().zip(pins) {
-            let outcome = match pin {
-                Err(error) => Err(error),
+            answers.push(match pin {
+                Err(error) => TaskAnswer { name, outcome: Err(error), run: None },
                 Ok(pinned) => {
                     let scored = scored.next().unwrap_or_else(|| Err(Error::missing_row()));
                     self.ended(&pinned, scored.is_ok(), started.elapsed());
-                    scored.map(|scored| answered(pinned, scored))
+                    answered(name, pinned, scored)
                 }
-            };
-            answers.push(TaskAnswer { name, outcome });
+            });
         }
-        for TaskAnswer { name, outcome } in &answers {
+        for TaskAnswer { name, outcome, .. } in &answers {
             self.count(Some(&terms.caller), name, outcome.as_ref().map_or_else(Error::code, |_| Code::Ok));
             spent = outcome.iter().fold(spent, |spent, answered| spent.join(answered.spent));
         }
@@ -66,7 +65,14 @@ impl Service {
     }
 }
 
-fn answered(pinned: Pinned, scored: Scored) -> Answered {
-    let Scored { said, spent } = scored;
-    Answered { task: pinned.task, version: pinned.version, images: vec![said], spent }
+fn answered(name: String, pinned: Pinned, scored: Result<Scored, Error>) -> TaskAnswer {
+    let shared = scored.as_ref().ok().map(|scored| scored.shared);
+    let run = shared.map(|shared| RowRun { whole_flops: pinned.pack.flops, shared });
+    let told = |Scored { said, spent, .. }| Answered {
+        task: pinned.task,
+        version: pinned.version,
+        images: vec![said],
+        spent,
+    };
+    TaskAnswer { name, outcome: scored.map(told), run }
 }

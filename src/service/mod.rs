@@ -21,8 +21,10 @@
 //! | `tasks`, `publishing` | what is published, and publishing |
 //! | `refusal` | refusals and costs as doors leave them with their answers |
 //! | `tallies`, `counted` | what tasks did |
+//! | `about` | what runs here, and how much waits |
 //! | `told` | what a caller is told of an error inside |
 
+mod about;
 mod answer;
 mod ask;
 mod bill;
@@ -49,7 +51,8 @@ mod tallies;
 mod tasks;
 mod told;
 
-pub use answer::{Answered, AnsweredMany, Features, TaskAnswer};
+pub use about::{About, Load};
+pub use answer::{Answered, AnsweredMany, Features, RowRun, TaskAnswer};
 pub use ask::{Ask, AskFeatures, AskMany, Picture, Terms};
 pub use code::Code;
 pub use error::Error;

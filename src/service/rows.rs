@@ -14,13 +14,14 @@ use super::infer::Output;
 use super::predictions::{Predictions, predictions};
 use super::prepare::{Given, Input, Prepared};
 use super::spent::Spent;
-use crate::engine::{self, Answer, Row};
+use crate::engine::{self, Answer, Row, SharedBlocks};
 use crate::reload::Pinned;
 
 /// What one task says of one image.
 pub(super) struct Scored {
     pub(super) said: Predictions,
     pub(super) spent: Spent,
+    pub(super) shared: SharedBlocks,
 }
 
 /// What tasks say of one image.
@@ -135,7 +136,7 @@ impl Service {
         let Ran { answer, spent } = self.finish(task, pending, (terms, spent)).await?;
         let mut said = predictions(&answer.logits, &task.pack.manifest, terms.top_k);
         said.logits = terms.wants_logits.then(|| answer.logits.to_vec());
-        Ok(Scored { said, spent })
+        Ok(Scored { said, spent, shared: answer.shared })
     }
 
     /// Waits for a row's answer until the deadline. Dropping the wait abandons the row, which then costs nothing.

@@ -52,6 +52,8 @@ mod habits;
 mod heads;
 /// What a client may hold, and that others are served meanwhile.
 mod hold;
+/// The page for people.
+mod home;
 /// Decoding, resizing and normalising against Pillow's answers.
 mod image;
 /// Files of every form that the formats allow, against Pillow's pixels.

@@ -128,6 +128,7 @@ async fn who_may_do_what_is_one_table() {
         ("GET", "/v1/tasks"),
         ("GET", "/v1/tasks/a.one"),
         ("POST", "/v1/tasks/a.one/reload"),
+        ("GET", "/v1/server"),
         ("GET", "/v1/folder"),
         ("POST", "/v1/folder/confirm"),
         ("GET", "/metrics"),
@@ -146,6 +147,8 @@ async fn who_may_do_what_is_one_table() {
         "/v2/health/ready/",
         "/api-doc/openapi.json",
         "/docs/",
+        "/",
+        "/ui/app.js",
     ] {
         for name in ["none", "wrong", "over", "scraper"] {
             cases.push(("GET", path.to_owned(), name, OK));
@@ -155,6 +158,8 @@ async fn who_may_do_what_is_one_table() {
         ("GET", "/metrics".into(), "scraper", OK),
         ("GET", "/metrics".into(), "operator", NOT_ALLOWED),
         ("GET", "/metrics".into(), "all", NOT_ALLOWED),
+        ("GET", "/v1/server".into(), "read", OK),
+        ("GET", "/v1/server".into(), "infer", NOT_ALLOWED),
         ("GET", "/v1/folder".into(), "operator", OK),
         ("GET", "/v1/folder".into(), "all", NOT_ALLOWED),
         ("POST", "/v1/folder/confirm".into(), "operator", OK),
