@@ -82,7 +82,7 @@ fn queue_128_rows(bencher: Bencher<'_, '_>, tasks: usize) {
             queue.push(Share::EVERYBODY, &names[row % tasks], 35_000_000_000, black_box(row));
         }
         let mut served = 0;
-        while queue.len() > 0 {
+        while !queue.is_empty() {
             for taken in queue.take(4) {
                 queue.settle(taken.charge, 30_000_000_000);
                 served += black_box(taken.row);

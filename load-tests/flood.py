@@ -154,6 +154,9 @@ def harm(args: argparse.Namespace, port: int, keys: dict, photos: list[bytes]) -
     middle = [statistics.median(side) for side in zip(*ratios, strict=True)]
     print(f"{'median':<59}{middle[0]:>11.2f}{middle[1]:>11.2f}   <= {RATIO}")
     print("the flood got " + ", ".join(f"{count} of {what}" for what, count in flooded.most_common()))
+    if not flooded["200"]:
+        print("the flood got no answer: nothing was measured")
+        return False
     return middle[1] <= RATIO
 
 

@@ -190,6 +190,12 @@ impl PredictArgs {
             Some(file) => Some(read(file)?.trim().to_owned()),
             None => key.clone(),
         };
-        Ok(Some(RemoteOptions { url, key, authorities: tls_ca.clone(), connections: *connections }))
+        Ok(Some(RemoteOptions {
+            url,
+            key,
+            authorities: tls_ca.clone(),
+            connections: *connections,
+            patience: self.patience(),
+        }))
     }
 }

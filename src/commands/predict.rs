@@ -25,7 +25,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     tell_left_out(&left_out, args.list_skipped.as_deref());
     ensure!(!images.is_empty(), "{}: there is no image in it", args.data.display());
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    threads.block_on(async {
+    let scored = threads.block_on(async {
         let Opened { asker, by, at_once } = match remote {
             Some(options) => ask_server(options)?,
             None => ask_here(args).await?,
@@ -41,7 +41,10 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         let again = "what was answered is kept: the same command goes on";
         let summary = scored.with_context(|| again)?;
         tell(args, summary)
-    })
+    });
+    // What still waits for a server's answer does not keep the process.
+    threads.shutdown_background();
+    scored
 }
 
 /// Who answers.
@@ -60,19 +63,28 @@ fn ask_server(options: RemoteOptions) -> Result<Opened> {
 async fn ask_here(args: &PredictArgs) -> Result<Opened> {
     let config = args.config();
     let at_once = args.at_once(&config);
-    let by = format!("{} {}", config.backbone.display(), config.weights.precision);
+    let by = format!(
+        "{} {} {} {:?}",
+        config.backbone.display(),
+        config.weights.precision,
+        config.adapters.display(),
+        config.service.image
+    );
     let server = Server::build(config).await?;
     Ok(Opened { asker: Arc::new(Local::new(server.app())), by, at_once })
 }
 
 fn tell(args: &PredictArgs, summary: mimi_server::predict::Summary) -> Result<()> {
-    let mimi_server::predict::Summary { images, failed, resumed } = summary;
+    let mimi_server::predict::Summary { images, failed, resumed, predicted, refused } = summary;
     let out = args.out.display();
     let before = if resumed > 0 { format!(", {resumed} of them by a run before") } else { String::new() };
     println!("{out}: {images} images under {} task(s){before}", args.tasks.len());
     if failed > 0 {
         println!("{failed} could not be scored; their lines say why");
     }
-    ensure!(failed < images, "none of the {images} images could be scored; {out} says why");
+    if refused > 0 {
+        println!("{refused} answers of tasks are failures; their lines say why");
+    }
+    ensure!(predicted > 0, "none of the {images} images could be scored; {out} says why");
     Ok(())
 }

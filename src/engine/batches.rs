@@ -77,7 +77,7 @@ impl Inbox {
             let reason = if waiting.reply.is_closed() { "abandoned" } else { "expired" };
             self.metrics.rows_dropped.with_label_values(&[reason]).inc();
             // An abandoned row's reply goes nowhere.
-            let _ = waiting.reply(Err(Error::DeadlineExceeded));
+            waiting.reply(Err(Error::DeadlineExceeded));
         }
     }
 }

@@ -22,14 +22,12 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Answers the row. What it held goes first, so that a client who sends its next request on this answer finds room.
-    ///
-    /// # Errors
-    /// The answer, where nobody waits for it any more.
-    pub(super) fn reply(self, answer: Result<Answer, Error>) -> Result<(), Result<Answer, Error>> {
+    /// Answers the row, and says whether anybody still waited for it. What it held goes first, so that a client who sends
+    /// its next request on this answer finds room.
+    pub(super) fn reply(self, answer: Result<Answer, Error>) -> bool {
         let Self { row, reply, permit, .. } = self;
         drop((row, permit));
-        reply.send(answer)
+        reply.send(answer).is_ok()
     }
 }
 

@@ -95,6 +95,11 @@ impl<T> Queue<T> {
         std::iter::from_fn(|| self.next().and_then(|arrival| self.serve(arrival))).take(max).collect()
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Takes the first row in turn that `picks` wants, looking at the oldest of each task.
     pub(crate) fn take_next(&mut self, mut picks: impl FnMut(&T) -> bool) -> Option<Taken<T>> {
         let flows = self.flows.in_turn().filter_map(|flow| self.own.get(flow));

@@ -102,7 +102,7 @@ impl Worker {
             if waiting.row.share.flow == Flow::INTERNAL {
                 self.metrics.internal_flops.inc_by(flops);
             }
-            if waiting.reply(Ok(answer)).is_err() {
+            if !waiting.reply(Ok(answer)) {
                 self.metrics.unclaimed_flops.inc_by(flops);
             }
         }
@@ -150,6 +150,6 @@ fn record(span: &tracing::Span, answer: &Answer) {
 fn fail(batch: Vec<Waiting>, error: Error) {
     tracing::error!(rows = batch.len(), %error, "a batch failed");
     for waiting in batch {
-        let _ = waiting.reply(Err(error.clone()));
+        waiting.reply(Err(error.clone()));
     }
 }

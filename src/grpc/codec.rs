@@ -14,6 +14,11 @@ use crate::service::{Code, Refusal};
 const MAX_FIELDS: usize = 16_384;
 /// Fields of `ModelInferRequest` and what is in it that hold messages: inputs, requested outputs, contents.
 const NESTED: [u64; 2] = [5, 6];
+/// Packed lists, by how much deeper a message may be and their number: a tensor's shape, and contents of 64 bits. A byte of
+/// theirs becomes eight.
+const LISTS: [(usize, u64); 3] = [(2, 3), (1, 3), (1, 5)];
+/// Longest such list, bytes: no tensor that is taken has contents of 64 bits.
+const MAX_LIST: usize = 4096;
 /// How deep they lie: a request, a tensor, its contents.
 const DEPTH: usize = 3;
 
@@ -55,9 +60,15 @@ impl<D: Decoder<Error = Status>> Decoder for BoundedDecoder<D> {
     fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
         use prost::bytes::Buf;
         let mut left = MAX_FIELDS;
-        // What is malformed is the decoder's to tell.
-        if count(message.chunk(), DEPTH, &mut left).is_none() && left == 0 {
-            let told = format!("the message has more than {MAX_FIELDS} fields");
+        // What cannot be counted is not decoded: decoders skip what they do not know, and go on.
+        if count(message.chunk(), DEPTH, &mut left).is_none() {
+            let told = match left {
+                0 => format!(
+                    "the message has more than {MAX_FIELDS} fields, or a list of 64-bit numbers of more than \
+                     {MAX_LIST} bytes"
+                ),
+                _ => "the message is malformed, or has groups".to_owned(),
+            };
             return Err(refuse(Refusal::new(Code::InvalidRequest, told)));
         }
         self.0.decode(message)
@@ -86,8 +97,17 @@ fn count(mut bytes: &[u8], depth: usize, left: &mut usize) -> Option<()> {
                 let length = usize::try_from(varint(&mut bytes)?).ok()?;
                 let (field, rest) = bytes.split_at_checked(length)?;
                 bytes = rest;
+                if LISTS.contains(&(depth, tag >> 3)) && length > MAX_LIST {
+                    *left = 0;
+                    return None;
+                }
                 if depth > 1 && NESTED.contains(&(tag >> 3)) {
-                    count(field, depth - 1, left)?;
+                    let before = *left;
+                    if count(field, depth - 1, left).is_none() {
+                        // Bytes may stand in a field of this number too: then as many as fields would take.
+                        *left = if *left == 0 { 0 } else { before.saturating_sub(field.len() / 2) };
+                        (*left > 0).then_some(())?;
+                    }
                 }
             }
             _ => return None,
@@ -132,6 +152,19 @@ mod tests {
         let many =
             ModelInferRequest { inputs: vec![InferInputTensor::default(); MAX_FIELDS], ..Default::default() };
         assert_eq!(fields(&many.encode_to_vec()), None);
+    }
+
+    #[test]
+    fn what_decoders_skip_hides_nothing() {
+        let empty: Vec<u8> = [0x2a, 0x00].repeat(MAX_FIELDS);
+        for before in [&[][..], &[0xa3, 0x06, 0xa4, 0x06], &[0x2a, 0x03, 0x32, 0x01, 0xff]] {
+            assert_eq!(fields(&[before, &empty].concat()), None, "{before:?}");
+        }
+        let of = |shape: usize| {
+            let inputs = vec![InferInputTensor { shape: vec![1; shape], ..Default::default() }];
+            ModelInferRequest { inputs, ..Default::default() }.encode_to_vec()
+        };
+        assert!(fields(&of(8)).is_some() && fields(&of(MAX_LIST + 1)).is_none());
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use super::Door;
+use super::door::Door;
 use super::status::refuse;
 use crate::service::{Code, Refusal};
 

@@ -7,7 +7,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tonic::{Code as Grpc, Status};
 
-use super::{Door, status};
+use super::door::Door;
+use super::status;
 use crate::metrics::NO_TASK;
 use crate::service::Refusal;
 use crate::tenants::Caller;

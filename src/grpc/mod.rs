@@ -12,6 +12,7 @@
 //! | `speak` | what a method wants of its caller; refusals as trailers |
 //! | `status` | the one table from code to gRPC status |
 //! | `receive` | the body as it comes: bytes, time, memory, deadline |
+//! | `door`, `messages` | what handlers share; the protocol's messages |
 //! | `lift` | statuses back to refusals, which are charged and counted |
 //! | `codec` | messages with a bound on what they hold |
 //! | `inference` | the service's methods, each in a file of its name |
@@ -19,23 +20,16 @@
 
 mod codec;
 mod deadline;
+mod door;
 mod health;
 mod inference;
 mod lift;
+pub mod messages;
 mod options;
 mod receive;
 mod reflection;
 mod speak;
 mod status;
-
-/// The protocol's messages.
-pub mod messages {
-    #![allow(missing_docs, clippy::all)]
-    tonic::include_proto!("inference");
-
-    /// The protocol's description, as reflection tells it.
-    pub const DESCRIPTION: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/inference.bin"));
-}
 
 pub use options::GrpcOptions;
 pub use speak::speak;
@@ -45,16 +39,10 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tonic::service::Routes;
 
+use door::Door;
+
 use crate::oip::Protocol;
 use crate::service::Service;
-
-/// What handlers share; cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Door {
-    service: Service,
-    protocol: Protocol,
-    options: GrpcOptions,
-}
 
 /// The methods, before any gate.
 ///

@@ -14,12 +14,15 @@ use axum::response::Response;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep_until};
 
-use super::{Door, deadline, status};
+use super::door::Door;
+use super::{deadline, status};
 use crate::service::{Code, Error, Held, Refusal};
-use crate::tenants::Caller;
+use crate::tenants::{Caller, Need};
 
 /// Bytes before a message: whether it is compressed, and its length.
 const HEAD: usize = 5;
+/// Most bytes of messages that anybody may send, without a key.
+const PUBLIC: usize = 4 << 10;
 /// The metadata with the client's deadline.
 const TIMEOUT: &str = "grpc-timeout";
 
@@ -52,7 +55,9 @@ pub(super) async fn layer(State(door): State<Door>, mut request: Request, next: 
     let held = Arc::new(Mutex::new(door.service.hold(caller)));
     let arrival = Arrival { at, deadline: at + wait, held };
     let why = Why::default();
-    let coming = Coming::over(&door, &arrival, &why);
+    let is_public = request.extensions().get::<Need>() == Some(&Need::Nothing);
+    let limit = if is_public { PUBLIC } else { door.options.payload_limit };
+    let coming = Coming::over(&door, (&arrival, limit), &why);
     request.extensions_mut().insert(arrival.clone());
     let response = next.run(request.map(|body| Body::new(coming(body)))).await;
     // The parser only knows that the body ended early.
@@ -80,12 +85,11 @@ struct Coming {
 }
 
 impl Coming {
-    fn over(door: &Door, arrival: &Arrival, why: &Why) -> impl FnOnce(Body) -> Self {
+    fn over(door: &Door, (arrival, limit): (&Arrival, usize), why: &Why) -> impl FnOnce(Body) -> Self {
         let (arrival, why, options) = (arrival.clone(), Arc::clone(why), door.options);
         let own = arrival.at + options.body_timeout;
         let seconds = (own < arrival.deadline).then_some(options.body_timeout.as_secs());
         let timer = Box::pin(sleep_until(own.min(arrival.deadline).into()));
-        let limit = options.payload_limit;
         move |body| Self { body, arrival, left: limit.saturating_add(HEAD), limit, timer, seconds, why }
     }
 

@@ -195,6 +195,13 @@ impl AppState {
                 "a server without tenants publishes only for its own host; see --tenants and --publish-from";
             return Err(Error::Forbidden(why).into());
         }
+        // A page of another site, open in a browser on this host, sends no key, but comes from this host too.
+        if changes && self.service.tenants().is_open() && !self.options.is_own(request.headers()) {
+            return Err(Error::Forbidden(
+                "a page of another origin may not publish; see --cors-allow-origin",
+            )
+            .into());
+        }
         Ok(())
     }
 

@@ -17,6 +17,9 @@ use crate::files;
 use crate::metrics::Metrics;
 use crate::service::{Held, Memory};
 
+/// Longest text of a parser that is told, characters.
+const TOLD: usize = 300;
+
 /// What a classify request brings.
 #[derive(Debug, Default)]
 pub(super) struct Body {
@@ -113,8 +116,7 @@ pub(super) async fn bytes(request: Request, limit: usize, held: &mut Held) -> Re
 fn read_json(bytes: &[u8], held: &mut Held) -> Result<Body, ApiError> {
     // The texts are held beside the body, and the images beside the texts.
     held.take(bytes.len().saturating_mul(2).saturating_add(items(bytes)))?;
-    let json: JsonBody = serde_json::from_slice(files::without_mark(bytes))
-        .map_err(|e| ApiError::invalid(format!("the body is not the expected JSON: {e}")))?;
+    let json: JsonBody = serde_json::from_slice(files::without_mark(bytes)).map_err(|e| unexpected(&e))?;
     let (encoded, is_batch) = match (json.image, json.images) {
         (Some(image), None) => (vec![image], false),
         (None, Some(images)) => (images, true),
@@ -124,6 +126,12 @@ fn read_json(bytes: &[u8], held: &mut Held) -> Result<Body, ApiError> {
         encoded::decode(text).map_err(|reason| ApiError::invalid(format!("image {index} is {reason}")))
     });
     Ok(Body { images: images.collect::<Result<_, _>>()?, tasks: json.tasks, top_k: json.top_k, is_batch })
+}
+
+/// A refusal of JSON. The parser's words may have a client's text in them, however long it is.
+pub(super) fn unexpected(error: &serde_json::Error) -> ApiError {
+    let told: String = error.to_string().chars().take(TOLD).collect();
+    ApiError::invalid(format!("the body is not the expected JSON: {told}"))
 }
 
 /// What the items of lists in a text may take, bytes.

@@ -37,6 +37,13 @@ const TOLD: [&str; 20] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebOrigin(HeaderValue);
 
+impl WebOrigin {
+    /// Whether it is this very origin; `*` is none.
+    pub(super) fn is(&self, origin: &str) -> bool {
+        self.0 == origin
+    }
+}
+
 impl FromStr for WebOrigin {
     type Err = String;
 

@@ -83,10 +83,16 @@ pub(super) async fn decompress(State(state): State<AppState>, request: Request, 
 fn decoded(body: Body, encoding: Encoding, held: Held) -> Body {
     let bytes = StreamReader::new(body.into_data_stream().map_err(std::io::Error::other));
     match encoding {
-        Encoding::Plain | Encoding::Gzip => streamed(GzipDecoder::new(bytes), held),
+        Encoding::Plain | Encoding::Gzip => {
+            let mut decoder = GzipDecoder::new(bytes);
+            decoder.multiple_members(true);
+            streamed(decoder, held)
+        }
         Encoding::Zstd => {
             let limits = [DParameter::window_log_max(WINDOW_LOG)];
-            streamed(ZstdDecoder::with_params(bytes, &limits), held)
+            let mut decoder = ZstdDecoder::with_params(bytes, &limits);
+            decoder.multiple_members(true);
+            streamed(decoder, held)
         }
     }
 }

@@ -98,10 +98,10 @@ fn routes(state: AppState) -> Router {
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(from_fn_with_state(state.clone(), access::gate))
         .layer(limit)
-        .layer(encoding::compress())
         // Our code does not panic; should a dependency do so, only its own request fails.
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(v2::plain))
+        .layer(encoding::compress())
         // Before the gate: a browser asks what it may without a key.
         .layer(option_layer(cors))
         .layer(from_fn(request_id::layer))

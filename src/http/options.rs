@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{HeaderMap, header};
 use ipnet::IpNet;
 
 use super::cors::WebOrigin;
@@ -47,6 +48,20 @@ impl HttpOptions {
     /// Whether a server without tenants may be told to publish from this address.
     pub fn may_publish(&self, address: IpAddr) -> bool {
         holds(&self.publishers, address)
+    }
+}
+
+impl HttpOptions {
+    /// Whether a request comes from no web page, from one of an origin that may ask, or from this server's own by a name
+    /// that only this host or a number stands for: other names may be bound anew.
+    pub(super) fn is_own(&self, headers: &HeaderMap) -> bool {
+        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        let Some(origin) = text(header::ORIGIN) else { return true };
+        let host = text(header::HOST).unwrap_or_default();
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
+        let is_fixed = name == "localhost" || name.parse::<IpAddr>().is_ok();
+        let is_same = origin.split_once("://").is_some_and(|(_, authority)| authority == host);
+        (is_fixed && is_same) || self.origins.iter().any(|allowed| allowed.is(origin))
     }
 }
 

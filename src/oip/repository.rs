@@ -143,8 +143,9 @@ fn received(files: Vec<UploadedFile>) -> Result<Received, Error> {
         }
         version = Some(number);
         match file {
-            CONFIG_FILE => config = Some(content),
-            WEIGHTS_FILE => weights = Some(content),
+            CONFIG_FILE if config.is_none() => config = Some(content),
+            WEIGHTS_FILE if weights.is_none() => weights = Some(content),
+            CONFIG_FILE | WEIGHTS_FILE => return refuse("it comes twice"),
             _ => return refuse("a pack has adapter_config.json and adapter_model.safetensors"),
         }
     }

@@ -5,7 +5,7 @@ use super::protocol::Serving;
 use super::repository::MAX_INDEX;
 use crate::pack::TaskId;
 use crate::service::{Error, Phase, Tally};
-use crate::tenants::Caller;
+use crate::tenants::{Caller, Scope};
 
 /// The phases of requests and their images.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,14 +31,14 @@ pub struct BatchStatistics {
     pub compute_infer: Phase,
 }
 
-/// What a model did since it was loaded.
+/// What a model's live version did since the server started.
 #[derive(Clone, Debug)]
 pub struct ModelStatistics {
     /// The task.
     pub name: String,
     /// The live version.
     pub version: String,
-    /// When the last request came, milliseconds since the epoch; 0 before the first.
+    /// When the last request was answered, milliseconds since the epoch; 0 before the first.
     pub last_inference: u64,
     /// Images answered.
     pub inference_count: u64,
@@ -63,22 +63,29 @@ impl Protocol {
     ) -> Result<Vec<ModelStatistics>, Error> {
         if let Some(model) = model {
             let Serving { task, version } = self.serving(caller, model, version)?;
-            return Ok(vec![self.told(&task, version)]);
+            return Ok(vec![self.told(caller, &task, version)]);
         }
         let all = self.service.page(caller, None, MAX_INDEX).tasks;
-        Ok(all.iter().filter_map(|status| Some(self.told(&status.task, status.live?))).collect())
+        Ok(all.iter().filter_map(|status| Some(self.told(caller, &status.task, status.live?))).collect())
     }
 
-    fn told(&self, task: &TaskId, version: u64) -> ModelStatistics {
-        let Tally { version, last, success, fail, decode, queue, run, batches, shares } =
-            self.service.tally(task, version);
+    /// What a caller may know: of a task that it shares with others nothing but its version, and of batches, which have
+    /// others' rows too, only with the scope `admin`.
+    fn told(&self, caller: &Caller, task: &TaskId, version: u64) -> ModelStatistics {
+        let tally = match caller.may_change(task) {
+            true => self.service.tally(task, version),
+            false => Tally { version, ..Tally::default() },
+        };
+        let count = tally.run.count;
+        let tally = if caller.has(Scope::Admin) { tally } else { tally.without_batches() };
+        let Tally { version, last, success, fail, decode, queue, run, batches, shares } = tally;
         let phases = Phases { success, fail, queue, compute_input: decode, compute_infer: run };
         let batch = |(size, compute_infer)| BatchStatistics { size, compute_infer };
         ModelStatistics {
             name: task.to_string(),
             version: version.to_string(),
             last_inference: u64::try_from(last.as_millis()).unwrap_or(u64::MAX),
-            inference_count: run.count,
+            inference_count: count,
             execution_count: shares.round() as u64,
             phases,
             batches: batches.into_iter().map(batch).collect(),

@@ -148,12 +148,18 @@ fn elements(name: &str, shape: &[u64]) -> Result<u64, Error> {
     count.map_or_else(|| refuse(name, format!("shape {shape:?} has more elements than can be counted")), Ok)
 }
 
+/// Most strings of a tensor: each takes memory beside its bytes.
+const MAX_STRINGS: u64 = 1 << 16;
+
 /// Strings out of their binary form; `count` of them are expected.
 fn strings(name: &str, mut bytes: Bytes, count: u64) -> Result<Vec<Bytes>, Error> {
     // Each takes at least its length: a count says nothing of how many came.
     let most = bytes.len() / LENGTH;
     if count > most as u64 {
         return refuse(name, format!("{count} strings cannot stand in {} bytes", bytes.len()));
+    }
+    if count > MAX_STRINGS {
+        return refuse(name, format!("{count} strings: at most {MAX_STRINGS} are taken"));
     }
     let mut strings = Vec::with_capacity(usize::try_from(count).unwrap_or(most).min(most));
     while !bytes.is_empty() {

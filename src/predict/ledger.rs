@@ -1,6 +1,7 @@
 //! What is written until the end. `OUT.partial` has a line an image, in order; `OUT.partial.json` says of what run. At the
 //! end it becomes `OUT`, or `OUT` is made of it, and both go.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -46,8 +47,36 @@ pub(super) struct Identity {
     /// Who answers: the server's address, or the backbone with its precision.
     pub(super) by: String,
     pub(super) images: usize,
-    /// SHA-256 of the images' names.
+    /// SHA-256 of the images' names and files.
     pub(super) names: String,
+}
+
+/// What tasks answered so far.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    versions: BTreeMap<String, u64>,
+    pub(super) failed: usize,
+    pub(super) answered: usize,
+}
+
+impl Tasks {
+    /// Notes an image's answers. All lines are by the same versions.
+    fn note(&mut self, results: &Value) -> Result<()> {
+        for result in results.as_array().into_iter().flatten() {
+            let (Some(task), Some(version)) = (result["task"].as_str(), result["version"].as_u64()) else {
+                self.failed += 1;
+                continue;
+            };
+            self.answered += 1;
+            let known = *self.versions.entry(task.to_owned()).or_insert(version);
+            ensure!(
+                known == version,
+                "task {task} is answered by version {version} now, and was by version {known}: lines of two versions are \
+                 not mixed; begin again with another --out"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// The lines of a run that is under way.
@@ -60,6 +89,8 @@ pub(super) struct Ledger {
     pub(super) done: usize,
     /// How many of those were at fault.
     pub(super) failed: usize,
+    /// Answers of tasks, and how many of them are failures.
+    pub(super) tasks: Tasks,
 }
 
 impl Ledger {
@@ -86,8 +117,9 @@ impl Ledger {
             }
             Ok(()) | Err(TryLockError::Error(_)) => {}
         }
-        check(&about, identity)?;
-        let mut ledger = Self { out: out.to_owned(), partial, about, file, done: 0, failed: 0 };
+        check(&about, identity, file.metadata()?.len() > 0)?;
+        let mut ledger =
+            Self { out: out.to_owned(), partial, about, file, done: 0, failed: 0, tasks: Tasks::default() };
         ledger.go_on(identity.images).with_context(|| ledger.partial.display().to_string())?;
         Ok(ledger)
     }
@@ -106,7 +138,10 @@ impl Ledger {
             };
             whole += read as u64;
             self.done += 1;
-            self.failed += usize::from(value.get("results").is_none());
+            match value.get("results") {
+                Some(results) => self.tasks.note(results)?,
+                None => self.failed += 1,
+            }
         }
         drop(reader);
         ensure!(self.done <= most, "{} lines for {most} images", self.done);
@@ -121,7 +156,10 @@ impl Ledger {
     /// When the file cannot be written.
     pub(super) fn write(&mut self, name: &str, outcome: Outcome) -> Result<()> {
         let line = match outcome {
-            Outcome::Answered(results) => json!({ "image": name, "results": results }),
+            Outcome::Answered(results) => {
+                self.tasks.note(&results)?;
+                json!({ "image": name, "results": results })
+            }
             Outcome::Refused { error, code } => {
                 self.failed += 1;
                 json!({ "image": name, "error": error, "code": code })
@@ -147,7 +185,12 @@ impl Ledger {
                 self.file.seek(SeekFrom::Start(0))?;
                 let beside = files::beside(&self.out);
                 let written = table::write(BufReader::new(&self.file), &beside);
-                written.and_then(|()| Ok(fs::rename(&beside, &self.out)?)).with_context(shown)?;
+                let made = written.and_then(|()| Ok(fs::rename(&beside, &self.out)?));
+                if made.is_err() {
+                    // What failed is told; the half of a table is of no use.
+                    let _ = fs::remove_file(&beside);
+                }
+                made.with_context(shown)?;
                 fs::remove_file(&self.partial)?;
             }
         }
@@ -157,19 +200,23 @@ impl Ledger {
 }
 
 /// Whether lines that are there are of the same run; of a new one it is written down.
-fn check(about: &Path, identity: &Identity) -> Result<()> {
+fn check(about: &Path, identity: &Identity, has_lines: bool) -> Result<()> {
     let shown = about.display();
     match fs::read(about) {
         Ok(bytes) => {
             let before: Identity = serde_json::from_slice(&bytes).with_context(|| shown.to_string())?;
             ensure!(
                 before == *identity,
-                "{shown}: a run with other tasks, images or options was begun: finish that one, remove what it left, or \
-                 give another --out"
+                "{shown}: a run with other tasks, images or options was begun: finish that one, remove \
+                 both files that it left, or give another --out"
             );
             Ok(())
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
+            ensure!(
+                !has_lines,
+                "{shown} is missing, which says of what run the lines beside it are: remove both"
+            );
             files::write_atomically(about, &serde_json::to_vec_pretty(identity)?)
                 .with_context(|| shown.to_string())
         }

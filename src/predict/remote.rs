@@ -16,8 +16,6 @@ use super::local::ANSWER_BYTES;
 use super::question::{Body, Reply};
 use crate::files::pem;
 
-/// Longest wait for one answer.
-const PATIENCE: Duration = Duration::from_secs(600);
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -32,6 +30,8 @@ pub struct RemoteOptions {
     pub authorities: Option<std::path::PathBuf>,
     /// Connections that stay open.
     pub connections: usize,
+    /// Longest wait for one answer.
+    pub patience: Duration,
 }
 
 /// Asks a running server.
@@ -47,7 +47,7 @@ impl Remote {
     /// # Errors
     /// When the address is none, or the file of authorities cannot be used.
     pub fn new(options: RemoteOptions) -> Result<Self> {
-        let RemoteOptions { url, key, authorities, connections } = options;
+        let RemoteOptions { url, key, authorities, connections, patience } = options;
         let parsed: Uri = url.parse().with_context(|| format!("--url {url}"))?;
         let is_http = matches!(parsed.scheme_str(), Some("http" | "https"));
         ensure!(
@@ -77,7 +77,7 @@ impl Remote {
             .max_idle_connections_per_host(connections)
             .max_idle_connections(connections)
             .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(PATIENCE));
+            .timeout_global(Some(patience));
         Ok(Self { agent: config.build().into(), base: url.trim_end_matches('/').to_owned(), key })
     }
 }

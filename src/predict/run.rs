@@ -50,6 +50,10 @@ pub struct Summary {
     pub failed: usize,
     /// Of those, the ones that a run before had asked about.
     pub resumed: usize,
+    /// Answers of single tasks: predictions.
+    pub predicted: usize,
+    /// Answers of single tasks: failures.
+    pub refused: usize,
 }
 
 /// Asks about every image and writes what is answered. `out` appears when all of it is there.
@@ -77,7 +81,8 @@ pub async fn run(
         let rate = (ledger.done - resumed) as f64 / begun.elapsed().as_secs_f64().max(1e-9);
         show(Progress { done: ledger.done, count, rate });
     }
-    let summary = Summary { images: count, failed: ledger.failed, resumed };
+    let (predicted, refused) = (ledger.tasks.answered, ledger.tasks.failed);
+    let summary = Summary { images: count, failed: ledger.failed, resumed, predicted, refused };
     ledger.finish(format)?;
     Ok(summary)
 }
@@ -86,9 +91,12 @@ impl Settings {
     fn identity(&self, images: &[Listed]) -> Identity {
         let Question { tasks, top_k, logits } = self.question.clone();
         let mut names = Sha256::new();
-        for Listed { name, .. } in images {
-            names.update((name.len() as u64).to_le_bytes());
-            names.update(name);
+        for Listed { name, path } in images {
+            let path = path.as_os_str().as_encoded_bytes();
+            for part in [name.as_bytes(), path] {
+                names.update((part.len() as u64).to_le_bytes());
+                names.update(part);
+            }
         }
         let names = names.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Identity { tasks, top_k, logits, by: self.by.clone(), images: images.len(), names }

@@ -43,7 +43,12 @@ impl Reloader {
         let published = self.publish(task, (version, state), &mut attempts, Some(by)).await;
         if published.is_err() {
             // Best effort: what is wrong with it is told either way.
-            let _ = blocking(move || std::fs::remove_dir_all(folder)).await;
+            let remove = move || {
+                let _ = std::fs::remove_dir_all(&folder);
+                // A task's folder that has nothing else in it was made for this version.
+                folder.parent().map(std::fs::remove_dir)
+            };
+            let _ = blocking(remove).await;
             attempts.forget(task);
         }
         published

@@ -6,7 +6,7 @@
 
 mod lately;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -83,8 +83,12 @@ impl Decoders {
         let mut state = self.lock();
         drop(state.waiting.remove(|waiting| waiting.give.is_closed()));
         let mut granted = Vec::new();
-        while let Some(Taken { row: Waiting { share, give }, charge }) = state.next(self.places, now) {
-            let is_low = state.lately.is_over(share.flow, now);
+        if state.waiting.is_empty() {
+            return granted;
+        }
+        let over = state.lately.over(now);
+        while let Some(Taken { row: Waiting { share, give }, charge }) = state.next(self.places, &over) {
+            let is_low = over.contains(&share.flow);
             *state.running.entry(share.flow).or_default() += 1;
             state.low += usize::from(is_low);
             let (decoders, charge) = (Arc::clone(self), Some(charge));
@@ -102,10 +106,9 @@ impl State {
     /// Who gets the next place, if there is one.
     ///
     /// Images at a lower priority have half of the places, so that no other image waits for one that gets no processor.
-    fn next(&mut self, places: usize, now: Instant) -> Option<Taken<Waiting>> {
+    fn next(&mut self, places: usize, over: &HashSet<Flow>) -> Option<Taken<Waiting>> {
         let usual = self.running.values().sum::<usize>() - self.low;
         let (has_usual, has_low) = (usual < places, self.low < (places / 2).max(1));
-        let over = self.lately.over(now);
         let Self { waiting, running, .. } = self;
         waiting.take_next(|Waiting { share: Share { flow, .. }, .. }| match over.contains(flow) {
             true => has_low,

@@ -14,6 +14,8 @@ use crate::engine::{Charge, Flow, Queue, Share, Taken};
 use crate::metrics::Metrics;
 use crate::pack::TaskId;
 
+/// Most images that go before one whose turn it is and that does not fit yet.
+const MOST_PASSED: usize = 32;
 /// Bytes a flow may hold for each free one.
 const ALPHA: u64 = 4;
 
@@ -32,6 +34,8 @@ struct State {
     /// Whether a flow other than the shared one ever came.
     has_others: bool,
     waiting: Queue<Asked>,
+    /// Images that went before the one whose turn it was, one after the other.
+    passed: usize,
 }
 
 /// What a flow holds.
@@ -131,22 +135,28 @@ impl State {
     /// The image that gets memory next, if one does: the first in turn, or one of a flow that decodes nothing.
     fn next(&mut self, limit: u64) -> Option<Taken<Asked>> {
         let Self { held, decoding, flows, waiting, .. } = self;
-        let mut is_first = true;
-        waiting.take_next(|asked| {
+        let (mut is_first, mut passes) = (true, false);
+        let may_pass = self.passed < MOST_PASSED;
+        let taken = waiting.take_next(|asked| {
             let is_turn = std::mem::take(&mut is_first);
             let is_idle = flows.get(&asked.share.flow).is_none_or(|part| part.decoding == 0);
             let fits = *decoding == 0 || held.saturating_add(asked.bytes) <= limit;
-            (is_turn || is_idle) && fits
-        })
+            passes = !is_turn;
+            (is_turn || (is_idle && may_pass)) && fits
+        });
+        if taken.is_some() {
+            self.passed = if passes { self.passed + 1 } else { 0 };
+        }
+        taken
     }
 
     /// Whether a body may take more.
     fn may_take(&self, held: &Held, bytes: u64, limit: u64) -> bool {
         let Some(free) = limit.checked_sub(self.held.saturating_add(bytes)) else { return false };
-        let own = self.flows.get(&held.share.flow).map_or(0, |part| part.bytes);
+        let (own, pieces) = self.flows.get(&held.share.flow).map_or((0, 0), |part| (part.bytes, part.pieces));
         let is_alone = held.share.flow == Flow::SHARED && !self.has_others;
-        // One request that fits is not refused for ever, however large it is.
-        let is_only = self.held == held.bytes;
+        // One request that fits is not refused for ever, however large it is; it may hold its body and what it parsed of it.
+        let is_only = self.held == own && pieces <= 2;
         is_alone || is_only || own.saturating_add(bytes) <= free.saturating_mul(ALPHA)
     }
 }

@@ -57,7 +57,8 @@ impl Service {
             tasks.iter().map(|task| task.pack.manifest.preprocessing.clone()).collect();
         let Given { index, picture } = image;
         if let Picture::Prepared(pixels) = &picture {
-            bill.decodes(wanted.len());
+            // Without a known task it is one all the same.
+            bill.decodes(wanted.len().max(1));
             let inputs = wanted.iter().map(|_| Input { pixels: Arc::clone(pixels), image: None }).collect();
             return Ok(Prepared { inputs, took: Duration::ZERO });
         }

@@ -19,8 +19,12 @@ impl Service {
     /// [`Error::Publishing`], and why the version was not published.
     pub async fn reload(&self, caller: &Caller, task: &TaskId) -> Result<u64, Error> {
         self.may_change(caller, task)?;
-        let who = caller.who();
-        self.published(caller, task, self.shared.reloader.reload(task, &who)).await
+        let (service, caller, task) = (self.clone(), caller.clone(), task.clone());
+        whole(async move {
+            let who = caller.who();
+            service.published(&caller, &task, service.shared.reloader.reload(&task, &who)).await
+        })
+        .await
     }
 
     /// Publishes a version that came with a request, of a task that the caller may change; else as [`Service::reload`].
@@ -35,9 +39,13 @@ impl Service {
         upload: Upload,
     ) -> Result<u64, Error> {
         self.may_change(caller, task)?;
-        let who = caller.who();
-        let received = self.shared.reloader.receive(task, version, upload, &who);
-        self.published(caller, task, async { received.await.map(|()| version) }).await
+        let (service, caller, task) = (self.clone(), caller.clone(), task.clone());
+        whole(async move {
+            let who = caller.who();
+            let received = service.shared.reloader.receive(&task, version, upload, &who);
+            service.published(&caller, &task, async { received.await.map(|()| version) }).await
+        })
+        .await
     }
 
     /// Has a version published, in turn.
@@ -110,4 +118,9 @@ impl Service {
             Error::Publishing { limit }
         })
     }
+}
+
+/// Ends what was begun, though its client may go away: half a publication would be neither told nor noted.
+async fn whole(publishing: impl Future<Output = Result<u64, Error>> + Send + 'static) -> Result<u64, Error> {
+    tokio::spawn(publishing).await.map_err(|error| Error::Internal(error.to_string()))?
 }

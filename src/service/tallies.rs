@@ -20,6 +20,11 @@ pub struct Phase {
 }
 
 impl Phase {
+    /// So many, of which it is not told how long they took.
+    fn times(self, count: u64) -> Self {
+        Self { count, ..self }
+    }
+
     pub(super) fn add(&mut self, time: Duration) {
         self.count += 1;
         self.time += time;
@@ -47,6 +52,22 @@ pub struct Tally {
     pub batches: BTreeMap<usize, Phase>,
     /// Batches, each counted by the task's part of it.
     pub shares: f64,
+}
+
+impl Tally {
+    /// The same without what batches tell, which have others' rows too.
+    #[must_use]
+    pub fn without_batches(self) -> Self {
+        let none = Phase::default();
+        Self {
+            queue: none,
+            run: none,
+            batches: BTreeMap::new(),
+            shares: 0.0,
+            success: none.times(self.success.count),
+            ..self
+        }
+    }
 }
 
 /// The tallies of all tasks.

@@ -60,7 +60,7 @@ async fn a_line_an_image_in_order_with_the_logits_of_the_door() {
     let asker = Arc::new(Local::new(server.app()));
     let mut shown = 0;
     let summary = run(asker, &found, &out, &settings(&["one", "two"]), |_| shown += 1).await.unwrap();
-    assert_eq!((summary, shown), (Summary { images: 4, failed: 1, resumed: 0 }, 4));
+    assert_eq!((summary, shown), (Summary { images: 4, failed: 1, resumed: 0, predicted: 6, refused: 0 }, 4));
     let lines = lines(&out);
     let names: Vec<_> = lines.iter().map(|line| line["image"].as_str().unwrap()).collect();
     assert_eq!(names, ["b/broken.png", "b/c/grey.png", "b/ä, \"1\".png", "z.png"]);
@@ -135,7 +135,13 @@ async fn a_running_server_gives_the_same_lines() {
     let server = world.server().await;
     run(Arc::new(Local::new(server.app())), &found, &here, &settings, |_| ()).await.unwrap();
     let running = crate::server::start(world.config(), None).await;
-    let options = |url: String| RemoteOptions { url, key: None, authorities: None, connections: 2 };
+    let options = |url: String| RemoteOptions {
+        url,
+        key: None,
+        authorities: None,
+        connections: 2,
+        patience: Duration::from_secs(5),
+    };
     let remote = Remote::new(options(format!("http://{}/", running.address))).unwrap();
     run(Arc::new(remote), &found, &there, &settings, |_| ()).await.unwrap();
     assert_eq!(std::fs::read(&here).unwrap(), std::fs::read(&there).unwrap());

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Asked, version};
-use crate::grpc::Door;
+use super::asked::{Asked, version};
+use crate::grpc::door::Door;
 use crate::grpc::messages::{
     DataType, ModelConfig, ModelConfigRequest, ModelConfigResponse, ModelInput, ModelOutput, ModelParameter,
 };

@@ -1,7 +1,7 @@
 //! `RepositoryIndex`.
 
-use super::Asked;
-use crate::grpc::Door;
+use super::asked::Asked;
+use crate::grpc::door::Door;
 use crate::grpc::messages::repository_index_response::ModelIndex;
 use crate::grpc::messages::{RepositoryIndexRequest, RepositoryIndexResponse};
 use crate::oip::IndexEntry;

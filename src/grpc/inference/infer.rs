@@ -3,8 +3,9 @@
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::{Asked, contents, parameters, version};
-use crate::grpc::Door;
+use super::asked::{Asked, version};
+use super::{contents, parameters};
+use crate::grpc::door::Door;
 use crate::grpc::messages::model_infer_request::InferRequestedOutputTensor;
 use crate::grpc::messages::model_infer_response::InferOutputTensor;
 use crate::grpc::messages::{ModelInferRequest, ModelInferResponse};

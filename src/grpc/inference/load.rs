@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::Asked;
-use crate::grpc::Door;
+use super::asked::Asked;
+use crate::grpc::door::Door;
 use crate::grpc::messages::model_repository_parameter::ParameterChoice;
 use crate::grpc::messages::{
     ModelRepositoryParameter, RepositoryModelLoadRequest, RepositoryModelLoadResponse,

@@ -1,7 +1,7 @@
 //! `ServerMetadata`, `ModelMetadata`.
 
-use super::{Asked, version};
-use crate::grpc::Door;
+use super::asked::{Asked, version};
+use crate::grpc::door::Door;
 use crate::grpc::messages::model_metadata_response::TensorMetadata;
 use crate::grpc::messages::{ModelMetadataRequest, ModelMetadataResponse, ServerMetadataResponse};
 use crate::oip::{self, ModelMetadata};

@@ -1,7 +1,7 @@
 //! `ModelReady`.
 
-use super::{Asked, version};
-use crate::grpc::Door;
+use super::asked::{Asked, version};
+use crate::grpc::door::Door;
 use crate::grpc::messages::{ModelReadyRequest, ModelReadyResponse};
 use crate::service::{Code, Error};
 

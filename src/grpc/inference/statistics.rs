@@ -1,7 +1,7 @@
 //! `ModelStatistics`.
 
-use super::{Asked, version};
-use crate::grpc::Door;
+use super::asked::{Asked, version};
+use crate::grpc::door::Door;
 use crate::grpc::messages::{
     InferBatchStatistics, InferStatistics, ModelStatistics, ModelStatisticsRequest, ModelStatisticsResponse,
     StatisticDuration,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
@@ -64,7 +64,6 @@ async fn answer(
     query::none(request.uri())?;
     let arrival = Arrival::new(state, caller, request.headers(), arrived)?;
     let length = json_length(request.headers())?;
-    plain(request.headers())?;
     let version = named.version.as_deref();
     let task = state.protocol.pin(caller, &named.model, version, arrival.deadline).await?;
     state.service.room()?;
@@ -93,14 +92,4 @@ fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ApiError> {
     let length = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     let wrong = || ApiError::invalid(format!("{JSON_LENGTH} = {value:?}: expected a number of bytes"));
     length.map(Some).ok_or_else(wrong)
-}
-
-/// Refuses bodies that are compressed.
-fn plain(headers: &HeaderMap) -> Result<(), ApiError> {
-    match headers.get(header::CONTENT_ENCODING).filter(|value| *value != "identity") {
-        None => Ok(()),
-        Some(encoding) => {
-            Err(ApiError::invalid(format!("content-encoding = {encoding:?}: bodies are taken as they are")))
-        }
-    }
 }

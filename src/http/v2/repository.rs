@@ -114,7 +114,7 @@ fn uploaded((name, value): (String, Value)) -> Result<UploadedFile, ApiError> {
     };
     let content =
         encoded::decode(&text).map_err(|e| ApiError::invalid(format!("parameter {told:?} is {e}")))?;
-    Ok(UploadedFile { name: name.trim_start_matches(FILE).to_owned(), content })
+    Ok(UploadedFile { name: name.strip_prefix(FILE).unwrap_or(&name).to_owned(), content })
 }
 
 /// The body, which may be empty.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::elements::Elements;
 use crate::files;
+use crate::http::body::unexpected;
 use crate::http::error::ApiError;
 use crate::oip::{Data, Datatype, InferRequest, Parameter, Parameters, RequestedOutput, Tensor};
 use crate::service::{Error, Held};
@@ -111,8 +112,7 @@ pub(super) fn read(body: &Bytes, length: Option<usize>, held: &mut Held) -> Resu
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(json: &[u8], held: &mut Held) -> Result<T, ApiError> {
     let items = json.iter().filter(|byte| **byte == b',').count();
     held.take(json.len().saturating_mul(2).saturating_add(items.saturating_mul(ITEM_BYTES)))?;
-    serde_json::from_slice(files::without_mark(json))
-        .map_err(|e| ApiError::invalid(format!("the body is not the expected JSON: {e}")))
+    serde_json::from_slice(files::without_mark(json)).map_err(|error| unexpected(&error))
 }
 
 fn requested(Output { name, parameters: given }: Output) -> Result<RequestedOutput, Error> {

@@ -35,14 +35,15 @@ impl Used {
 impl Lately {
     /// All that are over their share.
     pub(super) fn over(&self, now: Instant) -> HashSet<Flow> {
-        self.used.keys().copied().filter(|flow| self.is_over(*flow, now)).collect()
+        let most = self.most(now);
+        let used = self.used.iter().filter(|(_, used)| used.now(now) > most);
+        used.map(|(flow, _)| *flow).collect()
     }
 
-    /// Whether a flow decoded more lately than others for their weights.
-    pub(super) fn is_over(&self, flow: Flow, now: Instant) -> bool {
-        let own = self.used.get(&flow).map_or(0.0, |used| used.now(now));
+    /// What no flow may have decoded lately without being over its share.
+    fn most(&self, now: Instant) -> f64 {
         let all: f64 = self.used.values().map(|used| used.now(now)).sum();
-        self.used.len() > 1 && own > OVER * all / self.used.len() as f64
+        if self.used.len() > 1 { OVER * all / self.used.len() as f64 } else { f64::INFINITY }
     }
 
     /// Notes what a flow decoded.
@@ -64,12 +65,12 @@ mod tests {
         let (mut lately, now) = (Lately::default(), Instant::now());
         let seconds = Duration::from_secs;
         lately.note(share(1), seconds(10), now);
-        assert!(!lately.is_over(Flow::new(1), now), "alone there is no share");
+        assert!(!lately.over(now).contains(&Flow::new(1)), "alone there is no share");
         lately.note(share(2), Duration::from_millis(100), now);
-        assert!(lately.is_over(Flow::new(1), now) && !lately.is_over(Flow::new(2), now));
-        assert!(!lately.is_over(Flow::new(3), now), "who comes new does not");
+        assert!(lately.over(now).contains(&Flow::new(1)) && !lately.over(now).contains(&Flow::new(2)));
+        assert!(!lately.over(now).contains(&Flow::new(3)), "who comes new does not");
         lately.note(share(2), seconds(9), now);
-        assert!(!lately.is_over(Flow::new(1), now), "equals do not");
+        assert!(!lately.over(now).contains(&Flow::new(1)), "equals do not");
         let later = now + seconds(600);
         lately.note(share(3), seconds(1), later);
         assert_eq!(lately.used.len(), 1, "the past is forgotten");

@@ -43,6 +43,8 @@ const SHOWN: &[(&str, &str)] = &[
         "export LD_LIBRARY_PATH=$(python3 -c \"import glob, sys; print(':'.join(f for p in sys.path for f in glob.glob(p + '/nvidia/*/lib')))\")",
     ),
     ("docs/gpu.md", "python3 join.py --store /tmp/mimi-gpu"),
+    // `make clients` runs what it shows.
+    ("docs/grpc.md", "python3 - <<'END'"),
     (
         "docs/heads.md",
         "target/release/server train-task --task scenes --data scenes.csv --problem multi-label",

@@ -158,7 +158,7 @@ async fn lengths_never_reach_beyond_the_body() {
     }
     let mut zipped = request("/v2/models/one/infer", "{}", None);
     zipped.headers_mut().insert("content-encoding", "br".parse().unwrap());
-    assert!(told(&send(&app, zipped).await, 400).contains("content-encoding"));
+    assert!(told(&send(&app, zipped).await, 415).contains("content-encoding"));
     // Nested deeper than any tensor, and longer than any body.
     let deep = format!(
         "{{\"inputs\": [{{\"name\": \"image\", \"datatype\": \"BYTES\", \"shape\": [1], \"data\": {}",

@@ -422,8 +422,10 @@ async fn keys_that_are_not_valid_are_answered_alike() {
     let (stranger, wrong) = (Key::new("stranger"), Key::new("read"));
     let expected = ask(&app, "GET", "/v1/tasks", Some(&keys.over.secret)).await;
     for key in [&stranger.secret, &wrong.secret, "nonsense", ""] {
-        let answer = ask(&app, "GET", "/v1/tasks", Some(key)).await;
+        let mut answer = ask(&app, "GET", "/v1/tasks", Some(key)).await;
         assert_eq!((answer.status, answer.text()), (expected.status, expected.text()), "{key}");
+        // Each request has a name of its own.
+        answer.headers.insert("x-request-id", expected.headers["x-request-id"].clone());
         assert_eq!(answer.headers, expected.headers);
     }
 }

@@ -82,7 +82,8 @@ const begin = guarded(async () => {
 
 image.listen(check);
 tasks.listen(show, check);
-key.listen(begin);
+// Nothing of what another key showed stays.
+key.listen(() => location.reload());
 live.listen(tell);
 byId('ask').addEventListener('submit', (event) => {
   event.preventDefault();
