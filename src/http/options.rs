@@ -52,8 +52,8 @@ impl HttpOptions {
 }
 
 impl HttpOptions {
-    /// Whether a request comes from no web page, from one of an origin that may ask, or from this server's own by a name
-    /// that only this host or a number stands for: other names may be bound anew.
+    /// Whether a request comes from no web page, from one of an origin that may ask, or from this server's own under
+    /// `localhost` or an address. Another name may be bound to this host by anybody.
     pub(super) fn is_own(&self, headers: &HeaderMap) -> bool {
         let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
         let Some(origin) = text(header::ORIGIN) else { return true };
