@@ -40,7 +40,7 @@ pub struct AccessArgs {
     /// that have not the scope admin learn only their own FLOPs.
     #[arg(long, env = "MIMI_TELL_LOAD")]
     pub tell_load: bool,
-    /// Origins of web pages that may ask from browsers, as https://shop.example, separated by commas; * is every one.
+    /// Origins of web pages that may ask from browsers: scheme, host and port, separated by commas; * is every one.
     #[arg(long, env = "MIMI_CORS_ALLOW_ORIGIN", value_name = "ORIGINS", value_delimiter = ',')]
     cors_allow_origin: Vec<WebOrigin>,
 }

@@ -75,7 +75,7 @@ pub struct LocalArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "By a running server")]
 pub struct RemoteArgs {
-    /// Ask this server, such as https://mimi.example:8443, and run nothing here.
+    /// Ask the server at this address (scheme, host and port), and run nothing here.
     #[arg(long)]
     pub url: Option<String>,
     /// File with the key to show. MIMI_API_KEY may have the key itself.

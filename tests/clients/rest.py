@@ -57,6 +57,9 @@ def by_triton():
     assert told.as_numpy("embedding").shape == tuple([1, metadata["outputs"][-1]["shape"][1]])
     same = client.infer(TASK, [image()], outputs=[triton.InferRequestedOutput("logits", binary_data=False)])
     assert same.as_numpy("logits").tobytes() == logits.tobytes(), "JSON and binary differ"
+    zipped = client.infer(TASK, [image()], outputs=outputs, request_compression_algorithm="gzip",
+                          response_compression_algorithm="gzip")
+    assert zipped.as_numpy("logits").tobytes() == logits.tobytes(), "gzip and plain differ"
     waiting = client.async_infer(TASK, [image()], outputs=outputs)
     assert waiting.get_result().as_numpy("logits").tobytes() == logits.tobytes()
     classes = client.infer(TASK, [image()], outputs=[triton.InferRequestedOutput("probabilities", class_count=2)])
