@@ -74,7 +74,7 @@ def by_triton():
 
     statistics = client.get_inference_statistics(TASK)["model_stats"][0]
     counts = {name: phase["count"] for name, phase in statistics["inference_stats"].items()}
-    assert (counts["success"], counts["fail"], counts["queue"]) == (6, 0, 7), counts
+    assert (counts["success"], counts["fail"], counts["queue"]) == (7, 0, 8), counts
     assert client.get_inference_statistics()["model_stats"]
     assert {"name": TASK, "version": "1", "state": "READY", "reason": ""} in client.get_model_repository_index()
     client.unload_model(TASK)
