@@ -45,7 +45,7 @@ pub fn run(args: &ServeArgs) -> Result<()> {
         println!("  curl -s {url}/v1/tasks");
         println!("  curl -s --data-binary @{sample} '{url}/v1/tasks/openclipart/classify?top_k=3'");
         println!("  curl -s -F image=@{sample} -F tasks=openclipart,fashion-mnist {url}/v1/classify");
-        println!("  and in a browser: {url}/docs/");
+        println!("  and in a browser: {url}/");
         serve::run_with(config, Listeners { clients: listener, admin }, ended).await
     });
     // Whatever still decodes for clients that are gone does not keep the process.
