@@ -44,7 +44,7 @@ pub use keys::{KeysArgs, KeysCommand, NewArgs as NewKeyArgs};
 pub use limits::LimitArgs;
 pub use lines::LinesArgs;
 pub use predict::PredictArgs;
-pub use runtime::{RuntimeArgs, cores};
+pub use runtime::{RuntimeArgs, batch_rows, cores};
 pub use serve::ServeArgs;
 pub use tasks::Listed;
 pub use train::TrainArgs;

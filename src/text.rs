@@ -1,5 +1,13 @@
 //! Figures and columns as people read them.
 
+/// Longest text of a client that a message tells, characters.
+const BRIEF: usize = 80;
+
+/// The beginning of a client's text, for a message.
+pub(crate) fn brief(text: &str) -> String {
+    text.chars().take(BRIEF).collect()
+}
+
 /// `1234567` as `1,234,567`.
 pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();

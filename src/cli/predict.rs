@@ -9,10 +9,11 @@ use mimi_server::engine::EngineOptions;
 use mimi_server::http::HttpOptions;
 use mimi_server::pack::TaskId;
 use mimi_server::predict::{Question, RemoteOptions};
+use mimi_server::runtime::Device;
 use mimi_server::serve;
 use mimi_server::service::ServiceOptions;
 
-use super::{LimitArgs, RuntimeArgs, cores};
+use super::{LimitArgs, RuntimeArgs, batch_rows, cores};
 
 /// Room in a request's body beside its image, bytes.
 const FORM_BYTES: usize = 1 << 20;
@@ -121,16 +122,13 @@ impl PredictArgs {
     /// A server of this process: no client waits, so it is set for many images a second.
     pub fn config(&self) -> serve::Config {
         let (local, tasks) = (&self.local, self.tasks.len());
-        let is_cpu = matches!(local.runtime.device, mimi_server::runtime::Device::Cpu);
-        let workers = if local.workers > 0 {
-            local.workers
-        } else if is_cpu {
-            cores()
-        } else {
-            1
+        let workers = match (local.workers, local.runtime.device) {
+            (0, Device::Cpu) => cores(),
+            (0, Device::Cuda(_)) => 1,
+            (typed, _) => typed,
         };
-        let usual = if is_cpu { 4 } else { 32 };
-        let max_batch = if local.max_batch > 0 { local.max_batch } else { usual.max(tasks) };
+        let least = if local.max_batch == 0 { tasks } else { 1 };
+        let max_batch = batch_rows(local.max_batch, local.runtime.device).max(least);
         let image = self.limits.limits();
         let mut config = serve::Config {
             backbone: local.runtime.backbone_folder(),

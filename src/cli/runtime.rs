@@ -106,6 +106,15 @@ impl RuntimeArgs {
     }
 }
 
+/// Most rows of a batch: those that were typed, or with 0 what suits the device.
+pub fn batch_rows(typed: usize, device: Device) -> usize {
+    match (typed, device) {
+        (0, Device::Cpu) => 4,
+        (0, Device::Cuda(_)) => 32,
+        (typed, _) => typed,
+    }
+}
+
 /// Cores this process may use: its affinity mask and its cgroup's quota (`cpu.max`, `cpu.cfs_quota_us`) are respected.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

@@ -9,7 +9,6 @@ use clap::{Args, ValueEnum};
 use mimi_server::bench::Goal;
 use mimi_server::engine::EngineOptions;
 use mimi_server::http::HttpOptions;
-use mimi_server::runtime::Device;
 use mimi_server::serve;
 use mimi_server::service::ServiceOptions;
 
@@ -17,7 +16,7 @@ use super::access::AccessArgs;
 use super::connections::ConnectionArgs;
 use super::journal::JournalArgs;
 use super::tls::TlsArgs;
-use super::{FolderArgs, RuntimeArgs, cores};
+use super::{FolderArgs, RuntimeArgs, batch_rows, cores};
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -126,11 +125,7 @@ impl ServeArgs {
     /// What the options mean.
     pub fn config(&self) -> serve::Config {
         let runtime = self.runtime.options_for(self.workers.max(1));
-        let max_batch = match (self.max_batch, runtime.device) {
-            (0, Device::Cpu) => 4,
-            (0, Device::Cuda(_)) => 32,
-            (chosen, _) => chosen,
-        };
+        let max_batch = batch_rows(self.max_batch, runtime.device);
         serve::Config {
             backbone: self.runtime.backbone_folder(),
             adapters: self.adapters.clone(),

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use prost::Message;
+use prost::encoding::decode_varint;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::ProstCodec;
@@ -105,8 +106,10 @@ fn count(mut bytes: &[u8], depth: usize, left: &mut usize) -> Option<()> {
                     let before = *left;
                     if count(field, depth - 1, left).is_none() {
                         // Bytes may stand in a field of this number too: then as many as fields would take.
-                        *left = if *left == 0 { 0 } else { before.saturating_sub(field.len() / 2) };
-                        (*left > 0).then_some(())?;
+                        *left = before.saturating_sub(field.len() / 2).min(*left);
+                        if *left == 0 {
+                            return None;
+                        }
                     }
                 }
             }
@@ -117,16 +120,7 @@ fn count(mut bytes: &[u8], depth: usize, left: &mut usize) -> Option<()> {
 }
 
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for at in 0..10 {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << (7 * at);
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
+    decode_varint(bytes).ok()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use super::door::Door;
 use super::status::refuse;
 use crate::service::{Code, Refusal};
+use crate::text::brief;
 
 /// The whole server, and its services by name.
 const KNOWN: [&str; 4] =
@@ -31,7 +32,7 @@ impl Health for Check {
     ) -> Result<Response<HealthCheckResponse>, Status> {
         let name = &request.get_ref().service;
         if !KNOWN.contains(&name.as_str()) {
-            let name: String = name.chars().take(80).collect();
+            let name = brief(name);
             return Err(refuse(Refusal::new(Code::TaskNotFound, format!("there is no service {name:?}"))));
         }
         let status =

@@ -17,7 +17,7 @@ use super::query;
 use super::state::AppState;
 use super::wanted::Wanted;
 use crate::metrics::NO_TASK;
-use crate::service::{Ask, Code, Terms};
+use crate::service::{Ask, Terms};
 use crate::tenants::Caller;
 
 pub(super) fn router() -> Router<AppState> {
@@ -45,9 +45,7 @@ pub(super) async fn classify(
     let name = task.as_ref().map_or(NO_TASK, |Path(task)| task).to_owned();
     let outcome = async { answer(&state, &caller, &task?, request, arrived).await };
     let outcome = outcome.await;
-    state.service.count(Some(&caller), &name, outcome.as_ref().map_or_else(ApiError::code, |_| Code::Ok));
-    state.service.took(arrived.elapsed());
-    outcome.into_response()
+    state.ended(&caller, &name, outcome, arrived)
 }
 
 async fn answer(

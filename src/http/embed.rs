@@ -17,7 +17,7 @@ use super::error::ApiError;
 use super::query;
 use super::state::AppState;
 use crate::metrics::NO_TASK;
-use crate::service::{AskFeatures, Code, Features};
+use crate::service::{AskFeatures, Features};
 use crate::tenants::Caller;
 
 pub(super) fn router() -> Router<AppState> {
@@ -91,10 +91,7 @@ pub(super) async fn embed(
     let name = under.as_ref().ok().and_then(Option::clone);
     let outcome = async { answer(&state, &caller, under?.as_deref(), request, arrived).await };
     let outcome = outcome.await;
-    let code = outcome.as_ref().map_or_else(ApiError::code, |_| Code::Ok);
-    state.service.count(Some(&caller), name.as_deref().unwrap_or(NO_TASK), code);
-    state.service.took(arrived.elapsed());
-    outcome.into_response()
+    state.ended(&caller, name.as_deref().unwrap_or(NO_TASK), outcome, arrived)
 }
 
 async fn answer(

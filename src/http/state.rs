@@ -1,11 +1,15 @@
 //! What handlers share.
 
-use axum::http::HeaderMap;
+use std::time::Instant;
 
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+
+use super::error::ApiError;
 use super::headers;
 use super::options::HttpOptions;
 use crate::oip::Protocol;
-use crate::service::{Service, Spent};
+use crate::service::{Code, Service, Spent};
 use crate::tenants::{Caller, Scope};
 
 /// What handlers share; cheap to clone.
@@ -20,6 +24,20 @@ impl AppState {
     /// Opens this door to a service.
     pub fn new(service: Service, options: HttpOptions) -> Self {
         Self { protocol: Protocol::new(service.clone()), service, options }
+    }
+
+    /// Counts a request that was about one task, or none, and gives its answer.
+    pub(super) fn ended(
+        &self,
+        caller: &Caller,
+        task: &str,
+        outcome: Result<Response, ApiError>,
+        arrived: Instant,
+    ) -> Response {
+        let code = outcome.as_ref().map_or_else(ApiError::code, |_| Code::Ok);
+        self.service.count(Some(caller), task, code);
+        self.service.took(arrived.elapsed());
+        outcome.into_response()
     }
 
     /// Whether a caller may know of what runs beside its own rows.

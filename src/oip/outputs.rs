@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{Datatype, InferRequest, RequestedOutput, Tensor};
 use crate::pack::{Manifest, ProblemType};
 use crate::service::{Error, Outputs, scores};
+use crate::text::brief;
 
 /// An output that some model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +114,7 @@ fn wanted(asked: &RequestedOutput, problem: ProblemType, known: &[OutputName]) -
     let classes = asked.parameters.count("classification")?;
     let output = OutputName::ALL.into_iter().find(|output| output.as_str() == asked.name);
     let Some(output) = output.filter(|output| known.contains(output)) else {
-        let name: String = asked.name.chars().take(80).collect();
+        let name = brief(&asked.name);
         let names: Vec<&str> = known.iter().map(|output| output.as_str()).collect();
         return Err(Error::Invalid(format!(
             "output {name:?}: a model of {problem} gives {}",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::service::Error;
+use crate::text::brief;
 
 /// Longest deadline that a request may set.
 const MAX_TIMEOUT: Duration = Duration::from_secs(600);
@@ -118,7 +119,7 @@ fn wrong(name: &str, value: &Parameter, expected: &str) -> Error {
         Parameter::Bool(flag) => flag.to_string(),
         Parameter::Int(number) => number.to_string(),
         Parameter::Float(number) => number.to_string(),
-        Parameter::Text(text) => format!("{:?}", text.chars().take(80).collect::<String>()),
+        Parameter::Text(text) => format!("{:?}", brief(text)),
     };
     Error::Invalid(format!("parameter {name} = {told}: expected {expected}"))
 }

@@ -7,6 +7,10 @@ use crate::catalog::TaskStatus;
 use crate::pack::{self, CONFIG_FILE, TaskId, Upload, WEIGHTS_FILE};
 use crate::service::Error;
 use crate::tenants::Caller;
+use crate::text::brief;
+
+/// What the name of a load's parameter begins with that is a file.
+pub const FILE: &str = "file:";
 
 /// Most models in an index.
 pub(super) const MAX_INDEX: usize = 100_000;
@@ -85,7 +89,7 @@ impl Protocol {
     ) -> Result<(), Error> {
         let task: TaskId = model.parse().map_err(Error::TaskId)?;
         if let Some((name, _)) = parameters.iter().next() {
-            let told: String = name.chars().take(80).collect();
+            let told = brief(name);
             let reason = "its pack says all; known are file:VERSION/adapter_config.json and its weights";
             return Err(Error::Invalid(format!("parameter {told:?} is not taken: {reason}")));
         }
@@ -132,7 +136,7 @@ struct Received {
 fn received(files: Vec<UploadedFile>) -> Result<Received, Error> {
     let (mut config, mut weights, mut version) = (None, None, None);
     for UploadedFile { name, content } in files {
-        let told: String = name.chars().take(80).collect();
+        let told = brief(&name);
         let refuse = |reason: &str| Err(Error::Invalid(format!("file:{told}: {reason}")));
         let Some((number, file)) = name.split_once('/') else { return refuse("expected VERSION/NAME") };
         let Some(number) = pack::parse_version(number) else {

@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Datatype;
 use crate::service::Error;
+use crate::text::brief;
 
 /// Most directions of a tensor.
 const MAX_RANK: usize = 8;
@@ -181,10 +182,14 @@ fn strings(name: &str, mut bytes: Bytes, count: u64) -> Result<Vec<Bytes>, Error
     Ok(strings)
 }
 
+/// What is wrong with a tensor.
+pub fn wrong(name: &str, reason: impl AsRef<str>) -> Error {
+    Error::Invalid(format!("tensor {:?}: {}", brief(name), reason.as_ref()))
+}
+
 /// A refusal of a tensor.
 pub(super) fn refuse<T>(name: &str, reason: impl AsRef<str>) -> Result<T, Error> {
-    let name: String = name.chars().take(80).collect();
-    Err(Error::Invalid(format!("tensor {name:?}: {}", reason.as_ref())))
+    Err(wrong(name, reason))
 }
 
 #[cfg(test)]

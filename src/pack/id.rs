@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::Error;
+use crate::text::brief;
 
 /// What cannot be parsed as a name.
 const NOBODY: &str = "-";
@@ -63,7 +64,7 @@ impl FromStr for TaskId {
         if begins && rest && text.len() <= 64 {
             Ok(Self(text.into()))
         } else {
-            Err(Error::TaskId(text.chars().take(80).collect()))
+            Err(Error::TaskId(brief(text)))
         }
     }
 }

@@ -77,13 +77,8 @@ impl Service {
         place: Place,
         terms: &Terms,
     ) -> Result<Feature, Error> {
-        let Prepared { inputs, took } =
-            self.prepare(image, slice::from_ref(task), (terms, Arc::clone(&place.bill))).await?;
-        let input = inputs.into_iter().next().ok_or_else(Error::missing_row)?;
-        let pending = self.submit(task, input, place, (terms, true));
-        let spent = Spent { decode: took, ..Spent::default() };
-        let Ran { answer, spent } = self.finish(task, pending, (terms, spent)).await?;
-        Ok(Feature { values: answer.feature.ok_or_else(Error::missing_row)?, spent })
+        let (output, spent) = self.output(image, task, place, (terms, true)).await?;
+        Ok(Feature { values: output.feature.ok_or_else(Error::missing_row)?, spent })
     }
 
     /// Prepares an image, runs it under a task, and gives what comes out.

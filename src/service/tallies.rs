@@ -20,11 +20,6 @@ pub struct Phase {
 }
 
 impl Phase {
-    /// So many, of which it is not told how long they took.
-    fn times(self, count: u64) -> Self {
-        Self { count, ..self }
-    }
-
     pub(super) fn add(&mut self, time: Duration) {
         self.count += 1;
         self.time += time;
@@ -59,14 +54,8 @@ impl Tally {
     #[must_use]
     pub fn without_batches(self) -> Self {
         let none = Phase::default();
-        Self {
-            queue: none,
-            run: none,
-            batches: BTreeMap::new(),
-            shares: 0.0,
-            success: none.times(self.success.count),
-            ..self
-        }
+        let success = Phase { count: self.success.count, ..none };
+        Self { queue: none, run: none, batches: BTreeMap::new(), shares: 0.0, success, ..self }
     }
 }
 

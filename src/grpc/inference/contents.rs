@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::grpc::messages::InferTensorContents;
 use crate::grpc::messages::model_infer_request::InferInputTensor;
-use crate::oip::{Data, Datatype, Tensor};
+use crate::oip::{Data, Datatype, Tensor, wrong_tensor};
 use crate::service::Error;
 
 /// Reads all tensors of a request.
@@ -125,6 +125,5 @@ fn narrow<W: Copy + std::fmt::Display, T: TryFrom<W>, const N: usize>(
 }
 
 fn refuse<T>(name: &str, reason: &str) -> Result<T, Error> {
-    let name: String = name.chars().take(80).collect();
-    Err(Error::Invalid(format!("tensor {name:?}: {reason}")))
+    Err(wrong_tensor(name, reason))
 }

@@ -12,6 +12,7 @@ use crate::grpc::messages::{ModelInferRequest, ModelInferResponse};
 use crate::grpc::status::failed;
 use crate::oip::{Arrived, InferRequest, InferResponse, Inferred, RequestedOutput, Tensor};
 use crate::service::{Code, Costs, Error};
+use crate::text::brief;
 
 /// With the value `off`, nothing of the request's images is kept or looked up.
 const PREFIX_CACHE: &str = "x-mimi-prefix-cache";
@@ -65,7 +66,7 @@ fn may_keep(request: &Request<ModelInferRequest>) -> Result<bool, Error> {
         None | Some(b"on") => Ok(true),
         Some(b"off") => Ok(false),
         Some(other) => {
-            let other: String = String::from_utf8_lossy(other).chars().take(80).collect();
+            let other = brief(&String::from_utf8_lossy(other));
             Err(Error::Invalid(format!("{PREFIX_CACHE} = {other:?}: expected on or off")))
         }
     }

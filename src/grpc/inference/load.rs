@@ -9,11 +9,9 @@ use crate::grpc::messages::{
     ModelRepositoryParameter, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
     RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
 };
-use crate::oip::{Parameter, Parameters, UploadedFile};
+use crate::oip::{FILE, Parameter, Parameters, UploadedFile};
 use crate::service::Error;
-
-/// What the name of a parameter begins with that is a file.
-const FILE: &str = "file:";
+use crate::text::brief;
 
 /// The task: one form of the protocol names it in the first field and knows no second.
 pub(super) fn name<'a>(first: &'a str, second: &'a str) -> &'a str {
@@ -53,7 +51,7 @@ impl Given {
     fn of(parameters: HashMap<String, ModelRepositoryParameter>) -> Result<Self, Error> {
         let (mut files, mut rest) = (Vec::new(), BTreeMap::new());
         for (name, value) in parameters {
-            let told: String = name.chars().take(80).collect();
+            let told = brief(&name);
             let value = value
                 .parameter_choice
                 .ok_or_else(|| Error::Invalid(format!("parameter {told:?} has no value")))?;

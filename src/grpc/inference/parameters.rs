@@ -6,6 +6,7 @@ use crate::grpc::messages::InferParameter;
 use crate::grpc::messages::infer_parameter::ParameterChoice;
 use crate::oip::{Parameter, Parameters};
 use crate::service::Error;
+use crate::text::brief;
 
 pub(super) fn read(given: HashMap<String, InferParameter>) -> Result<Parameters, Error> {
     let values = given.into_iter().map(|(name, value)| {
@@ -16,7 +17,7 @@ pub(super) fn read(given: HashMap<String, InferParameter>) -> Result<Parameters,
 }
 
 fn one(name: &str, value: InferParameter) -> Result<Parameter, Error> {
-    let told = || name.chars().take(80).collect::<String>();
+    let told = || brief(name);
     match value.parameter_choice {
         Some(ParameterChoice::BoolParam(flag)) => Ok(Parameter::Bool(flag)),
         Some(ParameterChoice::Int64Param(number)) => Ok(Parameter::Int(number)),

@@ -20,7 +20,6 @@ use crate::http::query;
 use crate::http::state::AppState;
 use crate::metrics::NO_TASK;
 use crate::oip::{InferRequest, Inferred};
-use crate::service::Code;
 use crate::tenants::Caller;
 
 pub(super) fn router() -> Router<AppState> {
@@ -49,9 +48,7 @@ pub(crate) async fn infer(
     let name = named.as_ref().map_or(NO_TASK, |Path(named)| &named.model).to_owned();
     let outcome = async { answer(&state, &caller, &named?.0, request, arrived).await };
     let outcome = outcome.await;
-    state.service.count(Some(&caller), &name, outcome.as_ref().map_or_else(ApiError::code, |_| Code::Ok));
-    state.service.took(arrived.elapsed());
-    outcome.into_response()
+    state.ended(&caller, &name, outcome, arrived)
 }
 
 async fn answer(

@@ -17,11 +17,9 @@ use crate::http::arrival::Arrival;
 use crate::http::encoded;
 use crate::http::error::ApiError;
 use crate::http::state::AppState;
-use crate::oip::{IndexEntry, UploadedFile};
+use crate::oip::{FILE, IndexEntry, UploadedFile};
 use crate::tenants::Caller;
-
-/// What the name of a parameter begins with that is a file.
-const FILE: &str = "file:";
+use crate::text::brief;
 
 pub(super) fn router() -> Router<AppState> {
     both("/v2/repository/index", &post(index))
@@ -108,7 +106,7 @@ pub(crate) async fn unload(
 
 /// A file that came as a parameter, in base64.
 fn uploaded((name, value): (String, Value)) -> Result<UploadedFile, ApiError> {
-    let told: String = name.chars().take(80).collect();
+    let told = brief(&name);
     let Value::Text(text) = value else {
         return Err(ApiError::invalid(format!("parameter {told:?}: expected base64")));
     };

@@ -9,7 +9,9 @@ use super::elements::Elements;
 use crate::files;
 use crate::http::body::unexpected;
 use crate::http::error::ApiError;
-use crate::oip::{Data, Datatype, InferRequest, Parameter, Parameters, RequestedOutput, Tensor};
+use crate::oip::{
+    Data, Datatype, InferRequest, Parameter, Parameters, RequestedOutput, Tensor, wrong_tensor,
+};
 use crate::service::{Error, Held};
 
 /// The header that says how long the JSON is before tensors in binary.
@@ -121,10 +123,7 @@ fn requested(Output { name, parameters: given }: Output) -> Result<RequestedOutp
 
 fn tensor(input: Input, rest: &mut Bytes) -> Result<Tensor, ApiError> {
     let Input { name, datatype, shape, parameters: given, data } = input;
-    let refuse = |reason: String| {
-        let name: String = name.chars().take(80).collect();
-        ApiError::invalid(format!("tensor {name:?}: {reason}"))
-    };
+    let refuse = |reason: String| ApiError::from(wrong_tensor(&name, reason));
     let datatype: Datatype = datatype.parse().map_err(refuse)?;
     let size = parameters(given)?.number("binary_data_size")?;
     match (data, size) {
