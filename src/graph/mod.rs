@@ -5,6 +5,7 @@
 //! | [`Graph`], [`Wire`], [`Fact`], [`Operator`] | the graph; each wire carries dtype and shape, checked as it is made |
 //! | [`ops`] | one operator a file: facts, attributes, gradient, cost |
 //! | `layers`, `modules`, `parts` | what the families share, the forms of change, and what each family must give |
+//! | [`Patches`] | patches embedded by one product |
 //! | `vit`, `swin`, `cvt` | one family a file, reading like its paper |
 //! | [`Plan`], [`build`], `architecture` | what a graph must hold, and a family's parts put together over it |
 //! | [`training`], `loss`, [`gradients`] | a whole training step, what it makes small, reverse mode |
@@ -43,6 +44,7 @@ pub mod onnx;
 pub mod ops;
 mod parameter;
 mod parts;
+mod patches;
 mod plan;
 mod prefix;
 mod prompts;
@@ -66,6 +68,7 @@ pub use label::Label;
 pub use layers::{KEEP, keep_input};
 pub use names::{FEATURES, HIDDEN, HIDDEN_OUT, PIXELS};
 pub use parameter::ParameterName;
+pub use patches::{Patches, as_read};
 pub use plan::Plan;
 pub(crate) use quantise::ZERO;
 pub use quantise::{Bytes, Derived, Quantised, WeightRange, derived, quantise, quantised};

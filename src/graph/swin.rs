@@ -13,8 +13,9 @@
 //! before a block, and nothing is rolled back after it, since the next block permutes anyway.
 
 use super::layers::{Layers, Mlp};
-use super::ops::{Conv, MatMul, ReduceMean, Reorder, Reshape, Transpose};
+use super::ops::{MatMul, ReduceMean, Reorder, Reshape, Transpose};
 use super::parts::Parts;
+use super::patches::Patches;
 use super::{Constant, Error, Wire};
 use crate::backbone::{Place, Shape, Site, SwinBlock, SwinConfig};
 
@@ -24,13 +25,9 @@ const APART: f32 = -100.0;
 impl Parts for SwinConfig {
     /// Patches row by row, normed.
     fn embed(&self, layers: &mut Layers<'_>, pixels: Wire) -> Result<Wire, Error> {
-        let (d, p, grid) = (self.width, self.patch_size, self.image_size / self.patch_size);
+        let (image, side, d) = (self.image_size, self.patch_size, self.width);
         let mut layers = layers.at("patch_embed");
-        let weight = layers.weight("proj.weight", &[d, 3, p, p])?;
-        let bias = layers.weight("proj.bias", &[d])?;
-        let map = layers.wire("proj", Conv::patches(p), &[pixels, weight, bias])?; // [B, D, G, G]
-        let flat = layers.wire("flat", Reshape { rest: vec![d, grid * grid] }, &[map])?;
-        let x = layers.wire("tokens", Transpose { order: vec![0, 2, 1] }, &[flat])?; // [B, N, D]
+        let x = layers.patches(pixels, true, Patches { image, side, width: d })?; // [B, N, D]
         let x = layers.change(Site::new(0, Place::Tokens), x, x)?;
         let x = layers.at("norm").norm(x, d, self.layer_norm_eps)?;
         layers.change(Site::new(0, Place::TokensNorm), x, x)

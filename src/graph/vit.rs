@@ -10,26 +10,18 @@
 //! (DINOv2: LayerScale `ls`, registers); Zhai et al. 2023 (SigLIP: attention pooling); the adapters' place: Marouf et al. 2024, figure 2.
 
 use super::layers::{Layers, Mlp};
-use super::ops::{
-    Add, Concat, Conv, MatMul, Mul, Pad, ReduceMean, Reshape, Slice, Softmax, Trailing, Transpose,
-};
+use super::ops::{Add, Concat, MatMul, Mul, Pad, ReduceMean, Reshape, Slice, Softmax, Trailing, Transpose};
 use super::parts::Parts;
+use super::patches::Patches;
 use super::{Dim, Error, Wire};
 use crate::backbone::{Place, Pool, Site, VitConfig};
 
 impl Parts for VitConfig {
     /// Patches, then prefix tokens and positions.
     fn embed(&self, layers: &mut Layers<'_>, pixels: Wire) -> Result<Wire, Error> {
-        let (d, p) = (self.width, self.patch_size);
+        let (image, side, width) = (self.image_size, self.patch_size, self.width);
         let mut patches = layers.at("patch_embed");
-        let mut inputs = vec![pixels, patches.weight("proj.weight", &[d, 3, p, p])?];
-        if self.patch_bias {
-            inputs.push(patches.weight("proj.bias", &[d])?);
-        }
-        let grid = patches.wire("proj", Conv::patches(p), &inputs)?; // [B, D, S/P, S/P]
-        let flat = Reshape { rest: vec![d, self.grid() * self.grid()] };
-        let flat = patches.wire("flat", flat, &[grid])?; // [B, D, n]
-        let tokens = patches.wire("tokens", Transpose { order: vec![0, 2, 1] }, &[flat])?; // [B, n, D]
+        let tokens = patches.patches(pixels, self.patch_bias, Patches { image, side, width })?; // [B, n, D]
         let tokens = patches.change(Site::new(0, Place::Tokens), tokens, tokens)?;
         let room = Pad { axis: 1, before: self.prefix_tokens(), after: 0 };
         let padded = patches.wire("padded", room, &[tokens])?; // [B, N, D]

@@ -16,8 +16,10 @@ use super::quantised::Scheme;
 use super::upload::{DeviceMemory, HostWeights, Uploaded, upload};
 use super::{Device, Error, Runtime, memory, quantised};
 use crate::backbone::sha256_hex;
-use crate::backbone::{BackboneConfig, Error as BackboneError, Precision, WEIGHTS_FILE, WeightLayout};
-use crate::graph::{self, Bytes, Graph, Quantised, WeightRange};
+use crate::backbone::{
+    BackboneConfig, Error as BackboneError, ModuleSet, Precision, WEIGHTS_FILE, WeightLayout,
+};
+use crate::graph::{self, Bytes, Graph, Plan, Quantised, WeightRange};
 
 /// How the weights are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,7 @@ impl WeightStore {
         let map = memory::map(&path).map_err(BackboneError::io(&path))?;
         check_fingerprint(&path, &map, config)?;
         let mut layout = WeightLayout::read(&path, &map, config)?;
+        graph::as_read(&graph::build(config, &Plan::whole(config, ModuleSet::EMPTY))?, &mut layout);
         let precision = options.precision;
         let range = WeightRange::at(precision);
         if range.is_some() && runtime.device() != Device::Cpu {

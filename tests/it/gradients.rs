@@ -11,8 +11,8 @@ use mimi_server::graph::ops::{Sigmoid, Slice, Softmax, Softplus, Transpose, View
 use mimi_server::graph::training::{HEAD_BIAS, HEAD_WEIGHT, LOGITS, LOSS, TARGETS, gradient_output};
 use mimi_server::graph::training::{Loss, WEIGHTS, training_graph};
 use mimi_server::graph::{
-    Constant, Dim, Direct, Error, Fact, Graph, HIDDEN, HIDDEN_OUT, KEEP, PIXELS, ParameterName, Plan,
-    Trained, Wire, build, gradients, keep_input,
+    Constant, Dim, Direct, Error, Fact, Graph, HIDDEN, HIDDEN_OUT, KEEP, PIXELS, ParameterName, Patches,
+    Plan, Trained, Wire, build, gradients, keep_input,
 };
 use mimi_server::runtime::{Input, Program, WeightStore};
 
@@ -181,6 +181,10 @@ fn each_operator_equals_finite_differences() {
         let targets = if groups == 2 { &[0, 2][..] } else { &[0, 1, 2] };
         check(&format!("{conv:?}"), &shapes, targets, move |g, x| g.wire("y", conv, x).unwrap());
     }
+    let area = 3 * 2 * 2;
+    let shapes: [(&[usize], bool); 3] = [(&[3, 4, 4], rows), (&[5, area], same), (&[5], same)];
+    let patches = Patches { image: 4, side: 2, width: 5 };
+    check("patches", &shapes, &[1, 2], move |g, x| patches.embed(g, "y", x).unwrap());
     check("a wire read twice", &[x, x], &[0], |g, x| {
         let y = g.wire("product", Mul, &[x[0], x[1]]).unwrap();
         g.wire("sum", Add, &[y, x[0]]).unwrap()

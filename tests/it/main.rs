@@ -101,6 +101,8 @@ mod outside_proof;
 /// Any bytes as a pack: an error, never a panic.
 mod pack_is_data;
 mod packs;
+/// Patches as a product instead of a convolution.
+mod patches;
 /// No error tells where files are.
 mod paths;
 /// 8-bit and 16-bit products: what they compute, that rows stay independent, and that packs know their precision.

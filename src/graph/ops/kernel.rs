@@ -19,11 +19,6 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// Patches that do not overlap: kernel and stride are one.
-    pub fn patches(side: usize) -> Self {
-        Self { kernel: side, stride: side, padding: 0, groups: 1 }
-    }
-
     /// Positions of the kernel along an axis of `size` pixels, if it fits.
     pub fn positions(&self, size: usize) -> Option<usize> {
         Some((size + 2 * self.padding).checked_sub(self.kernel)?.checked_div(self.stride)? + 1)

@@ -1,5 +1,6 @@
 //! Another shape for the same elements.
 
+use super::Flatten;
 use super::check::{exactly, no_gradient, one};
 use crate::graph::{Constant, Gradients, Operator};
 use crate::graph::{Dim, Error, Fact, Graph, Node, Wire};
@@ -40,6 +41,12 @@ impl Operator for Reshape {
     /// The elements go back into the shape they had.
     fn backward(&self, g: &mut Graph, node: &Node, grad: Wire, _needed: &[bool]) -> Result<Gradients, Error> {
         let shape = &g.fact(node.inputs[0]).shape;
+        if let ([Dim::Rows(_), own], [.., last]) = (&shape[..], &g.fact(grad).shape[..])
+            && own == last
+        {
+            let flat = Flatten { rank: g.fact(grad).rank() };
+            return Ok(vec![Some(g.wire(format!("{}.grad", node.name), flat, &[grad])?), None]);
+        }
         let rest: Vec<usize> = shape.iter().skip(1).filter_map(|dim| dim.fixed()).collect();
         if shape[0] != Dim::Batch || rest.len() + 1 != shape.len() {
             return Err(no_gradient(g, node, "only the batch may be open"));

@@ -13,7 +13,7 @@ use crate::backbone::{
     BackboneConfig, Error as BackboneError, ModuleSet, ONNX_FILE, WEIGHTS_FILE, WeightLayout, sha256_hex,
 };
 use crate::files;
-use crate::graph::Plan;
+use crate::graph::{Plan, as_read, build, onnx};
 
 /// Writes the three files; the fingerprint is the weights'.
 pub(super) fn write_folder(
@@ -27,9 +27,11 @@ pub(super) fn write_folder(
         serialize(tensors).map_err(|reason| BackboneError::Weights { path: path.clone(), reason })?;
     files::write_atomically(&path, &weights).map_err(BackboneError::io(&path))?;
     config.fingerprint = sha256_hex(&weights);
-    let layout = WeightLayout::read(&path, &weights, &config)?;
-    let graph = crate::graph::build(&config, &Plan::whole(&config, ModuleSet::EMPTY));
-    let model = graph.and_then(|graph| crate::graph::onnx::write(&graph, &layout));
+    let mut layout = WeightLayout::read(&path, &weights, &config)?;
+    let model = build(&config, &Plan::whole(&config, ModuleSet::EMPTY)).and_then(|graph| {
+        as_read(&graph, &mut layout);
+        onnx::write(&graph, &layout)
+    });
     let model = model.map_err(|e| Error::UnknownLayout { path: path.clone(), reason: e.to_string() })?;
     let onnx = dir.join(ONNX_FILE);
     files::write_atomically(&onnx, &model).map_err(BackboneError::io(&onnx))?;
