@@ -16,13 +16,15 @@ pub enum Precision {
     Int8,
     /// As `Int8`, with matrices in a reduced range that the fast kernels of CPUs without VNNI sum exactly.
     Int8Reduced,
+    /// 32-bit floats whose factors a GPU rounds to 10 bits of mantissa (NVIDIA's TF32). Sums are 32-bit floats.
+    Tf32,
     /// 16-bit floats, for a GPU. A CPU without instructions for them multiplies the rounded weights in fp32.
     Fp16,
 }
 
 impl Precision {
     /// Every precision.
-    pub const ALL: [Self; 4] = [Self::Fp32, Self::Int8, Self::Int8Reduced, Self::Fp16];
+    pub const ALL: [Self; 5] = [Self::Fp32, Self::Int8, Self::Int8Reduced, Self::Tf32, Self::Fp16];
 
     /// The name in manifests and on the command line.
     pub fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Precision {
             Self::Fp32 => "fp32",
             Self::Int8 => "int8",
             Self::Int8Reduced => "int8-reduced",
+            Self::Tf32 => "tf32",
             Self::Fp16 => "fp16",
         }
     }

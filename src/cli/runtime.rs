@@ -51,6 +51,8 @@ pub enum PrecisionArg {
     Int8,
     /// 8-bit integers in a reduced range, on the CPU only. For CPUs without VNNI; a little coarser.
     Int8Reduced,
+    /// 32-bit floats whose factors are rounded to 10 bits of mantissa, on GPUs only. Between fp32 and fp16 in speed.
+    Tf32,
     /// 16-bit floats, for GPUs. A CPU without instructions for them gains nothing.
     Fp16,
 }
@@ -61,6 +63,7 @@ impl From<PrecisionArg> for Precision {
             PrecisionArg::Fp32 => Self::Fp32,
             PrecisionArg::Int8 => Self::Int8,
             PrecisionArg::Int8Reduced => Self::Int8Reduced,
+            PrecisionArg::Tf32 => Self::Tf32,
             PrecisionArg::Fp16 => Self::Fp16,
         }
     }

@@ -57,10 +57,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         Ok(Bench::new(Resident::on(&runtime, Arc::clone(&config), &folder, weights)?, options))
     };
     if args.precisions {
-        // A CPU has no kernels for halves, a GPU none for these integers.
+        // A CPU has no kernels for halves and TF32, a GPU none for these integers.
         let timed: &[_] = match runtime.device() {
             Device::Cpu => &[Precision::Fp32, Precision::Int8, Precision::Int8Reduced],
-            Device::Cuda(_) => &[Precision::Fp32, Precision::Fp16],
+            Device::Cuda(_) => &[Precision::Fp32, Precision::Tf32, Precision::Fp16],
         };
         let benches: Result<Vec<_>> = timed.iter().copied().map(open).collect();
         let benches = benches?;

@@ -3,8 +3,8 @@
 //! ```text
 //! token = W · patch + b,      W [D, 3 p²],  a patch's pixels in the order (channel, row, column)
 //! ```
-//! A convolution whose stride is its kernel's side, which is how the weight is stored. A product instead: ONNX Runtime
-//! plans a convolution on a GPU anew whenever the number of rows changes, and a plan may cost more than the whole run.
+//! A convolution whose stride is its kernel's side, which is how the weight is stored. A product instead: on a
+//! GPU ONNX Runtime plans a convolution again at each change of the number of rows, which may cost more than the run.
 //! The order of a patch's pixels is the stored kernel's, so that the weight is read where it lies, as a matrix.
 
 use super::layers::Layers;

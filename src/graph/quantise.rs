@@ -47,7 +47,7 @@ impl WeightRange {
         match precision {
             Precision::Int8 => Some(Self::Full),
             Precision::Int8Reduced => Some(Self::Reduced),
-            Precision::Fp32 | Precision::Fp16 => None,
+            Precision::Fp32 | Precision::Tf32 | Precision::Fp16 => None,
         }
     }
 }

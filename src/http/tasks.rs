@@ -95,7 +95,7 @@ pub(super) struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     manifest: Option<Manifest>,
-    /// What this server's backbone multiplies in: `fp32`, `int8`, `int8-reduced` or `fp16`.
+    /// What this server's backbone multiplies in: `fp32`, `int8`, `int8-reduced`, `tf32` or `fp16`.
     #[schema(value_type = String)]
     served_precision: Precision,
     /// Present when the live version was trained at another precision, or with another image decoder.

@@ -66,9 +66,8 @@ pub const BASE_UNVERIFIED: &str = "base_unverified";
 const SELF_TEST_TOLERANCE: f32 = 1e-3;
 /// In int8: a last bit's difference between two programs may move an activation to the next step.
 const SELF_TEST_TOLERANCE_INT8: f32 = 5e-2;
-
-/// In fp16: its last bit is 5e-4 of a number.
-const SELF_TEST_TOLERANCE_FP16: f32 = 1e-2;
+/// In fp16 and TF32: the last bit of either is 5e-4 of a number.
+const SELF_TEST_TOLERANCE_HALF: f32 = 1e-2;
 
 /// Key of a module's tensor in a pack, e.g. `blocks.3.attn.adapter.down.weight`.
 fn tensor_key(module: Module, part: Part) -> String {
@@ -87,6 +86,6 @@ pub fn self_test_tolerance(precision: Precision) -> f32 {
     match precision {
         Precision::Fp32 => SELF_TEST_TOLERANCE,
         Precision::Int8 | Precision::Int8Reduced => SELF_TEST_TOLERANCE_INT8,
-        Precision::Fp16 => SELF_TEST_TOLERANCE_FP16,
+        Precision::Tf32 | Precision::Fp16 => SELF_TEST_TOLERANCE_HALF,
     }
 }

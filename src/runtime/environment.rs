@@ -9,6 +9,7 @@ use ort::session::builder::SessionBuilder;
 use ort::session::{Session, builder::GraphOptimizationLevel};
 
 use super::{Device, Error, memory};
+use crate::backbone::Precision;
 
 /// Words of ONNX Runtime when it will not use a weight it was given (`session_state_utils.cc`).
 const REFUSAL: &str = "Cannot use user supplied initializer";
@@ -103,7 +104,7 @@ impl Runtime {
     }
 
     /// A session builder with everything that all programs have in common.
-    pub(super) fn session(&self) -> Result<SessionBuilder, Error> {
+    pub(super) fn session(&self, precision: Precision) -> Result<SessionBuilder, Error> {
         let failed = |e: ort::Error<SessionBuilder>| Error::Call {
             action: "configure a program".into(),
             reason: e.to_string(),
@@ -121,8 +122,8 @@ impl Runtime {
             Device::Cpu => Ok(builder),
             Device::Cuda(number) => {
                 let provider = ort::ep::CUDA::default().with_device_id(number);
-                // ONNX Runtime's own default rounds the factors of fp32 products to 10 bits of mantissa.
-                let provider = provider.with_tf32(false).build().error_on_failure();
+                // ONNX Runtime's own default rounds the factors of every fp32 product.
+                let provider = provider.with_tf32(precision == Precision::Tf32).build().error_on_failure();
                 builder.with_execution_providers([provider]).map_err(|e| self.absent(&e))
             }
         }
@@ -131,7 +132,7 @@ impl Runtime {
     /// A session of the smallest program there is, to reach the device by.
     pub(super) fn probe(&self) -> Result<Session, Error> {
         let model = super::probe::probe_model()?;
-        self.session()?.commit_from_memory(&model).map_err(Error::call("start the device"))
+        self.session(Precision::Fp32)?.commit_from_memory(&model).map_err(Error::call("start the device"))
     }
 
     /// Forgets earlier refusals of shared weights; call before compiling.

@@ -34,11 +34,13 @@ pub enum Error {
         /// What the provider said.
         reason: String,
     },
-    /// The device has no fast products in the asked precision.
-    #[error("precision {precision} needs the CPU, the device is {device}")]
+    /// The device has no products in the asked precision.
+    #[error("precision {precision} needs {needs}, the device is {device}")]
     Precision {
         /// The precision.
         precision: crate::backbone::Precision,
+        /// What it needs.
+        needs: &'static str,
         /// The device.
         device: String,
     },

@@ -3,7 +3,7 @@
 use ort::value::TensorRef;
 
 use super::{Error, Runtime};
-use crate::backbone::WeightLayout;
+use crate::backbone::{Precision, WeightLayout};
 use crate::graph::ops::{IntegerProduct, QuantizeLinear};
 use crate::graph::{Bytes, Constant, Dim, Fact, Graph, WeightRange, ZERO, onnx};
 
@@ -43,7 +43,8 @@ impl Factors<'_> {
 pub fn integer_sums(runtime: &Runtime, factors: &Factors<'_>, bytes: Bytes) -> Result<Vec<f32>, Error> {
     let action = "multiply integers";
     let model = onnx::write(&product(factors, bytes)?, &WeightLayout::default())?;
-    let mut session = runtime.session()?.commit_from_memory(&model).map_err(Error::call(action))?;
+    let mut session =
+        runtime.session(Precision::Fp32)?.commit_from_memory(&model).map_err(Error::call(action))?;
     let x: Vec<f32> = factors.activations.iter().map(|&x| f32::from(x)).collect();
     let [rows, inner, _] = factors.shape;
     let x = TensorRef::from_array_view((vec![rows, inner], x.as_slice())).map_err(Error::call(action))?;

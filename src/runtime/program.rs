@@ -39,7 +39,7 @@ impl Program {
     pub fn compile(runtime: &Runtime, store: &Arc<WeightStore>, graph: &Graph) -> Result<Self, Error> {
         let graph = &*store.lower(graph)?;
         let model = onnx::write(graph, store.layout())?;
-        let mut builder = store.lend(runtime.session()?, graph)?;
+        let mut builder = store.lend(runtime.session(store.precision())?, graph)?;
         let compiling = runtime.forget_refusals();
         let action = || format!("compile {}", graph.name());
         let session = builder.commit_from_memory(&model).map_err(Error::call(action()))?;

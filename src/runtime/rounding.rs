@@ -7,7 +7,7 @@
 use ort::value::TensorRef;
 
 use super::{Error, Runtime};
-use crate::backbone::{WeightLayout, sha256_hex};
+use crate::backbone::{Precision, WeightLayout, sha256_hex};
 use crate::graph::ops::{Conv, Gelu, LayerNorm, MatMul, Reshape, Softmax};
 use crate::graph::{Constant, Dim, Fact, Graph, onnx};
 
@@ -29,7 +29,8 @@ const COLUMNS: usize = 21;
 pub fn rounding(runtime: &Runtime) -> Result<String, Error> {
     let action = "find out how the processor rounds";
     let model = onnx::write(&probe()?, &WeightLayout::default())?;
-    let mut session = runtime.session()?.commit_from_memory(&model).map_err(Error::call(action))?;
+    let mut session =
+        runtime.session(Precision::Fp32)?.commit_from_memory(&model).map_err(Error::call(action))?;
     let [channels, height, width] = IMAGE;
     let values = numbers(ROWS * channels * height * width);
     let shape = vec![ROWS, channels, height, width];

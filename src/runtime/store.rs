@@ -60,28 +60,26 @@ impl WeightStore {
     /// quantises its matrices (under a second for ViT-B).
     ///
     /// # Errors
-    /// When the file is unreadable or does not hold the backbone's tensors, or the device has no room or cannot run
-    /// the precision.
+    /// [`Error::Precision`] when the device cannot multiply in the precision; and when the file is unreadable or does
+    /// not hold the backbone's tensors, or the device has no room.
     pub fn open(
         runtime: &Runtime,
         config: &BackboneConfig,
         folder: &Path,
         options: WeightOptions,
     ) -> Result<Self, Error> {
+        let precision = options.precision;
+        check_device(precision, runtime.device())?;
         let folder = folder.canonicalize().map_err(BackboneError::io(folder))?;
         let path = folder.join(WEIGHTS_FILE);
         let map = memory::map(&path).map_err(BackboneError::io(&path))?;
         check_fingerprint(&path, &map, config)?;
         let mut layout = WeightLayout::read(&path, &map, config)?;
         graph::as_read(&graph::build(config, &Plan::whole(config, ModuleSet::EMPTY))?, &mut layout);
-        let precision = options.precision;
         let range = WeightRange::at(precision);
-        if range.is_some() && runtime.device() != Device::Cpu {
-            return Err(Error::Precision { precision, device: runtime.device().to_string() });
-        }
         let halves = match precision {
             Precision::Fp16 => halves(runtime, &map, config, &layout)?,
-            Precision::Fp32 | Precision::Int8 | Precision::Int8Reduced => Vec::new(),
+            Precision::Fp32 | Precision::Tf32 | Precision::Int8 | Precision::Int8Reduced => Vec::new(),
         };
         let (mut tensors, on_device) = match runtime.device() {
             Device::Cpu => (share(&map, &layout, &halves)?, None),
@@ -178,6 +176,16 @@ impl WeightStore {
             None => builder.with_prepacking(false).map_err(failed),
         }
     }
+}
+
+/// Refuses a precision that the device cannot multiply in.
+fn check_device(precision: Precision, device: Device) -> Result<(), Error> {
+    let needs = match (precision, device) {
+        (Precision::Int8 | Precision::Int8Reduced, Device::Cuda(_)) => "the CPU",
+        (Precision::Tf32, Device::Cpu) => "a GPU (--device cuda)",
+        _ => return Ok(()),
+    };
+    Err(Error::Precision { precision, needs, device: device.to_string() })
 }
 
 /// A pack belongs to these very weights, so other weights under the same name are refused.

@@ -75,7 +75,7 @@ impl FinetuneOptions {
             "the first block that {name} trains is {block}, the backbone has {depth} blocks"
         );
         ensure!(
-            precision == Precision::Fp32,
+            matches!(precision, Precision::Fp32 | Precision::Tf32),
             "{name} fine-tuning changes the backbone's weights, which are {precision}: use --precision fp32"
         );
         ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
