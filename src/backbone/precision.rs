@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Numbers in which the frozen matrices are multiplied. Adapters, norms, attention and heads are fp32 in each.
+/// Numbers in which the frozen matrices are multiplied. Adapters, norms and heads are fp32 in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {

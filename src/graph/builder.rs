@@ -308,7 +308,7 @@ impl Graph {
     }
 
     /// Hands each node to `rewrite`, which pushes it or wires something else that makes the same outputs; then forgets
-    /// the weights that nothing reads any more.
+    /// the weights and constants that nothing reads any more.
     pub(super) fn rewrite(
         mut self,
         mut rewrite: impl FnMut(&mut Self, Node) -> Result<(), Error>,
@@ -318,7 +318,20 @@ impl Graph {
         }
         let read: BTreeSet<Wire> = self.nodes.iter().flat_map(|node| &node.inputs).copied().collect();
         self.weights.retain(|_, wire| read.contains(wire));
+        self.constants.retain(|(wire, _)| read.contains(wire));
         Ok(self)
+    }
+
+    /// Wires an operator whose only output is known to be of that fact.
+    pub(super) fn wire_as(
+        &mut self,
+        name: String,
+        fact: Fact,
+        (operator, inputs): (Arc<dyn Operator>, Vec<Wire>),
+    ) -> Result<Wire, Error> {
+        let made = self.add_wire(name.clone(), fact)?;
+        self.nodes.push(Node { name, operator, inputs, outputs: vec![made] });
+        Ok(made)
     }
 
     /// Adds a node whose wires are there already.

@@ -21,6 +21,13 @@ pub enum Constant {
         /// Values, row-major.
         data: Vec<i8>,
     },
+    /// A tensor of 16-bit floats.
+    F16 {
+        /// Shape; empty for a scalar.
+        shape: Vec<usize>,
+        /// Values, row-major.
+        data: Vec<half::f16>,
+    },
     /// A tensor of floats.
     F32 {
         /// Shape; empty for a scalar.
@@ -49,6 +56,7 @@ impl Constant {
             }
             Self::U8 { shape, .. } => Fact::fixed(shape).of(DType::U8),
             Self::I8 { shape, .. } => Fact::fixed(shape).of(DType::I8),
+            Self::F16 { shape, .. } => Fact::fixed(shape).of(DType::F16),
             Self::F32 { shape, .. } => Fact::fixed(shape),
         }
     }

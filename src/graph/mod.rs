@@ -10,7 +10,7 @@
 //! | [`Plan`], [`build`], `architecture` | what a graph must hold, and a family's parts put together over it |
 //! | [`training`], `loss`, [`gradients`] | a whole training step, what it makes small, reverse mode |
 //! | [`activity_graph`] | a forward pass that gives what hidden neurons do |
-//! | [`quantised`], [`halved`] | 8-bit integers or 16-bit floats in the products with frozen matrices |
+//! | [`quantised`], [`halved`] | 8-bit integers in the products with frozen matrices; spans in 16-bit floats, which `spans` finds |
 //! | [`onnx`] | the bytes of an ONNX model |
 //!
 //! # Shape letters
@@ -49,6 +49,7 @@ mod plan;
 mod prefix;
 mod prompts;
 mod quantise;
+mod spans;
 mod swin;
 pub mod training;
 mod uniform;

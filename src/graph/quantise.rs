@@ -92,7 +92,7 @@ pub enum Derived {
     Scales,
     /// `c t_n Σ_k ŵ_kn`, `[N]`.
     Offsets,
-    /// `w [K, N]` in 16-bit floats.
+    /// The whole weight in 16-bit floats.
     Half,
 }
 
@@ -167,7 +167,7 @@ pub fn quantised(graph: &Graph, bytes: Bytes) -> Result<Graph, Error> {
 
 /// The same graph with other products in place of those with frozen matrices. What `prepare` makes of a product's left
 /// side is made once and shared by all products that read it; `multiply` wires the product itself.
-pub(super) fn with_products<T: Copy>(
+fn with_products<T: Copy>(
     graph: &Graph,
     prepare: impl Fn(&mut Graph, Wire) -> Result<T, Error>,
     multiply: impl Fn(&mut Graph, Node, T, (&str, [usize; 2])) -> Result<(), Error>,
@@ -199,7 +199,7 @@ struct Tokens {
 }
 
 /// Name and shape of the frozen matrix on the right of a product.
-fn frozen<'a>(graph: &'a Graph, node: &Node) -> Option<(&'a str, [usize; 2])> {
+pub(super) fn frozen<'a>(graph: &'a Graph, node: &Node) -> Option<(&'a str, [usize; 2])> {
     let &[_, right] = &node.inputs[..] else { return None };
     let [Dim::Fixed(k), Dim::Fixed(n)] = graph.fact(right).shape[..] else { return None };
     let (name, _) = graph.weights().find(|(_, wire)| *wire == right)?;

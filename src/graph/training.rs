@@ -25,8 +25,16 @@ pub const LOGITS: &str = "logits";
 
 /// Name of the output that gives the gradient of an input, which has that input's shape.
 pub fn gradient_output(input: impl Display) -> String {
-    format!("grad/{input}")
+    format!("{GRADIENT}{input}")
 }
+
+/// Whether an output gives a gradient.
+pub(super) fn is_gradient(output: &str) -> bool {
+    output.starts_with(GRADIENT)
+}
+
+/// What the names of those outputs begin with.
+const GRADIENT: &str = "grad/";
 
 /// Builds the step of a plan that ends at the last block. One that begins later starts from [`HIDDEN`](super::HIDDEN).
 /// What is trained are the inputs under names of parameters, the head's among them; the gradient of each is the output

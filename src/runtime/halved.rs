@@ -1,4 +1,4 @@
-//! The backbone's matrices in 16-bit floats, made once when the weights become resident.
+//! The backbone's weights in 16-bit floats, made once when the weights become resident.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -9,7 +9,7 @@ use super::{Device, Error, Runtime};
 use crate::backbone::{BackboneConfig, ModuleSet, TensorEntry, WeightLayout};
 use crate::graph::{Derived, Plan, build, derived, halved};
 
-/// A matrix in 16-bit floats.
+/// A weight in 16-bit floats.
 pub(super) struct Half {
     /// Its name in halved graphs.
     pub(super) name: String,
@@ -18,7 +18,7 @@ pub(super) struct Half {
     pub(super) values: Vec<f16>,
 }
 
-/// Rounds every matrix that a program of the backbone multiplies by.
+/// Rounds every weight that a program of the backbone reads in halves. With modules it reads no others.
 ///
 /// # Errors
 /// When a value does not fit.

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use half::f16;
-use mimi_server::backbone::{ModuleSet, Precision};
-use mimi_server::graph::ops::{Gelu, MatMul};
+use mimi_server::backbone::{BackboneConfig, Form, Module, ModuleSet, Place, Precision, Site, Source};
+use mimi_server::graph::ops::{Cast, Gelu, MatMul};
 use mimi_server::graph::training::training_graph;
 use mimi_server::graph::{
-    Bytes, Dim, Direct, FEATURES, Fact, Graph, Node, PIXELS, Plan, Quantised, WeightRange, build, halved,
-    quantise, quantised,
+    Bytes, DType, Dim, Direct, FEATURES, Fact, Graph, Node, PIXELS, Plan, Quantised, WeightRange, build,
+    halved, quantise, quantised,
 };
 use mimi_server::pack::{self, SelfTest};
 use mimi_server::runtime::{Input, Program};
@@ -223,6 +223,77 @@ fn a_mixed_batch_equals_its_rows_alone() {
     }
 }
 
+/// Casts in a graph.
+fn casts(graph: &Graph) -> usize {
+    graph.nodes().iter().filter(|node| node.operator.is::<Cast>()).count()
+}
+
+/// Casts in a graph where each product with a frozen matrix stood between casts of its own.
+fn casts_around_products(graph: &Graph) -> usize {
+    let weights: BTreeSet<_> = graph.weights().map(|(_, wire)| wire).collect();
+    let is_product = |node: &&Node| node.operator.is::<MatMul>() && weights.contains(&node.inputs[1]);
+    let products: Vec<_> = graph.nodes().iter().filter(is_product).map(|node| node.inputs[0]).collect();
+    products.len() + products.iter().collect::<BTreeSet<_>>().len()
+}
+
+/// LoRA at the queries and values of every block.
+fn lora(config: &BackboneConfig) -> ModuleSet {
+    let form = Form::Bypass { source: Source::Input, activation: None };
+    let at = |block| [Place::Q, Place::V].map(|place| Module { site: Site::new(block, place), form });
+    config.blocks().iter().flat_map(at).collect()
+}
+
+#[test]
+fn halves_are_cast_at_the_borders_of_spans_alone() {
+    // Into and out of each sub-layer. CvT's queries, keys and values come from three convolutions; Swin merges tokens
+    // between its stages; the queries of ViT's last block come from fewer tokens.
+    for (fixture, of_a_block, others) in [("vit_timm", 4, 1), ("swin_timm", 4, 3 * 2), ("cvt_hf", 6, 0)] {
+        let config = &TinyBackbone::from(fixture).config;
+        let expected = of_a_block * config.depth() + others;
+        let plan = |modules| build(config, &Plan::whole(config, modules)).unwrap();
+        let exact = plan(ModuleSet::EMPTY);
+        assert_eq!(casts(&halved(&exact).unwrap()), expected, "{fixture}");
+        assert!(2 * expected < casts_around_products(&exact) || fixture == "cvt_hf", "{fixture}");
+        // Adapters read what leaves a span; LoRA's sums leave one and come back.
+        assert_eq!(casts(&halved(&plan(config.adapters())).unwrap()), expected, "{fixture}, adapted");
+        let lora = casts(&halved(&plan(lora(config))).unwrap());
+        assert_eq!(lora, expected + 4 * config.depth(), "{fixture}, LoRA");
+    }
+}
+
+#[test]
+fn sums_over_blocks_norms_modules_and_unscaled_scores_are_no_halves() {
+    for fixture in FAMILIES {
+        let config = &TinyBackbone::from(fixture).config;
+        for modules in [ModuleSet::EMPTY, config.adapters(), lora(config)] {
+            let graph = halved(&build(config, &Plan::whole(config, modules)).unwrap()).unwrap();
+            let dtype = |wire| graph.fact(wire).dtype;
+            let read: BTreeSet<_> = graph.nodes().iter().flat_map(|node| node.inputs.clone()).collect();
+            let mut held = graph.weights().map(|(_, wire)| wire).chain(graph.constants().iter().map(|c| c.0));
+            assert!(held.all(|wire| read.contains(&wire)), "{fixture}: something is held and not read");
+            assert_eq!(dtype(graph.outputs()[0].1), DType::F32, "{fixture}");
+            let is_half = |node: &&Node| !node.operator.is::<Cast>() && dtype(node.outputs[0]) == DType::F16;
+            let maker = |wire| graph.nodes().iter().find(|node| node.outputs.contains(&wire));
+            let frozen: BTreeSet<_> =
+                graph.weights().map(|(_, wire)| wire).chain(graph.constants().iter().map(|c| c.0)).collect();
+            for node in graph.nodes().iter().filter(is_half) {
+                let (name, operator) = (&node.name, node.operator.name());
+                let floats = || node.inputs.iter().filter(|&&wire| dtype(wire) != DType::I64);
+                assert!(floats().all(|&wire| dtype(wire) == DType::F16), "{name} mixes types");
+                assert!(!["LayerNormalization", "Conv", "Gemm"].contains(&operator), "{name}: {operator}");
+                let own = node.inputs.iter().filter(|wire| !frozen.contains(wire)).count();
+                assert!(own == 1 || operator == "MatMul", "{name} joins two values");
+                let scores = |wire| {
+                    maker(wire).is_some_and(|made| {
+                        made.operator.is::<MatMul>() && made.inputs.iter().all(|wire| !frozen.contains(wire))
+                    })
+                };
+                assert!(operator != "Mul" || !scores(node.inputs[0]), "{name} scales what is too large");
+            }
+        }
+    }
+}
+
 /// Straight through: what carries gradients is, node by node, the fp32 graph's, and reads its matrices; it differs only in
 /// the activations it is fed.
 #[test]
@@ -244,7 +315,6 @@ fn gradients_pass_the_rounding_as_if_it_were_not_there() {
             assert!(ours.len() > 50 && ours == theirs, "{fixture}");
             assert!(![".int8", ".fp16"].iter().any(|name| ours.concat().contains(name)), "{fixture}");
         }
-        let casts = |g: &Graph| g.nodes().iter().filter(|n| n.operator.name() == "Cast").count();
         assert!(casts(&exact) == 0 && casts(&fp16) >= 6 * tiny.config.depth(), "{fixture}");
         let products = |g: &Graph| g.nodes().iter().filter(|n| n.operator.domain() != "").count();
         assert!(products(&exact) == 0 && products(&int8) >= 6 * tiny.config.depth(), "{fixture}");

@@ -124,6 +124,9 @@ fn inline(name: &str, constant: &Constant) -> TensorProto {
         Constant::I8 { shape, data } => {
             (shape.clone(), data_type::INT8, data.iter().flat_map(|v| v.to_le_bytes()).collect())
         }
+        Constant::F16 { shape, data } => {
+            (shape.clone(), data_type::FLOAT16, data.iter().flat_map(|v| v.to_le_bytes()).collect())
+        }
         Constant::F32 { shape, data } => {
             (shape.clone(), data_type::FLOAT, data.iter().flat_map(|v| v.to_le_bytes()).collect())
         }
