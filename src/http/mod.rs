@@ -27,6 +27,7 @@ mod body;
 mod classify;
 mod classify_many;
 mod cors;
+mod described;
 mod embed;
 mod encoded;
 mod encoding;

@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::headers;
 use super::options::HttpOptions;
 use crate::oip::Protocol;
-use crate::service::{Code, Service, Spent};
+use crate::service::{Code, Maker, Service, Spent};
 use crate::tenants::{Caller, Scope};
 
 /// What handlers share; cheap to clone.
@@ -45,8 +45,11 @@ impl AppState {
         self.options.tells_load || caller.has(Scope::Admin)
     }
 
-    /// Headers with what a request spent, as far as its caller may know.
-    pub(super) fn headers(&self, caller: &Caller, spent: &Spent) -> HeaderMap {
-        if self.may_know_load(caller) { headers::of_spent(spent) } else { headers::of_cost(spent) }
+    /// Headers with what made an answer, and what it spent as far as its caller may know.
+    pub(super) fn headers(&self, caller: &Caller, maker: &Maker, spent: &Spent) -> HeaderMap {
+        let mut told =
+            if self.may_know_load(caller) { headers::of_spent(spent) } else { headers::of_cost(spent) };
+        told.extend(headers::of_maker(maker));
+        told
     }
 }

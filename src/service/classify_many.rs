@@ -41,7 +41,7 @@ impl Service {
                 Ok(pinned) => {
                     let scored = scored.next().unwrap_or_else(|| Err(Error::missing_row()));
                     self.ended(&pinned, scored.is_ok(), started.elapsed());
-                    answered(name, pinned, scored)
+                    self.answered(name, pinned, scored)
                 }
             });
         }
@@ -49,7 +49,8 @@ impl Service {
             self.count(Some(&terms.caller), name, outcome.as_ref().map_or_else(Error::code, |_| Code::Ok));
             spent = outcome.iter().fold(spent, |spent, answered| spent.join(answered.spent));
         }
-        Ok(AnsweredMany { tasks: answers, spent })
+        let maker = self.maker(found.first().filter(|_| answers.len() == 1));
+        Ok(AnsweredMany { tasks: answers, maker, spent })
     }
 
     fn check_tasks(&self, tasks: &[String]) -> Result<(), Error> {
@@ -63,16 +64,18 @@ impl Service {
         }
         Ok(())
     }
-}
 
-fn answered(name: String, pinned: Pinned, scored: Result<Scored, Error>) -> TaskAnswer {
-    let shared = scored.as_ref().ok().map(|scored| scored.shared);
-    let run = shared.map(|shared| RowRun { whole_flops: pinned.pack.flops, shared });
-    let told = |Scored { said, spent, .. }| Answered {
-        task: pinned.task,
-        version: pinned.version,
-        images: vec![said],
-        spent,
-    };
-    TaskAnswer { name, outcome: scored.map(told), run }
+    fn answered(&self, name: String, pinned: Pinned, scored: Result<Scored, Error>) -> TaskAnswer {
+        let shared = scored.as_ref().ok().map(|scored| scored.shared);
+        let run = shared.map(|shared| RowRun { whole_flops: pinned.pack.flops, shared });
+        let maker = self.maker(Some(&pinned));
+        let told = |Scored { said, spent, .. }| Answered {
+            task: pinned.task,
+            version: pinned.version,
+            images: vec![said],
+            maker,
+            spent,
+        };
+        TaskAnswer { name, outcome: scored.map(told), run }
+    }
 }

@@ -17,6 +17,7 @@
 //! | `classify`, `classify_many`, `embed` | images under a task, an image under tasks, features |
 //! | `infer` | images under a task, with all that it gives |
 //! | `decoders`, `prepare`, `rows` | places to decode in, bytes to pixels, pixels to logits |
+//! | `maker` | what made an answer |
 //! | `memory` | what all requests hold together |
 //! | `tasks`, `publishing` | what is published, and publishing |
 //! | `refusal` | refusals and costs as doors leave them with their answers |
@@ -39,6 +40,7 @@ mod embed;
 mod error;
 mod handle;
 mod infer;
+mod maker;
 mod memory;
 mod options;
 mod predictions;
@@ -58,6 +60,7 @@ pub use code::Code;
 pub use error::Error;
 pub use handle::{Parts, Service};
 pub use infer::{AskOutputs, Output, Outputs};
+pub use maker::{BUILD, Fact, Maker};
 pub use memory::{Held, Memory};
 pub use options::ServiceOptions;
 pub use predictions::{Prediction, Predictions, Said, scores};

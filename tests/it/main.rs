@@ -80,6 +80,8 @@ mod journal;
 mod layout;
 /// What `bench` prints as lines of JSON.
 mod lines;
+/// Answers name what made them.
+mod makers;
 /// Every method's served modules against PyTorch.
 mod method_references;
 /// Every method: its size, and that it is served as it was trained.
