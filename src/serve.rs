@@ -11,6 +11,7 @@ mod limits;
 mod peer;
 mod register;
 mod stream;
+mod tell;
 mod tls;
 mod visit;
 
@@ -30,11 +31,11 @@ use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineOptions};
 use crate::grpc::{self, GrpcOptions};
 use crate::http::{self, AppState, HttpOptions};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TaskLabels};
 use crate::pack::Base;
 use crate::reload::{ReloadOptions, Reloader, arithmetic};
 use crate::runtime::{Expander, Resident, Runtime, RuntimeOptions, WeightOptions};
-use crate::service::{self, Code, Service, ServiceOptions};
+use crate::service::{self, Service, ServiceOptions};
 use crate::tenants::{Status, Tenants};
 use crate::usage::{Usage, UsageOptions};
 
@@ -43,6 +44,7 @@ pub use tls::{ClientTls, Port, TlsOptions, clear_text_warning};
 
 use accept::Acceptor;
 use admin::Admin;
+use tell::{number, tell};
 use tls::{Gate, Live};
 
 /// Longest wait for the engine's threads once every connection is closed: no client waits for what they still run.
@@ -81,6 +83,8 @@ pub struct Config {
     pub usage: UsageOptions,
     /// How events are written.
     pub audit: AuditOptions,
+    /// Which tasks have times of their own in metrics.
+    pub task_labels: TaskLabels,
     /// Longest wait for open requests at the end.
     pub exit_timeout: Duration,
 }
@@ -114,6 +118,7 @@ pub async fn run_with(
     // Read first: a wrong file is told before half a gigabyte is read.
     let tls = config.tls.clone().map(Live::open).transpose()?;
     let server = Server::build(config).await?;
+    server.metrics.process.connections_limit.set(number(most as u64));
     if let Some(tls) = &tls {
         tls.announce(&server.metrics);
     }
@@ -159,7 +164,7 @@ impl Server {
     /// # Errors
     /// When a part cannot be built.
     pub async fn build(config: Config) -> Result<Self> {
-        let metrics = Arc::new(Metrics::new()?);
+        let metrics = Arc::new(Metrics::with(config.task_labels)?);
         // First, so that a folder that cannot be written is told before half a gigabyte is read.
         let Logs { usage, audit } = {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
@@ -310,12 +315,11 @@ fn catalog(config: &Config, base: Base, metrics: &Arc<Metrics>) -> Result<Catalo
 }
 
 fn reloader(config: &Config, catalog: &Arc<Catalog>, engine: &Engine, metrics: &Arc<Metrics>) -> Reloader {
-    let codes = Code::ALL.iter().map(|code| code.as_str()).collect();
     let (device, precision) = (config.runtime.device, engine.precision());
     let more = format!("{device} {precision} {}", engine.config().fingerprint);
     let arithmetic = arithmetic(&config.runtime.library, &more);
     let (catalog, metrics) = (Arc::clone(catalog), Arc::clone(metrics));
-    Reloader::new(catalog, engine.clone(), metrics, codes, config.reload.clone(), arithmetic)
+    Reloader::new(catalog, engine.clone(), metrics, config.reload.clone(), arithmetic)
 }
 
 /// What is written down.
@@ -348,6 +352,7 @@ fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Started> {
     let resident = Resident::on(&runtime, description, folder, config.weights).with_context(context)?;
     let (name, device, precision) = (resident.config().name.clone(), resident.device(), resident.precision());
     let base = Expander::base(&resident)?;
+    tell(&metrics, &resident, (&config.engine, &config.service));
     let engine = Engine::start(resident, metrics, &config.engine)?;
     tracing::info!(backbone = name, %device, %precision, threads = config.runtime.threads, options = ?config.engine, "resident");
     Ok(Started { engine, base })

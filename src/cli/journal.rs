@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, value_parser};
 use mimi_server::audit::AuditOptions;
+use mimi_server::metrics::TaskLabels;
 use mimi_server::usage::UsageOptions;
 
 /// Options of `serve` about its logs of use and of events.
@@ -34,6 +35,10 @@ pub struct JournalArgs {
     /// Most tenants with a label of their own in metrics. The others are counted as `other`.
     #[arg(long, env = "MIMI_TENANT_LABELS", default_value_t = 100, value_parser = value_parser!(u32).range(0..=10_000))]
     tenant_labels: u32,
+    /// Tasks with latencies of their own in metrics: `top:K` for the K that answer most, `all` for 10,000 at most, or
+    /// `none`. The others are counted as `other`. A task has 13 lines.
+    #[arg(long, env = "MIMI_METRICS_TASKS", default_value = "top:50", value_name = "WHICH")]
+    metrics_tasks: TaskLabels,
 }
 
 impl JournalArgs {
@@ -46,6 +51,11 @@ impl JournalArgs {
             keep_days: self.usage_keep_days,
             labels: self.tenant_labels as usize,
         }
+    }
+
+    /// Which tasks have latencies of their own.
+    pub fn task_labels(&self) -> TaskLabels {
+        self.metrics_tasks
     }
 
     /// How events are written.

@@ -169,6 +169,7 @@ impl PredictArgs {
             reload: Default::default(),
             usage: Default::default(),
             audit: Default::default(),
+            task_labels: Default::default(),
             exit_timeout: Duration::ZERO,
         };
         config.reload.notices = false;

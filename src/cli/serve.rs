@@ -149,6 +149,7 @@ impl ServeArgs {
             reload: self.folder.options(),
             usage: self.journal.usage(),
             audit: self.journal.audit(),
+            task_labels: self.journal.task_labels(),
             exit_timeout: self.connections.exit_timeout(),
         }
     }

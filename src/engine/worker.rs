@@ -75,7 +75,7 @@ impl Worker {
         match result {
             Ok(features) => {
                 // Only here: what a failed batch ran is nobody's.
-                self.metrics.engine_flops.inc_by(self.runner.ran);
+                self.metrics.engine.engine_flops.inc_by(self.runner.ran);
                 let costs = features.iter().map(|feature| feature.flops);
                 let (rows, expected) = (batch.len(), charges.iter().map(Charge::cost).sum());
                 self.inbox.note(Run { rows, expected, flops: costs.clone().sum(), took: run }, &self.policy);
@@ -100,10 +100,10 @@ impl Worker {
                 meter.ran(Cost { flops, device: part(run, (flops, total), batch_rows) });
             }
             if waiting.row.share.flow == Flow::INTERNAL {
-                self.metrics.internal_flops.inc_by(flops);
+                self.metrics.engine.internal_flops.inc_by(flops);
             }
             if !waiting.reply(Ok(answer)) {
-                self.metrics.unclaimed_flops.inc_by(flops);
+                self.metrics.engine.unclaimed_flops.inc_by(flops);
             }
         }
     }
@@ -112,11 +112,11 @@ impl Worker {
         let mut packs: Vec<_> = batch.iter().map(|w| Arc::as_ptr(&w.row.pack)).collect();
         packs.sort_unstable();
         packs.dedup();
-        self.metrics.batch_rows.observe(batch.len() as f64);
-        self.metrics.batch_packs.observe(packs.len() as f64);
-        self.metrics.run_seconds.observe(run_seconds);
+        self.metrics.engine.batch_rows.observe(batch.len() as f64);
+        self.metrics.engine.batch_packs.observe(packs.len() as f64);
+        self.metrics.engine.run_seconds.observe(run_seconds);
         for waiting in batch {
-            self.metrics.queue_seconds.observe((started - waiting.entered).as_secs_f64());
+            self.metrics.engine.queue_seconds.observe((started - waiting.entered).as_secs_f64());
         }
     }
 }

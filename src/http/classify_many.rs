@@ -127,7 +127,7 @@ pub(super) async fn classify_many(
     state.service.took(arrived.elapsed());
     if let Err(error) = &outcome {
         // The request failed as a whole, before any task was counted.
-        state.service.count(Some(&caller), NO_TASK, error.code());
+        state.service.count(Some(&caller), NO_TASK, error.ending(), None);
     }
     outcome.into_response()
 }

@@ -110,7 +110,7 @@ impl Meter for RowMeter {
         self.bill.ran(self.expected, cost.flops);
         let Cost { flops, device } = cost;
         let task = self.billed.task.as_deref().unwrap_or(NO_TASK);
-        self.metrics.flops.with_label_values(&[task]).inc_by(flops);
+        self.metrics.requests.tasks.spent(task, flops);
         self.usage.charge(&self.billed, &Charge { rows: 1, flops, device, ..Charge::default() });
     }
 }

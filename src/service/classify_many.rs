@@ -8,10 +8,10 @@ use futures::future::join_all;
 
 use super::answer::{Answered, AnsweredMany, RowRun, TaskAnswer};
 use super::ask::AskMany;
-use super::code::Code;
 use super::error::Error;
 use super::handle::Service;
 use super::prepare::Given;
+use super::rejection::Ending;
 use super::rows::Scored;
 use crate::reload::Pinned;
 
@@ -46,7 +46,7 @@ impl Service {
             });
         }
         for TaskAnswer { name, outcome, .. } in &answers {
-            self.count(Some(&terms.caller), name, outcome.as_ref().map_or_else(Error::code, |_| Code::Ok));
+            self.count(Some(&terms.caller), name, Ending::of(outcome), Some(started.elapsed()));
             spent = outcome.iter().fold(spent, |spent, answered| spent.join(answered.spent));
         }
         let maker = self.maker(found.first().filter(|_| answers.len() == 1));

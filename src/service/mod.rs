@@ -20,7 +20,7 @@
 //! | `maker` | what made an answer |
 //! | `memory` | what all requests hold together |
 //! | `tasks`, `publishing` | what is published, and publishing |
-//! | `refusal` | refusals and costs as doors leave them with their answers |
+//! | `refusal`, `rejection` | refusals and costs as doors leave them with their answers; why there was no room |
 //! | `tallies`, `counted` | what tasks did |
 //! | `about` | what runs here, and how much waits |
 //! | `told` | what a caller is told of an error inside |
@@ -47,6 +47,7 @@ mod predictions;
 mod prepare;
 mod publishing;
 mod refusal;
+mod rejection;
 mod rows;
 mod spent;
 mod tallies;
@@ -65,6 +66,7 @@ pub use memory::{Held, Memory};
 pub use options::ServiceOptions;
 pub use predictions::{Prediction, Predictions, Said, scores};
 pub use refusal::{Costs, Refusal};
+pub use rejection::{Ending, Rejection};
 pub use spent::Spent;
 pub use tallies::{Phase, Tally};
 pub use tasks::{Page, TaskDetails};

@@ -79,7 +79,7 @@ impl Service {
         };
         let done = tokio::time::timeout_at(deadline, place.run(work)).await.map_err(late)?;
         let (inputs, took) = done?;
-        self.shared.metrics.decode_seconds.observe(took.as_secs_f64());
+        self.shared.metrics.requests.decode_seconds.observe(took.as_secs_f64());
         Ok(Prepared { inputs: inputs.map_err(|reason| Error::Image { index, reason })?, took })
     }
 }

@@ -119,6 +119,7 @@ impl World {
             reload: ReloadOptions::default(),
             usage: Default::default(),
             audit: Default::default(),
+            task_labels: Default::default(),
             exit_timeout: Duration::from_secs(20),
         }
     }

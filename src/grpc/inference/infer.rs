@@ -12,7 +12,7 @@ use crate::grpc::messages::model_infer_response::InferOutputTensor;
 use crate::grpc::messages::{ModelInferRequest, ModelInferResponse};
 use crate::grpc::status::failed;
 use crate::oip::{Arrived, InferRequest, InferResponse, Inferred, RequestedOutput, Tensor};
-use crate::service::{Code, Costs, Error, Maker};
+use crate::service::{Costs, Ending, Error, Maker};
 use crate::text::brief;
 
 /// With the value `off`, nothing of the request's images is kept or looked up.
@@ -31,9 +31,9 @@ pub(super) async fn answer(
     let (task, caller, arrival) =
         (asked.message.model_name.clone(), asked.caller.clone(), asked.arrival.clone());
     let inferred = infer(door, asked, may_keep).await;
-    let code = inferred.as_ref().map_or_else(Error::code, |_| Code::Ok);
-    door.service.count(Some(&caller), &task, code);
-    door.service.took(arrival.at.elapsed());
+    let took = arrival.at.elapsed();
+    door.service.count(Some(&caller), &task, Ending::of(&inferred), Some(took));
+    door.service.took(took);
     let Inferred { response, task, images, maker, spent } = inferred.map_err(|error| failed(&error))?;
     let message = write(response);
     let mut costs = Costs::new(images, Some(&task));
