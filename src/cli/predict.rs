@@ -170,6 +170,8 @@ impl PredictArgs {
             usage: Default::default(),
             audit: Default::default(),
             task_labels: Default::default(),
+            access: Default::default(),
+            sampler: None,
             exit_timeout: Duration::ZERO,
         };
         config.reload.notices = false;

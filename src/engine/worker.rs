@@ -68,8 +68,9 @@ impl Worker {
         let span = batch_span(&batch);
         let _entered = span.enter();
         let started = Instant::now();
+        batch.iter().for_each(|waiting| tell_wait(waiting, started));
         let rows: Vec<&Row> = batch.iter().map(|waiting| &waiting.row).collect();
-        let result = self.runner.features(&rows);
+        let result = tracing::debug_span!("run").in_scope(|| self.runner.features(&rows));
         let run = started.elapsed();
         self.observe(&batch, started, run.as_secs_f64());
         match result {
@@ -91,7 +92,9 @@ impl Worker {
         let batch_rows = batch.len();
         let total: u64 = features.iter().map(|feature| feature.flops).sum();
         for (waiting, Feature { values, flops, shared }) in batch.into_iter().zip(features) {
-            let logits = waiting.row.pack.head.logits(ArrayView1::from(&values[..]));
+            let head = tracing::debug_span!(parent: &waiting.row.span, "head");
+            let logits = head.in_scope(|| waiting.row.pack.head.logits(ArrayView1::from(&values[..])));
+            drop(head);
             let queued = started.saturating_duration_since(waiting.entered);
             let feature = waiting.row.wants_feature.then_some(values);
             let answer = Answer { logits, feature, queued, run, batch_rows, flops, shared };
@@ -127,12 +130,23 @@ fn part(run: Duration, (flops, total): (u64, u64), rows: usize) -> Duration {
     run.mul_f64(share.min(1.0))
 }
 
-/// The span of a batch's run, which follows from the spans of its rows.
+/// The span of a row's wait, told when it is over.
+fn tell_wait(waiting: &Waiting, started: Instant) {
+    let span = &waiting.row.span;
+    if !span.is_disabled() {
+        let [ago, took] = [waiting.entered.elapsed(), started.saturating_duration_since(waiting.entered)]
+            .map(|d| d.as_micros() as u64);
+        drop(tracing::debug_span!(parent: span, "queue", ago_us = ago, took_us = took));
+    }
+}
+
+/// The span of a batch, of no request: it and its rows' spans follow from each other.
 fn batch_span(batch: &[Waiting]) -> tracing::Span {
-    let span = tracing::debug_span!("run", rows = batch.len());
+    let span = tracing::debug_span!(parent: None, "batch", rows = batch.len());
     if !span.is_disabled() {
         for waiting in batch {
             span.follows_from(&waiting.row.span);
+            waiting.row.span.follows_from(&span);
         }
     }
     span

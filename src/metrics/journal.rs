@@ -6,7 +6,7 @@ use super::make::{counters, gauges};
 
 /// Logs of use and of events.
 pub struct JournalMetrics {
-    /// Lines on the disk, by log (`usage` or `audit`).
+    /// Lines on the disk, by log (`usage`, `audit` or `access`).
     pub journal_lines: IntCounterVec,
     /// Bytes of lines on the disk, by log.
     pub journal_bytes: IntCounterVec,
@@ -24,7 +24,7 @@ impl JournalMetrics {
             journal_lines: counters(
                 r,
                 "mimi_journal_lines_total",
-                "Lines on the disk, by log: usage, audit",
+                "Lines on the disk, by log: usage, audit, access",
                 &["log"],
             )?,
             journal_bytes: counters(

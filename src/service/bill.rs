@@ -55,6 +55,7 @@ impl Service {
         tasks: impl Iterator<Item = &'a Pinned> + Clone,
     ) -> Result<Vec<Place>, Error> {
         let (rows, flops) = (tasks.clone().count(), tasks.clone().map(|task| task.pack.flops).sum());
+        let _span = tracing::debug_span!("admit", rows, flops).entered();
         let bill = self.bill(&terms.caller, rows, flops)?;
         let want = |task: &Pinned| Want { task: task.task.clone(), flops: task.pack.flops };
         let wants: Vec<Want> = tasks.clone().map(want).collect();

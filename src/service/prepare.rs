@@ -69,7 +69,9 @@ impl Service {
         // Only other images that are being decoded are waited for.
         let held = self.shared.memory.decoding(terms.caller.share(), footprint(&picture, &limits));
         let held = tokio::time::timeout_at(deadline, held).await.map_err(late)??;
+        let span = tracing::debug_span!("decode", image = index);
         let work = move || {
+            let _span = span.entered();
             let started = Instant::now();
             // From here on the image is paid for, whether anybody still waits for it or not.
             bill.decodes(wanted.len());

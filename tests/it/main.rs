@@ -131,6 +131,8 @@ mod tenants;
 /// TLS: who is served, who is not, and what happens when files change.
 mod tls;
 mod torch;
+/// Spans as a collector gets them.
+mod traces;
 /// Training a head, and what the data must be.
 mod train;
 /// `serve --tune` and its measuring processes.

@@ -120,6 +120,8 @@ impl World {
             usage: Default::default(),
             audit: Default::default(),
             task_labels: Default::default(),
+            access: Default::default(),
+            sampler: None,
             exit_timeout: Duration::from_secs(20),
         }
     }
