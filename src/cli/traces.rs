@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum, value_parser};
 use mimi_server::traces::{ExportOptions, Sampler};
 
@@ -15,10 +15,10 @@ const PATH: &str = "/v1/traces";
 pub struct TraceArgs {
     /// Address of a collector that takes OTLP by HTTP, such as `http://collector:4318`. Spans go to `/v1/traces` there.
     /// Without it nothing is traced.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = address)]
     otlp_endpoint: Option<String>,
     /// The whole address for traces, if it is another.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_name = "URL")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_name = "URL", value_parser = address)]
     otlp_traces_endpoint: Option<String>,
     /// How spans are sent.
     #[arg(
@@ -44,14 +44,21 @@ pub struct TraceArgs {
     #[arg(long, env = "OTEL_SERVICE_NAME", default_value = "mimi-server", value_name = "NAME")]
     otel_service_name: String,
     /// What else describes the server in traces: `NAME=VALUE,...`, percent-encoded.
-    #[arg(long, env = "OTEL_RESOURCE_ATTRIBUTES", default_value = "", hide_default_value = true)]
+    #[arg(long, env = "OTEL_RESOURCE_ATTRIBUTES", default_value = "", hide_default_value = true, value_parser = attributes)]
     otel_resource_attributes: String,
     /// Which requests are traced: `always_on`, `always_off`, `traceidratio`, or one of these after `parentbased_`, which
     /// leaves it to clients that tell a `traceparent`.
-    #[arg(long, env = "OTEL_TRACES_SAMPLER", default_value = "parentbased_always_on", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "OTEL_TRACES_SAMPLER",
+        default_value = "parentbased_always_on",
+        value_name = "NAME",
+        value_parser = ["always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"],
+        hide_possible_values = true
+    )]
     traces_sampler: String,
     /// The part that `traceidratio` traces, 0 to 1.
-    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", value_name = "RATIO")]
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", value_name = "RATIO", value_parser = ratio)]
     traces_sampler_arg: Option<String>,
     /// Most spans that wait to be sent. Further ones are dropped: a request never waits.
     #[arg(long, env = "OTEL_BSP_MAX_QUEUE_SIZE", default_value_t = 2048, value_parser = value_parser!(u32).range(1..=1 << 20))]
@@ -94,10 +101,6 @@ impl TraceArgs {
         let below = self.otlp_endpoint.as_ref().map(|base| format!("{}{PATH}", base.trim_end_matches('/')));
         let endpoint = self.otlp_traces_endpoint.clone().or(below);
         let Some(endpoint) = endpoint.filter(|_| !self.otel_sdk_disabled) else { return Ok(None) };
-        ensure!(
-            endpoint.starts_with("http://") || endpoint.starts_with("https://"),
-            "{endpoint:?}: expected a collector's address, http:// or https://"
-        );
         let sampler = Sampler::named(&self.traces_sampler, self.traces_sampler_arg.as_deref());
         let sampler = sampler.map_err(|reason| anyhow!("OTEL_TRACES_SAMPLER: {reason}"))?;
         let mut resource = pairs("OTEL_RESOURCE_ATTRIBUTES", &self.otel_resource_attributes)?;
@@ -115,6 +118,25 @@ impl TraceArgs {
         };
         Ok(Some(Traces { sampler, export }))
     }
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let is_one = text.starts_with("http://") || text.starts_with("https://");
+    if is_one {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a collector's address, http:// or https://".into())
+    }
+}
+
+fn ratio(text: &str) -> Result<String, String> {
+    let is_one = text.parse().is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio));
+    if is_one { Ok(text.to_owned()) } else { Err("expected 0 to 1".into()) }
+}
+
+/// Attributes as they are typed, which have the form of pairs.
+fn attributes(text: &str) -> Result<String, String> {
+    pairs("attributes", text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// `NAME=VALUE,...`, percent-encoded.

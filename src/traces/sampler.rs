@@ -47,7 +47,8 @@ impl Sampler {
         }
         // The lower 56 bits are random by the standard.
         let part = (trace & ((1 << 56) - 1)) as f64 / (1_u64 << 56) as f64;
-        part < self.ratio
+        // The greatest parts round to 1.
+        self.ratio >= 1.0 || part < self.ratio
     }
 }
 
