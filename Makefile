@@ -38,7 +38,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
+.PHONY: help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check deploy-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,12 +109,16 @@ clients: runtime ## Ask a server by unmodified clients of the Open Inference Pro
 	  tests/clients/.venv/bin/pip install --quiet -r tests/clients/requirements.txt; }
 	$(CARGO) test --locked --test it -- oip::clients grpc::clients
 
-tools: ## Fetch promtool into vendor/tools (from Debian's prometheus package)
+tools: ## Fetch promtool and Prometheus into vendor/tools (from Debian's prometheus package)
 	@[ -x vendor/tools/usr/bin/promtool ] || { mkdir -p vendor/tools && cd vendor/tools && \
 	  { apt-get download prometheus >/dev/null 2>&1 || { apt-get update -qq && apt-get download prometheus; }; } && \
 	  dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb; } || { \
 	  [ "$(REQUIRE_ASSETS)" != 1 ] || exit 1; \
 	  echo "*** promtool could not be had from Debian's packages: metrics' names will NOT be checked." >&2; }
+
+deploy-check: backbone ## Check deploy/: rules, their tests, and every expression on a Prometheus beside a server
+	@REQUIRE_ASSETS=1 $(MAKE) --no-print-directory tools
+	@$(PYTHON) tests/deploy/check.py
 
 dinov2: runtime build ## Import a small second backbone, DINOv2 ViT-S/14 at 224 pixels
 	@[ -e "$(MIMI_MODELS)/dinov2-small/config.json" ] || { $(PYTHON) models/fetch.py dinov2 && \

@@ -9,7 +9,8 @@ after the other, and its processor time is read before and after. Training steps
 steps (`server bench --train`) in a process of its own, whose processor time counts, start included.
 
 With --tenants the second server has a file of 1,000 tenants with quotas, and is asked with a key: give the same binary
-twice, and the ratio is what keys, quotas and counting cost.
+twice, and the ratio is what keys, quotas and counting cost. With --traces the second server traces every request and sends
+spans to a collector in this process, which is not counted: the same binary twice gives what traces cost.
 
 Of each pair the ratio after / before is taken. Printed are the median, and the mean of the logarithms with its 95 %
 interval (Student's t). Bar: the upper end is at most 1.03. Needs the standard library only.
@@ -17,6 +18,7 @@ interval (Student's t). Bar: the upper end is at most 1.03. Needs the standard l
 
 import argparse
 import hashlib
+import http.server
 import math
 import os
 import resource
@@ -25,6 +27,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,12 +47,13 @@ def quantile(freedom: int) -> float:
 class Build(Server):
     """A running server of one build."""
 
-    def __init__(self, binary: str, args: argparse.Namespace, folder: Path, tenants: Path | None = None) -> None:
+    def __init__(self, binary: str, args: argparse.Namespace, folder: Path, tenants: Path | None = None, collector: str = "") -> None:
         port = free_port()
         command = [binary, "serve", "--port", str(port), "--models", args.models, "--backbone", args.backbone]
         command += ["--adapters", str(folder), "--prefix-memory", "0", "--state", "none"]
         key = write_tenants(tenants) if tenants else None
-        super().__init__(command + (["--tenants", str(tenants)] if tenants else []), port, output=subprocess.DEVNULL)
+        env = dict(os.environ, OTEL_EXPORTER_OTLP_ENDPOINT=collector)
+        super().__init__(command + (["--tenants", str(tenants)] if tenants else []), port, env, output=subprocess.DEVNULL)
         if key:
             self.headers = {"authorization": f"Bearer {key}"}
         self.wait_until_ready()
@@ -64,6 +68,29 @@ class Build(Server):
         for _ in range(times):
             self.ask(f"/v1/tasks/{task}/classify", image)
         return self.seconds() - before
+
+
+class Collector(http.server.BaseHTTPRequestHandler):
+    """Takes what is posted."""
+
+    posts = 0
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        Collector.posts += 1
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+def start_collector() -> str:
+    """The address of a collector."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
 
 
 def write_tenants(path: Path) -> str:
@@ -122,6 +149,7 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=20)
     parser.add_argument("--steps", type=int, default=4, help="0 times no training")
     parser.add_argument("--tenants", action="store_true", help="give the second server tenants")
+    parser.add_argument("--traces", action="store_true", help="have the second server trace")
     args = parser.parse_args()
     print(f"{'processor time':<16}{'before':>10}{'after':>10}   {'median':>9}{'mean':>9}   95 % interval    bar")
     with tempfile.TemporaryDirectory() as place:
@@ -131,7 +159,11 @@ def main() -> None:
         else:
             train(args, folder)
         tenants = {"after": folder / ".tenants.toml"} if args.tenants else {}
-        servers = {name: Build(getattr(args, name), args, folder, tenants.get(name)) for name in ("before", "after")}
+        collector = {"after": start_collector()} if args.traces else {}
+        servers = {
+            name: Build(getattr(args, name), args, folder, tenants.get(name), collector.get(name, ""))
+            for name in ("before", "after")
+        }
         image = args.image.read_bytes()
         try:
             asked = {name: lambda s=server: s.answer(image, "task", args.answers) for name, server in servers.items()}
@@ -139,6 +171,8 @@ def main() -> None:
         finally:
             for server in servers.values():
                 server.stop()
+        if args.traces and not Collector.posts:
+            sys.exit("no span came to the collector")
     if not args.steps:
         sys.exit(0 if good else 1)
     trained = {name: lambda b=getattr(args, name): steps(b, args) for name in ("before", "after")}

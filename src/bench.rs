@@ -33,7 +33,7 @@ pub use flood::{Harm, Parted};
 pub use fork::{Known, Shared};
 pub use layout::{Goal, Layout, choose};
 pub use memory::memory_used;
-pub use metrics_cost::metrics_cost;
+pub use metrics_cost::{metrics_cost, scrape_cost};
 pub use parity::{Parity, parity};
 pub use precisions::{Bare, Nearness, interleaved, nearness};
 pub use sweep::{Grid, Swept};

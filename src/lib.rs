@@ -8,8 +8,10 @@
 //! | `errors` | an error and its causes in one line | nothing of ours |
 //! | `text` | figures and columns as people read them | nothing of ours |
 //! | `metrics` | every Prometheus series | nothing of ours |
+//! | `traces` | spans of requests, sent by OTLP | nothing of ours |
 //! | `journal` | append-only JSON lines: written, synced, rotated, mended, read | `files`, `errors`, `metrics` |
 //! | `usage` | what each tenant used: counted, written, summed | `journal` and below |
+//! | `access` | a line for each request, or for some: written, bounded | `journal` and below |
 //! | `audit` | who did what: written, with a bound for failed keys | `journal` and below |
 //! | `image` | bytes to pixels | nothing of ours |
 //! | `backbone` | the frozen transformer as data: config, names of weights, sites, shapes | `image`, `files` |
@@ -58,7 +60,9 @@ pub mod errors;
 pub mod files;
 pub mod metrics;
 pub mod text;
+pub mod traces;
 
+pub mod access;
 pub mod audit;
 pub mod journal;
 pub mod usage;

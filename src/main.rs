@@ -6,10 +6,13 @@ mod commands;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use mimi_server::traces::{self, Exporter};
 use mimi_server::{errors, runtime};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::prelude::*;
 
-use cli::Command;
+use cli::{Cli, Command, Traces};
 
 fn main() -> ExitCode {
     let cli = match cli::parse(&cli::typed()) {
@@ -20,8 +23,7 @@ fn main() -> ExitCode {
         // Whoever reads what is printed may stop early (`| head`); a server's sockets must outlive theirs.
         sigpipe::reset();
     }
-    let ready = start_log(&cli.log, cli.log_json).map(|()| runtime::disable_telemetry());
-    match ready.and_then(|()| run(cli.command)) {
+    match ready(&cli).and_then(|ready| run(cli.command, ready)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", errors::once(&*error));
@@ -30,9 +32,32 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<()> {
+/// What was prepared.
+#[derive(Default)]
+struct Ready {
+    traces: Option<Traces>,
+    exporter: Option<Exporter>,
+}
+
+fn ready(cli: &Cli) -> Result<Ready> {
+    let traces = match &cli.command {
+        Command::Serve(args) => args.traces()?,
+        _ => None,
+    };
+    let exporter = traces.as_ref().map(|traces| Exporter::start(traces.export.clone())).transpose()?;
+    start_log(&cli.log, cli.log_json, exporter.clone())?;
+    runtime::disable_telemetry();
+    Ok(Ready { traces, exporter })
+}
+
+fn run(command: Command, ready: Ready) -> Result<()> {
     match command {
-        Command::Serve(args) => commands::serve::run(&args),
+        Command::Serve(args) => {
+            let served = commands::serve::run(&args, ready.traces.as_ref());
+            // What is left of the last requests' traces.
+            ready.exporter.iter().for_each(Exporter::stop);
+            served
+        }
         Command::ImportBackbone(args) => commands::import_backbone::run(&args),
         Command::ImportPack(args) => commands::import_pack::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
@@ -47,17 +72,17 @@ fn run(command: Command) -> Result<()> {
     }
 }
 
-fn start_log(filter: &str, json: bool) -> Result<()> {
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_new(filter).with_context(|| format!("--log or MIMI_LOG = {filter:?}"))?,
-        )
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    if json {
-        log.json().init()
-    } else {
-        log.init()
-    }
+fn start_log(filter: &str, json: bool, exporter: Option<Exporter>) -> Result<()> {
+    let filter = EnvFilter::try_new(filter).with_context(|| format!("--log or MIMI_LOG = {filter:?}"))?;
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let log = if json { log.json().boxed() } else { log.boxed() };
+    let Some(exporter) = exporter else {
+        // Without traces one filter decides for all, and a span that no line shows costs nothing.
+        tracing_subscriber::registry().with(log.and_then(filter)).init();
+        return Ok(());
+    };
+    let ours = filter_fn(|about| about.is_span() && about.target().starts_with("mimi_server"));
+    let traces = traces::Layer::new(exporter).with_filter(ours);
+    tracing_subscriber::registry().with(log.with_filter(filter)).with(traces).init();
     Ok(())
 }

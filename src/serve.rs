@@ -11,6 +11,7 @@ mod limits;
 mod peer;
 mod register;
 mod stream;
+mod tell;
 mod tls;
 mod visit;
 
@@ -24,18 +25,20 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::access::{AccessLog, AccessOptions};
 use crate::audit::{Audit, AuditOptions};
 use crate::backbone::BackboneConfig;
 use crate::catalog::Catalog;
 use crate::engine::{Engine, EngineOptions};
 use crate::grpc::{self, GrpcOptions};
-use crate::http::{self, AppState, HttpOptions};
-use crate::metrics::Metrics;
+use crate::http::{self, AppState, HttpOptions, Watch};
+use crate::metrics::{Metrics, TaskLabels};
 use crate::pack::Base;
 use crate::reload::{ReloadOptions, Reloader, arithmetic};
 use crate::runtime::{Expander, Resident, Runtime, RuntimeOptions, WeightOptions};
-use crate::service::{self, Code, Service, ServiceOptions};
+use crate::service::{self, Service, ServiceOptions};
 use crate::tenants::{Status, Tenants};
+use crate::traces::Sampler;
 use crate::usage::{Usage, UsageOptions};
 
 pub use limits::{ConnectionLimits, raise_descriptors};
@@ -43,6 +46,7 @@ pub use tls::{ClientTls, Port, TlsOptions, clear_text_warning};
 
 use accept::Acceptor;
 use admin::Admin;
+use tell::{number, tell};
 use tls::{Gate, Live};
 
 /// Longest wait for the engine's threads once every connection is closed: no client waits for what they still run.
@@ -81,6 +85,12 @@ pub struct Config {
     pub usage: UsageOptions,
     /// How events are written.
     pub audit: AuditOptions,
+    /// Which requests are written.
+    pub access: AccessOptions,
+    /// Which requests are traced; none where nothing is.
+    pub sampler: Option<Sampler>,
+    /// Which tasks have times of their own in metrics.
+    pub task_labels: TaskLabels,
     /// Longest wait for open requests at the end.
     pub exit_timeout: Duration,
 }
@@ -114,6 +124,7 @@ pub async fn run_with(
     // Read first: a wrong file is told before half a gigabyte is read.
     let tls = config.tls.clone().map(Live::open).transpose()?;
     let server = Server::build(config).await?;
+    server.metrics.process.connections_limit.set(number(most as u64));
     if let Some(tls) = &tls {
         tls.announce(&server.metrics);
     }
@@ -149,6 +160,7 @@ pub struct Server {
     reloader: Arc<Reloader>,
     metrics: Arc<Metrics>,
     tenants: Arc<Tenants>,
+    access: Option<AccessLog>,
     /// The gRPC door's.
     methods: axum::Router,
 }
@@ -159,9 +171,9 @@ impl Server {
     /// # Errors
     /// When a part cannot be built.
     pub async fn build(config: Config) -> Result<Self> {
-        let metrics = Arc::new(Metrics::new()?);
+        let metrics = Arc::new(Metrics::with(config.task_labels)?);
         // First, so that a folder that cannot be written is told before half a gigabyte is read.
-        let Logs { usage, audit } = {
+        let Logs { usage, audit, access } = {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             tokio::task::spawn_blocking(move || start_logs(&config, &metrics)).await??
         };
@@ -188,14 +200,15 @@ impl Server {
         let service = Service::new(parts, config.service.clone(), &hidden);
         let HttpOptions { payload_limit, body_timeout, .. } = config.http;
         let methods = grpc::routes(service.clone(), GrpcOptions { payload_limit, body_timeout })?;
-        Ok(Self { config, service, engine, catalog, reloader, metrics, tenants, methods })
+        Ok(Self { config, service, engine, catalog, reloader, metrics, tenants, access, methods })
     }
 
     /// Every door, without a socket.
     pub fn app(&self) -> axum::Router {
         let state = self.state();
         let methods = http::guard(&state, self.methods.clone());
-        http::app(state).merge(grpc::speak(methods))
+        let watch = Watch { sampler: self.config.sampler, log: self.access.clone() };
+        http::watched(http::app(state).merge(grpc::speak(methods)), watch)
     }
 
     /// The service behind every door.
@@ -241,8 +254,9 @@ impl Server {
     /// # Errors
     /// When the blocking pool is gone.
     pub async fn close_logs(&self) -> Result<()> {
-        let service = self.service.clone();
+        let (service, access) = (self.service.clone(), self.access.clone());
         let close = move || {
+            access.iter().for_each(AccessLog::stop);
             service.usage().stop();
             service.audit().stop();
         };
@@ -310,18 +324,18 @@ fn catalog(config: &Config, base: Base, metrics: &Arc<Metrics>) -> Result<Catalo
 }
 
 fn reloader(config: &Config, catalog: &Arc<Catalog>, engine: &Engine, metrics: &Arc<Metrics>) -> Reloader {
-    let codes = Code::ALL.iter().map(|code| code.as_str()).collect();
     let (device, precision) = (config.runtime.device, engine.precision());
     let more = format!("{device} {precision} {}", engine.config().fingerprint);
     let arithmetic = arithmetic(&config.runtime.library, &more);
     let (catalog, metrics) = (Arc::clone(catalog), Arc::clone(metrics));
-    Reloader::new(catalog, engine.clone(), metrics, codes, config.reload.clone(), arithmetic)
+    Reloader::new(catalog, engine.clone(), metrics, config.reload.clone(), arithmetic)
 }
 
 /// What is written down.
 struct Logs {
     usage: Usage,
     audit: Audit,
+    access: Option<AccessLog>,
 }
 
 fn start_logs(config: &Config, metrics: &Arc<Metrics>) -> Result<Logs> {
@@ -330,7 +344,9 @@ fn start_logs(config: &Config, metrics: &Arc<Metrics>) -> Result<Logs> {
     let usage = usage.with_context(|| format!("usage log {}", named(&config.usage.folder)))?;
     let audit = Audit::start(&config.audit, metrics);
     let audit = audit.with_context(|| format!("audit log {}", named(&config.audit.folder)))?;
-    Ok(Logs { usage, audit })
+    let access = AccessLog::start(&config.access, metrics);
+    let access = access.with_context(|| format!("access log {}", named(&config.access.folder)))?;
+    Ok(Logs { usage, audit, access })
 }
 
 /// What computes, and what packs are read for.
@@ -348,6 +364,7 @@ fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Started> {
     let resident = Resident::on(&runtime, description, folder, config.weights).with_context(context)?;
     let (name, device, precision) = (resident.config().name.clone(), resident.device(), resident.precision());
     let base = Expander::base(&resident)?;
+    tell(&metrics, &resident, (&config.engine, &config.service));
     let engine = Engine::start(resident, metrics, &config.engine)?;
     tracing::info!(backbone = name, %device, %precision, threads = config.runtime.threads, options = ?config.engine, "resident");
     Ok(Started { engine, base })

@@ -1,7 +1,7 @@
 //! What counting a request costs.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -33,18 +33,35 @@ pub fn metrics_cost(tasks: usize, rounds: usize) -> Result<f64> {
     Ok(median(seconds))
 }
 
+/// Seconds that a scrape of so many tasks takes. Median of `rounds`.
+///
+/// # Errors
+/// When the series cannot be made or written.
+pub fn scrape_cost(tasks: usize, rounds: usize) -> Result<f64> {
+    let metrics = Metrics::new()?;
+    (0..tasks).for_each(|i| record(&metrics, &format!("task-{i:05}")));
+    let mut seconds = Vec::with_capacity(rounds);
+    for _ in 0..rounds.max(1) {
+        let started = Instant::now();
+        black_box(metrics.render()?);
+        seconds.push(started.elapsed().as_secs_f64());
+    }
+    Ok(median(seconds))
+}
+
 /// As `http`, `engine::inbox` and `engine::worker` do it.
 fn record(metrics: &Metrics, task: &str) {
-    metrics.decode_seconds.observe(0.002);
-    metrics.queue_rows.inc();
-    metrics.queue_rows.dec();
-    metrics.queue_seconds.observe(0.001);
-    metrics.batch_rows.observe(1.0);
-    metrics.batch_packs.observe(1.0);
-    metrics.run_seconds.observe(0.2);
-    metrics.flops.with_label_values(&[task]).inc_by(1);
-    metrics.requests.with_label_values(&[task, "ok"]).inc();
-    metrics.request_seconds.observe(0.2);
+    metrics.requests.decode_seconds.observe(0.002);
+    metrics.engine.queue_rows.inc();
+    metrics.engine.queue_rows.dec();
+    metrics.engine.queue_seconds.observe(0.001);
+    metrics.engine.batch_rows.observe(1.0);
+    metrics.engine.batch_packs.observe(1.0);
+    metrics.engine.run_seconds.observe(0.2);
+    metrics.requests.tasks.spent(task, 1);
+    metrics.requests.tasks.request(task, "ok");
+    metrics.requests.times.observe(task, Duration::from_millis(200));
+    metrics.requests.request_seconds.observe(0.2);
 }
 
 #[cfg(test)]
@@ -57,13 +74,17 @@ mod tests {
         record(&metrics, "a");
         record(&metrics, "a");
         record(&metrics, "b");
-        let requests = |task| metrics.requests.with_label_values(&[task, "ok"]).get();
+        let requests = |task| metrics.requests.tasks.requests(task, "ok");
         assert_eq!((requests("a"), requests("b")), (2, 1));
-        let flops = |task| metrics.flops.with_label_values(&[task]).get();
+        let flops = |task| metrics.requests.tasks.flops(task);
         assert_eq!((flops("a"), flops("b")), (2, 1));
-        assert_eq!(metrics.queue_rows.get(), 0);
-        let observed =
-            [&metrics.decode_seconds, &metrics.queue_seconds, &metrics.batch_rows, &metrics.run_seconds];
+        assert_eq!(metrics.engine.queue_rows.get(), 0);
+        let observed = [
+            &metrics.requests.decode_seconds,
+            &metrics.engine.queue_seconds,
+            &metrics.engine.batch_rows,
+            &metrics.engine.run_seconds,
+        ];
         assert!(observed.iter().all(|histogram| histogram.get_sample_count() == 3));
         let seconds = metrics_cost(3, 1).unwrap();
         assert!(seconds > 0.0 && seconds.is_finite(), "{seconds}");

@@ -77,7 +77,7 @@ impl Catalog {
         };
         if let Some(reason) = rewritten.as_ref().filter(|_| entry.rewritten.is_none()) {
             tracing::error!(%task, version = served.version, %reason, "a live version was rewritten");
-            self.metrics.packs_rewritten.inc();
+            self.metrics.packs.packs_rewritten.inc();
         }
         (entry.served, entry.rewritten) = (Some(served), rewritten);
     }

@@ -36,7 +36,7 @@ impl Catalog {
             tasks.insert(task.clone(), Entry { served, failure, ..Entry::of(version) })
         };
         self.owned.changed();
-        self.metrics.tasks.set(self.published() as i64);
+        self.metrics.packs.tasks.set(self.published() as i64);
         // The old version's pack goes from memory as soon as its last request is answered.
         if let Some(old) = before.and_then(|entry| entry.live).filter(|&old| old != version) {
             self.packs.invalidate(&(task.clone(), old)).await;
@@ -50,14 +50,14 @@ impl Catalog {
     }
 
     /// Unpublishes a task; requests that hold its pack finish.
-    pub async fn remove(&self, task: &TaskId, codes: &[&str]) {
+    pub async fn remove(&self, task: &TaskId) {
         let removed = self.write().remove(task);
         self.owned.changed();
         if let Some(live) = removed.and_then(|entry| entry.live) {
             self.packs.invalidate(&(task.clone(), live)).await;
         }
-        self.metrics.tasks.set(self.published() as i64);
-        self.metrics.forget_task(task.as_str(), codes);
+        self.metrics.packs.tasks.set(self.published() as i64);
+        self.metrics.forget_task(task.as_str());
     }
 
     /// Withdraws a live version that does not give its stored answers: the next older one becomes live, or none.
@@ -67,7 +67,7 @@ impl Catalog {
                 entry.live = None;
             }
             self.owned.changed();
-            self.metrics.tasks.set(self.published() as i64);
+            self.metrics.packs.tasks.set(self.published() as i64);
         }
         self.packs.invalidate(&(task.clone(), broken)).await;
     }
@@ -90,7 +90,7 @@ impl Catalog {
         // A task's only version is read again at each request; it is logged once.
         if known.as_ref() != Some(&failure) {
             tracing::error!(%task, version = broken, %reason, "the live version does not work");
-            self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
+            self.metrics.packs.pack_reloads.with_label_values(&["failed"]).inc();
         }
         self.lock_doubtful().insert(task.clone());
         let (disk, folder) = (Arc::clone(&self.disk), self.root.join(task.as_str()));

@@ -41,7 +41,7 @@ impl Catalog {
             if is_out_of_reach {
                 if self.keep_live(task, live, &format!("version {live} cannot be read: {reason}")) {
                     tracing::error!(%task, version = live, %reason, "cannot be read; it stays live");
-                    self.metrics.folder_errors.with_label_values(&["version"]).inc();
+                    self.metrics.packs.folder_errors.with_label_values(&["version"]).inc();
                 }
                 return Err(Error::OutOfReach { task: task.clone(), version: live, reason });
             }

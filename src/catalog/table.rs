@@ -35,7 +35,7 @@ impl Catalog {
     /// Makes an empty catalog over the folder `root`, read through `disk`. It keeps at most `budget` bytes of packs in
     /// memory.
     pub fn new(root: PathBuf, disk: Arc<dyn Disk>, base: Base, budget: u64, metrics: Arc<Metrics>) -> Self {
-        metrics.packs_budget_bytes.set(budget as i64);
+        metrics.packs.packs_budget_bytes.set(budget as i64);
         let counted = Arc::clone(&metrics);
         let holdings = Arc::new(Holdings::default());
         let holding = Arc::clone(&holdings);
@@ -46,10 +46,10 @@ impl Catalog {
                 if cause != moka::notification::RemovalCause::Replaced {
                     holding.went(&held);
                 }
-                counted.packs_resident.dec();
-                counted.packs_resident_bytes.sub(pack.bytes() as i64);
+                counted.packs.packs_resident.dec();
+                counted.packs.packs_resident_bytes.sub(pack.bytes() as i64);
                 if cause == moka::notification::RemovalCause::Size {
-                    counted.pack_evictions.inc();
+                    counted.packs.pack_evictions.inc();
                 }
             })
             .build();
@@ -163,7 +163,7 @@ impl Catalog {
             };
             self.write().insert(task, entry);
         }
-        self.metrics.tasks.set(self.published() as i64);
+        self.metrics.packs.tasks.set(self.published() as i64);
     }
 
     /// What keeps a task that is not live from becoming it: its owner has as many as it may have.
@@ -194,7 +194,7 @@ impl Catalog {
     pub(super) async fn hold(&self, task: &TaskId, version: u64, bytes: usize) {
         let held = (task.clone(), version);
         for going in self.holdings.came(&held, bytes as u64, self.allowances.of(task)) {
-            self.metrics.pack_evictions.inc();
+            self.metrics.packs.pack_evictions.inc();
             self.packs.invalidate(&going).await;
         }
     }
@@ -210,9 +210,9 @@ impl Catalog {
     }
 
     pub(super) fn count_load(&self, pack: &Pack) {
-        self.metrics.pack_loads.inc();
-        self.metrics.packs_resident.inc();
-        self.metrics.packs_resident_bytes.add(pack.bytes() as i64);
+        self.metrics.packs.pack_loads.inc();
+        self.metrics.packs.packs_resident.inc();
+        self.metrics.packs.packs_resident_bytes.add(pack.bytes() as i64);
     }
 
     fn describe(&self, task: &TaskId, entry: &Entry) -> TaskStatus {

@@ -169,6 +169,9 @@ impl PredictArgs {
             reload: Default::default(),
             usage: Default::default(),
             audit: Default::default(),
+            task_labels: Default::default(),
+            access: Default::default(),
+            sampler: None,
             exit_timeout: Duration::ZERO,
         };
         config.reload.notices = false;

@@ -16,6 +16,7 @@ use super::access::AccessArgs;
 use super::connections::ConnectionArgs;
 use super::journal::JournalArgs;
 use super::tls::TlsArgs;
+use super::traces::{TraceArgs, Traces};
 use super::{FolderArgs, RuntimeArgs, batch_rows, cores};
 
 /// Options of `serve`.
@@ -91,6 +92,8 @@ pub struct ServeArgs {
     folder: FolderArgs,
     #[command(flatten)]
     journal: JournalArgs,
+    #[command(flatten)]
+    traces: TraceArgs,
 }
 
 impl ServeArgs {
@@ -110,6 +113,14 @@ impl ServeArgs {
     /// When an option lacks the one that it needs.
     pub fn tls(&self) -> Result<Option<serve::TlsOptions>> {
         self.tls.options()
+    }
+
+    /// How requests are traced, if they are.
+    ///
+    /// # Errors
+    /// When an option is not understood.
+    pub fn traces(&self) -> Result<Option<Traces>> {
+        self.traces.traces()
     }
 
     /// Heaps that threads allocate from.
@@ -149,6 +160,9 @@ impl ServeArgs {
             reload: self.folder.options(),
             usage: self.journal.usage(),
             audit: self.journal.audit(),
+            task_labels: self.journal.task_labels(),
+            access: self.journal.access(),
+            sampler: None,
             exit_timeout: self.connections.exit_timeout(),
         }
     }

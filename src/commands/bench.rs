@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use mimi_server::backbone::Precision;
 use mimi_server::bench::{
-    Bare, Bench, Known, Nearness, Options, Shared, interleaved, metrics_cost, nearness,
+    Bare, Bench, Known, Nearness, Options, Shared, interleaved, metrics_cost, nearness, scrape_cost,
 };
 use mimi_server::runtime::{Device, Resident, Runtime, WeightOptions, share_heaps};
 use mimi_server::train::study::step_seconds;
@@ -16,6 +16,8 @@ use serde_json::json;
 use super::{backbone, lines};
 use crate::cli::BenchArgs;
 
+/// Tasks of a server that is scraped.
+const SCRAPED: usize = 10_000;
 /// Programs whose memory is compared with one's.
 const PROGRAMS: usize = 8;
 /// Packs whose memory is compared with their own count of it.
@@ -92,6 +94,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let seconds = metrics_cost(TASKS, options.rounds)?;
     let (share, us) = (bare / (bare + seconds), seconds * 1e6);
     println!("recording a request         {us:>9.2} us, {TASKS} tasks; metrics on / off {share:.6}");
+    let ms = scrape_cost(SCRAPED, options.rounds)? * 1e3;
+    println!("a scrape                    {ms:>9.2} ms, {SCRAPED} tasks");
     Ok(())
 }
 

@@ -10,17 +10,18 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::tune::tune;
-use crate::cli::ServeArgs;
+use crate::cli::{ServeArgs, Traces};
 
 /// Longest wait for work that outlives its request, once the server has ended.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or Ctrl-C.
-pub fn run(args: &ServeArgs) -> Result<()> {
+pub fn run(args: &ServeArgs, traces: Option<&Traces>) -> Result<()> {
     runtime::share_heaps(args.heaps());
     serve::raise_descriptors();
     let (address, mut config) = (args.address(), args.config());
     config.tls = args.tls()?;
+    config.sampler = traces.map(|traces| traces.sampler);
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = threads.block_on(async {
         // Bound first: a taken port is told before half a gigabyte is read.

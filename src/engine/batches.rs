@@ -75,7 +75,7 @@ impl Inbox {
     fn refuse(&self, dead: Vec<Waiting>) {
         for waiting in dead {
             let reason = if waiting.reply.is_closed() { "abandoned" } else { "expired" };
-            self.metrics.rows_dropped.with_label_values(&[reason]).inc();
+            self.metrics.engine.rows_dropped.with_label_values(&[reason]).inc();
             // An abandoned row's reply goes nowhere.
             waiting.reply(Err(Error::DeadlineExceeded));
         }

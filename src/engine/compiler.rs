@@ -109,7 +109,7 @@ impl Compiler {
     /// Takes from the workers what left the table.
     fn settle(&self, leaving: Option<Plan>) {
         let resident = self.lock().len() * self.workers.len();
-        self.metrics.programs_resident.set(resident as i64);
+        self.metrics.engine.programs_resident.set(resident as i64);
         for (worker, leaving) in self.workers.iter().zip(leaving.into_iter().cycle()) {
             let _ = worker.send(Command::Drop(leaving));
         }
@@ -120,7 +120,7 @@ impl Compiler {
     pub(super) fn compile(&self, plan: Plan) -> Result<Program, Error> {
         let mut program = self.resident.program(&plan)?;
         warm(&mut program, plan, self.resident.config())?;
-        self.metrics.programs_compiled.inc();
+        self.metrics.engine.programs_compiled.inc();
         Ok(program)
     }
 

@@ -96,7 +96,7 @@ impl Engine {
             let worker = Worker { inbox, commands, runner, policy, metrics };
             threads.push(spawn(format!("engine-{number}"), move || worker.run())?);
         }
-        metrics.programs_resident.set(threads.len() as i64);
+        metrics.engine.programs_resident.set(threads.len() as i64);
         let (orders, queue) = mpsc::channel();
         threads.push(spawn("compiler".into(), move || compiler.run(queue))?);
         let (orders, threads) = (Mutex::new(Some(orders)), Mutex::new(threads));

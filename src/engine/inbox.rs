@@ -79,9 +79,9 @@ impl Inbox {
 
     /// Shows what waits.
     pub(super) fn show(&self, state: &State) {
-        self.metrics.queue_rows.set(state.queue.len() as i64);
+        self.metrics.engine.queue_rows.set(state.queue.len() as i64);
         let backlog = self.seconds(state, state.queue.cost()).unwrap_or_default();
-        self.metrics.backlog_seconds.set(backlog.as_secs_f64());
+        self.metrics.engine.backlog_seconds.set(backlog.as_secs_f64());
     }
 
     /// Puts an admitted row into the queue.

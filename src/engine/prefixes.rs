@@ -52,7 +52,7 @@ impl Prefixes {
     pub(super) fn get(&self, image: Known, block: usize) -> Option<Arc<[f32]>> {
         let found = self.rows.get(&Prefix { image, block });
         let outcome = if found.is_some() { "hit" } else { "miss" };
-        self.metrics.prefix_lookups.with_label_values(&[outcome]).inc();
+        self.metrics.engine.prefix_lookups.with_label_values(&[outcome]).inc();
         found
     }
 
@@ -61,6 +61,6 @@ impl Prefixes {
         self.rows.insert(Prefix { image, block }, row);
         // Makes room now and updates the size; moka would do both at some later call.
         self.rows.run_pending_tasks();
-        self.metrics.prefix_bytes.set(self.rows.weighted_size() as i64);
+        self.metrics.engine.prefix_bytes.set(self.rows.weighted_size() as i64);
     }
 }

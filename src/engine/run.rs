@@ -64,7 +64,7 @@ impl Runner {
 
     /// Features of rows that part ways at a cut.
     fn forked(&mut self, fork: &Fork, rows: &[&Row], images: &[usize]) -> Result<Vec<Feature>, Error> {
-        self.metrics.rows_forked.inc_by(fork.rows.len() as u64);
+        self.metrics.engine.rows_forked.inc_by(fork.rows.len() as u64);
         let branch = |&row: &usize| Forked { row: rows[row], image: images[row], first: rows[images[row]] };
         let own: Vec<Forked<'_>> = fork.rows.iter().map(branch).collect();
         let Below { values, ran } = self.below(fork.cut, &own)?;

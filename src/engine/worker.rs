@@ -68,14 +68,15 @@ impl Worker {
         let span = batch_span(&batch);
         let _entered = span.enter();
         let started = Instant::now();
+        batch.iter().for_each(|waiting| tell_wait(waiting, started));
         let rows: Vec<&Row> = batch.iter().map(|waiting| &waiting.row).collect();
-        let result = self.runner.features(&rows);
+        let result = tracing::debug_span!("run").in_scope(|| self.runner.features(&rows));
         let run = started.elapsed();
         self.observe(&batch, started, run.as_secs_f64());
         match result {
             Ok(features) => {
                 // Only here: what a failed batch ran is nobody's.
-                self.metrics.engine_flops.inc_by(self.runner.ran);
+                self.metrics.engine.engine_flops.inc_by(self.runner.ran);
                 let costs = features.iter().map(|feature| feature.flops);
                 let (rows, expected) = (batch.len(), charges.iter().map(Charge::cost).sum());
                 self.inbox.note(Run { rows, expected, flops: costs.clone().sum(), took: run }, &self.policy);
@@ -91,7 +92,9 @@ impl Worker {
         let batch_rows = batch.len();
         let total: u64 = features.iter().map(|feature| feature.flops).sum();
         for (waiting, Feature { values, flops, shared }) in batch.into_iter().zip(features) {
-            let logits = waiting.row.pack.head.logits(ArrayView1::from(&values[..]));
+            let head = tracing::debug_span!(parent: &waiting.row.span, "head");
+            let logits = head.in_scope(|| waiting.row.pack.head.logits(ArrayView1::from(&values[..])));
+            drop(head);
             let queued = started.saturating_duration_since(waiting.entered);
             let feature = waiting.row.wants_feature.then_some(values);
             let answer = Answer { logits, feature, queued, run, batch_rows, flops, shared };
@@ -100,10 +103,10 @@ impl Worker {
                 meter.ran(Cost { flops, device: part(run, (flops, total), batch_rows) });
             }
             if waiting.row.share.flow == Flow::INTERNAL {
-                self.metrics.internal_flops.inc_by(flops);
+                self.metrics.engine.internal_flops.inc_by(flops);
             }
             if !waiting.reply(Ok(answer)) {
-                self.metrics.unclaimed_flops.inc_by(flops);
+                self.metrics.engine.unclaimed_flops.inc_by(flops);
             }
         }
     }
@@ -112,11 +115,11 @@ impl Worker {
         let mut packs: Vec<_> = batch.iter().map(|w| Arc::as_ptr(&w.row.pack)).collect();
         packs.sort_unstable();
         packs.dedup();
-        self.metrics.batch_rows.observe(batch.len() as f64);
-        self.metrics.batch_packs.observe(packs.len() as f64);
-        self.metrics.run_seconds.observe(run_seconds);
+        self.metrics.engine.batch_rows.observe(batch.len() as f64);
+        self.metrics.engine.batch_packs.observe(packs.len() as f64);
+        self.metrics.engine.run_seconds.observe(run_seconds);
         for waiting in batch {
-            self.metrics.queue_seconds.observe((started - waiting.entered).as_secs_f64());
+            self.metrics.engine.queue_seconds.observe((started - waiting.entered).as_secs_f64());
         }
     }
 }
@@ -127,12 +130,23 @@ fn part(run: Duration, (flops, total): (u64, u64), rows: usize) -> Duration {
     run.mul_f64(share.min(1.0))
 }
 
-/// The span of a batch's run, which follows from the spans of its rows.
+/// The span of a row's wait, told when it is over.
+fn tell_wait(waiting: &Waiting, started: Instant) {
+    let span = &waiting.row.span;
+    if !span.is_disabled() {
+        let [ago, took] = [waiting.entered.elapsed(), started.saturating_duration_since(waiting.entered)]
+            .map(|d| d.as_micros() as u64);
+        drop(tracing::debug_span!(parent: span, "queue", ago_us = ago, took_us = took));
+    }
+}
+
+/// The span of a batch, of no request: it and its rows' spans follow from each other.
 fn batch_span(batch: &[Waiting]) -> tracing::Span {
-    let span = tracing::debug_span!("run", rows = batch.len());
+    let span = tracing::debug_span!(parent: None, "batch", rows = batch.len());
     if !span.is_disabled() {
         for waiting in batch {
             span.follows_from(&waiting.row.span);
+            waiting.row.span.follows_from(&span);
         }
     }
     span

@@ -53,28 +53,28 @@ impl GrpcInferenceService for Door {
         &self,
         request: Request<ModelReadyRequest>,
     ) -> Result<Response<ModelReadyResponse>, Status> {
-        self.about(request, |asked| &asked.name, ready::answer).await
+        self.read(request, ready::answer).await
     }
 
     async fn model_metadata(
         &self,
         request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
-        self.about(request, |asked| &asked.name, metadata::answer).await
+        self.read(request, metadata::answer).await
     }
 
     async fn model_config(
         &self,
         request: Request<ModelConfigRequest>,
     ) -> Result<Response<ModelConfigResponse>, Status> {
-        self.about(request, |asked| &asked.name, config::answer).await
+        self.read(request, config::answer).await
     }
 
     async fn model_statistics(
         &self,
         request: Request<ModelStatisticsRequest>,
     ) -> Result<Response<ModelStatisticsResponse>, Status> {
-        self.about(request, |asked| &asked.name, statistics::answer).await
+        self.read(request, statistics::answer).await
     }
 
     async fn model_infer(
@@ -88,20 +88,21 @@ impl GrpcInferenceService for Door {
         &self,
         request: Request<RepositoryIndexRequest>,
     ) -> Result<Response<RepositoryIndexResponse>, Status> {
-        self.about(request, |_| "", index::answer).await
+        self.read(request, index::answer).await
     }
 
     async fn repository_model_load(
         &self,
         request: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
-        self.about(request, |asked| load::name(&asked.repository_name, &asked.model_name), load::load).await
+        self.change(request, |asked| load::name(&asked.repository_name, &asked.model_name), load::load).await
     }
 
     async fn repository_model_unload(
         &self,
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
-        self.about(request, |asked| load::name(&asked.repository_name, &asked.model_name), load::unload).await
+        self.change(request, |asked| load::name(&asked.repository_name, &asked.model_name), load::unload)
+            .await
     }
 }

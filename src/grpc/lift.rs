@@ -19,7 +19,7 @@ pub(super) async fn layer(State(door): State<Door>, request: Request, next: Next
     let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
     if let Some(refusal) = response.extensions().get::<Refusal>() {
-        door.service.count(caller.as_ref(), NO_TASK, refusal.code);
+        door.service.count(caller.as_ref(), NO_TASK, refusal.into(), None);
         return response;
     }
     if let Some(refusal) = response.extensions().get::<Status>().and_then(given) {
@@ -27,7 +27,7 @@ pub(super) async fn layer(State(door): State<Door>, request: Request, next: Next
         return response;
     }
     let Some(refusal) = of_machinery(&response, &path) else { return response };
-    door.service.count(caller.as_ref(), NO_TASK, refusal.code);
+    door.service.count(caller.as_ref(), NO_TASK, (&refusal).into(), None);
     status::answer(refusal)
 }
 

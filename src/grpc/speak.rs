@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
@@ -10,10 +10,6 @@ use super::status;
 use crate::service::{Code, Refusal};
 use crate::tenants::{Need, Scope};
 
-/// A client's own name for its request.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest such name that comes back, bytes.
-const REQUEST_ID_BYTES: usize = 128;
 /// What every body of gRPC says it is.
 const CONTENT_TYPE: &[u8] = b"application/grpc";
 
@@ -48,12 +44,7 @@ async fn layer(mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let need = NEEDS.iter().find(|(method, _)| *method == path).map_or(Need::Known, |(_, need)| *need);
     request.extensions_mut().insert(need);
-    let id = request.headers().get(REQUEST_ID).filter(|id| id.len() <= REQUEST_ID_BYTES).cloned();
-    let mut response = told(next.run(request).await);
-    if let Some(id) = id {
-        response.headers_mut().entry(REQUEST_ID).or_insert(id);
-    }
-    response
+    told(next.run(request).await)
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

@@ -103,7 +103,7 @@ pub(super) async fn gate(State(state): State<AppState>, mut request: Request, ne
     let admitted = state.check(&caller, need, &request);
     let admitted = admitted.and_then(|()| Ok(state.service.enter(&caller)?));
     if let Err(refused) = admitted {
-        state.service.count(Some(&caller), NO_TASK, refused.code());
+        state.service.count(Some(&caller), NO_TASK, refused.ending(), None);
         return state.with_quota(&caller, refused.into_response());
     }
     request.extensions_mut().insert(caller.clone());

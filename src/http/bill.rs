@@ -13,7 +13,7 @@ use http_body::{Frame, SizeHint};
 
 use super::state::AppState;
 pub(super) use crate::service::Costs;
-use crate::service::{Code, Refusal, Service};
+use crate::service::{Ending, Refusal, Service};
 use crate::tenants::Caller;
 use crate::usage::Charge;
 
@@ -49,12 +49,12 @@ impl Tab {
     /// Notes what the request ended with.
     fn settle(&mut self, response: &mut Response) {
         let refusal = response.extensions().get::<Refusal>();
-        let (code, is_late) = refusal.map_or((Code::Ok, false), |refusal| (refusal.code, refusal.is_late));
+        let Ending { code, rejection } = refusal.map_or(Ending::OK, Ending::from);
         let Costs { images, task, bytes_out } =
             response.extensions_mut().remove::<Costs>().unwrap_or_default();
         self.task = task;
         self.charge.images = images;
-        self.charge.refused = u64::from(is_late || is_refusal(code));
+        self.charge.refused = u64::from(rejection.is_some());
         self.charge.bytes_out = response.body().size_hint().exact().unwrap_or(bytes_out);
         self.charge.code = Some(code.as_str());
     }
@@ -65,14 +65,6 @@ impl Drop for Tab {
         self.charge.bytes_in = self.came.load(Ordering::Relaxed);
         self.service.usage().charge(&self.caller.billed(self.task.take()), &self.charge);
     }
-}
-
-/// Whether a request was turned away for want of room, whatever it asked.
-fn is_refusal(code: Code) -> bool {
-    matches!(
-        code,
-        Code::QuotaExceeded | Code::Overloaded | Code::MemoryFull | Code::NotReady | Code::ShuttingDown
-    )
 }
 
 /// A body whose bytes are counted as they come. The quota is charged with them when it has been read, or is given up.

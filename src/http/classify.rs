@@ -66,7 +66,7 @@ async fn answer(
         return Err(ApiError::invalid("the address names the task; \"tasks\" belongs to /v1/classify"));
     }
     let answered = state.service.classify(Ask { task, images: body.images, terms }).await?;
-    let headers = state.headers(caller, &answered.spent);
+    let headers = state.headers(caller, &answered.maker, &answered.spent);
     let costs = Extension(Costs::new(answered.images.len(), Some(&answered.task)));
     Ok(if body.is_batch {
         (headers, costs, Json(ClassifiedBatch::from(answered))).into_response()

@@ -50,6 +50,9 @@ pub(super) struct WantedRuns {
 pub(super) struct Run {
     /// The task.
     task: String,
+    /// The digest of the pack that answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pack: Option<String>,
     /// Floating-point operations spent on it.
     flops: u64,
     /// What it would have cost alone.
@@ -68,6 +71,7 @@ impl Run {
         let SharedBlocks { blocks, rows, is_kept } = run.shared;
         Some(Self {
             task: name.clone(),
+            pack: answered.maker.pack().map(str::to_owned),
             flops: answered.spent.flops,
             whole_flops: run.whole_flops,
             shared_blocks: blocks,
@@ -123,7 +127,7 @@ pub(super) async fn classify_many(
     state.service.took(arrived.elapsed());
     if let Err(error) = &outcome {
         // The request failed as a whole, before any task was counted.
-        state.service.count(Some(&caller), NO_TASK, error.code());
+        state.service.count(Some(&caller), NO_TASK, error.ending(), None);
     }
     outcome.into_response()
 }
@@ -152,5 +156,6 @@ async fn answer(
     let costs = Costs::new(1, task);
     let runs = runs.unwrap_or(false).then(|| answered.tasks.iter().filter_map(Run::of).collect());
     let results = answered.tasks.into_iter().map(TaskResult::from).collect();
-    Ok((state.headers(caller, &answered.spent), Extension(costs), Json(ClassifiedMany { results, runs })))
+    let headers = state.headers(caller, &answered.maker, &answered.spent);
+    Ok((headers, Extension(costs), Json(ClassifiedMany { results, runs })))
 }

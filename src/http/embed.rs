@@ -113,7 +113,7 @@ async fn answer(
     }
     let ask = AskFeatures { task, images: body.images, terms: arrival.terms(1) };
     let found = state.service.embed(ask).await?;
-    let headers = state.headers(caller, &found.spent);
+    let headers = state.headers(caller, &found.maker, &found.spent);
     Ok(told(headers, found, body.is_batch))
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::status::status;
-use crate::service::{Code, Error, Refusal};
+use crate::service::{Code, Ending, Error, Refusal};
 
 /// Body of every failure.
 #[derive(Debug, Serialize, ToSchema)]
@@ -68,6 +68,14 @@ impl ApiError {
             Self::ContentEncoding { .. } => Code::UnsupportedMediaType,
             Self::BodyTimeout { .. } => Code::BodyTimeout,
             Self::Service(error) => error.code(),
+        }
+    }
+
+    /// How the request ended.
+    pub(super) fn ending(&self) -> Ending {
+        match self {
+            Self::Service(error) => Ending::from(error),
+            own => own.code().into(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::http::Uri;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
@@ -11,7 +12,9 @@ use super::access::Asking;
 use super::error::ApiError;
 use super::query;
 use super::state::AppState;
+use crate::metrics::NO_TASK;
 use crate::reload::FolderStatus;
+use crate::tenants::Caller;
 
 pub(super) fn router() -> Router<AppState> {
     Router::new().route("/v1/folder", get(show)).route("/v1/folder/confirm", post(confirm))
@@ -79,11 +82,12 @@ pub(super) async fn show(State(state): State<AppState>, uri: Uri) -> Result<Json
 /// Confirms that what stands in the place of the folder of packs is right: what it lacks is unpublished.
 #[utoipa::path(post, path = "/v1/folder/confirm",
     responses((status = 200, description = "What that did", body = Confirmed)))]
-pub(super) async fn confirm(
-    State(state): State<AppState>,
-    Asking(caller): Asking,
-    uri: Uri,
-) -> Result<Json<Confirmed>, ApiError> {
-    query::none(&uri)?;
-    Ok(Json(Confirmed { unpublished: state.service.confirm(&caller).await? }))
+pub(super) async fn confirm(State(state): State<AppState>, Asking(caller): Asking, uri: Uri) -> Response {
+    let outcome = confirmed(&state, &caller, &uri).await;
+    state.changed(&caller, NO_TASK, outcome)
+}
+
+async fn confirmed(state: &AppState, caller: &Caller, uri: &Uri) -> Result<Json<Confirmed>, ApiError> {
+    query::none(uri)?;
+    Ok(Json(Confirmed { unpublished: state.service.confirm(caller).await? }))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::ApiError;
-use crate::service::Spent;
+use crate::service::{Maker, Spent};
 use crate::tenants::Left;
 
 /// Sets the request's own deadline, milliseconds from its arrival.
@@ -66,6 +66,15 @@ pub(super) fn tell_left(headers: &mut HeaderMap, left: &Left) {
     }
     let measure = HeaderValue::from_static(left.measure.as_str());
     headers.insert(HeaderName::from_static("x-mimi-quota"), measure);
+}
+
+/// Headers with what made an answer.
+pub(super) fn of_maker(maker: &Maker) -> HeaderMap {
+    // A backbone's name may have signs that no header has: it is left out then, and stands in `/v1/server`.
+    let told = maker.facts().filter_map(|(fact, value)| {
+        Some((HeaderName::from_static(fact.key()), HeaderValue::try_from(value).ok()?))
+    });
+    told.collect()
 }
 
 /// Headers with the cost of a request, and nothing of its neighbours.

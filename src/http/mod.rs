@@ -27,6 +27,7 @@ mod body;
 mod classify;
 mod classify_many;
 mod cors;
+mod described;
 mod embed;
 mod encoded;
 mod encoding;
@@ -41,7 +42,6 @@ mod options;
 mod origin;
 mod page;
 mod query;
-mod request_id;
 mod server;
 mod slashes;
 mod state;
@@ -50,6 +50,7 @@ mod tasks;
 mod usage;
 mod v2;
 mod wanted;
+mod watch;
 
 use std::any::Any;
 
@@ -66,6 +67,7 @@ pub use options::{HttpOptions, IdentityHeader};
 pub use origin::Origin;
 pub use state::AppState;
 pub use status::status;
+pub use watch::{Watch, watched};
 
 use crate::service::Error;
 use error::ApiError;
@@ -104,7 +106,6 @@ fn routes(state: AppState) -> Router {
         .layer(encoding::compress())
         // Before the gate: a browser asks what it may without a key.
         .layer(option_layer(cors))
-        .layer(from_fn(request_id::layer))
         .with_state(state)
 }
 

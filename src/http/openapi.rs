@@ -13,7 +13,9 @@ use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use super::error::ErrorBody;
 use super::state::AppState;
 use super::status::status;
-use super::{answers, classify, classify_many, embed, folder, health, page, server, tasks, usage, v2};
+use super::{
+    answers, classify, classify_many, described, embed, folder, health, page, server, tasks, usage, v2,
+};
 use crate::service::Code;
 
 #[derive(OpenApi)]
@@ -70,7 +72,9 @@ fn document() -> utoipa::openapi::OpenApi {
     for (path, item) in &mut document.paths.paths {
         for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
             let body = if path.starts_with("/v2") { "InferenceError" } else { "ErrorBody" };
-            add_failures(operation, failures(path), body);
+            let failures = failures(path);
+            add_failures(operation, failures, body);
+            described::add(operation, failures.contains(&Code::InferenceFailed));
         }
     }
     document

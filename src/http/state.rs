@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::headers;
 use super::options::HttpOptions;
 use crate::oip::Protocol;
-use crate::service::{Code, Service, Spent};
+use crate::service::{Ending, Maker, Service, Spent};
 use crate::tenants::{Caller, Scope};
 
 /// What handlers share; cheap to clone.
@@ -34,9 +34,20 @@ impl AppState {
         outcome: Result<Response, ApiError>,
         arrived: Instant,
     ) -> Response {
-        let code = outcome.as_ref().map_or_else(ApiError::code, |_| Code::Ok);
-        self.service.count(Some(caller), task, code);
-        self.service.took(arrived.elapsed());
+        let took = arrived.elapsed();
+        self.service.count(Some(caller), task, ending(&outcome), Some(took));
+        self.service.took(took);
+        outcome.into_response()
+    }
+
+    /// Counts a request that changes what is served, and gives its answer.
+    pub(super) fn changed<T: IntoResponse>(
+        &self,
+        caller: &Caller,
+        task: &str,
+        outcome: Result<T, ApiError>,
+    ) -> Response {
+        self.service.count(Some(caller), task, ending(&outcome), None);
         outcome.into_response()
     }
 
@@ -45,8 +56,15 @@ impl AppState {
         self.options.tells_load || caller.has(Scope::Admin)
     }
 
-    /// Headers with what a request spent, as far as its caller may know.
-    pub(super) fn headers(&self, caller: &Caller, spent: &Spent) -> HeaderMap {
-        if self.may_know_load(caller) { headers::of_spent(spent) } else { headers::of_cost(spent) }
+    /// Headers with what made an answer, and what it spent as far as its caller may know.
+    pub(super) fn headers(&self, caller: &Caller, maker: &Maker, spent: &Spent) -> HeaderMap {
+        let mut told =
+            if self.may_know_load(caller) { headers::of_spent(spent) } else { headers::of_cost(spent) };
+        told.extend(headers::of_maker(maker));
+        told
     }
+}
+
+fn ending<T>(outcome: &Result<T, ApiError>) -> Ending {
+    outcome.as_ref().map_or_else(ApiError::ending, |_| Ending::OK)
 }

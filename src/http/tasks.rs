@@ -3,6 +3,7 @@
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::Uri;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,10 @@ use super::query;
 use super::state::AppState;
 use crate::backbone::Precision;
 use crate::catalog::{Failure, TaskStatus};
+use crate::metrics::NO_TASK;
 use crate::pack::{Manifest, TaskId};
 use crate::service::{self, Error, TaskDetails};
+use crate::tenants::Caller;
 
 /// Tasks on a page whose request names no number.
 const DEFAULT_PAGE: usize = 100;
@@ -193,10 +196,21 @@ pub(super) async fn reload(
     Asking(caller): Asking,
     task: Result<Path<String>, PathRejection>,
     uri: Uri,
+) -> Response {
+    let name = task.as_ref().map_or(NO_TASK, |Path(task)| task).to_owned();
+    let outcome = async { reloaded(&state, &caller, &task?, &uri).await };
+    let outcome = outcome.await;
+    state.changed(&caller, &name, outcome)
+}
+
+async fn reloaded(
+    state: &AppState,
+    caller: &Caller,
+    task: &str,
+    uri: &Uri,
 ) -> Result<Json<Reloaded>, ApiError> {
-    let Path(task) = task?;
-    query::none(&uri)?;
-    let task = task_id(&task)?;
-    let version = state.service.reload(&caller, &task).await?;
+    query::none(uri)?;
+    let task = task_id(task)?;
+    let version = state.service.reload(caller, &task).await?;
     Ok(Json(Reloaded { task: task.to_string(), version }))
 }

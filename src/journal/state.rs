@@ -24,11 +24,11 @@ impl State {
         let of = |counters: &prometheus::IntCounterVec| counters.with_label_values(&[family]);
         Arc::new(Self {
             family,
-            lines: of(&metrics.journal_lines),
-            bytes: of(&metrics.journal_bytes),
-            failures: of(&metrics.journal_failures),
-            dropped: of(&metrics.journal_dropped),
-            lag: metrics.journal_lag.with_label_values(&[family]),
+            lines: of(&metrics.journal.journal_lines),
+            bytes: of(&metrics.journal.journal_bytes),
+            failures: of(&metrics.journal.journal_failures),
+            dropped: of(&metrics.journal.journal_dropped),
+            lag: metrics.journal.journal_lag.with_label_values(&[family]),
             trouble: Mutex::default(),
         })
     }

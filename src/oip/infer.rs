@@ -4,7 +4,7 @@ use super::outputs::Wants;
 use super::pictures::pictures;
 use super::{Arrived, InferRequest, InferResponse, Inferred, Parameter, Parameters, Protocol};
 use crate::reload::Pinned;
-use crate::service::{AskOutputs, Error, Outputs, Terms};
+use crate::service::{AskOutputs, Error, Maker, Outputs, Terms};
 
 /// Longest id of a request, bytes.
 const MAX_ID: usize = 256;
@@ -35,21 +35,18 @@ impl Protocol {
             model_name: given.task.to_string(),
             model_version: given.version.to_string(),
             id: request.id,
-            parameters: self.origin(&given),
+            parameters: made(&given.maker),
             outputs: wants.tensors(&given)?,
         };
-        Ok(Inferred { response, task: given.task, images: given.images.len(), spent: given.spent })
+        let Outputs { task, images, maker, spent, .. } = given;
+        Ok(Inferred { response, task, images: images.len(), maker, spent })
     }
+}
 
-    /// What gave an answer.
-    fn origin(&self, given: &Outputs) -> Parameters {
-        let server = self.server();
-        Parameters::default()
-            .with("pack_digest", Parameter::Text(given.pack.digest.clone()))
-            .with("backbone", Parameter::Text(self.service.backbone().name.clone()))
-            .with("precision", Parameter::Text(self.service.precision().to_string()))
-            .with("build", Parameter::Text(format!("{} {}", server.name, server.version)))
-    }
+/// What made an answer, as its parameters.
+fn made(maker: &Maker) -> Parameters {
+    let none = Parameters::default();
+    maker.facts().fold(none, |all, (fact, value)| all.with(fact.name(), Parameter::Text(value)))
 }
 
 fn terms(parameters: &Parameters, arrived: Arrived) -> Result<Terms, Error> {

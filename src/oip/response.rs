@@ -2,7 +2,7 @@
 
 use super::{Parameters, Tensor};
 use crate::pack::TaskId;
-use crate::service::Spent;
+use crate::service::{Maker, Spent};
 
 /// The answer.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct InferResponse {
     pub model_version: String,
     /// The request's.
     pub id: Option<String>,
-    /// What gave the answer: `pack_digest`, `backbone`, `precision`, `build`.
+    /// What made the answer: `version`, `pack_digest`, `backbone`, `precision`, `build`.
     pub parameters: Parameters,
     /// The outputs in the order asked for.
     pub outputs: Vec<Tensor>,
@@ -28,6 +28,8 @@ pub struct Inferred {
     pub task: TaskId,
     /// Images that were answered.
     pub images: usize,
+    /// What made it.
+    pub maker: Maker,
     /// What it cost.
     pub spent: Spent,
 }

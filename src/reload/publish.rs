@@ -88,7 +88,7 @@ impl Reloader {
             Ok(published) => {
                 self.catalog.publish(task, version, published).await;
                 attempts.passed(task, version);
-                self.metrics.pack_reloads.with_label_values(&["published"]).inc();
+                self.metrics.packs.pack_reloads.with_label_values(&["published"]).inc();
                 tracing::info!(%task, version, "published");
                 self.note(by, &Event::Published { task: task.to_string(), version });
                 Ok(())
@@ -111,9 +111,9 @@ impl Reloader {
 
     fn tell_failure(&self, task: &TaskId, version: u64, error: &Error) {
         let kind = error.kind();
-        self.metrics.pack_reloads.with_label_values(&["failed"]).inc();
+        self.metrics.packs.pack_reloads.with_label_values(&["failed"]).inc();
         if kind == FailureKind::Unreadable {
-            self.metrics.folder_errors.with_label_values(&["version"]).inc();
+            self.metrics.packs.folder_errors.with_label_values(&["version"]).inc();
         }
         let retried = kind.retried();
         if kind == FailureKind::Broken {

@@ -26,7 +26,6 @@ pub struct Reloader {
     pub(super) engine: Engine,
     pub(super) metrics: Arc<Metrics>,
     pub(super) limits: Limits,
-    pub(super) codes: Vec<&'static str>,
     pub(super) options: ReloadOptions,
     /// Versions that failed; held by whoever publishes, so that publishing takes turns.
     pub(super) attempts: Mutex<Attempts>,
@@ -42,13 +41,11 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Makes a reloader. `codes` are the label values that a task's series may have: they are forgotten with the task.
-    /// `arithmetic` names what computes answers, see [`arithmetic`](super::arithmetic).
+    /// Makes a reloader. `arithmetic` names what computes answers, see [`arithmetic`](super::arithmetic).
     pub fn new(
         catalog: Arc<Catalog>,
         engine: Engine,
         metrics: Arc<Metrics>,
-        codes: Vec<&'static str>,
         options: ReloadOptions,
         arithmetic: String,
     ) -> Self {
@@ -60,7 +57,6 @@ impl Reloader {
             engine,
             metrics,
             limits: Limits::default(),
-            codes,
             options,
             attempts: Mutex::default(),
             verdicts,

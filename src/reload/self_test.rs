@@ -17,7 +17,7 @@ impl Reloader {
         pack: &Arc<Pack>,
         test: SelfTest,
     ) -> Result<f32, Error> {
-        let count = |outcome| self.metrics.self_tests.with_label_values(&[outcome]).inc();
+        let count = |outcome| self.metrics.packs.self_tests.with_label_values(&[outcome]).inc();
         if test.images.is_empty() {
             return Ok(0.0);
         }

@@ -31,7 +31,7 @@ impl Reloader {
         };
         if self.folder_status().other.as_ref() != Some(&reason) {
             tracing::error!(%reason, "the folder of packs is another one: nothing is unpublished unless it is confirmed");
-            self.metrics.folder_errors.with_label_values(&["root"]).inc();
+            self.metrics.packs.folder_errors.with_label_values(&["root"]).inc();
             self.change_status(|status| status.other = Some(reason));
         }
         Trust::Other

@@ -80,7 +80,7 @@ impl Reloader {
 
     /// Counts that the folder of packs cannot be listed, and logs it once.
     fn tell_error(&self, error: &catalog::Error) {
-        self.metrics.folder_errors.with_label_values(&["root"]).inc();
+        self.metrics.packs.folder_errors.with_label_values(&["root"]).inc();
         let text = error.to_string();
         if self.folder_status().error.as_ref() != Some(&text) {
             tracing::error!(%error, "the folder of packs cannot be listed: everything stays as it is");
@@ -150,7 +150,7 @@ impl Reloader {
         for task in gone.iter().chain(emptied) {
             if self.catalog.contains(task) {
                 tracing::info!(%task, "unpublished: its folder is gone");
-                self.catalog.remove(task, &self.codes).await;
+                self.catalog.remove(task).await;
             }
             self.attempts.lock().await.forget(task);
         }
@@ -160,7 +160,7 @@ impl Reloader {
     /// Logs once that tasks are kept although the folder lacks them.
     fn tell_held(&self, watcher: &Watcher) {
         let held = if watcher.losses.is_doubtful() { watcher.losses.count() } else { 0 };
-        self.metrics.folder_held.set(held as i64);
+        self.metrics.packs.folder_held.set(held as i64);
         if held == 0 {
             return;
         }
@@ -180,7 +180,7 @@ impl Reloader {
             };
             if self.catalog.keep(task, &format!("its folder cannot be listed: {reason}")) {
                 news += 1;
-                self.metrics.folder_errors.with_label_values(&["task"]).inc();
+                self.metrics.packs.folder_errors.with_label_values(&["task"]).inc();
                 if news <= LOGGED {
                     tracing::error!(%task, %reason, "kept as it was: its folder cannot be listed");
                 }
@@ -241,8 +241,8 @@ impl Reloader {
                 (status.passed_over, status.unwatched) = (names.len(), unwatched);
                 names.truncate(SHOWN);
                 status.passed_over_names = names;
-                self.metrics.folder_passed_over.set(status.passed_over as i64);
-                self.metrics.folder_unwatched.set(unwatched as i64);
+                self.metrics.packs.folder_passed_over.set(status.passed_over as i64);
+                self.metrics.packs.folder_unwatched.set(unwatched as i64);
             }
         });
     }

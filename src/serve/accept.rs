@@ -84,7 +84,7 @@ impl Acceptor {
         if client.contains(&error.kind()) {
             return;
         }
-        self.metrics.accept_failures.inc();
+        self.metrics.connections.accept_failures.inc();
         if self.complained.is_none_or(|at| at.elapsed() > QUIET) {
             self.complained = Some(Instant::now());
             let open = self.host.register.len();

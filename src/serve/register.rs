@@ -59,8 +59,8 @@ impl Register {
         }
         let peer = Arc::new(Peer::new(Instant::now()));
         self.lock().insert(number, Arc::clone(&peer));
-        self.metrics.connections.inc();
-        self.metrics.connections_accepted.inc();
+        self.metrics.connections.connections.inc();
+        self.metrics.connections.connections_accepted.inc();
         Some(Place { register: Arc::clone(self), number, peer })
     }
 
@@ -117,7 +117,7 @@ impl Register {
 
     /// Counts a closed connection.
     pub(super) fn count(&self, reason: Reason) {
-        self.metrics.connections_closed.with_label_values(&[reason.as_str()]).inc();
+        self.metrics.connections.connections_closed.with_label_values(&[reason.as_str()]).inc();
     }
 
     /// Makes every connection check its deadlines again.
@@ -149,7 +149,7 @@ impl Register {
 impl Drop for Place {
     fn drop(&mut self) {
         self.register.lock().remove(&self.number);
-        self.register.metrics.connections.dec();
+        self.register.metrics.connections.connections.dec();
         // Only the accepting task waits; the permit keeps a change that comes before it waits.
         self.register.changed.notify_one();
     }

@@ -46,10 +46,10 @@ impl Service {
     pub fn load(&self) -> Load {
         let metrics = &self.shared.metrics;
         Load {
-            rows: metrics.batch_rows.get_sample_sum() as u64,
-            batches: metrics.batch_rows.get_sample_count(),
-            waiting_rows: u64::try_from(metrics.queue_rows.get()).unwrap_or_default(),
-            backlog_seconds: metrics.backlog_seconds.get(),
+            rows: metrics.engine.batch_rows.get_sample_sum() as u64,
+            batches: metrics.engine.batch_rows.get_sample_count(),
+            waiting_rows: u64::try_from(metrics.engine.queue_rows.get()).unwrap_or_default(),
+            backlog_seconds: metrics.engine.backlog_seconds.get(),
         }
     }
 }

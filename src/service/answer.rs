@@ -1,6 +1,7 @@
 //! What a door gets.
 
 use super::error::Error;
+use super::maker::Maker;
 use super::predictions::Predictions;
 use super::spent::Spent;
 use crate::engine::SharedBlocks;
@@ -15,6 +16,8 @@ pub struct Answered {
     pub version: u64,
     /// What it says of each image.
     pub images: Vec<Predictions>,
+    /// What made it.
+    pub maker: Maker,
     /// What it cost.
     pub spent: Spent,
 }
@@ -28,6 +31,8 @@ pub struct Features {
     pub backbone: String,
     /// For each image its pooled feature, what a head is applied to.
     pub images: Vec<Vec<f32>>,
+    /// What made them.
+    pub maker: Maker,
     /// What it cost.
     pub spent: Spent,
 }
@@ -37,6 +42,8 @@ pub struct Features {
 pub struct AnsweredMany {
     /// One for each task.
     pub tasks: Vec<TaskAnswer>,
+    /// What made all of it.
+    pub maker: Maker,
     /// The cost of everything.
     pub spent: Spent,
 }

@@ -55,6 +55,7 @@ impl Service {
         tasks: impl Iterator<Item = &'a Pinned> + Clone,
     ) -> Result<Vec<Place>, Error> {
         let (rows, flops) = (tasks.clone().count(), tasks.clone().map(|task| task.pack.flops).sum());
+        let _span = tracing::debug_span!("admit", rows, flops).entered();
         let bill = self.bill(&terms.caller, rows, flops)?;
         let want = |task: &Pinned| Want { task: task.task.clone(), flops: task.pack.flops };
         let wants: Vec<Want> = tasks.clone().map(want).collect();
@@ -110,7 +111,7 @@ impl Meter for RowMeter {
         self.bill.ran(self.expected, cost.flops);
         let Cost { flops, device } = cost;
         let task = self.billed.task.as_deref().unwrap_or(NO_TASK);
-        self.metrics.flops.with_label_values(&[task]).inc_by(flops);
+        self.metrics.requests.tasks.spent(task, flops);
         self.usage.charge(&self.billed, &Charge { rows: 1, flops, device, ..Charge::default() });
     }
 }

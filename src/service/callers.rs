@@ -15,12 +15,12 @@ impl Service {
             Some(Proof::Identity(_)) => "identity",
             Some(Proof::Anonymous) => "anonymous",
         };
-        self.shared.metrics.authentications.with_label_values(&[outcome]).inc();
+        self.shared.metrics.tenants.authentications.with_label_values(&[outcome]).inc();
     }
 
     /// Counts a request that was refused since nothing proved who sent it.
     pub fn denied(&self, outcome: &str) {
-        self.shared.metrics.authentications.with_label_values(&[outcome]).inc();
-        self.count(None, NO_TASK, Code::Unauthenticated);
+        self.shared.metrics.tenants.authentications.with_label_values(&[outcome]).inc();
+        self.count(None, NO_TASK, Code::Unauthenticated.into(), None);
     }
 }

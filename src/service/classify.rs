@@ -40,7 +40,8 @@ impl Service {
             spent = spent.join(scored.spent);
             images.push(scored.said);
         }
-        Ok(Answered { task: task.task, version: task.version, images, spent })
+        let maker = self.maker(Some(&task));
+        Ok(Answered { task: task.task, version: task.version, images, maker, spent })
     }
 
     pub(super) fn check_images(&self, count: usize) -> Result<(), Error> {

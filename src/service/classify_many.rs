@@ -8,10 +8,10 @@ use futures::future::join_all;
 
 use super::answer::{Answered, AnsweredMany, RowRun, TaskAnswer};
 use super::ask::AskMany;
-use super::code::Code;
 use super::error::Error;
 use super::handle::Service;
 use super::prepare::Given;
+use super::rejection::Ending;
 use super::rows::Scored;
 use crate::reload::Pinned;
 
@@ -41,15 +41,16 @@ impl Service {
                 Ok(pinned) => {
                     let scored = scored.next().unwrap_or_else(|| Err(Error::missing_row()));
                     self.ended(&pinned, scored.is_ok(), started.elapsed());
-                    answered(name, pinned, scored)
+                    self.answered(name, pinned, scored)
                 }
             });
         }
         for TaskAnswer { name, outcome, .. } in &answers {
-            self.count(Some(&terms.caller), name, outcome.as_ref().map_or_else(Error::code, |_| Code::Ok));
+            self.count(Some(&terms.caller), name, Ending::of(outcome), Some(started.elapsed()));
             spent = outcome.iter().fold(spent, |spent, answered| spent.join(answered.spent));
         }
-        Ok(AnsweredMany { tasks: answers, spent })
+        let maker = self.maker(found.first().filter(|_| answers.len() == 1));
+        Ok(AnsweredMany { tasks: answers, maker, spent })
     }
 
     fn check_tasks(&self, tasks: &[String]) -> Result<(), Error> {
@@ -63,16 +64,18 @@ impl Service {
         }
         Ok(())
     }
-}
 
-fn answered(name: String, pinned: Pinned, scored: Result<Scored, Error>) -> TaskAnswer {
-    let shared = scored.as_ref().ok().map(|scored| scored.shared);
-    let run = shared.map(|shared| RowRun { whole_flops: pinned.pack.flops, shared });
-    let told = |Scored { said, spent, .. }| Answered {
-        task: pinned.task,
-        version: pinned.version,
-        images: vec![said],
-        spent,
-    };
-    TaskAnswer { name, outcome: scored.map(told), run }
+    fn answered(&self, name: String, pinned: Pinned, scored: Result<Scored, Error>) -> TaskAnswer {
+        let shared = scored.as_ref().ok().map(|scored| scored.shared);
+        let run = shared.map(|shared| RowRun { whole_flops: pinned.pack.flops, shared });
+        let maker = self.maker(Some(&pinned));
+        let told = |Scored { said, spent, .. }| Answered {
+            task: pinned.task,
+            version: pinned.version,
+            images: vec![said],
+            maker,
+            spent,
+        };
+        TaskAnswer { name, outcome: scored.map(told), run }
+    }
 }

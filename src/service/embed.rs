@@ -36,7 +36,8 @@ impl Service {
         let found = try_join_all(rows).await?;
         let spent = found.iter().fold(Spent::default(), |spent, one| spent.join(one.spent));
         let images = found.into_iter().map(|one| one.values).collect();
-        let backbone = self.shared.engine.config().name.clone();
-        Ok(Features { task: task.map(|pinned| (pinned.task, pinned.version)), backbone, images, spent })
+        let (maker, backbone) = (self.maker(task.as_ref()), self.backbone().name.clone());
+        let task = task.map(|pinned| (pinned.task, pinned.version));
+        Ok(Features { task, backbone, images, maker, spent })
     }
 }

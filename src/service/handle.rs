@@ -13,6 +13,7 @@ use super::decoders::Decoders;
 use super::error::Error;
 use super::memory::{Held, Memory};
 use super::options::ServiceOptions;
+use super::rejection::{Ending, Rejection};
 use super::tallies::Tallies;
 use super::told::Folders;
 use crate::audit::Audit;
@@ -82,6 +83,9 @@ impl Service {
         let Parts { engine, catalog, reloader, metrics, tenants, usage, audit } = parts;
         let pack = Arc::new(Pack::bare(catalog.base(), engine.precision()));
         let bare = Pinned { task: TaskId::none(), version: 0, pack };
+        for reason in Rejection::ALL {
+            metrics.requests.rejections.with_label_values(&[reason.as_str()]).inc_by(0);
+        }
         let folders = Folders::new(hidden.iter().copied().chain([catalog.root()]));
         let shared = Shared {
             engine,
@@ -176,19 +180,27 @@ impl Service {
         self.catalog_error(&catalog::Error::UnknownTask(task.to_string()))
     }
 
-    /// Counts one answered request or one task's part of it. Without a caller it is nobody's.
-    pub fn count(&self, caller: Option<&Caller>, task: &str, code: Code) {
+    /// Counts one request or one task's part of it. Without a caller it is nobody's. How long an inference took is kept by
+    /// task where it was answered.
+    pub fn count(&self, caller: Option<&Caller>, task: &str, ending: Ending, inferred: Option<Duration>) {
         // Only names that the catalog knows become label values, and only for who may know of them.
         let known = caller.is_some_and(|caller| {
             task.parse().is_ok_and(|task| caller.may_see(&task) && self.shared.catalog.contains(&task))
         });
         let label = if known { task } else { NO_TASK };
-        self.shared.metrics.requests.with_label_values(&[label, code.as_str()]).inc();
+        let (metrics, Ending { code, rejection }) = (&self.shared.metrics, ending);
+        metrics.requests.tasks.request(label, code.as_str());
+        if let Some(rejection) = rejection {
+            metrics.requests.rejections.with_label_values(&[rejection.as_str()]).inc();
+        }
+        if let Some(time) = inferred.filter(|_| known && code == Code::Ok) {
+            metrics.requests.times.observe(task, time);
+        }
     }
 
     /// Records how long a request took, from its head to its answer.
     pub fn took(&self, time: Duration) {
-        self.shared.metrics.request_seconds.observe(time.as_secs_f64());
+        self.shared.metrics.requests.request_seconds.observe(time.as_secs_f64());
     }
 
     /// Every series, in Prometheus' text format.

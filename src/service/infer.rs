@@ -9,6 +9,7 @@ use futures::future::try_join_all;
 use super::ask::{Picture, Terms};
 use super::error::Error;
 use super::handle::Service;
+use super::maker::Maker;
 use super::prepare::Given;
 use super::spent::Spent;
 use crate::pack::{Pack, TaskId};
@@ -37,6 +38,8 @@ pub struct Outputs {
     pub pack: Arc<Pack>,
     /// One for each image.
     pub images: Vec<Output>,
+    /// What made them.
+    pub maker: Maker,
     /// What it cost.
     pub spent: Spent,
 }
@@ -73,6 +76,7 @@ impl Service {
         let found = try_join_all(rows).await?;
         let spent = found.iter().fold(Spent::default(), |spent, (_, one)| spent.join(*one));
         let images = found.into_iter().map(|(output, _)| output).collect();
-        Ok(Outputs { task: task.task, version: task.version, pack: task.pack, images, spent })
+        let maker = self.maker(Some(&task));
+        Ok(Outputs { task: task.task, version: task.version, pack: task.pack, images, maker, spent })
     }
 }

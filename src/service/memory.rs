@@ -123,7 +123,7 @@ impl Memory {
     }
 
     fn show(&self, state: &State) {
-        self.metrics.request_bytes.set(i64::try_from(state.held).unwrap_or(i64::MAX));
+        self.metrics.requests.request_bytes.set(i64::try_from(state.held).unwrap_or(i64::MAX));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -270,9 +270,9 @@ mod tests {
         assert!(refused.contains("41") && !refused.contains("60"), "others' bytes are told: {refused}");
         drop(a);
         b.take(100).unwrap();
-        assert_eq!(memory.metrics.request_bytes.get(), 100);
+        assert_eq!(memory.metrics.requests.request_bytes.get(), 100);
         drop(b);
-        assert_eq!(memory.metrics.request_bytes.get(), 0);
+        assert_eq!(memory.metrics.requests.request_bytes.get(), 0);
     }
 
     #[tokio::test]

@@ -17,9 +17,10 @@
 //! | `classify`, `classify_many`, `embed` | images under a task, an image under tasks, features |
 //! | `infer` | images under a task, with all that it gives |
 //! | `decoders`, `prepare`, `rows` | places to decode in, bytes to pixels, pixels to logits |
+//! | `maker` | what made an answer |
 //! | `memory` | what all requests hold together |
 //! | `tasks`, `publishing` | what is published, and publishing |
-//! | `refusal` | refusals and costs as doors leave them with their answers |
+//! | `refusal`, `rejection` | refusals and costs as doors leave them with their answers; why there was no room |
 //! | `tallies`, `counted` | what tasks did |
 //! | `about` | what runs here, and how much waits |
 //! | `told` | what a caller is told of an error inside |
@@ -39,12 +40,14 @@ mod embed;
 mod error;
 mod handle;
 mod infer;
+mod maker;
 mod memory;
 mod options;
 mod predictions;
 mod prepare;
 mod publishing;
 mod refusal;
+mod rejection;
 mod rows;
 mod spent;
 mod tallies;
@@ -58,10 +61,12 @@ pub use code::Code;
 pub use error::Error;
 pub use handle::{Parts, Service};
 pub use infer::{AskOutputs, Output, Outputs};
+pub use maker::{BUILD, Fact, Maker};
 pub use memory::{Held, Memory};
 pub use options::ServiceOptions;
 pub use predictions::{Prediction, Predictions, Said, scores};
 pub use refusal::{Costs, Refusal};
+pub use rejection::{Ending, Rejection};
 pub use spent::Spent;
 pub use tallies::{Phase, Tally};
 pub use tasks::{Page, TaskDetails};

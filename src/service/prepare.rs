@@ -69,7 +69,9 @@ impl Service {
         // Only other images that are being decoded are waited for.
         let held = self.shared.memory.decoding(terms.caller.share(), footprint(&picture, &limits));
         let held = tokio::time::timeout_at(deadline, held).await.map_err(late)??;
+        let span = tracing::debug_span!("decode", image = index);
         let work = move || {
+            let _span = span.entered();
             let started = Instant::now();
             // From here on the image is paid for, whether anybody still waits for it or not.
             bill.decodes(wanted.len());
@@ -79,7 +81,7 @@ impl Service {
         };
         let done = tokio::time::timeout_at(deadline, place.run(work)).await.map_err(late)?;
         let (inputs, took) = done?;
-        self.shared.metrics.decode_seconds.observe(took.as_secs_f64());
+        self.shared.metrics.requests.decode_seconds.observe(took.as_secs_f64());
         Ok(Prepared { inputs: inputs.map_err(|reason| Error::Image { index, reason })?, took })
     }
 }

@@ -2,11 +2,9 @@
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::code::Code;
 use super::error::Error;
 use super::handle::{CONFIRMATIONS_AT_ONCE, RELOADS_AT_ONCE, Service};
 use crate::audit::Event;
-use crate::metrics::NO_TASK;
 use crate::pack::{TaskId, Upload};
 use crate::reload::{self, FolderStatus};
 use crate::tenants::Caller;
@@ -111,12 +109,9 @@ impl Service {
         status
     }
 
-    /// A place among those that are served, or a refusal that is counted.
+    /// A place among those that are served.
     fn turn<'a>(&self, places: &'a Semaphore, limit: usize) -> Result<SemaphorePermit<'a>, Error> {
-        places.try_acquire().map_err(|_| {
-            self.count(None, NO_TASK, Code::Overloaded);
-            Error::Publishing { limit }
-        })
+        places.try_acquire().map_err(|_| Error::Publishing { limit })
     }
 }
 

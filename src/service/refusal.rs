@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::code::Code;
 use super::error::Error;
-use crate::engine;
+use super::rejection::{Ending, Rejection};
 use crate::pack::TaskId;
 
 /// Why a request has no answer, in the words that its caller is told. A door leaves it with its answer: for whoever
@@ -19,21 +19,27 @@ pub struct Refusal {
     pub told: String,
     /// How long to wait before the same request.
     pub retry: Option<Duration>,
-    /// Whether it was turned away since its turn would come too late, which its code does not tell.
-    pub is_late: bool,
+    /// Why it was turned away, if it was whatever it asked.
+    pub rejection: Option<Rejection>,
 }
 
 impl Refusal {
     /// A refusal that only a door knows.
     pub fn new(code: Code, told: impl Into<String>) -> Self {
-        Self { code, told: told.into(), retry: code.retry(), is_late: false }
+        Self { code, told: told.into(), retry: code.retry(), rejection: Rejection::of_code(code) }
+    }
+}
+
+impl From<&Refusal> for Ending {
+    fn from(refusal: &Refusal) -> Self {
+        Self { code: refusal.code, rejection: refusal.rejection }
     }
 }
 
 impl From<&Error> for Refusal {
     fn from(error: &Error) -> Self {
-        let is_late = matches!(error, Error::Engine(engine::Error::TooLate { .. }));
-        Self { code: error.code(), told: error.told(), retry: error.retry(), is_late }
+        let Ending { code, rejection } = Ending::from(error);
+        Self { code, told: error.told(), retry: error.retry(), rejection }
     }
 }
 

@@ -98,7 +98,7 @@ impl Tenants {
         let registry = Registry::new(&TenantsFile::parse(&text)?, &mut accounts, now)?;
         accounts.accept(now);
         let status = Status::of(&registry);
-        metrics.tenants.set(status.tenants as i64);
+        metrics.tenants.tenants.set(status.tenants as i64);
         let state = Mutex::new(State { accounts, seen: Some(seen), other_since: None, version: 0 });
         let file = Some(File { path: path.to_owned(), state, metrics, audit: None });
         Ok(Self { file, registry: ArcSwap::from_pointee(registry), status: ArcSwap::from_pointee(status) })
@@ -175,7 +175,7 @@ impl Tenants {
             Err(error) if was_missing && Some(error.to_string()) == told => Looked::Same,
             Err(error) => {
                 state.accounts.refuse();
-                file.metrics.tenants_reloads.with_label_values(&["refused"]).inc();
+                file.metrics.tenants.tenants_reloads.with_label_values(&["refused"]).inc();
                 tracing::error!(%error, path = %file.path.display(), "the file of tenants is wrong: the one before stays in force");
                 file.note(&Event::TenantsRefused { reason: error.to_string() });
                 let error = Some(error.to_string());
@@ -216,8 +216,8 @@ impl Tenants {
         let before = self.registry.swap(Arc::clone(&registry));
         file.note_keys(&before, &registry);
         file.note(&Event::TenantsReloaded { tenants: tenants as u64 });
-        file.metrics.tenants.set(tenants as i64);
-        file.metrics.tenants_reloads.with_label_values(&["read"]).inc();
+        file.metrics.tenants.tenants.set(tenants as i64);
+        file.metrics.tenants.tenants_reloads.with_label_values(&["read"]).inc();
         tracing::info!(
             tenants,
             keys,

@@ -55,18 +55,18 @@ impl Labels {
             }
         }
         let (label, metrics) = (self.label(tenant), &self.metrics);
-        metrics.tenant_images.with_label_values(&[label]).inc_by(sum.images);
-        metrics.tenant_flops.with_label_values(&[label]).inc_by(sum.flops);
-        metrics.tenant_device_seconds.with_label_values(&[label]).inc_by(sum.device_us as f64 / 1e6);
-        metrics.tenant_bytes.with_label_values(&[label, "in"]).inc_by(sum.bytes_in);
-        metrics.tenant_bytes.with_label_values(&[label, "out"]).inc_by(sum.bytes_out);
+        metrics.tenants.tenant_images.with_label_values(&[label]).inc_by(sum.images);
+        metrics.tenants.tenant_flops.with_label_values(&[label]).inc_by(sum.flops);
+        metrics.tenants.tenant_device_seconds.with_label_values(&[label]).inc_by(sum.device_us as f64 / 1e6);
+        metrics.tenants.tenant_bytes.with_label_values(&[label, "in"]).inc_by(sum.bytes_in);
+        metrics.tenants.tenant_bytes.with_label_values(&[label, "out"]).inc_by(sum.bytes_out);
     }
 
     /// Counts a tenant's requests that ended with a code.
     pub(super) fn count(&mut self, tenant: &Arc<str>, code: &'static str, requests: u64) {
         self.admit(tenant);
         self.codes.insert(code);
-        self.metrics.tenant_requests.with_label_values(&[self.label(tenant), code]).inc_by(requests);
+        self.metrics.tenants.tenant_requests.with_label_values(&[self.label(tenant), code]).inc_by(requests);
     }
 
     /// Gives a label to whoever uses most without one, if it is time.
@@ -111,9 +111,9 @@ impl Labels {
         self.own.remove(tenant);
         self.past.insert(Arc::clone(tenant));
         let m = &self.metrics;
-        let families = [(&m.tenant_images, None), (&m.tenant_flops, None)];
-        let directions = ["in", "out"].map(|way| (&m.tenant_bytes, Some(way)));
-        let codes = self.codes.iter().map(|code| (&m.tenant_requests, Some(*code)));
+        let families = [(&m.tenants.tenant_images, None), (&m.tenants.tenant_flops, None)];
+        let directions = ["in", "out"].map(|way| (&m.tenants.tenant_bytes, Some(way)));
+        let codes = self.codes.iter().map(|code| (&m.tenants.tenant_requests, Some(*code)));
         for (family, second) in families.into_iter().chain(directions).chain(codes) {
             let with = |first| [Some(first), second].into_iter().flatten().collect::<Vec<_>>();
             let value = family.with_label_values(&with(tenant)).get();
@@ -123,8 +123,8 @@ impl Labels {
                 family.with_label_values(&with(OTHER)).inc_by(value);
             }
         }
-        let seconds = m.tenant_device_seconds.with_label_values(&[tenant]).get();
-        let _ = m.tenant_device_seconds.remove_label_values(&[tenant]);
-        m.tenant_device_seconds.with_label_values(&[OTHER]).inc_by(seconds);
+        let seconds = m.tenants.tenant_device_seconds.with_label_values(&[tenant]).get();
+        let _ = m.tenants.tenant_device_seconds.remove_label_values(&[tenant]);
+        m.tenants.tenant_device_seconds.with_label_values(&[OTHER]).inc_by(seconds);
     }
 }

@@ -6,9 +6,9 @@ use crate::support::repository;
 
 /// Modules from the bottom up; a module may name those in earlier rows.
 const LAYERS: &[&[&str]] = &[
-    &["errors", "files", "text", "metrics", "image"],
+    &["errors", "files", "text", "metrics", "traces", "image"],
     &["journal", "backbone"],
-    &["usage", "audit"],
+    &["usage", "audit", "access"],
     &["graph"],
     &["adaptation"],
     &["pack"],

@@ -96,7 +96,7 @@ fn a_flood_of_wrong_keys_is_a_few_lines_and_a_count() {
     let last = lines.last().unwrap();
     assert_eq!((&last["count"], &last["address"]), (&99_995.into(), &"10.0.0.7".into()));
     assert!(last["from"].is_string() && last["tenant"].is_null());
-    assert_eq!(metrics.journal_dropped.with_label_values(&[FAMILY]).get(), 0);
+    assert_eq!(metrics.journal.journal_dropped.with_label_values(&[FAMILY]).get(), 0);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_key_that_repeats_itself_leaves_few_lines() {
         let last = *of(event).last().unwrap();
         assert_eq!((&last["count"], &last["key"]), (&count.into(), &"k1a2".into()));
     }
-    assert_eq!(metrics.journal_dropped.with_label_values(&[FAMILY]).get(), 0);
+    assert_eq!(metrics.journal.journal_dropped.with_label_values(&[FAMILY]).get(), 0);
 }
 
 #[test]
@@ -155,8 +155,8 @@ fn what_does_not_fit_is_dropped_at_once_and_counted() {
     assert!(each < Duration::from_millis(20));
     audit.stop();
     audit.record(&who("::1"), &event);
-    let dropped = metrics.journal_dropped.with_label_values(&[FAMILY]).get();
-    let written = metrics.journal_lines.with_label_values(&[FAMILY]).get();
+    let dropped = metrics.journal.journal_dropped.with_label_values(&[FAMILY]).get();
+    let written = metrics.journal.journal_lines.with_label_values(&[FAMILY]).get();
     let lines = read(dir.path());
     let told: Vec<_> = lines.iter().filter(|line| line["event"] == "dropped").collect();
     let counted: u64 = told.iter().map(|line| line["count"].as_u64().unwrap()).sum();

@@ -73,7 +73,7 @@ fn a_mixed_batch_equals_its_rows_alone() {
             packs(&tiny).into_iter().enumerate().map(|(i, p)| (tiny.pixels(i as u64), p)).collect();
         let mixed = run(&engine, &rows);
         assert!(mixed.iter().all(|answer| answer.batch_rows == 8), "the rows must have shared a batch");
-        assert_eq!(metrics.batch_packs.get_sample_sum(), 8.0);
+        assert_eq!(metrics.engine.batch_packs.get_sample_sum(), 8.0);
         for (i, (row, mixed)) in rows.iter().zip(&mixed).enumerate() {
             let alone = run(&engine, std::slice::from_ref(row)).remove(0);
             assert_eq!(alone.batch_rows, 1);
@@ -95,8 +95,8 @@ fn an_exact_program_answers_as_the_covering_one() {
             assert_same(&format!("{fixture} pack {i}"), &exact, &covering);
         }
         // Eight packs have six distinct site sets, one of which is the covering program's; four are kept.
-        assert_eq!(metrics.programs_compiled.get(), 6);
-        assert_eq!(metrics.programs_resident.get(), 5);
+        assert_eq!(metrics.engine.programs_compiled.get(), 6);
+        assert_eq!(metrics.engine.programs_resident.get(), 5);
     }
 }
 
@@ -204,9 +204,9 @@ fn expired_and_abandoned_rows_cost_no_run() {
     drop(permits);
     assert!(matches!(expired.blocking_recv().unwrap(), Err(Error::DeadlineExceeded)));
     engine.stop();
-    assert_eq!(metrics.rows_dropped.with_label_values(&["expired"]).get(), 1);
-    assert_eq!(metrics.rows_dropped.with_label_values(&["abandoned"]).get(), 1);
-    assert_eq!(metrics.batch_rows.get_sample_count(), 0);
+    assert_eq!(metrics.engine.rows_dropped.with_label_values(&["expired"]).get(), 1);
+    assert_eq!(metrics.engine.rows_dropped.with_label_values(&["abandoned"]).get(), 1);
+    assert_eq!(metrics.engine.batch_rows.get_sample_count(), 0);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn suggested_programs_take_no_others_place() {
     // Orders are filled one after another, so this one's end is the end of all before it.
     engine.prepare(tiny.config.adapters()).blocking_recv().unwrap().unwrap();
     assert!(sites.len() > 4);
-    assert_eq!((metrics.programs_compiled.get(), metrics.programs_resident.get()), (5, 5));
+    assert_eq!((metrics.engine.programs_compiled.get(), metrics.engine.programs_resident.get()), (5, 5));
 }
 
 /// Notes what is recorded on spans: the field, and the thread that records it.

@@ -93,8 +93,12 @@ fn an_image_under_many_packs_equals_each_alone() {
             let alone = Asked { pixels: row.pixels, image: None, pack: row.pack };
             assert_same(&format!("{family} row {i}"), got, &run(&plain, &[alone])[0]);
         }
-        assert!(metrics.rows_forked.get() > packs.len() as u64, "{family}: {}", metrics.rows_forked.get());
-        assert_eq!(metrics.prefix_lookups.with_label_values(&["hit"]).get(), 0);
+        assert!(
+            metrics.engine.rows_forked.get() > packs.len() as u64,
+            "{family}: {}",
+            metrics.engine.rows_forked.get()
+        );
+        assert_eq!(metrics.engine.prefix_lookups.with_label_values(&["hit"]).get(), 0);
         assert!(together.iter().any(|answer| answer.batch_rows > 4), "branches of an image join its batch");
     }
 }
@@ -106,7 +110,7 @@ fn a_known_image_is_not_run_again_below_the_cut() {
     let (plain, _) = engine(&tiny, 0);
     let (keeping, metrics) = engine(&tiny, 1 << 26);
     prepare(&keeping, &packs[2..]);
-    let lookups = |outcome| metrics.prefix_lookups.with_label_values(&[outcome]).get();
+    let lookups = |outcome| metrics.engine.prefix_lookups.with_label_values(&[outcome]).get();
     for seed in [1, 2] {
         let pixels = tiny.pixels(seed);
         let image = Some(ImageKey::new(&seed.to_le_bytes(), "tiny"));
@@ -117,7 +121,7 @@ fn a_known_image_is_not_run_again_below_the_cut() {
         }
     }
     assert!(lookups("hit") >= 2, "{} hits, {} misses", lookups("hit"), lookups("miss"));
-    assert!(metrics.prefix_bytes.get() > 0);
+    assert!(metrics.engine.prefix_bytes.get() > 0);
     let before = lookups("hit") + lookups("miss");
     let secret = Asked { pixels: &tiny.pixels(1), image: None, pack: &packs[2] };
     run(&keeping, &[secret]);
@@ -130,7 +134,7 @@ fn flows_share_neither_batches_blocks_nor_kept_ones() {
     let packs = packs(&tiny);
     let (engine, metrics) = engine(&tiny, 1 << 26);
     prepare(&engine, &packs[2..]);
-    let lookups = |outcome| metrics.prefix_lookups.with_label_values(&[outcome]).get();
+    let lookups = |outcome| metrics.engine.prefix_lookups.with_label_values(&[outcome]).get();
     let (pixels, pack) = (tiny.pixels(1), &packs[2]);
     let image = Some(ImageKey::new(b"one", "tiny"));
     let asked = || Asked { pixels: &pixels, image, pack };
@@ -176,11 +180,11 @@ fn rows_cost_together_what_programs_ran() {
             let answers = run_of(&engine, &[1, 2], &all);
             assert!(answers.iter().zip(&all).all(|(answer, row)| answer.flops <= row.pack.flops));
             sum += answers.iter().map(|answer| answer.flops).sum::<u64>();
-            assert_eq!(metrics.engine_flops.get(), sum, "{family} round {round}");
+            assert_eq!(metrics.engine.engine_flops.get(), sum, "{family} round {round}");
         }
         let whole = 3 * 2 * packs.iter().map(|pack| pack.flops).sum::<u64>();
         assert!(sum < whole, "{family}: sharing saves FLOPs");
-        assert_eq!(metrics.unclaimed_flops.get(), 0);
+        assert_eq!(metrics.engine.unclaimed_flops.get(), 0);
     }
 }
 
@@ -205,7 +209,10 @@ fn rows_that_nobody_waits_for_cost_what_they_ran() {
     leave.send(engine.submit(row, permit)).unwrap();
     engine.stop();
     assert!(pack.flops > 0);
-    assert_eq!((metrics.engine_flops.get(), metrics.unclaimed_flops.get()), (pack.flops, pack.flops));
+    assert_eq!(
+        (metrics.engine.engine_flops.get(), metrics.engine.unclaimed_flops.get()),
+        (pack.flops, pack.flops)
+    );
 }
 
 #[test]
@@ -266,12 +273,12 @@ async fn a_request_keeps_out_of_the_cache_by_a_header() {
         crate::server::send(&server.app(), request).await
     };
     let metrics = server.metrics();
-    let lookups = |outcome| metrics.prefix_lookups.with_label_values(&[outcome]).get();
+    let lookups = |outcome| metrics.engine.prefix_lookups.with_label_values(&[outcome]).get();
     assert_eq!(ask("first", "off").await.status, 200);
     assert_eq!((lookups("hit"), lookups("miss")), (0, 0));
     // The programs above and below the cut are made beside the requests.
     for _ in 0..3000 {
-        if metrics.programs_resident.get() >= 4 {
+        if metrics.engine.programs_resident.get() >= 4 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

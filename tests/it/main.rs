@@ -80,6 +80,8 @@ mod journal;
 mod layout;
 /// What `bench` prints as lines of JSON.
 mod lines;
+/// Answers name what made them.
+mod makers;
 /// Every method's served modules against PyTorch.
 mod method_references;
 /// Every method: its size, and that it is served as it was trained.
@@ -131,6 +133,8 @@ mod tenants;
 /// TLS: who is served, who is not, and what happens when files change.
 mod tls;
 mod torch;
+/// Spans as a collector gets them.
+mod traces;
 /// Training a head, and what the data must be.
 mod train;
 /// `serve --tune` and its measuring processes.

@@ -173,12 +173,12 @@ fn a_server_of_adapters_alone_compiles_nothing_for_other_forms() {
     let adapters = pack(&tiny, tiny.config.adapters(), 1);
     engine.cover(adapters.modules).blocking_recv().unwrap().unwrap();
     run(&engine, &tiny, &[&adapters]);
-    assert_eq!((metrics.programs_compiled.get(), metrics.programs_resident.get()), (1, 1));
+    assert_eq!((metrics.engine.programs_compiled.get(), metrics.engine.programs_resident.get()), (1, 1));
     let kinds = kinds(&tiny.config);
     engine.cover(kinds[2]).blocking_recv().unwrap().unwrap();
-    assert_eq!(metrics.programs_resident.get(), 2);
+    assert_eq!(metrics.engine.programs_resident.get(), 2);
     engine.cover(kinds[3]).blocking_recv().unwrap().unwrap();
-    assert_eq!(metrics.programs_resident.get(), 2, "a wider program replaces the one before");
+    assert_eq!(metrics.engine.programs_resident.get(), 2, "a wider program replaces the one before");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn a_row_without_a_program_for_its_cut_keeps_no_other_from_forking() {
     };
     let waiting: Vec<_> = [&usual, &usual, &usual, &strange].into_iter().zip(permits).map(submit).collect();
     let answers: Vec<_> = waiting.into_iter().map(|row| row.blocking_recv().unwrap().unwrap()).collect();
-    assert_eq!((answers[0].batch_rows, metrics.rows_forked.get()), (4, 3));
+    assert_eq!((answers[0].batch_rows, metrics.engine.rows_forked.get()), (4, 3));
 }
 
 #[test]

@@ -344,10 +344,10 @@ async fn concurrent_first_requests_share_one_reading_and_the_budget_holds() {
     let requests = (0..16).map(|_| classify(&app, "t0", image("rgb.png")));
     let answers = futures::future::join_all(requests).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
-    assert_eq!(server.metrics().pack_loads.get(), 1);
+    assert_eq!(server.metrics().packs.pack_loads.get(), 1);
 
     let mut small = world.config();
-    small.pack_memory = 2 * server.metrics().packs_resident_bytes.get() as u64 + 100;
+    small.pack_memory = 2 * server.metrics().packs.packs_resident_bytes.get() as u64 + 100;
     let server = mimi_server::serve::Server::build(small).await.unwrap();
     let app = server.app();
     for round in 0..3 {
@@ -355,10 +355,10 @@ async fn concurrent_first_requests_share_one_reading_and_the_budget_holds() {
             assert_eq!(classify(&app, &format!("t{i}"), image("rgb.png")).await.status, 200, "round {round}");
             get(&app, "/metrics").await;
             let metrics = server.metrics();
-            assert!(metrics.packs_resident_bytes.get() <= metrics.packs_budget_bytes.get());
+            assert!(metrics.packs.packs_resident_bytes.get() <= metrics.packs.packs_budget_bytes.get());
         }
     }
-    assert!(server.metrics().pack_evictions.get() > 0);
+    assert!(server.metrics().packs.pack_evictions.get() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

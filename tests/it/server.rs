@@ -119,6 +119,9 @@ impl World {
             reload: ReloadOptions::default(),
             usage: Default::default(),
             audit: Default::default(),
+            task_labels: Default::default(),
+            access: Default::default(),
+            sampler: None,
             exit_timeout: Duration::from_secs(20),
         }
     }

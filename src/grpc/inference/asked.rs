@@ -1,4 +1,4 @@
-//! A message as it is answered and counted.
+//! A message as it is answered, and counted where it changes something.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use crate::grpc::door::Door;
 use crate::grpc::receive::Arrival;
 use crate::grpc::status::failed;
-use crate::service::{Code, Error};
+use crate::service::{Ending, Error};
 use crate::tenants::Caller;
 
 /// A message with who sent it, and when.
@@ -28,8 +28,19 @@ impl<M> Asked<M> {
 }
 
 impl Door {
-    /// Answers a method that is about one task, and counts it.
-    pub(super) async fn about<M, A, F: Future<Output = Result<A, Error>>>(
+    /// Answers a method that reads. As with every door, reading is not counted.
+    pub(super) async fn read<M, A, F: Future<Output = Result<A, Error>>>(
+        &self,
+        request: Request<M>,
+        method: impl FnOnce(Self, Asked<M>) -> F,
+    ) -> Result<Response<A>, Status> {
+        let asked = Asked::of(request).map_err(|error| failed(&error))?;
+        let answered = self.in_time(asked, method).await;
+        answered.map(Response::new).map_err(|error| failed(&error))
+    }
+
+    /// Answers a method that changes one task, and counts it.
+    pub(super) async fn change<M, A, F: Future<Output = Result<A, Error>>>(
         &self,
         request: Request<M>,
         task: impl FnOnce(&M) -> &str,
@@ -37,11 +48,19 @@ impl Door {
     ) -> Result<Response<A>, Status> {
         let asked = Asked::of(request).map_err(|error| failed(&error))?;
         let (task, caller) = (task(&asked.message).to_owned(), asked.caller.clone());
+        let answered = self.in_time(asked, method).await;
+        self.service.count(Some(&caller), &task, Ending::of(&answered), None);
+        answered.map(Response::new).map_err(|error| failed(&error))
+    }
+
+    async fn in_time<M, A, F: Future<Output = Result<A, Error>>>(
+        &self,
+        asked: Asked<M>,
+        method: impl FnOnce(Self, Asked<M>) -> F,
+    ) -> Result<A, Error> {
         let deadline = asked.arrival.deadline;
         let answered = tokio::time::timeout_at(deadline.into(), method(self.clone(), asked)).await;
-        let answered = answered.unwrap_or_else(|_| Err(Error::late()));
-        self.service.count(Some(&caller), &task, answered.as_ref().map_or_else(Error::code, |_| Code::Ok));
-        answered.map(Response::new).map_err(|error| failed(&error))
+        answered.unwrap_or_else(|_| Err(Error::late()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `ModelInfer`.
 
 use prost::Message;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::asked::{Asked, version};
@@ -11,7 +12,7 @@ use crate::grpc::messages::model_infer_response::InferOutputTensor;
 use crate::grpc::messages::{ModelInferRequest, ModelInferResponse};
 use crate::grpc::status::failed;
 use crate::oip::{Arrived, InferRequest, InferResponse, Inferred, RequestedOutput, Tensor};
-use crate::service::{Code, Costs, Error};
+use crate::service::{Costs, Ending, Error, Maker};
 use crate::text::brief;
 
 /// With the value `off`, nothing of the request's images is kept or looked up.
@@ -30,17 +31,27 @@ pub(super) async fn answer(
     let (task, caller, arrival) =
         (asked.message.model_name.clone(), asked.caller.clone(), asked.arrival.clone());
     let inferred = infer(door, asked, may_keep).await;
-    let code = inferred.as_ref().map_or_else(Error::code, |_| Code::Ok);
-    door.service.count(Some(&caller), &task, code);
-    door.service.took(arrival.at.elapsed());
-    let Inferred { response, task, images, spent } = inferred.map_err(|error| failed(&error))?;
+    let took = arrival.at.elapsed();
+    door.service.count(Some(&caller), &task, Ending::of(&inferred), Some(took));
+    door.service.took(took);
+    let Inferred { response, task, images, maker, spent } = inferred.map_err(|error| failed(&error))?;
     let message = write(response);
     let mut costs = Costs::new(images, Some(&task));
     costs.bytes_out = (message.encoded_len() + HEAD) as u64;
     let mut response = Response::new(message);
     response.metadata_mut().insert(FLOPS, spent.flops.into());
+    tell(response.metadata_mut(), &maker);
     response.extensions_mut().insert(costs);
     Ok(response)
+}
+
+/// Puts what made an answer beside it.
+fn tell(metadata: &mut MetadataMap, maker: &Maker) {
+    for (fact, value) in maker.facts() {
+        if let Ok(value) = value.parse() {
+            metadata.insert(fact.key(), value);
+        }
+    }
 }
 
 async fn infer(door: &Door, asked: Asked<ModelInferRequest>, may_keep: bool) -> Result<Inferred, Error> {

@@ -26,7 +26,7 @@ pub(crate) struct Answer<'a> {
     /// The request's.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
-    /// What gave the answer: `pack_digest`, `backbone`, `precision`, `build`.
+    /// What made the answer: `version`, `pack_digest`, `backbone`, `precision`, `build`.
     #[schema(value_type = Object)]
     parameters: BTreeMap<&'a str, Value<'a>>,
     /// The outputs in the order asked for.

@@ -67,11 +67,12 @@ async fn answer(
     let (body, mut held) = arrival.read_bytes(state, request).await?;
     let Read { request, is_binary } = request::read(&body, length, &mut held)?;
     let binary = binary(&request, is_binary)?;
-    let Inferred { response, task, images, spent } =
+    let Inferred { response, task, images, maker, spent } =
         state.protocol.infer(task, request, arrival.arrived(arrived)).await?;
     let binary = if binary.is_empty() { vec![is_binary; response.outputs.len()] } else { binary };
     let costs = Extension(Costs::new(images, Some(&task)));
-    Ok((state.headers(caller, &spent), costs, answer::write(&response, &binary)?).into_response())
+    let headers = state.headers(caller, &maker, &spent);
+    Ok((headers, costs, answer::write(&response, &binary)?).into_response())
 }
 
 /// For each output that is asked for, whether it is wanted in binary.

@@ -3,6 +3,7 @@
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use crate::http::arrival::Arrival;
 use crate::http::encoded;
 use crate::http::error::ApiError;
 use crate::http::state::AppState;
+use crate::metrics::NO_TASK;
 use crate::oip::{FILE, IndexEntry, UploadedFile};
 use crate::tenants::Caller;
 use crate::text::brief;
@@ -77,13 +79,24 @@ pub(crate) async fn load(
     Asking(caller): Asking,
     named: Result<Path<Named>, PathRejection>,
     request: Request,
+) -> Response {
+    let name = named.as_ref().map_or(NO_TASK, |Path(named)| &named.model).to_owned();
+    let outcome = async { loaded(&state, &caller, &named?.0.model, request).await };
+    let outcome = outcome.await;
+    state.changed(&caller, &name, outcome)
+}
+
+async fn loaded(
+    state: &AppState,
+    caller: &Caller,
+    model: &str,
+    request: Request,
 ) -> Result<StatusCode, ApiError> {
-    let Path(Named { model, .. }) = named?;
-    let mut given = read(&state, &caller, request).await?.parameters.unwrap_or_default();
+    let mut given = read(state, caller, request).await?.parameters.unwrap_or_default();
     let files =
         given.extract_if(.., |name, _| name.starts_with(FILE)).map(uploaded).collect::<Result<_, _>>()?;
     let parameters = request::parameters(Some(given))?;
-    state.protocol.load(&caller, &model, (&parameters, files)).await?;
+    state.protocol.load(caller, model, (&parameters, files)).await?;
     Ok(StatusCode::OK)
 }
 
@@ -97,10 +110,21 @@ pub(crate) async fn unload(
     Asking(caller): Asking,
     named: Result<Path<Named>, PathRejection>,
     request: Request,
+) -> Response {
+    let name = named.as_ref().map_or(NO_TASK, |Path(named)| &named.model).to_owned();
+    let outcome = async { unloaded(&state, &caller, &named?.0.model, request).await };
+    let outcome = outcome.await;
+    state.changed(&caller, &name, outcome)
+}
+
+async fn unloaded(
+    state: &AppState,
+    caller: &Caller,
+    model: &str,
+    request: Request,
 ) -> Result<StatusCode, ApiError> {
-    let Path(Named { model, .. }) = named?;
-    request::parameters(read(&state, &caller, request).await?.parameters)?;
-    state.protocol.unload(&caller, &model).await?;
+    request::parameters(read(state, caller, request).await?.parameters)?;
+    state.protocol.unload(caller, model).await?;
     Ok(StatusCode::OK)
 }
 

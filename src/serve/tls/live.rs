@@ -70,14 +70,14 @@ impl Live {
         self.show(metrics);
         for outcome in [Outcome::Loaded, Outcome::Failed] {
             // A series that is there from the start shows its first step.
-            metrics.tls_reloads.with_label_values(&[outcome.as_str()]).inc_by(0);
+            metrics.connections.tls_reloads.with_label_values(&[outcome.as_str()]).inc_by(0);
         }
     }
 
     fn show(&self, metrics: &Metrics) {
         let current = self.current();
-        metrics.set_tls_expiry(current.until);
-        metrics.set_tls_revocations_due(current.revocations_until);
+        metrics.connections.set_tls_expiry(current.until);
+        metrics.connections.set_tls_revocations_due(current.revocations_until);
     }
 
     /// Looks for changes every `poll`, for ever, and tells what runs out meanwhile.
@@ -88,7 +88,7 @@ impl Live {
             let looking = Arc::clone(&self);
             if let Ok(Some(outcome)) = tokio::task::spawn_blocking(move || looking.look()).await {
                 self.show(&metrics);
-                metrics.tls_reloads.with_label_values(&[outcome.as_str()]).inc();
+                metrics.connections.tls_reloads.with_label_values(&[outcome.as_str()]).inc();
             }
             let found = Told::of(&self.current(), now());
             if found.is_news_after(&told) {

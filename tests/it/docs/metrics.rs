@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
-use mimi_server::metrics::Metrics;
+use mimi_server::metrics::{Build, Metrics};
 
 use super::check_page;
+use crate::architecture::sources;
 use crate::support::repository;
 
 const HEAD: &str = "# Metrics\n\n`GET /metrics` gives these families in Prometheus' text format. Units are seconds and \
@@ -25,30 +27,33 @@ struct Family {
 fn exposition() -> String {
     let metrics = Metrics::new().unwrap();
     for vector in [
-        &metrics.flops,
-        &metrics.rows_dropped,
-        &metrics.prefix_lookups,
-        &metrics.connections_closed,
-        &metrics.tls_reloads,
-        &metrics.pack_reloads,
-        &metrics.self_tests,
-        &metrics.folder_errors,
-        &metrics.tenants_reloads,
-        &metrics.authentications,
-        &metrics.tenant_images,
-        &metrics.tenant_flops,
-        &metrics.journal_lines,
-        &metrics.journal_bytes,
-        &metrics.journal_dropped,
-        &metrics.journal_failures,
+        &metrics.requests.rejections,
+        &metrics.engine.rows_dropped,
+        &metrics.engine.prefix_lookups,
+        &metrics.connections.connections_closed,
+        &metrics.connections.tls_reloads,
+        &metrics.packs.pack_reloads,
+        &metrics.packs.self_tests,
+        &metrics.packs.folder_errors,
+        &metrics.tenants.tenants_reloads,
+        &metrics.tenants.authentications,
+        &metrics.tenants.tenant_images,
+        &metrics.tenants.tenant_flops,
+        &metrics.journal.journal_lines,
+        &metrics.journal.journal_bytes,
+        &metrics.journal.journal_dropped,
+        &metrics.journal.journal_failures,
     ] {
         vector.with_label_values(&["x"]).inc();
     }
-    metrics.set_tls_expiry(1);
-    metrics.set_tls_revocations_due(Some(1));
-    metrics.tenant_device_seconds.with_label_values(&["x"]).inc();
-    metrics.journal_lag.with_label_values(&["x"]).set(1.0);
-    for vector in [&metrics.requests, &metrics.tenant_requests, &metrics.tenant_bytes] {
+    metrics.process.tell(&Build { version: "1", backbone: "x", precision: "x", device: "cpu" });
+    metrics.requests.times.observe("x", Duration::ZERO);
+    metrics.requests.tasks.request("x", "ok");
+    metrics.connections.set_tls_expiry(1);
+    metrics.connections.set_tls_revocations_due(Some(1));
+    metrics.tenants.tenant_device_seconds.with_label_values(&["x"]).inc();
+    metrics.journal.journal_lag.with_label_values(&["x"]).set(1.0);
+    for vector in [&metrics.tenants.tenant_requests, &metrics.tenants.tenant_bytes] {
         vector.with_label_values(&["x", "x"]).inc();
     }
     String::from_utf8(metrics.render().unwrap()).unwrap()
@@ -76,7 +81,8 @@ fn families(text: &str) -> BTreeMap<String, Family> {
 #[test]
 fn the_metrics_are_those_there_are() {
     let families = families(&exposition());
-    let source = std::fs::read_to_string(repository().join("src/metrics.rs")).unwrap();
+    let files = sources(&repository().join("src/metrics"));
+    let source: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     for (at, _) in source.match_indices("\"mimi_") {
         let name = source[at + 1..].split(['"', ' ']).next().unwrap();
         assert!(families.contains_key(name), "{name} has no series here: touch it in `exposition`");

@@ -81,7 +81,7 @@ async fn f2_rsync_renames_each_file_and_sets_its_times_back() {
     }
     some_looks(&watching).await;
     assert!(watching.task("t").await["rewritten"].is_null());
-    assert_eq!(watching.server.metrics().packs_rewritten.get(), 0);
+    assert_eq!(watching.server.metrics().packs.packs_rewritten.get(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +125,7 @@ async fn f2_a_version_that_could_not_be_read_is_tried_again_by_itself() {
     eventually("the failure", || async { failure(&watching).await == "unreadable" }).await;
     some_looks(&watching).await;
     assert_eq!(watching.label("t").await, (1, "class-1".into()));
-    let failed = watching.server.metrics().pack_reloads.with_label_values(&["failed"]).get();
+    let failed = watching.server.metrics().packs.pack_reloads.with_label_values(&["failed"]).get();
     assert_eq!(failed, 1, "told once");
     watching.disk.heal();
     is_live(&watching, 2).await;
@@ -203,7 +203,7 @@ async fn f17_what_is_shown_of_a_rewritten_version_is_what_is_served() {
     copy_all(&target, &before);
     let digest = async || watching.task("t").await["manifest"]["weights_sha256"].clone();
     let shown = digest().await;
-    let rewritten = watching.server.metrics().packs_rewritten.clone();
+    let rewritten = watching.server.metrics().packs.packs_rewritten.clone();
     // First half of it, then all of it.
     copy(&source, &target, CONFIG_FILE);
     eventually("the news", || async { !watching.task("t").await["rewritten"].is_null() }).await;

@@ -50,7 +50,7 @@ async fn f1_no_error_while_looking_unpublishes_or_steps_back() {
     }
     assert_eq!(watching.label("cold").await, (2, "class-2".into()));
     eventually("the folder is well again", || async { watching.folder().await["error"].is_null() }).await;
-    let errors = &watching.server.metrics().folder_errors;
+    let errors = &watching.server.metrics().packs.folder_errors;
     for at in ["root", "task", "version"] {
         assert!(errors.with_label_values(&[at]).get() > 0, "{at}");
     }
@@ -63,7 +63,7 @@ async fn f1_a_folder_that_cannot_be_listed_is_told_once_and_shown() {
     eventually("the trouble", || async { !watching.task("hot").await["kept"].is_null() }).await;
     let shown = watching.task("hot").await;
     assert!(shown["kept"].as_str().unwrap().contains("ermission denied"), "{shown}");
-    let counted = watching.server.metrics().folder_errors.with_label_values(&["task"]);
+    let counted = watching.server.metrics().packs.folder_errors.with_label_values(&["task"]);
     let before = counted.get();
     some_looks(&watching).await;
     assert_eq!(counted.get(), before, "counted once as long as it lasts");
@@ -158,8 +158,8 @@ async fn f1_many_tasks_lost_at_once_are_held_and_few_are_not() {
     eventually("the loss", || async { watching.folder().await["held"] == 8 }).await;
     some_looks(&watching).await;
     assert_eq!(watching.label("t3").await.1, "class-3");
-    assert_eq!(watching.server.metrics().tasks.get(), 10);
-    assert_eq!(watching.server.metrics().folder_held.get(), 8);
+    assert_eq!(watching.server.metrics().packs.tasks.get(), 10);
+    assert_eq!(watching.server.metrics().packs.folder_held.get(), 8);
     assert!(!watching.task("t3").await["kept"].is_null());
     move_all(&away, &watching.packs);
     eventually("the return", || async { watching.folder().await["held"] == 0 }).await;
@@ -247,7 +247,7 @@ async fn f19_folders_whose_name_is_no_task_or_version_are_told() {
     let watching = Watching::over(world, |_| ()).await;
     let names = async || watching.folder().await["passed_over_names"].clone();
     eventually("the names", || async { names().await == serde_json::json!(["Upper", "t/01", "t/v1"]) }).await;
-    assert_eq!(watching.server.metrics().folder_passed_over.get(), 3);
+    assert_eq!(watching.server.metrics().packs.folder_passed_over.get(), 3);
     fs::rename(watching.packs.join("Upper"), watching.packs.join("upper")).unwrap();
     eventually("fewer", || async { names().await == serde_json::json!(["t/01", "t/v1"]) }).await;
 }

@@ -19,7 +19,7 @@ async fn idle_tasks_are_not_looked_at_where_there_are_notices() {
         symlink(&folder, task.join("1")).unwrap();
     }
     let watching = Watching::over(world, |config| config.reload.full_scan = NEVER).await;
-    assert_eq!(watching.server.metrics().folder_unwatched.get(), 0);
+    assert_eq!(watching.server.metrics().packs.folder_unwatched.get(), 0);
     // The folder of packs itself is listed once more when its times can be relied upon.
     tokio::time::sleep(Duration::from_secs(4)).await;
     let (lists, looks) = (watching.disk.lists(), watching.disk.looks());

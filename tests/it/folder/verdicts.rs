@@ -19,7 +19,7 @@ async fn tests_of_a_start(config: serve::Config) -> u64 {
     let server = Server::build(config).await.unwrap();
     let answer = classify(&server.app(), "t", image("rgb.png")).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    server.metrics().self_tests.with_label_values(&["passed"]).get()
+    server.metrics().packs.self_tests.with_label_values(&["passed"]).get()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +59,7 @@ async fn what_comes_back_is_not_tested_again() {
     let world = world();
     world.publish("packs/t", &tested(&world, 1, 1));
     let watching = Watching::over(world, |_| ()).await;
-    let passed = watching.server.metrics().self_tests.with_label_values(&["passed"]);
+    let passed = watching.server.metrics().packs.self_tests.with_label_values(&["passed"]);
     assert_eq!(watching.label("t").await.0, 1);
     let away = watching.world.task("away");
     for _ in 0..3 {

@@ -79,8 +79,9 @@ async fn a_clients_own_name_for_its_request_comes_back() {
         let mut request = Request::new(ServerLiveRequest {});
         request.metadata_mut().insert("x-request-id", id.parse().unwrap());
         let answer = client.server_live(request).await.unwrap();
-        let back = answer.metadata().get("x-request-id").map(|value| value.to_str().unwrap());
-        assert_eq!(back, told.then_some(id));
+        let back = answer.metadata().get("x-request-id").unwrap().to_str().unwrap();
+        // A name that is too long is replaced by one made up.
+        assert!((back == id) == told && back.len() <= 128, "{id}: {back}");
     }
     running.end().await.unwrap().unwrap();
 }

@@ -44,7 +44,7 @@ async fn one_label_an_image() {
     assert_eq!(output(&answer, "embedding")["shape"], json!([1, width]));
     assert_eq!(floats(&output(&answer, "embedding")).len(), width);
     let told = answer.json();
-    for name in ["pack_digest", "backbone", "precision", "build"] {
+    for name in ["version", "pack_digest", "backbone", "precision", "build"] {
         assert!(told["parameters"][name].as_str().is_some_and(|text| !text.is_empty()), "{told}");
     }
 }

@@ -101,7 +101,7 @@ async fn both_are_let_in_for_a_while() {
         assert_eq!(answer.status, without);
         if without == 200 {
             assert_eq!(answer.json()["tasks"].as_array().unwrap().len(), tasks);
-            let counted = server.metrics().authentications.with_label_values(&["anonymous"]).get();
+            let counted = server.metrics().tenants.authentications.with_label_values(&["anonymous"]).get();
             assert_eq!(counted, 1);
         }
         assert_eq!(super::ask(&app, "GET", "/v1/tasks", Some(&key.secret)).await.status, 200);

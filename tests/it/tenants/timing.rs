@@ -128,7 +128,7 @@ async fn whether_another_tenant_asked_about_an_image_does_not_show() {
     );
     assert!(found <= chance(), "{found}");
     // One's own images are found again, and no others.
-    let hits = server.metrics().prefix_lookups.with_label_values(&["hit"]).get();
+    let hits = server.metrics().engine.prefix_lookups.with_label_values(&["hit"]).get();
     assert_eq!(hits, 8 * tries() as u64);
     // Without optimisation, decoding outweighs the tiny backbone, and nothing shows.
     assert!(control >= 0.9 || cfg!(debug_assertions), "{control}");
