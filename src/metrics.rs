@@ -7,7 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `requests` | what is asked and answered |
-//! | `tasks`, `task_times` | requests and FLOPs by task; how long answers take, by task |
+//! | `tasks`, `task_times`, `task_labels` | requests and FLOPs by task; how long answers take, by task |
 //! | `engine` | queue, batches, programs and what images share |
 //! | `connections` | connections and TLS |
 //! | `tenants` | who asks, and what each tenant uses |
@@ -23,6 +23,7 @@ mod make;
 mod packs;
 mod process;
 mod requests;
+mod task_labels;
 mod task_times;
 mod tasks;
 mod tenants;
@@ -35,7 +36,8 @@ pub use journal::JournalMetrics;
 pub use packs::PackMetrics;
 pub use process::{Build, ProcessMetrics};
 pub use requests::RequestMetrics;
-pub use task_times::{TaskLabels, TaskTimes};
+pub use task_labels::TaskLabels;
+pub use task_times::TaskTimes;
 pub use tasks::TaskCounters;
 pub use tenants::TenantMetrics;
 
@@ -112,7 +114,7 @@ impl Metrics {
         let mut text = String::new();
         prometheus::TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text)?;
         self.requests.tasks.write(&mut text);
-        self.requests.times.write(&mut text);
+        self.requests.times.write(&mut text, std::time::Instant::now());
         Ok(text.into_bytes())
     }
 }

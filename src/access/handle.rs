@@ -28,7 +28,7 @@ const SYNC: SignedDuration = SignedDuration::from_secs(5);
 pub struct AccessOptions {
     /// Folder of the log; without one nothing is written.
     pub folder: Option<PathBuf>,
-    /// The part of requests that have a line, 0 to 1.
+    /// The share of requests that get a line, 0 to 1.
     pub sample: f64,
     /// Most bytes of files; the oldest go first.
     pub keep_bytes: u64,

@@ -32,7 +32,7 @@ pub struct JournalArgs {
     /// Folder for the access log: a JSON line for each request, or for a part of them.
     #[arg(long, env = "MIMI_ACCESS_LOG", value_name = "DIR")]
     access_log: Option<PathBuf>,
-    /// The part of requests that have a line in the access log, 0 to 1.
+    /// The share of requests that get a line in the access log, 0 to 1.
     #[arg(long, env = "MIMI_ACCESS_LOG_SAMPLE", default_value_t = 1.0, value_name = "PART", value_parser = part)]
     access_log_sample: f64,
     /// Most that the access log keeps, MiB. The oldest files go first.

@@ -1,6 +1,7 @@
 //! What runs here, on what, and within which limits.
 
 use std::fs::read_to_string;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus::{CounterVec, IntGauge, IntGaugeVec, Registry};
 
@@ -32,6 +33,8 @@ pub struct ProcessMetrics {
     cpu_info: IntGaugeVec,
     cpu_threads: IntGauge,
     cpu_seconds: CounterVec,
+    /// One look at a time: two that add at once would count the same time twice.
+    looks: Mutex<()>,
     resident_bytes: IntGauge,
     /// Most rows in flight.
     pub queue_limit: IntGauge,
@@ -65,6 +68,7 @@ impl ProcessMetrics {
                 "Processor time of the process, by mode: user, system",
                 &["mode"],
             )?,
+            looks: Mutex::new(()),
             resident_bytes: gauge(r, "process_resident_memory_bytes", "Memory of the process in RAM")?,
             queue_limit: gauge(r, "mimi_queue_limit_rows", "Most rows in flight")?,
             connections_limit: gauge(r, "mimi_connections_limit", "Most open connections")?,
@@ -85,10 +89,10 @@ impl ProcessMetrics {
 
     /// Looks at what the process uses now.
     pub(super) fn look(&self) {
+        let _look = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let used = Used::of(&read_to_string("/proc/self/stat").unwrap_or_default());
         for (mode, seconds) in used.iter().flat_map(|used| [("user", used.user), ("system", used.system)]) {
             let counter = self.cpu_seconds.with_label_values(&[mode]);
-            // Two scrapes may have looked in the other order.
             counter.inc_by((seconds - counter.get()).max(0.0));
         }
         let status = read_to_string("/proc/self/status").unwrap_or_default();
@@ -169,5 +173,18 @@ mod tests {
         let before = metrics.cpu_seconds.with_label_values(&["user"]).get();
         metrics.look();
         assert!(metrics.cpu_seconds.with_label_values(&["user"]).get() >= before);
+    }
+
+    #[test]
+    fn looks_at_once_count_no_time_twice() {
+        let metrics = ProcessMetrics::new(&Registry::new()).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| (0..50).for_each(|_| metrics.look()));
+            }
+        });
+        let counted = metrics.cpu_seconds.with_label_values(&["user"]).get();
+        let used = Used::of(&read_to_string("/proc/self/stat").unwrap()).unwrap().user;
+        assert!(counted <= used + 1e-9, "{counted} s of {used} s");
     }
 }

@@ -4,13 +4,16 @@ use prometheus::{Histogram, IntCounterVec, IntGauge, Registry};
 
 use super::make::{counters, gauge, seconds};
 
-use super::task_times::{TaskLabels, TaskTimes};
+use super::task_labels::TaskLabels;
+use super::task_times::TaskTimes;
 use super::tasks::TaskCounters;
 
 /// What is asked and answered.
 pub struct RequestMetrics {
     /// Requests and FLOPs, by task.
     pub tasks: TaskCounters,
+    /// The same requests by code alone. Each code has its series from the start, so that its first step shows.
+    pub answers: IntCounterVec,
     /// Requests turned away for want of room or time, by reason.
     pub rejections: IntCounterVec,
     /// How long answers take, by task.
@@ -28,6 +31,12 @@ impl RequestMetrics {
         Ok(Self {
             tasks: TaskCounters::default(),
             times: TaskTimes::new(labels),
+            answers: counters(
+                r,
+                "mimi_answers_total",
+                "Answered requests, by code (ok or an error code); every code from the start",
+                &["code"],
+            )?,
             rejections: counters(
                 r,
                 "mimi_rejections_total",

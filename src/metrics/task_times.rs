@@ -1,65 +1,23 @@
 //! How long answers take, by task: a bounded number of tasks have series of their own.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::{Arguments, Write};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::task_labels::TaskLabels;
 use super::tasks::head;
 
 /// The label of all tasks without one of their own.
 const OTHER: &str = "other";
-/// Most tasks that ever have series of their own.
-const MOST: usize = 10_000;
+/// Least time between two changes of who has a label.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Upper bounds, seconds.
 const BOUNDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 /// The family.
 const NAME: &str = "mimi_task_duration_seconds";
 const HELP: &str =
     "Time from a request's header to its answer (ok), by task; tasks beyond --metrics-tasks are other";
-
-/// Which tasks have times of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskLabels {
-    /// None, and there is no family.
-    None,
-    /// So many: those that answer most.
-    Top(usize),
-}
-
-impl TaskLabels {
-    /// As many as there may ever be.
-    pub const ALL: Self = Self::Top(MOST);
-
-    fn most(self) -> usize {
-        match self {
-            Self::None => 0,
-            Self::Top(most) => most.min(MOST),
-        }
-    }
-}
-
-impl Default for TaskLabels {
-    /// 50 tasks make 650 lines.
-    fn default() -> Self {
-        Self::Top(50)
-    }
-}
-
-impl FromStr for TaskLabels {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let top = |number: &str| number.parse().ok().filter(|most| (1..=MOST).contains(most)).map(Self::Top);
-        let found = match text {
-            "none" => Some(Self::None),
-            "all" => Some(Self::ALL),
-            _ => text.strip_prefix("top:").and_then(top),
-        };
-        found.ok_or_else(|| format!("{text:?}: expected none, all or top:K with K from 1 to {MOST}"))
-    }
-}
 
 /// Times of one label.
 #[derive(Clone, Copy, Default)]
@@ -104,27 +62,35 @@ fn line(text: &mut String, ending: &str, labels: Arguments<'_>, value: Arguments
     let _ = writeln!(text, "{NAME}{ending}{{{labels}}} {value}");
 }
 
+/// A task with a label.
+#[derive(Default)]
+struct Own {
+    /// What is shown, since it got the label.
+    times: Times,
+    /// Answers since the start.
+    answers: u64,
+}
+
 #[derive(Default)]
 struct State {
-    own: HashMap<Arc<str>, Times>,
+    own: HashMap<Arc<str>, Own>,
     other: Times,
-    /// Answers of tasks without a label.
+    /// Answers since the start of tasks without a label.
     without: HashMap<Arc<str>, u64>,
-    /// Tasks that had a label; the series of one who came back would go back.
-    past: HashSet<Arc<str>>,
+    changed: Option<Instant>,
 }
 
 impl State {
     fn observe(&mut self, task: &str, time: Duration, most: usize) {
-        if let Some(times) = self.own.get_mut(task) {
-            return times.observe(time);
+        if let Some(own) = self.own.get_mut(task) {
+            own.answers += 1;
+            return own.times.observe(time);
         }
-        if self.own.len() < most && task != OTHER && !self.past.contains(task) {
-            let mut times = Times::default();
-            times.observe(time);
+        if self.own.len() < most && task != OTHER {
             // What it did without a label stays with the others.
-            self.without.remove(task);
-            self.own.insert(task.into(), times);
+            let mut own = Own { answers: self.without.remove(task).unwrap_or(0) + 1, ..Own::default() };
+            own.times.observe(time);
+            self.own.insert(task.into(), own);
             return;
         }
         self.other.observe(time);
@@ -134,36 +100,39 @@ impl State {
         }
     }
 
-    /// Gives the label of the task that answers least to one that answers twice as much, if there is one.
-    fn review(&mut self, most: usize) {
-        if self.own.len() < most {
+    /// Gives the label of the task that answered least to one that answered twice as much, if there is one and it is
+    /// time. Its series begins at 0, where it had one before too.
+    fn review(&mut self, most: usize, now: Instant) {
+        let is_early = self.changed.is_some_and(|at| now.saturating_duration_since(at) < PATIENCE);
+        if self.own.len() < most || is_early {
             return;
         }
-        let least = self.own.iter().min_by_key(|(_, times)| times.count());
-        let is_fit = |task: &Arc<str>| !self.past.contains(task) && **task != *OTHER;
-        let greatest = self.without.iter().filter(|(task, _)| is_fit(task)).max_by_key(|(_, count)| **count);
-        let (Some((least, times)), Some((greatest, count))) = (least, greatest) else { return };
-        if *count > times.count().saturating_mul(2) {
-            let (least, greatest) = (Arc::clone(least), Arc::clone(greatest));
-            self.without.remove(&greatest);
-            self.own.insert(greatest, Times::default());
+        let least = self.own.iter().min_by_key(|(_, own)| own.answers);
+        let fit = self.without.iter().filter(|(task, _)| ***task != *OTHER);
+        let (Some((least, own)), Some((greatest, answers))) = (least, fit.max_by_key(|(_, count)| **count))
+        else {
+            return;
+        };
+        if *answers > own.answers.saturating_mul(2) {
+            let (least, greatest, answers) = (Arc::clone(least), Arc::clone(greatest), *answers);
             self.end(&least);
-            self.past.insert(least);
+            self.without.remove(&greatest);
+            self.own.insert(greatest, Own { answers, ..Own::default() });
+            self.changed = Some(now);
         }
     }
 
     /// Ends a task's series; the others take its times over, so that sums never go back.
     fn end(&mut self, task: &str) {
-        if let Some((task, times)) = self.own.remove_entry(task) {
-            self.other.add(&times);
-            self.without.insert(task, times.count());
+        if let Some((task, own)) = self.own.remove_entry(task) {
+            self.other.add(&own.times);
+            self.without.insert(task, own.answers);
         }
     }
 
     fn forget(&mut self, task: &str) {
         self.end(task);
         self.without.remove(task);
-        self.past.remove(task);
     }
 }
 
@@ -193,11 +162,11 @@ impl TaskTimes {
     }
 
     /// Writes the family, after a look at who should have a label.
-    pub(super) fn write(&self, text: &mut String) {
+    pub(super) fn write(&self, text: &mut String, now: Instant) {
         let (mut times, other) = {
             let mut state = self.lock();
-            state.review(self.most);
-            let own = state.own.iter().map(|(task, times)| (Arc::clone(task), *times));
+            state.review(self.most, now);
+            let own = state.own.iter().map(|(task, own)| (Arc::clone(task), own.times));
             (own.collect::<Vec<_>>(), state.other)
         };
         times.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
@@ -226,53 +195,75 @@ mod tests {
     }
 
     /// The value of each label's series of this ending.
-    fn values(times: &TaskTimes, ending: &str) -> HashMap<String, f64> {
+    fn values(times: &TaskTimes, ending: &str, now: Instant) -> HashMap<String, f64> {
         let mut text = String::new();
-        times.write(&mut text);
+        times.write(&mut text, now);
         let start = format!("{NAME}{ending}{{task=\"");
         let lines = text.lines().filter_map(|line| line.strip_prefix(&start)?.rsplit_once("\"} "));
         lines.map(|(label, value)| (label.to_owned(), value.parse().unwrap())).collect()
     }
 
     /// Counts by label.
-    fn counts(times: &TaskTimes) -> HashMap<String, u64> {
-        values(times, "_count").into_iter().map(|(label, count)| (label, count as u64)).collect()
+    fn counts(times: &TaskTimes, now: Instant) -> HashMap<String, u64> {
+        let found = values(times, "_count", now).into_iter();
+        found.map(|(label, count)| (label, count as u64)).collect()
+    }
+
+    fn answer(times: &TaskTimes, task: &str, count: u64) {
+        (0..count).for_each(|_| times.observe(task, Duration::ZERO));
     }
 
     proptest! {
-        /// Whatever answers and is forgotten: no more labels than allowed, nothing is lost, and no label goes back.
+        /// Whatever answers and is forgotten: no more labels than allowed, nothing is lost, and a label goes back only
+        /// where the scrape before lacked it.
         #[test]
         fn labels_are_bounded_and_sums_exact(
             most in 1_usize..4,
             steps in prop::collection::vec((0_u8..9, 0_u8..12), 0..300),
         ) {
             let (times, mut seen, mut total) = (times(most), HashMap::<String, u64>::new(), 0);
+            let mut now = Instant::now();
             for (task, what) in steps {
                 let task = if task == 8 { OTHER.to_owned() } else { format!("t{task}") };
                 match what {
                     0 => { times.forget(&task); seen.remove(&task); }
                     _ => { times.observe(&task, Duration::from_millis(u64::from(what))); total += 1; }
                 }
-                let now = counts(&times);
-                prop_assert!(now.len() <= most + 1, "{now:?}");
-                prop_assert_eq!(now.values().sum::<u64>(), total);
-                for (label, count) in &now {
-                    prop_assert!(seen.get(label).is_none_or(|before| before <= count), "{} {:?}", label, now);
+                now += PATIENCE / 2;
+                let found = counts(&times, now);
+                prop_assert!(found.len() <= most + 1, "{found:?}");
+                prop_assert_eq!(found.values().sum::<u64>(), total);
+                for (label, count) in &found {
+                    prop_assert!(seen.get(label).is_none_or(|before| before <= count), "{} {:?}", label, found);
                 }
-                seen.extend(now);
+                seen = found;
             }
         }
     }
 
     #[test]
-    fn who_answers_most_has_a_label() {
-        let times = times(1);
-        let answer = |task, times_: u64| (0..times_).for_each(|_| times.observe(task, Duration::ZERO));
-        answer("rare", 3);
-        answer("often", 7);
-        assert_eq!(counts(&times), HashMap::from([("often".into(), 0), (OTHER.into(), 10)]));
-        answer("often", 2);
-        assert_eq!(counts(&times), HashMap::from([("often".into(), 2), (OTHER.into(), 10)]));
+    fn who_answers_most_keeps_the_label() {
+        let (times, now) = (times(1), Instant::now());
+        answer(&times, "a", 3);
+        answer(&times, "b", 7);
+        assert_eq!(counts(&times, now), HashMap::from([("b".into(), 0), (OTHER.into(), 10)]));
+        for scrape in 1..=10 {
+            answer(&times, "a", 1);
+            answer(&times, "b", 2);
+            let found = counts(&times, now + PATIENCE * scrape);
+            assert_eq!(found.get("b"), Some(&(2 * u64::from(scrape))), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_comes_back_but_not_at_once() {
+        let (times, now) = (times(1), Instant::now());
+        answer(&times, "a", 3);
+        answer(&times, "b", 7);
+        assert!(counts(&times, now).contains_key("b"));
+        answer(&times, "a", 20);
+        assert!(counts(&times, now + PATIENCE - Duration::from_secs(1)).contains_key("b"));
+        assert_eq!(counts(&times, now + PATIENCE), HashMap::from([("a".into(), 0), (OTHER.into(), 30)]));
     }
 
     #[test]
@@ -281,20 +272,11 @@ mod tests {
         for millis in [1, 5, 6, 11_000] {
             times.observe("a", Duration::from_millis(millis));
         }
-        let buckets = values(&times, "_bucket");
+        let now = Instant::now();
+        let buckets = values(&times, "_bucket", now);
         let bounds = ["0.005", "0.01", "10", "+Inf"].map(|bound| buckets[&format!("a\",le=\"{bound}")]);
         assert_eq!((bounds, buckets.len()), ([2.0, 3.0, 3.0, 4.0], BOUNDS.len() + 1));
-        assert_eq!(values(&times, "_count"), HashMap::from([("a".into(), 4.0)]));
-        assert_eq!(values(&times, "_sum"), HashMap::from([("a".into(), 11.012)]));
-    }
-
-    #[test]
-    fn only_bounded_numbers_are_read() {
-        assert_eq!("top:7".parse(), Ok(TaskLabels::Top(7)));
-        assert_eq!("all".parse(), Ok(TaskLabels::ALL));
-        assert_eq!("none".parse(), Ok(TaskLabels::None));
-        for wrong in ["", "top", "top:", "top:0", "top:10001", "top:-1", "7", "ALL"] {
-            assert!(wrong.parse::<TaskLabels>().unwrap_err().contains("10000"), "{wrong}");
-        }
+        assert_eq!(values(&times, "_count", now), HashMap::from([("a".into(), 4.0)]));
+        assert_eq!(values(&times, "_sum", now), HashMap::from([("a".into(), 11.012)]));
     }
 }

@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use super::ask::Terms;
 use super::error::Error;
-use super::handle::Service;
+use super::handle::{Service, forget_unpublished};
+use crate::catalog::Catalog;
 use crate::engine::{Cost, Meter, Permit, Want};
 use crate::metrics::{Metrics, NO_TASK};
+use crate::pack::TaskId;
 use crate::reload::Pinned;
 use crate::tenants::{Account, Caller, Left, Measure, Rows};
 use crate::usage::{Billed, Charge, Usage};
@@ -66,6 +68,8 @@ impl Service {
                 expected: task.pack.flops,
                 usage: self.usage().clone(),
                 metrics: Arc::clone(&self.shared.metrics),
+                catalog: Arc::clone(&self.shared.catalog),
+                task: task.task.clone(),
                 billed: terms.caller.billed((!task.task.is_none()).then(|| task.task.shared())),
             };
             Place { permit, meter: Arc::new(meter), bill: Arc::clone(&bill) }
@@ -103,6 +107,8 @@ struct RowMeter {
     expected: u64,
     usage: Usage,
     metrics: Arc<Metrics>,
+    catalog: Arc<Catalog>,
+    task: TaskId,
     billed: Billed,
 }
 
@@ -112,6 +118,9 @@ impl Meter for RowMeter {
         let Cost { flops, device } = cost;
         let task = self.billed.task.as_deref().unwrap_or(NO_TASK);
         self.metrics.requests.tasks.spent(task, flops);
+        if !self.task.is_none() {
+            forget_unpublished(&self.metrics, &self.catalog, &self.task);
+        }
         self.usage.charge(&self.billed, &Charge { rows: 1, flops, device, ..Charge::default() });
     }
 }

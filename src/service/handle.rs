@@ -86,6 +86,9 @@ impl Service {
         for reason in Rejection::ALL {
             metrics.requests.rejections.with_label_values(&[reason.as_str()]).inc_by(0);
         }
+        for code in Code::ALL {
+            metrics.requests.answers.with_label_values(&[code.as_str()]).inc_by(0);
+        }
         let folders = Folders::new(hidden.iter().copied().chain([catalog.root()]));
         let shared = Shared {
             engine,
@@ -184,18 +187,22 @@ impl Service {
     /// task where it was answered.
     pub fn count(&self, caller: Option<&Caller>, task: &str, ending: Ending, inferred: Option<Duration>) {
         // Only names that the catalog knows become label values, and only for who may know of them.
-        let known = caller.is_some_and(|caller| {
-            task.parse().is_ok_and(|task| caller.may_see(&task) && self.shared.catalog.contains(&task))
+        let known = caller.and_then(|caller| {
+            let task = task.parse::<TaskId>().ok()?;
+            (caller.may_see(&task) && self.shared.catalog.contains(&task)).then_some(task)
         });
-        let label = if known { task } else { NO_TASK };
+        let label = if known.is_some() { task } else { NO_TASK };
         let (metrics, Ending { code, rejection }) = (&self.shared.metrics, ending);
         metrics.requests.tasks.request(label, code.as_str());
+        metrics.requests.answers.with_label_values(&[code.as_str()]).inc();
         if let Some(rejection) = rejection {
             metrics.requests.rejections.with_label_values(&[rejection.as_str()]).inc();
         }
-        if let Some(time) = inferred.filter(|_| known && code == Code::Ok) {
+        let Some(known) = known else { return };
+        if let Some(time) = inferred.filter(|_| code == Code::Ok) {
             metrics.requests.times.observe(task, time);
         }
+        forget_unpublished(metrics, &self.shared.catalog, &known);
     }
 
     /// Records how long a request took, from its head to its answer.
@@ -242,5 +249,12 @@ impl Service {
     /// A text from inside, as a caller is told it.
     pub(super) fn told(&self, text: &str) -> String {
         self.shared.folders.strip(text)
+    }
+}
+
+/// Forgets what was counted of a task that went meanwhile. One that goes after this look is forgotten then.
+pub(super) fn forget_unpublished(metrics: &Metrics, catalog: &Catalog, task: &TaskId) {
+    if !catalog.contains(task) {
+        metrics.forget_task(task.as_str());
     }
 }

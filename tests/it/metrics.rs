@@ -39,6 +39,12 @@ async fn requests_are_counted_by_task_and_unknown_names_add_no_series() {
     let series = |text: &str| text.lines().filter(|line| line.starts_with("mimi_requests_total")).count();
     assert_eq!(series(&after), series(&before) + 1);
     assert!(flops > 0.0 && value(&after, "mimi_flops_total{task=\"known\"}") == flops);
+    // The same by code alone, and every code from the start.
+    let by_code = |code| value(&after, &format!("mimi_answers_total{{code=\"{code}\"}}"));
+    let codes = ["ok", "unsupported_media_type", "task_not_found", "internal"];
+    assert_eq!(codes.map(by_code), [1.0, 1.0, 5.0, 0.0]);
+    let codes = after.lines().filter(|line| line.starts_with("mimi_answers_total{")).count();
+    assert_eq!(codes, mimi_server::service::Code::ALL.len());
     assert_eq!(value(&after, "mimi_packs_resident"), 1.0);
     assert_eq!(value(&after, "mimi_batch_rows_count"), 1.0);
     assert!(value(&after, "mimi_packs_resident_bytes") > 0.0);

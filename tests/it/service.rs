@@ -56,6 +56,28 @@ async fn errors_have_codes_and_advice_without_a_door() {
     assert_eq!(many.spent, many.tasks[0].outcome.as_ref().unwrap().spent);
 }
 
+/// Rows that end after their task went leave no series of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_went_stays_forgotten() {
+    let world = World::new();
+    world.publish("one", &world.contents(1, 2));
+    world.publish("two", &world.contents(2, 2));
+    let server = world.server().await;
+    let service = server.service();
+    let task = service.pin(&Caller::everybody(), "one", terms(1).deadline).await.unwrap();
+    std::fs::remove_dir_all(world.task("one")).unwrap();
+    let reloader = std::sync::Arc::clone(server.reloader());
+    let watcher = tokio::spawn(async move { reloader.watch(Duration::from_millis(20)).await });
+    while service.pin(&Caller::everybody(), "one", terms(1).deadline).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    watcher.abort();
+    let images = vec![Bytes::from(image("rgb.png"))];
+    service.classify(Ask { task, images, terms: terms(1) }).await.unwrap();
+    let text = String::from_utf8(service.series().await.unwrap()).unwrap();
+    assert!(!text.contains("task=\"one\""), "{text}");
+}
+
 #[tokio::test]
 async fn requests_to_publish_are_admitted_too() {
     let world = World::new();

@@ -27,6 +27,7 @@ struct Family {
 fn exposition() -> String {
     let metrics = Metrics::new().unwrap();
     for vector in [
+        &metrics.requests.answers,
         &metrics.requests.rejections,
         &metrics.engine.rows_dropped,
         &metrics.engine.prefix_lookups,
