@@ -17,6 +17,8 @@ mod lines;
 mod methods;
 mod mimi;
 mod moment;
+mod named;
+mod pairs;
 mod predict;
 mod pruning;
 mod recipe;

@@ -24,8 +24,8 @@ pub struct Entry {
     pub method: String,
     /// The path, without a query.
     pub path: String,
-    /// The status of HTTP.
-    pub status: u16,
+    /// The status of HTTP; none where the request's client went away before its answer.
+    pub status: Option<u16>,
     /// The status of gRPC, where it was told before a body.
     pub grpc: Option<u16>,
     /// From its head to its answer's.
@@ -44,12 +44,19 @@ struct Line<'a> {
     trace: Option<String>,
     method: &'a str,
     path: &'a str,
-    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "is_false")]
+    abandoned: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     grpc: Option<u16>,
     us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<IpAddr>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Entry {
@@ -63,6 +70,7 @@ impl Entry {
             method: &self.method,
             path: &self.path[..self.path.floor_char_boundary(PATH)],
             status: self.status,
+            abandoned: self.status.is_none(),
             grpc: self.grpc,
             us: u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX),
             address: self.address,

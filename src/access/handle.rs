@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,8 +20,6 @@ pub const FAMILY: &str = "access";
 const ROOM: usize = 4096;
 /// How often the thread writes what came.
 const TURN: Duration = Duration::from_millis(200);
-/// Longest time until a line is on the disk.
-const SYNC: SignedDuration = SignedDuration::from_secs(5);
 
 /// Which requests are written, and where.
 #[derive(Clone, Debug)]
@@ -30,13 +28,15 @@ pub struct AccessOptions {
     pub folder: Option<PathBuf>,
     /// The share of requests that get a line, 0 to 1.
     pub sample: f64,
+    /// Longest time until a line is on the disk.
+    pub sync: Duration,
     /// Most bytes of files; the oldest go first.
     pub keep_bytes: u64,
 }
 
 impl Default for AccessOptions {
     fn default() -> Self {
-        Self { folder: None, sample: 1.0, keep_bytes: 1 << 30 }
+        Self { folder: None, sample: 1.0, sync: Duration::from_secs(1), keep_bytes: 1 << 30 }
     }
 }
 
@@ -70,7 +70,7 @@ impl AccessLog {
             boot: boot.clone(),
             // A tenth of what is kept, so that deleting a file leaves most.
             file_bytes: (options.keep_bytes / 10).clamp(1 << 16, 64 << 20),
-            sync: SYNC,
+            sync: SignedDuration::try_from(options.sync).unwrap_or(SignedDuration::MAX),
         };
         let journal = Journal::new(journal, Box::new(SystemMedium), Arc::clone(&state), Timestamp::now());
         let keep = Keep { bytes: Some(options.keep_bytes), days: None };
@@ -129,17 +129,22 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, came: &Receiver<Entry>) {
+        let mut due = Instant::now() + TURN;
         loop {
-            match came.recv_timeout(TURN) {
+            match came.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(entry) => {
                     self.push(&entry);
-                    came.try_iter().take(ROOM).for_each(|entry| self.push(&entry));
+                    // What comes until then is written at once.
+                    if Instant::now() < due && !self.journal.is_full() {
+                        continue;
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.journal.run(Timestamp::now());
             self.prune();
+            due = Instant::now() + TURN;
         }
         self.journal.finish(Timestamp::now());
         if !self.journal.is_settled() {

@@ -70,6 +70,8 @@ struct Set {
     option: String,
     variable: OsString,
     value: OsString,
+    /// Whether its value is never shown.
+    is_secret: bool,
 }
 
 /// What variables set of the options of the command that was typed, where the command line does not say otherwise.
@@ -79,7 +81,8 @@ fn set(command: &Command, typed: &[OsString]) -> Vec<Set> {
     let set = args.filter(|arg| !is_typed(arg, typed)).filter_map(|arg| {
         let variable = arg.get_env()?.to_owned();
         let value = std::env::var_os(&variable)?;
-        Some(Set { option: format!("--{}", arg.get_long()?), variable, value })
+        let is_secret = arg.is_hide_env_values_set();
+        Some(Set { option: format!("--{}", arg.get_long()?), variable, value, is_secret })
     });
     set.collect()
 }
@@ -103,10 +106,11 @@ fn notes(error: &clap::Error, set: &[Set]) -> String {
     let said = error.to_string();
     // The error's first part names options; what follows is how to use the command.
     let said = said.split("\n\nUsage:").next().unwrap_or_default();
-    for Set { option, variable, value } in set {
+    for Set { option, variable, value, is_secret } in set {
         let is_garbled = error.kind() == ErrorKind::InvalidUtf8 && value.to_str().is_none();
         if is_garbled || names(said, option) {
             let (variable, value) = (variable.to_string_lossy(), value.to_string_lossy());
+            let value = if *is_secret { "(not shown)".into() } else { value };
             // A write into a text does not fail.
             let _ = writeln!(notes, "note: {option} is set by the environment: {variable}={value}");
             if SERVICE_LINKS.iter().any(|scheme| value.starts_with(scheme)) {
@@ -147,6 +151,16 @@ mod tests {
         assert!(names("invalid value 'x' for '--port <PORT>'", "--port"));
         assert!(!names("invalid value 'x' for '--port-range <A>'", "--port"));
         assert!(!names("invalid value 'x' for '--admin-port <A>'", "--port"));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let error = clap::Error::raw(ErrorKind::InvalidValue, "invalid value for '--key <K>'");
+        let set =
+            |is_secret| Set { option: "--key".into(), variable: "K".into(), value: "abc".into(), is_secret };
+        assert!(notes(&error, &[set(false)]).contains("K=abc"));
+        let told = notes(&error, &[set(true)]);
+        assert!(told.contains("K=(not shown)") && !told.contains("abc"), "{told}");
     }
 
     #[test]

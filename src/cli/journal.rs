@@ -73,6 +73,7 @@ impl JournalArgs {
         AccessOptions {
             folder: self.access_log.clone(),
             sample: self.access_log_sample,
+            sync: Duration::from_millis(self.journal_sync_ms),
             keep_bytes: self.access_log_keep << 20,
         }
     }

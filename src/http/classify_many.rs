@@ -150,7 +150,7 @@ async fn answer(
         return Err(ApiError::invalid(format!("{} image(s): expected one", body.images.len())));
     }
     let image = body.images.pop().unwrap_or_default();
-    let answered = state.service.classify_many(AskMany { tasks: body.tasks, image, terms }).await?;
+    let answered = state.service.classify_many(AskMany { tasks: body.tasks, image, arrived, terms }).await?;
     let one = answered.tasks.first().filter(|_| answered.tasks.len() == 1);
     let task = one.and_then(|task| task.outcome.as_ref().ok()).map(|told| &told.task);
     let costs = Costs::new(1, task);

@@ -2,8 +2,7 @@
 //!
 //! The name is what the client calls its request, or a random one. It is in the answer and in the log.
 
-use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -45,13 +44,14 @@ async fn layer(State(watch): State<Watch>, request: Request, next: Next) -> Resp
     let id = request.headers().get(&ID).and_then(given).map_or_else(random, str::to_owned);
     let begun = watch.begin(&request);
     let span = span(&id, begun, &request);
-    let noted = watch.log.filter(AccessLog::is_wanted).map(|log| (log, Noted::of(&request)));
+    let log = watch.log.filter(AccessLog::is_wanted);
+    let noted = log.map(|log| Noted::of(log, (&id, begun), &request));
     let mut response = next.run(request).instrument(span.clone()).await;
     if begun.is_some() {
         tell_end(&span, &response);
     }
-    if let Some((log, noted)) = noted {
-        log.record(noted.ended((&id, begun), &response));
+    if let Some(mut noted) = noted {
+        noted.end(&response);
     }
     let headers = response.headers_mut();
     tell(headers, ID, &id);
@@ -87,37 +87,40 @@ fn span(id: &str, begun: Option<Begun>, request: &Request) -> Span {
     )
 }
 
-/// What a line says of a request before it is answered.
+/// The line of a request. It is written when this is dropped, with or without an answer: a client may go away.
 struct Noted {
+    log: AccessLog,
     began: Instant,
-    method: String,
-    path: String,
-    address: Option<IpAddr>,
+    entry: Entry,
 }
 
 impl Noted {
-    fn of(request: &Request) -> Self {
-        Self {
-            began: Instant::now(),
-            method: request.method().to_string(),
-            path: request.uri().path().to_owned(),
-            address: request.extensions().get::<Origin>().map(|origin| origin.address),
-        }
-    }
-
-    fn ended(self, (id, begun): (&str, Option<Begun>), response: &Response) -> Entry {
-        let Self { began, method, path, address } = self;
-        Entry {
+    fn of(log: AccessLog, (id, begun): (&str, Option<Begun>), request: &Request) -> Self {
+        let entry = Entry {
             at: Timestamp::now(),
             id: id.to_owned(),
             trace: begun.map(|begun| begun.context.trace),
-            method,
-            path,
-            status: response.status().as_u16(),
-            grpc: grpc_status(response),
-            took: began.elapsed(),
-            address,
-        }
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            status: None,
+            grpc: None,
+            took: Duration::ZERO,
+            address: request.extensions().get::<Origin>().map(|origin| origin.address),
+        };
+        Self { log, began: Instant::now(), entry }
+    }
+
+    fn end(&mut self, response: &Response) {
+        self.entry.status = Some(response.status().as_u16());
+        self.entry.grpc = grpc_status(response);
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        let Self { log, began, entry } = self;
+        (entry.at, entry.took) = (Timestamp::now(), began.elapsed());
+        log.record(entry.clone());
     }
 }
 
@@ -153,6 +156,37 @@ fn random() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A request whose client goes away has its line too.
+    #[tokio::test]
+    async fn an_abandoned_request_is_written() {
+        use crate::access::{AccessOptions, FAMILY};
+        use crate::journal::{Found, files, lines};
+        use tower::ServiceExt;
+        let folder = tempfile::tempdir().unwrap();
+        let options = AccessOptions { folder: Some(folder.path().to_owned()), ..AccessOptions::default() };
+        let log = AccessLog::start(&options, &crate::metrics::Metrics::new().unwrap()).unwrap().unwrap();
+        let never = axum::routing::get(std::future::pending::<()>);
+        let doors = Router::new().route("/never", never).route("/soon", axum::routing::get(|| async {}));
+        let doors = watched(doors, Watch { sampler: None, log: Some(log.clone()) });
+        let asked = |path| Request::get(path).body(axum::body::Body::empty()).unwrap();
+        doors.clone().oneshot(asked("/soon")).await.unwrap();
+        let answer = doors.oneshot(asked("/never"));
+        assert!(tokio::time::timeout(Duration::from_millis(20), answer).await.is_err());
+        log.stop();
+        let mut found = Vec::new();
+        for (path, _) in files(folder.path(), FAMILY).unwrap() {
+            lines(&path, 0, |line| match line {
+                Found::Whole(line) => found.push(serde_json::from_slice::<serde_json::Value>(line).unwrap()),
+                other => panic!("{other:?}"),
+            })
+            .unwrap();
+        }
+        let told = |at: usize| (&found[at]["path"], &found[at]["status"], &found[at]["abandoned"]);
+        let null = serde_json::Value::Null;
+        assert_eq!(told(0), (&"/soon".into(), &200.into(), &null));
+        assert_eq!(told(1), (&"/never".into(), &null, &true.into()));
+    }
 
     #[test]
     fn only_short_names_of_visible_signs_are_taken() {

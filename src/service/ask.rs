@@ -42,6 +42,8 @@ pub struct AskMany {
     pub tasks: Vec<String>,
     /// The encoded image.
     pub image: Bytes,
+    /// When its head came; answers are timed from there.
+    pub arrived: Instant,
     /// On what terms.
     pub terms: Terms,
 }

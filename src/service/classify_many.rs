@@ -22,7 +22,7 @@ impl Service {
     /// # Errors
     /// When the tasks are too few, too many or not distinct, rows are not admitted, or the image cannot be prepared.
     pub async fn classify_many(&self, ask: AskMany) -> Result<AnsweredMany, Error> {
-        let AskMany { tasks, image, terms } = ask;
+        let AskMany { tasks, image, arrived, terms } = ask;
         self.check_tasks(&tasks)?;
         let started = Instant::now();
         let pins = join_all(tasks.iter().map(|task| self.pin(&terms.caller, task, terms.deadline))).await;
@@ -46,10 +46,11 @@ impl Service {
             });
         }
         for TaskAnswer { name, outcome, .. } in &answers {
-            self.count(Some(&terms.caller), name, Ending::of(outcome), Some(started.elapsed()));
+            self.count(Some(&terms.caller), name, Ending::of(outcome), Some(arrived.elapsed()));
             spent = outcome.iter().fold(spent, |spent, answered| spent.join(answered.spent));
         }
-        let maker = self.maker(found.first().filter(|_| answers.len() == 1));
+        let is_one = matches!(&answers[..], [one] if one.outcome.is_ok());
+        let maker = self.maker(found.first().filter(|_| is_one));
         Ok(AnsweredMany { tasks: answers, maker, spent })
     }
 

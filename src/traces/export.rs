@@ -17,6 +17,11 @@ use super::span::Span;
 /// Least time between two warnings of the same kind.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// Most signs of a collector's reason that the log gets.
+const REASON: usize = 200;
+/// Most bytes of a collector's answer.
+const ANSWER: u64 = 64 << 10;
+
 /// Longest wait for the last posts.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -43,7 +48,7 @@ impl fmt::Debug for ExportOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("ExportOptions")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &shown(&self.endpoint))
             .field("headers", &names)
             .field("resource", &self.resource)
             .finish_non_exhaustive()
@@ -153,24 +158,126 @@ impl Sender {
     fn post(&mut self, batch: Vec<Span>) {
         let count = batch.len() as u64;
         let body = messages::request(&self.options.resource, batch);
+        let (lost, reason) = match self.answer(&body) {
+            Err(reason) => (count, reason),
+            Ok(answer) => match messages::refused(&answer) {
+                Some(told) => {
+                    (told.rejected_spans.max(0) as u64, told.error_message.chars().take(REASON).collect())
+                }
+                None => (0, "spans came faster than they were sent".to_owned()),
+            },
+        };
+        self.dropped.fetch_add(lost, Ordering::Relaxed);
+        if self.dropped.load(Ordering::Relaxed) > 0 {
+            self.warn(&reason);
+        }
+    }
+
+    /// What the collector answers, where it takes the post.
+    fn answer(&self, body: &[u8]) -> Result<Vec<u8>, String> {
         let mut post =
             self.agent.post(&self.options.endpoint).header("content-type", "application/x-protobuf");
         for (name, value) in &self.options.headers {
             post = post.header(name, value);
         }
-        if let Err(error) = post.send(&body[..]) {
-            self.dropped.fetch_add(count, Ordering::Relaxed);
-            self.warn(&error.to_string());
-        } else if self.dropped.load(Ordering::Relaxed) > 0 {
-            self.warn("spans came faster than they were sent");
+        let mut answer = post.send(body).map_err(|error| error.to_string())?;
+        // Redirections are not followed, so they are failures as any other.
+        if !answer.status().is_success() {
+            return Err(format!("http status: {}", answer.status().as_u16()));
         }
+        let read = answer.body_mut().with_config().limit(ANSWER).read_to_vec();
+        read.map_err(|error| format!("the collector's answer: {error}"))
     }
 
     fn warn(&mut self, reason: &str) {
         if self.warned.is_none_or(|at| at.elapsed() >= PAUSE) {
             self.warned = Some(Instant::now());
             let spans = self.dropped.swap(0, Ordering::Relaxed);
-            tracing::warn!(spans, endpoint = self.options.endpoint, reason, "spans of traces were lost");
+            let endpoint = shown(&self.options.endpoint);
+            tracing::warn!(spans, %endpoint, reason, "spans of traces were lost");
+        }
+    }
+}
+
+/// An address without a user and a password.
+fn shown(endpoint: &str) -> String {
+    let (scheme, rest) = endpoint.split_once("://").unwrap_or(("", endpoint));
+    let (place, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+    format!("{scheme}://{place}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is lost of 7 spans where a collector answers so.
+    fn lost(answer: &'static [u8]) -> u64 {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+        let collector = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut post = [0; 4096];
+            while !post.windows(4).any(|part| part == b"\r\n\r\n") {
+                assert!(stream.read(&mut post).unwrap() > 0);
+            }
+            stream.write_all(answer).unwrap();
+            // Closed only when the answer was read.
+            stream
+        });
+        let options = ExportOptions {
+            endpoint,
+            headers: vec![],
+            resource: vec![],
+            timeout: Duration::from_secs(10),
+            queue: 1,
+            batch: 1,
+            delay: Duration::ZERO,
+        };
+        let mut sender = Sender::new(options, Arc::default());
+        // Warned just now, so that the count stays.
+        sender.warned = Some(Instant::now());
+        let context = crate::traces::Context { trace: 1, span: 1, is_sampled: true };
+        let span = Span {
+            context,
+            parent: None,
+            name: "request",
+            is_request: true,
+            start: 0,
+            end: 1,
+            attributes: vec![],
+            links: vec![],
+            is_failed: false,
+        };
+        sender.post(vec![span; 7]);
+        drop(collector.join().unwrap());
+        sender.dropped.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn what_a_collector_does_not_take_is_lost() {
+        assert_eq!(lost(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), 0);
+        // `partial_success` with 3 rejected spans, and with a warning alone.
+        assert_eq!(lost(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n\x0a\x02\x08\x03"), 3);
+        assert_eq!(lost(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n\x0a\x03\x12\x01x"), 0);
+        for refusal in [
+            &b"HTTP/1.1 307 Temporary Redirect\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n"[..],
+            b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
+        ] {
+            assert_eq!(lost(refusal), 7);
+        }
+    }
+
+    #[test]
+    fn addresses_are_shown_without_passwords() {
+        for (given, expected) in [
+            ("http://a:4318/v1/traces", "http://a:4318/v1/traces"),
+            ("https://me:se@cret@a/v1/traces?x=@", "https://a/v1/traces?x=@"),
+            ("http://me@a", "http://a"),
+        ] {
+            assert_eq!(shown(given), expected);
         }
     }
 }

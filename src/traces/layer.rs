@@ -23,6 +23,11 @@ const AGO: &str = "ago_us";
 const TOOK: &str = "took_us";
 /// The status of a request's answer.
 const STATUS: &str = "http.response.status_code";
+/// The status of an answer by gRPC.
+const GRPC: &str = "rpc.grpc.status_code";
+/// Statuses of gRPC that are a server's failures: unknown, deadline exceeded, unimplemented, internal, unavailable and
+/// data loss.
+const GRPC_FAILURES: [u64; 6] = [2, 4, 12, 13, 14, 15];
 /// The span that is of no request: it follows from rows of many, and is kept where one of them is.
 const BATCH: &str = "batch";
 /// Most attributes of a span.
@@ -161,7 +166,8 @@ impl Visit for Fields {
             AGO => self.ago = Some(Duration::from_micros(value)),
             TOOK => self.took = Some(Duration::from_micros(value)),
             name => {
-                self.is_failed |= name == STATUS && value >= 500;
+                self.is_failed |=
+                    name == STATUS && value >= 500 || name == GRPC && GRPC_FAILURES.contains(&value);
                 self.add(field, Value::Int(i64::try_from(value).unwrap_or(i64::MAX)));
             }
         }
@@ -188,5 +194,47 @@ impl Visit for Fields {
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.text(field, format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::prelude::*;
+
+    use super::*;
+
+    /// Which spans have failed, in their order.
+    #[derive(Clone, Default)]
+    struct Failed(Arc<Mutex<Vec<bool>>>);
+
+    impl<S: Subscriber> tracing_subscriber::Layer<S> for Failed {
+        fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Around<'_, S>) {
+            let mut fields = Fields::default();
+            attributes.record(&mut fields);
+            self.0.lock().unwrap().push(fields.is_failed);
+        }
+    }
+
+    #[test]
+    fn failures_of_the_server_fail_their_span() {
+        let failed = Failed::default();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(failed.clone()), || {
+            for status in [200_u16, 404, 429, 500, 503] {
+                tracing::info_span!("request", http.response.status_code = status);
+            }
+            for status in 0_u16..=16 {
+                tracing::info_span!(
+                    "request",
+                    http.response.status_code = 200,
+                    rpc.grpc.status_code = status
+                );
+            }
+        });
+        let all = failed.0.lock().unwrap().clone();
+        assert_eq!(all[..5], [false, false, false, true, true]);
+        let statuses = all[5..].iter().enumerate().filter(|(_, failed)| **failed);
+        assert_eq!(statuses.map(|(status, _)| status).collect::<Vec<_>>(), [2, 4, 12, 13, 14, 15]);
     }
 }

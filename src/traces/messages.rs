@@ -110,6 +110,28 @@ const KINDS: [i32; 2] = [1, 2];
 /// `STATUS_CODE_ERROR`.
 const FAILED: i32 = 2;
 
+/// What a collector answers.
+#[derive(Clone, PartialEq, Message)]
+struct Response {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<PartialSuccess>,
+}
+
+/// What a collector did not take.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PartialSuccess {
+    #[prost(int64, tag = "1")]
+    pub(super) rejected_spans: i64,
+    #[prost(string, tag = "2")]
+    pub(super) error_message: String,
+}
+
+/// What a collector's answer says that it did not take. An answer in another form says nothing.
+pub(super) fn refused(answer: &[u8]) -> Option<PartialSuccess> {
+    let told = Response::decode(answer).ok()?.partial_success?;
+    (told.rejected_spans > 0 || !told.error_message.is_empty()).then_some(told)
+}
+
 /// Spans of a server that these attributes describe.
 pub(super) fn request(attributes: &[(String, String)], spans: Vec<Ended>) -> Vec<u8> {
     let attributes = attributes.iter().map(|(key, text)| pair(key, Value::Text(text.clone())));

@@ -48,7 +48,7 @@ async fn errors_have_codes_and_advice_without_a_door() {
     let broken = service.classify(Ask { task, images: broken, terms: terms(1) }).await.unwrap_err();
     assert_eq!(broken.code(), Code::UnsupportedMediaType);
     let tasks = vec!["one".to_owned(), "nobody".to_owned()];
-    let ask = AskMany { tasks, image: image("rgb.png").into(), terms: terms(3) };
+    let ask = AskMany { tasks, image: image("rgb.png").into(), arrived: Instant::now(), terms: terms(3) };
     let many = service.classify_many(ask).await.unwrap();
     let codes: Vec<_> =
         many.tasks.iter().map(|task| task.outcome.as_ref().map_or_else(|e| e.code(), |_| Code::Ok)).collect();
