@@ -138,7 +138,8 @@ class Workplace:
         name = f"{block.page.relative_to(self.root)}:{block.line}"
         print(f"-- {name}", flush=True)
         command = PRELUDE + block.command.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
-        command = command.replace("examples/client.py ", f"examples/client.py --server http://127.0.0.1:{port} ")
+        for client in ("examples/client.py", "examples/client.mjs"):
+            command = command.replace(f"{client} ", f"{client} --server http://127.0.0.1:{port} ")
         done = subprocess.run(
             ["bash", "-c", command], cwd=self.folder, stdout=subprocess.PIPE, text=True, timeout=SECONDS
         )
