@@ -8,6 +8,8 @@ mod client;
 mod clients;
 /// What goes wrong with files at the start, and `server health`.
 mod commands;
+/// gRPC on the same port.
+mod grpc;
 /// What is agreed on, and what a client may hold before it is.
 mod handshakes;
 /// Files that change.

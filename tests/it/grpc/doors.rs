@@ -49,6 +49,42 @@ async fn health_is_told_for_the_server_and_each_service() {
     running.end().await.unwrap().unwrap();
 }
 
+/// What tools ask that have no description of the protocol.
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_names_the_services_and_describes_them() {
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+    let world = World::new();
+    let running = world.start().await;
+    let mut reflection = ServerReflectionClient::new(channel(&running).await);
+    let mut ask = async |message_request| {
+        let request =
+            ServerReflectionRequest { message_request: Some(message_request), ..Default::default() };
+        let mut answers =
+            reflection.server_reflection_info(futures::stream::iter([request])).await.unwrap().into_inner();
+        answers.message().await.map(|answer| answer.unwrap().message_response.unwrap())
+    };
+    let MessageResponse::ListServicesResponse(listed) =
+        ask(MessageRequest::ListServices(String::new())).await.unwrap()
+    else {
+        panic!("no list");
+    };
+    let names: Vec<&str> = listed.service.iter().map(|service| service.name.as_str()).collect();
+    assert!(names.contains(&"inference.GRPCInferenceService") && names.contains(&"grpc.health.v1.Health"));
+    let method = "inference.GRPCInferenceService.ModelInfer";
+    let described = ask(MessageRequest::FileContainingSymbol(method.into())).await.unwrap();
+    let MessageResponse::FileDescriptorResponse(file) = described else { panic!("no description") };
+    let file: prost_types::FileDescriptorProto =
+        prost::Message::decode(&file.file_descriptor_proto[0][..]).unwrap();
+    assert_eq!(file.package(), "inference");
+    let unknown = ask(MessageRequest::FileContainingSymbol("inference.Nothing".into())).await;
+    assert_eq!(unknown.unwrap_err().code(), Code::NotFound);
+    running.end().await.unwrap().unwrap();
+}
+
 /// Once the server ends nobody is sent here, by whichever door they ask.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draining_server_is_not_serving() {
