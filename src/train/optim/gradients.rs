@@ -11,6 +11,12 @@ use crate::train::parameters::Parameters;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gradients(BTreeMap<ParameterName, Vec<f32>>);
 
+impl FromIterator<(ParameterName, Vec<f32>)> for Gradients {
+    fn from_iter<I: IntoIterator<Item = (ParameterName, Vec<f32>)>>(named: I) -> Self {
+        Self(named.into_iter().collect())
+    }
+}
+
 impl Gradients {
     /// Zero for each of `parameters`.
     pub fn zeros(parameters: &Parameters) -> Self {

@@ -1,6 +1,8 @@
 //! One step: forward, backward, clip, update.
 
-use anyhow::{Result, ensure};
+use std::thread;
+
+use anyhow::{Result, anyhow, ensure};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
@@ -46,6 +48,8 @@ pub struct Stepper {
     parts: Parts,
     options: StepOptions,
     masks: Masks,
+    /// Threads that update parameters.
+    threads: usize,
 }
 
 impl Stepper {
@@ -64,7 +68,12 @@ impl Stepper {
         let graph = training_graph(resident.config(), &Plan { blocks, modules: model.modules() }, trained)?;
         let StepOptions { micro_batch, drop_path, .. } = options;
         let parts = PartOptions { block, micro_batch, drop_path, loss: trained.loss };
-        Ok(Self { parts: Parts::new(resident, &graph, parts)?, options, masks: Masks::default() })
+        Ok(Self {
+            parts: Parts::new(resident, &graph, parts)?,
+            options,
+            masks: Masks::default(),
+            threads: resident.threads(),
+        })
     }
 
     /// Holds the masked elements at zero, where they are.
@@ -87,10 +96,21 @@ impl Stepper {
         ensure!(loss.is_finite(), Diverged(loss));
         self.masks.hold(&mut stepped.gradients);
         clip(&mut stepped.gradients.values_mut(), self.options.clip);
-        for (name, parameter) in model.parameters.iter_mut() {
+        let update = |(name, parameter): (ParameterName, &mut Parameter)| {
             let decay = if name.decays(&parameter.shape) { self.options.decay } else { 0.0 };
             parameter.state.step(&mut parameter.values, stepped.gradients.get(name)?, rate, decay);
-        }
+            anyhow::Ok(())
+        };
+        let mut parameters: Vec<(ParameterName, &mut Parameter)> = model.parameters.iter_mut().collect();
+        let each = parameters.len().div_ceil(self.threads).max(1);
+        thread::scope(|scope| {
+            let mut parts = Vec::new();
+            while !parameters.is_empty() {
+                let part = parameters.split_off(parameters.len().saturating_sub(each));
+                parts.push(scope.spawn(|| part.into_iter().try_for_each(update)));
+            }
+            parts.into_iter().try_for_each(|part| part.join().map_err(|_| anyhow!("an update panicked"))?)
+        })?;
         Ok(stepped)
     }
 
@@ -110,12 +130,15 @@ impl Stepper {
             .iter()
             .map(|(name, own)| Input { name, shape: &own.shape, data: &own.values })
             .collect();
-        let mut gradients = Gradients::zeros(&model.parameters);
+        let mut gradients = Gradients::default();
         let seen = self.parts.run(&inputs, (batch, model.classes()?), random, |outputs| {
-            model
-                .parameters
-                .iter()
-                .try_for_each(|(name, _)| gradients.add(name, &outputs.take(&gradient_output(name))?.data))
+            let mut of_part = |name| anyhow::Ok((name, outputs.take(&gradient_output(name))?.data));
+            let of_part = model.parameters.iter().map(|(name, _)| of_part(name)).collect::<Result<_>>()?;
+            match gradients.is_empty() {
+                true => gradients = of_part,
+                false => gradients.add_all(&of_part)?,
+            }
+            Ok(())
         })?;
         Ok(Stepped { seen, gradients })
     }
