@@ -322,6 +322,22 @@ impl Graph {
         Ok(self)
     }
 
+    /// Asks of each input for a node that makes it in a run's place; without one it stays an input.
+    pub(super) fn supplied(
+        mut self,
+        mut of: impl FnMut(&mut Self, Wire) -> Result<Option<Node>, Error>,
+    ) -> Result<Self, Error> {
+        let nodes = std::mem::take(&mut self.nodes);
+        for wire in std::mem::take(&mut self.inputs) {
+            match of(&mut self, wire)? {
+                Some(node) => self.nodes.push(node),
+                None => self.inputs.push(wire),
+            }
+        }
+        self.nodes.extend(nodes);
+        Ok(self)
+    }
+
     /// Wires an operator whose only output is known to be of that fact.
     pub(super) fn wire_as(
         &mut self,

@@ -34,6 +34,8 @@ pub enum Dim {
     Joined(Module, usize),
     /// Classes of the head (C).
     Classes,
+    /// Entries of a bank (P).
+    Slots,
 }
 
 impl Dim {
@@ -65,6 +67,7 @@ impl fmt::Display for Dim {
             Self::Width(module) => write!(f, "R@{module}"),
             Self::Joined(module, n) => write!(f, "R@{module}+{n}"),
             Self::Classes => write!(f, "C"),
+            Self::Slots => write!(f, "P"),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | [`Plan`], [`build`], `architecture` | what a graph must hold, and a family's parts put together over it |
 //! | [`training`], `loss`, [`gradients`] | a whole training step, what it makes small, reverse mode |
 //! | [`activity_graph`] | a forward pass that gives what hidden neurons do |
+//! | [`banked`] | modules' tensors taken from a bank on the device |
 //! | [`quantised`], [`halved`] | 8-bit integers in the products with frozen matrices; spans in 16-bit floats, which `spans` finds |
 //! | [`onnx`] | the bytes of an ONNX model |
 //!
@@ -24,6 +25,7 @@
 
 mod activity;
 mod architecture;
+mod bank;
 mod build;
 mod builder;
 mod constant;
@@ -56,6 +58,7 @@ mod uniform;
 mod vit;
 
 pub use activity::{active_output, activity_graph, entering_output};
+pub use bank::{SLOTS, bank_input, banked};
 pub use build::{build, plan_flops};
 pub use builder::{Gradients, Graph, Node, Operator, Wire};
 pub use constant::Constant;

@@ -1,5 +1,6 @@
 //! The library and its one environment.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -24,6 +25,12 @@ const TRANSPOSITIONS: &str = "TransposeOptimizer;TransposeOptimizer_CPUExecution
 /// The pass that turns 16-bit weights into 32-bit ones where a CPU lacks instructions for them. It turns the bytes that
 /// the model's file has at the weight's place, not the weight that was lent.
 const WIDENING: &str = "FuseFp16InitializerToFp32NodeTransformer";
+
+/// Whether products' algorithms are chosen by trying them at a size's first run. It captures streams, which makes whatever
+/// another thread does on the GPU fail meanwhile (error 900), e.g. the start of a program.
+const TUNING: &str = "ep.cuda.enable_gemm_auto_tune";
+/// Whether operators that a GPU has no kernel for are an error. They would run on the CPU, with copies there and back.
+const FALLBACK: &str = "session.disable_cpu_ep_fallback";
 
 /// What a runtime is started with.
 #[derive(Clone, Debug)]
@@ -52,6 +59,8 @@ struct Shared {
     threads: usize,
     spin: bool,
     refusals: Arc<Refusals>,
+    /// GPUs that have their arena.
+    arenas: Mutex<BTreeSet<i32>>,
 }
 
 static ENVIRONMENT: OnceLock<Result<Arc<Shared>, Start>> = OnceLock::new();
@@ -89,6 +98,7 @@ impl Runtime {
             });
         }
         let runtime = Self { shared, device: options.device };
+        runtime.register_arena()?;
         runtime.check_device()?;
         Ok(runtime)
     }
@@ -121,6 +131,8 @@ impl Runtime {
         match self.device {
             Device::Cpu => Ok(builder),
             Device::Cuda(number) => {
+                let builder = builder.with_config_entry(TUNING, "0").map_err(failed)?;
+                let builder = builder.with_config_entry(FALLBACK, "1").map_err(failed)?;
                 let provider = ort::ep::CUDA::default().with_device_id(number);
                 // ONNX Runtime's own default rounds the factors of every fp32 product.
                 let provider = provider.with_tf32(precision == Precision::Tf32).build().error_on_failure();
@@ -152,6 +164,17 @@ impl Runtime {
         let reason = because.to_string();
         let reason = reason.trim().trim_end_matches('.').into();
         Error::Device { device: self.device.to_string(), reason }
+    }
+
+    /// Gives a GPU the arena that all programs share, once a process.
+    fn register_arena(&self) -> Result<(), Error> {
+        let Device::Cuda(number) = self.device else { return Ok(()) };
+        let mut arenas = self.shared.arenas.lock().unwrap_or_else(PoisonError::into_inner);
+        if !arenas.contains(&number) {
+            memory::register_cuda_arena(&self.shared.environment, number).map_err(|e| self.absent(&e))?;
+            arenas.insert(number);
+        }
+        Ok(())
     }
 
     fn check_device(&self) -> Result<(), Error> {
@@ -191,7 +214,7 @@ fn start(options: &RuntimeOptions) -> Result<Shared, Start> {
         .build()
         .map_err(|e| fail(e.to_string()))?;
     memory::register_cpu_arena(&environment).map_err(|e| fail(e.to_string()))?;
-    Ok(Shared { environment, threads: *threads, spin: *spin, refusals })
+    Ok(Shared { environment, threads: *threads, spin: *spin, refusals, arenas: Mutex::default() })
 }
 
 /// Remembers what ONNX Runtime logs about weights it would not share, and forwards all it logs.

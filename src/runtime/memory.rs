@@ -1,5 +1,5 @@
-//! The four things about memory that need `unsafe`: a mapped file, giving its pages back, tensors over memory that is not
-//! ONNX Runtime's, and the arena all programs share.
+//! What about memory needs `unsafe`: a mapped file, giving its pages back, tensors over memory that is not ONNX Runtime's, and
+//! the arenas all programs share.
 
 use std::fs::File;
 use std::path::Path;
@@ -97,6 +97,35 @@ pub(super) unsafe fn alias<T: Element>(
 pub(super) fn cpu_memory() -> Result<MemoryInfo<'static>, Error> {
     MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)
         .map_err(Error::call("describe CPU memory"))
+}
+
+/// Gives the environment one arena for scratch memory on a GPU, as [`register_cpu_arena`] does on the CPU. It is aware of
+/// streams: memory that one program gave back goes to another's stream only after the first has come so far.
+pub(super) fn register_cuda_arena(environment: &Environment, number: i32) -> Result<(), Error> {
+    let failed = || Error::call("register the GPU's shared arena");
+    let info = MemoryInfo::new(AllocationDevice::CUDA, number, AllocatorType::Arena, MemoryType::Default)
+        .map_err(Error::call("describe the GPU's arena"))?;
+    let mut configuration = ptr::null_mut();
+    // SAFETY: without keys nothing is read of the two lists; the pointer made is released below.
+    let status = unsafe { (ort::api().CreateArenaCfgV2)(ptr::null(), ptr::null(), 0, &mut configuration) };
+    // SAFETY: `status` comes from the call above and is consumed once.
+    unsafe { ort::Error::result_from_status(status) }.map_err(failed())?;
+    // SAFETY: all pointers are valid for the call; without keys nothing is read of the two lists.
+    let status = unsafe {
+        (ort::api().CreateAndRegisterAllocatorV2)(
+            environment.ptr().cast_mut(),
+            c"CUDAExecutionProvider".as_ptr(),
+            info.ptr(),
+            configuration,
+            ptr::null(),
+            ptr::null(),
+            0,
+        )
+    };
+    // SAFETY: made above, and read by nobody any more.
+    unsafe { (ort::api().ReleaseArenaCfg)(configuration) };
+    // SAFETY: `status` comes from the call above and is consumed once.
+    unsafe { ort::Error::result_from_status(status) }.map_err(failed())
 }
 
 /// Gives the environment one arena for scratch memory, which every program then uses; otherwise each program

@@ -4,13 +4,16 @@
 //! * [`WeightStore`] holds the backbone's weights once, however many programs read them.
 //! * [`Resident`] is a backbone made ready: runtime, weights and description, from which programs are compiled.
 //! * [`Program`] is a graph compiled over those weights, run by one thread at a time.
+//! * [`DeviceMemory`] makes tensors that stay on the device from run to run.
 //! * [`Expander`] makes the served tensors of packs that keep smaller ones, by such programs.
 //!
-//! `unsafe` lives here alone: mapping the weights file, handing its memory to ONNX Runtime without a copy,
-//! registering the shared arena, which the `ort` crate does not wrap, and setting what a process has once (its heap, its
+//! `unsafe` lives here alone: mapping the weights file, handing its memory to ONNX Runtime without a copy, writing to
+//! tensors on the device, registering the shared arena, which the `ort` crate does not wrap, and setting what a process has once (its heap, its
 //! environment).
 
 mod device;
+#[allow(unsafe_code)]
+mod device_tensor;
 mod environment;
 mod error;
 mod expander;
@@ -32,13 +35,14 @@ mod store;
 mod upload;
 
 pub use device::Device;
+pub use device_tensor::{DeviceMemory, DeviceTensor};
 pub use environment::{Runtime, RuntimeOptions};
 pub use error::Error;
 pub use expander::Expander;
 pub use kernel::{Factors, integer_sums};
 pub use outputs::{Output, Outputs};
-pub use process::{disable_telemetry, share_heaps};
-pub use program::{Input, Program};
+pub use process::{CUBLAS_WORKSPACES, disable_telemetry, share_heaps, small_workspaces};
+pub use program::{Held, HeldInput, Input, Program};
 pub use resident::Resident;
 pub use rounding::rounding;
 pub use served::Served;

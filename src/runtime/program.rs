@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 
+use super::device_tensor::DeviceTensor;
 use super::outputs::{Output, Outputs};
 use super::{Error, Runtime, WeightStore};
 use crate::graph::{Dim, Fact, Graph, onnx};
@@ -18,6 +19,33 @@ pub struct Input<'a> {
     pub shape: &'a [usize],
     /// Its elements, row-major.
     pub data: &'a [f32],
+}
+
+/// What a run is fed besides tensors of the host's floats.
+#[derive(Clone, Copy)]
+pub enum Held<'a> {
+    /// A tensor that lies on the device.
+    Tensor(&'a DeviceTensor),
+    /// Numbers, `[n]`.
+    Numbers(&'a [i64]),
+}
+
+/// A named [`Held`].
+#[derive(Clone, Copy)]
+pub struct HeldInput<'a> {
+    /// The input's name.
+    pub name: &'a str,
+    /// What it is fed.
+    pub held: Held<'a>,
+}
+
+impl HeldInput<'_> {
+    fn shape(&self) -> Vec<usize> {
+        match self.held {
+            Held::Tensor(tensor) => tensor.shape().to_vec(),
+            Held::Numbers(numbers) => vec![numbers.len()],
+        }
+    }
 }
 
 /// A compiled graph; one thread runs it at a time.
@@ -68,8 +96,27 @@ impl Program {
     /// # Errors
     /// [`Error::Input`] when an input is missing, unknown or mis-shaped, [`Error::Call`] when the run fails.
     pub fn run(&mut self, inputs: &[Input<'_>]) -> Result<Vec<Output>, Error> {
-        self.check(inputs)?;
-        let mut values = Vec::with_capacity(inputs.len());
+        self.run_beside(inputs, &[])
+    }
+
+    /// As [`Program::run`], of a program that reads other inputs too.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn run_beside(&mut self, inputs: &[Input<'_>], held: &[HeldInput<'_>]) -> Result<Vec<Output>, Error> {
+        self.check(inputs, held)?;
+        let mut values = Vec::with_capacity(inputs.len() + held.len());
+        for input in held {
+            let value = match input.held {
+                Held::Tensor(tensor) => SessionInputValue::from(tensor.value()),
+                Held::Numbers(numbers) => {
+                    let tensor = TensorRef::from_array_view((vec![numbers.len()], numbers));
+                    let action = format!("feed {} to {}", input.name, self.name);
+                    SessionInputValue::from(tensor.map_err(Error::call(action))?)
+                }
+            };
+            values.push((input.name, value));
+        }
         for input in inputs {
             let action = || format!("feed {} to {}", input.name, self.name);
             let tensor = TensorRef::from_array_view((input.shape.to_vec(), input.data));
@@ -103,22 +150,28 @@ impl Program {
         &self.name
     }
 
-    fn check(&self, inputs: &[Input<'_>]) -> Result<(), Error> {
+    fn check(&self, inputs: &[Input<'_>], held: &[HeldInput<'_>]) -> Result<(), Error> {
         let fail = |input: &str, reason: String| {
             Err(Error::Input { program: self.name.clone(), input: input.into(), reason })
         };
         for (name, _) in &self.inputs {
-            if !inputs.iter().any(|input| input.name == name) {
+            let is_fed = inputs.iter().map(|input| input.name).chain(held.iter().map(|input| input.name));
+            if !is_fed.into_iter().any(|fed| fed == name) {
                 return fail(name, "is missing".into());
             }
         }
-        for input in inputs {
-            let Some((_, fact)) = self.inputs.iter().find(|(name, _)| name == input.name) else {
-                return fail(input.name, "is not an input of this program".into());
+        let fed = |name: &str, shape: &[usize]| {
+            let Some((_, fact)) = self.inputs.iter().find(|(known, _)| known == name) else {
+                return fail(name, "is not an input of this program".into());
             };
-            if !fits(fact, input.shape) {
-                return fail(input.name, format!("has shape {:?}, expected {fact}", input.shape));
+            match fits(fact, shape) {
+                true => Ok(()),
+                false => fail(name, format!("has shape {shape:?}, expected {fact}")),
             }
+        };
+        held.iter().try_for_each(|input| fed(input.name, &input.shape()))?;
+        for input in inputs {
+            fed(input.name, input.shape)?;
             if input.shape.iter().product::<usize>() != input.data.len() {
                 return fail(input.name, format!("{:?} has {} elements", input.shape, input.data.len()));
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Device, Error, Program, Runtime, RuntimeOptions, WeightOptions, WeightStore};
 use crate::backbone::{BackboneConfig, Precision};
-use crate::graph::{Graph, Plan, build};
+use crate::graph::{Graph, Plan, banked, build};
 
 /// A frozen backbone on its device: runtime, weights, description. Cheap to clone; a process may have several.
 #[derive(Clone)]
@@ -89,6 +89,14 @@ impl Resident {
     /// When the plan is none of the backbone's, and as [`Resident::compile`].
     pub fn program(&self, plan: &Plan) -> Result<Program, Error> {
         self.compile(&build(&self.config, plan)?)
+    }
+
+    /// As [`Resident::program`], its modules' tensors read from banks (see [`banked`]).
+    ///
+    /// # Errors
+    /// As [`Resident::program`].
+    pub fn banked_program(&self, plan: &Plan) -> Result<Program, Error> {
+        self.compile(&banked(&build(&self.config, plan)?, plan.modules)?)
     }
 
     /// Which weights at which precision, for records that must not be mixed; in fp32 the fingerprint alone.

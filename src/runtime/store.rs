@@ -13,7 +13,7 @@ use ort::value::DynValue;
 use super::halved::{Half, halves};
 use super::mapped::floats;
 use super::quantised::Scheme;
-use super::upload::{DeviceMemory, HostWeights, Uploaded, upload};
+use super::upload::{DeviceWeights, HostWeights, Uploaded, upload};
 use super::{Device, Error, Runtime, memory, quantised};
 use crate::backbone::sha256_hex;
 use crate::backbone::{
@@ -52,7 +52,7 @@ pub struct WeightStore {
     _quantised: Vec<Quantised>,
     _halves: Vec<Half>,
     map: Mmap,
-    on_device: Option<DeviceMemory>,
+    on_device: Option<DeviceWeights>,
 }
 
 impl WeightStore {

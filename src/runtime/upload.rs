@@ -25,11 +25,11 @@ pub(super) struct HostWeights<'a> {
 /// Weights on a device, by name, and what keeps them there.
 pub(super) struct Uploaded {
     pub(super) tensors: BTreeMap<String, Arc<DynValue>>,
-    pub(super) memory: DeviceMemory,
+    pub(super) memory: DeviceWeights,
 }
 
 /// Device tensors and the session whose allocator made them.
-pub(super) struct DeviceMemory {
+pub(super) struct DeviceWeights {
     _tensors: Vec<Tensor<f32>>,
     _halves: Vec<Tensor<f16>>,
     _session: Session,
@@ -53,7 +53,7 @@ pub(super) fn upload(runtime: &Runtime, number: i32, host: &HostWeights<'_>) -> 
         tensors.insert(name.clone(), Arc::new(alias));
         half_owners.push(owner);
     }
-    let memory = DeviceMemory { _tensors: owners, _halves: half_owners, _session: session };
+    let memory = DeviceWeights { _tensors: owners, _halves: half_owners, _session: session };
     Ok(Uploaded { tensors, memory })
 }
 
