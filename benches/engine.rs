@@ -16,11 +16,27 @@ use mimi_server::pack::{Pack, TaskId};
 #[path = "../src/engine/batch.rs"]
 mod batch;
 #[allow(dead_code, unused_imports, reason = "the engine and its tests use all of it")]
+#[path = "../src/engine/padding.rs"]
+mod padding;
+#[allow(dead_code, unused_imports, reason = "the engine and its tests use all of it")]
 #[path = "../src/engine/queue.rs"]
 mod queue;
 #[allow(dead_code, unused_imports, reason = "the engine and its tests use all of it")]
 #[path = "../src/engine/turns.rs"]
 mod turns;
+
+/// What a batch reads of a bank, which needs ONNX Runtime: nothing here.
+mod bank {
+    /// Nothing.
+    pub struct Banked;
+
+    impl Banked {
+        /// No inputs.
+        pub fn inputs(&self) -> Vec<mimi_server::runtime::HeldInput<'_>> {
+            Vec::new()
+        }
+    }
+}
 
 // Where those files look for the crate's modules.
 use mimi_server::{backbone, engine, graph, pack, runtime};
@@ -67,9 +83,13 @@ fn assemble(bencher: Bencher<'_, '_>, count: usize) {
     let (config, packs) = packs(count);
     let plan = Plan::whole(&config, packs[0].modules);
     let pixels = vec![0.5; config.input_shape(0).iter().product()];
-    let rows = |row: usize| batch::BatchRow { values: &pixels, pack: &packs[row % count] };
+    let rows = |row: usize| batch::BatchRow { values: &pixels, pack: Some(&packs[row % count]) };
     let rows: Vec<_> = (0..8).map(rows).collect();
-    bencher.bench(|| batch::Batch::assemble(black_box(&rows), &plan, &config));
+    let mut laid = batch::Laid::default();
+    bencher.bench_local(|| {
+        let own = std::mem::take(&mut laid);
+        laid = batch::Batch::assemble(black_box(&rows), &plan, &config, own).into_laid();
+    });
 }
 
 /// 128 rows of 1, 16 and 128 tasks in, batches of 4 out.

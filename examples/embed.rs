@@ -28,6 +28,7 @@ pub fn start(backbone: &Path, options: &RuntimeOptions) -> Result<Engine> {
         workers: 1,
         max_programs: 4,
         prefix_memory: 0,
+        bank_memory: 0,
     };
     Ok(Engine::start(resident, Arc::new(Metrics::new()?), &options)?)
 }

@@ -23,7 +23,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::backbone::{BackboneConfig, Module, ModuleSet, Part};
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, bank_bytes};
 use crate::graph::{Plan, plan_flops};
 use crate::metrics::Metrics;
 use crate::pack::{Head, Manifest, Pack, Provenance, SelfTestInfo, Weights};
@@ -94,7 +94,8 @@ impl Bench {
         let images = self.images(packs.len());
         let all = self.config().adapters();
         let mut program = self.program(&Plan::whole(self.config(), all))?;
-        let [one, batch] = [1, self.options.batch].map(|rows| self.feed(&packs[..1], rows, all));
+        let feed = |rows| self.on_device(&packs[..1], rows, all);
+        let (one, batch) = (feed(1)?, feed(self.options.batch)?);
         let mut kinds: [Vec<f64>; 5] = Default::default();
         // The first round warms up and is not counted.
         for round in 0..=self.options.rounds {
@@ -115,14 +116,23 @@ impl Bench {
 
     /// An engine that takes batches of `rows`.
     fn engine(&self, rows: usize, (max_programs, prefix_memory): (usize, u64)) -> Result<Engine> {
-        let options = EngineOptions {
+        self.start(EngineOptions { max_programs, prefix_memory, ..self.one_batch(rows) })
+    }
+
+    /// An engine for one batch of `rows` at a time.
+    fn one_batch(&self, rows: usize) -> EngineOptions {
+        EngineOptions {
             max_batch: rows,
             max_wait: Duration::from_secs(1),
             queue_limit: rows,
             workers: 1,
-            max_programs,
-            prefix_memory,
-        };
+            max_programs: 1,
+            prefix_memory: 0,
+            bank_memory: bank_bytes(self.resident.device()),
+        }
+    }
+
+    fn start(&self, options: EngineOptions) -> Result<Engine> {
         Ok(Engine::start(self.resident.clone(), Arc::new(Metrics::new()?), &options)?)
     }
 

@@ -39,7 +39,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use bench::BenchArgs;
 pub use compare::CompareArgs;
-pub use environment::{parse, typed};
+pub use environment::{is_set, parse, typed};
 pub use folder::FolderArgs;
 pub use import_backbone::ImportArgs;
 pub use import_pack::ImportPackArgs;
@@ -47,7 +47,7 @@ pub use keys::{KeysArgs, KeysCommand, NewArgs as NewKeyArgs};
 pub use limits::LimitArgs;
 pub use lines::LinesArgs;
 pub use predict::PredictArgs;
-pub use runtime::{RuntimeArgs, batch_rows, cores};
+pub use runtime::{RuntimeArgs, batch_rows, cores, worker_count};
 pub use serve::ServeArgs;
 pub use tasks::Listed;
 pub use traces::Traces;

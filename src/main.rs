@@ -47,6 +47,9 @@ fn ready(cli: &Cli) -> Result<Ready> {
     let exporter = traces.as_ref().map(|traces| Exporter::start(traces.export.clone())).transpose()?;
     start_log(&cli.log, cli.log_json, exporter.clone())?;
     runtime::disable_telemetry();
+    if !cli::is_set(runtime::CUBLAS_WORKSPACES) {
+        runtime::small_workspaces();
+    }
     Ok(Ready { traces, exporter })
 }
 

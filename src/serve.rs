@@ -35,7 +35,7 @@ use crate::http::{self, AppState, HttpOptions, Watch};
 use crate::metrics::{Metrics, TaskLabels};
 use crate::pack::Base;
 use crate::reload::{ReloadOptions, Reloader, arithmetic};
-use crate::runtime::{Expander, Resident, Runtime, RuntimeOptions, WeightOptions};
+use crate::runtime::{Device, Expander, Resident, Runtime, RuntimeOptions, WeightOptions};
 use crate::service::{self, Service, ServiceOptions};
 use crate::tenants::{Status, Tenants};
 use crate::traces::Sampler;
@@ -61,6 +61,8 @@ pub struct Config {
     pub adapters: PathBuf,
     /// The runtime.
     pub runtime: RuntimeOptions,
+    /// Devices beside the runtime's, with as many workers each.
+    pub other_devices: Vec<Device>,
     /// How the backbone's weights are kept.
     pub weights: WeightOptions,
     /// The engine.
@@ -324,11 +326,16 @@ fn catalog(config: &Config, base: Base, metrics: &Arc<Metrics>) -> Result<Catalo
 }
 
 fn reloader(config: &Config, catalog: &Arc<Catalog>, engine: &Engine, metrics: &Arc<Metrics>) -> Reloader {
-    let (device, precision) = (config.runtime.device, engine.precision());
-    let more = format!("{device} {precision} {}", engine.config().fingerprint);
+    let (devices, precision) = (named(engine.devices()), engine.precision());
+    let more = format!("{devices} {precision} {}", engine.config().fingerprint);
     let arithmetic = arithmetic(&config.runtime.library, &more);
     let (catalog, metrics) = (Arc::clone(catalog), Arc::clone(metrics));
     Reloader::new(catalog, engine.clone(), metrics, config.reload.clone(), arithmetic)
+}
+
+/// Devices by name.
+fn named(devices: &[Device]) -> String {
+    devices.iter().map(Device::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// What is written down.
@@ -361,11 +368,20 @@ fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Started> {
     let description = Arc::new(BackboneConfig::read(folder).with_context(context)?);
     // A library that cannot be loaded is no failure of the backbone.
     let runtime = Runtime::open(&config.runtime)?;
-    let resident = Resident::on(&runtime, description, folder, config.weights).with_context(context)?;
-    let (name, device, precision) = (resident.config().name.clone(), resident.device(), resident.precision());
+    let on = |runtime: &Runtime| {
+        Resident::on(runtime, Arc::clone(&description), folder, config.weights).with_context(context)
+    };
+    let resident = on(&runtime)?;
+    let other =
+        |device: &Device| on(&Runtime::open(&RuntimeOptions { device: *device, ..config.runtime.clone() })?);
+    let others = config.other_devices.iter().map(other).collect::<Result<Vec<_>>>()?;
+    let (name, precision) = (resident.config().name.clone(), resident.precision());
     let base = Expander::base(&resident)?;
-    tell(&metrics, &resident, (&config.engine, &config.service));
-    let engine = Engine::start(resident, metrics, &config.engine)?;
-    tracing::info!(backbone = name, %device, %precision, threads = config.runtime.threads, options = ?config.engine, "resident");
+    let all: Vec<Device> =
+        [config.runtime.device].into_iter().chain(config.other_devices.iter().copied()).collect();
+    tell(&metrics, (&resident, &named(&all)), (&config.engine, &config.service));
+    let engine = Engine::start_on((resident, others), metrics, &config.engine)?;
+    let devices = named(engine.devices());
+    tracing::info!(backbone = name, devices, %precision, threads = config.runtime.threads, options = ?config.engine, "resident");
     Ok(Started { engine, base })
 }

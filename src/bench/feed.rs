@@ -8,18 +8,20 @@ use super::Bench;
 use crate::backbone::ModuleSet;
 use crate::graph::{PIXELS, ParameterName};
 use crate::pack::Pack;
-use crate::runtime::{Input, Output, Program};
+use crate::runtime::{Device, DeviceMemory, DeviceTensor, Held, HeldInput, Input, Output, Program};
 
 /// Named tensors of one run.
 pub(super) struct Feed {
     tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+    placed: Vec<(String, DeviceTensor)>,
 }
 
 impl Feed {
     /// Runs a program on them.
     pub(super) fn run(&self, program: &mut Program) -> Result<Vec<Output>> {
         let inputs = self.tensors.iter().map(|(name, shape, data)| Input { name, shape, data });
-        Ok(program.run(&inputs.collect::<Vec<_>>())?)
+        let held = self.placed.iter().map(|(name, own)| HeldInput { name, held: Held::Tensor(own) });
+        Ok(program.run_beside(&inputs.collect::<Vec<_>>(), &held.collect::<Vec<_>>())?)
     }
 }
 
@@ -43,6 +45,38 @@ impl Bench {
                 tensors.push((name, [rank.clone(), own].concat(), values.collect()));
             }
         }
-        Feed { tensors }
+        Feed { tensors, placed: Vec::new() }
+    }
+
+    /// As [`Bench::feed`], all in the device's memory where that is not the host's.
+    pub(super) fn on_device(&self, packs: &[Arc<Pack>], rows: usize, modules: ModuleSet) -> Result<Feed> {
+        self.placed(packs, (rows, modules), |_| true)
+    }
+
+    /// As [`Bench::feed`], packs' tensors in the device's memory and pixels in the host's, as an engine has them.
+    pub(super) fn packs_on_device(
+        &self,
+        packs: &[Arc<Pack>],
+        rows: usize,
+        modules: ModuleSet,
+    ) -> Result<Feed> {
+        self.placed(packs, (rows, modules), |name| name != PIXELS)
+    }
+
+    fn placed(
+        &self,
+        packs: &[Arc<Pack>],
+        (rows, modules): (usize, ModuleSet),
+        goes: impl Fn(&str) -> bool,
+    ) -> Result<Feed> {
+        let mut feed = self.feed(packs, rows, modules);
+        if self.resident.device() == Device::Cpu {
+            return Ok(feed);
+        }
+        let memory = DeviceMemory::of(self.resident.runtime())?;
+        for (name, shape, data) in feed.tensors.extract_if(.., |(name, ..)| goes(name)) {
+            feed.placed.push((name, memory.of_values(&shape, &data)?));
+        }
+        Ok(feed)
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{Bench, median};
-use crate::engine::{Engine, EngineOptions, Flow, Row, Share};
+use crate::engine::{Engine, EngineOptions, Flow, Row, Share, bank_bytes};
 use crate::metrics::Metrics;
 use crate::pack::Pack;
 
@@ -180,6 +180,7 @@ impl Bench {
             workers: 1,
             max_programs: 1,
             prefix_memory: 0,
+            bank_memory: bank_bytes(self.resident.device()),
         };
         let engine = Engine::start(self.resident.clone(), Arc::new(Metrics::new()?), &options)?;
         let packs = (0..ROWS).map(|seed| self.pack(seed as u64)).collect::<Result<_>>()?;

@@ -70,7 +70,7 @@ impl Bench {
         let mut measured: Vec<Layout> = Vec::new();
         let mut batch = 1;
         while batch <= LARGEST_BATCH {
-            let feed = self.feed(&packs, batch, plan.modules);
+            let feed = self.packs_on_device(&packs, batch, plan.modules)?;
             let layout = self.layout(&mut programs, (&feed, batch))?;
             let best = measured.last().map_or(0.0, |last| last.rows_per_second);
             measured.push(layout);

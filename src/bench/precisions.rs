@@ -29,7 +29,8 @@ pub fn interleaved(benches: &[Bench]) -> Result<Vec<Bare>> {
     for bench in benches {
         let plan = Plan::whole(bench.config(), bench.config().adapters());
         let packs = [bench.pack(0)?];
-        let feeds = [1, bench.options.batch].map(|rows| bench.feed(&packs, rows, plan.modules));
+        let feed = |rows| bench.on_device(&packs, rows, plan.modules);
+        let feeds = [feed(1)?, feed(bench.options.batch)?];
         programs.push((bench.program(&plan)?, feeds, [Vec::new(), Vec::new()]));
     }
     let rounds = benches.iter().map(|bench| bench.options.rounds).max().unwrap_or(0);

@@ -7,8 +7,12 @@ use serde::Serialize;
 
 use super::{Bench, median, seconds};
 use crate::backbone::ModuleSet;
+use crate::engine::{self, EngineOptions};
 use crate::graph::Plan;
 use crate::pack::Pack;
+
+/// Batches in flight at once where throughput is measured: enough that no worker waits for rows.
+const AT_ONCE: usize = 4;
 
 /// Which batches.
 #[derive(Clone, Debug)]
@@ -36,7 +40,9 @@ pub struct Swept {
     pub engine_seconds: f64,
     /// The engine's slowest round, seconds.
     pub slowest_seconds: f64,
-    /// Rows of the engine a second.
+    /// The engine with [`AT_ONCE`] batches in flight, seconds a batch.
+    pub steady_seconds: f64,
+    /// Rows of the engine a second with so many batches in flight.
     pub rows_per_second: f64,
 }
 
@@ -47,46 +53,66 @@ impl Bench {
     /// When a program cannot be compiled or run, or `each` fails.
     pub fn sweep(&self, grid: &Grid, mut each: impl FnMut(Swept) -> Result<()>) -> Result<()> {
         let most = |numbers: &[usize]| numbers.iter().copied().max().unwrap_or(1).max(1);
-        let engine = self.engine(most(&grid.rows), (1, 0))?;
-        engine.prepare(grid.sites).blocking_recv().context("the engine stopped")??;
         let mut program = self.program(&Plan::whole(self.config(), grid.sites))?;
         let made = (0..most(&grid.packs)).map(|i| self.pack_at(i as u64, grid.sites));
         let made = made.collect::<Result<Vec<_>>>()?;
         let images = self.images(most(&grid.rows));
         for &rows in grid.rows.iter().filter(|&&rows| rows > 0) {
-            let feed = self.feed(&made[..1], rows, grid.sites);
+            let feed = self.on_device(&made[..1], rows, grid.sites)?;
+            let workers = engine::workers(self.resident.device());
+            let options = EngineOptions { queue_limit: AT_ONCE * rows, workers, ..self.one_batch(rows) };
+            let engine = self.start(options)?;
+            engine.prepare(grid.sites).blocking_recv().context("the engine stopped")??;
             for &packs in grid.packs.iter().filter(|&&packs| (1..=rows).contains(&packs)) {
                 let under: Vec<Arc<Pack>> = (0..rows).map(|row| Arc::clone(&made[row % packs])).collect();
-                let (mut bare, mut ours) = (Vec::new(), Vec::new());
+                let (many, under_many) = (many(&images[..rows]), many(&under));
+                let mut times = Times::default();
                 // The first round warms up and is not counted.
                 for round in 0..=self.options.rounds {
-                    let times = [
-                        seconds(|| feed.run(&mut program).map(drop))?,
-                        seconds(|| super::ask::ask(&engine, (&images[..rows], None), &under))?,
-                    ];
+                    let bare = seconds(|| feed.run(&mut program).map(drop))?;
+                    let ours = seconds(|| super::ask::ask(&engine, (&images[..rows], None), &under))?;
+                    let steady = seconds(|| super::ask::ask(&engine, (&many, None), &under_many))?;
                     if round > 0 {
-                        bare.push(times[0]);
-                        ours.push(times[1]);
+                        times.bare.push(bare);
+                        times.ours.push(ours);
+                        times.steady.push(steady / AT_ONCE as f64);
                     }
                 }
-                each(Times { bare, ours }.of(rows, packs, grid.sites.len()))?;
+                each(times.of(rows, packs, grid.sites.len()))?;
             }
         }
         Ok(())
     }
 }
 
+/// What as many batches have as are in flight at once.
+fn many<T: Clone>(batch: &[T]) -> Vec<T> {
+    batch.iter().cycle().take(AT_ONCE * batch.len()).cloned().collect()
+}
+
 /// Seconds of each round.
+#[derive(Default)]
 struct Times {
     bare: Vec<f64>,
     ours: Vec<f64>,
+    steady: Vec<f64>,
 }
 
 impl Times {
     fn of(self, rows: usize, packs: usize, adapters: usize) -> Swept {
         let slowest_seconds = self.ours.iter().copied().fold(0.0, f64::max);
         let (bare_seconds, engine_seconds) = (median(self.bare), median(self.ours));
-        let rows_per_second = rows as f64 / engine_seconds;
-        Swept { rows, packs, adapters, bare_seconds, engine_seconds, slowest_seconds, rows_per_second }
+        let steady_seconds = median(self.steady);
+        let rows_per_second = rows as f64 / steady_seconds;
+        Swept {
+            rows,
+            packs,
+            adapters,
+            bare_seconds,
+            engine_seconds,
+            slowest_seconds,
+            steady_seconds,
+            rows_per_second,
+        }
     }
 }

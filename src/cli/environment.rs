@@ -36,6 +36,11 @@ impl std::fmt::Display for Refusal {
     }
 }
 
+/// Whether a variable that is another library's has a value.
+pub fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
 /// What was typed, completed by the environment.
 ///
 /// # Errors

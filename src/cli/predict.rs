@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use mimi_server::engine::EngineOptions;
+use mimi_server::engine::{EngineOptions, bank_bytes};
 use mimi_server::http::HttpOptions;
 use mimi_server::pack::TaskId;
 use mimi_server::predict::{Question, RemoteOptions};
@@ -13,7 +13,7 @@ use mimi_server::runtime::Device;
 use mimi_server::serve;
 use mimi_server::service::ServiceOptions;
 
-use super::{LimitArgs, RuntimeArgs, batch_rows, cores};
+use super::{LimitArgs, RuntimeArgs, batch_rows, cores, worker_count};
 
 /// Room in a request's body beside its image, bytes.
 const FORM_BYTES: usize = 1 << 20;
@@ -122,18 +122,19 @@ impl PredictArgs {
     /// A server of this process: no client waits, so it is set for many images a second.
     pub fn config(&self) -> serve::Config {
         let (local, tasks) = (&self.local, self.tasks.len());
-        let workers = match (local.workers, local.runtime.device) {
+        let workers = match (local.workers, local.runtime.device()) {
             (0, Device::Cpu) => cores(),
-            (0, Device::Cuda(_)) => 1,
+            (0, device) => worker_count(0, device),
             (typed, _) => typed,
         };
         let least = if local.max_batch == 0 { tasks } else { 1 };
-        let max_batch = batch_rows(local.max_batch, local.runtime.device).max(least);
+        let max_batch = batch_rows(local.max_batch, local.runtime.device()).max(least);
         let image = self.limits.limits();
         let mut config = serve::Config {
             backbone: local.runtime.backbone_folder(),
             adapters: local.adapters.clone(),
             runtime: local.runtime.options_for(workers),
+            other_devices: local.runtime.other_devices().to_vec(),
             weights: local.runtime.weights(),
             engine: EngineOptions {
                 max_batch,
@@ -143,6 +144,7 @@ impl PredictArgs {
                 max_programs: 64,
                 // Images come once.
                 prefix_memory: 0,
+                bank_memory: bank_bytes(local.runtime.device()),
             },
             service: ServiceOptions {
                 max_images: 1,

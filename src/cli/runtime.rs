@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use anyhow::{Result, ensure};
+use clap::{ArgAction, Args, ValueEnum};
 use mimi_server::backbone::Precision;
+use mimi_server::engine::workers;
 use mimi_server::runtime::{Device, RuntimeOptions, WeightOptions};
 
 /// Where the runtime and the backbone are; shared by all commands that run a network.
@@ -18,9 +20,10 @@ pub struct RuntimeArgs {
         value_name = "FILE"
     )]
     pub onnxruntime: PathBuf,
-    /// Where programs run: cpu, cuda or cuda:N. An absent device is an error; there is no fallback.
-    #[arg(long, env = "MIMI_DEVICE", default_value = "cpu")]
-    pub device: Device,
+    /// Where programs run: cpu, cuda or cuda:N. An absent device is an error; there is no fallback. `serve` and
+    /// `predict` take several, e.g. cuda:0,cuda:1, which share one queue.
+    #[arg(long, env = "MIMI_DEVICE", default_value = "cpu", value_delimiter = ',', num_args = 1, action = ArgAction::Set)]
+    pub device: Vec<Device>,
     /// Threads inside one operator: the worker itself and others that all workers share. With 0, workers and
     /// shared threads together use every core that the process may use, by its affinity and its cgroup's CPU
     /// quota (rounded down).
@@ -75,6 +78,42 @@ impl RuntimeArgs {
         self.models.join(&self.backbone)
     }
 
+    /// The device, of several the first.
+    pub fn device(&self) -> Device {
+        self.device.first().copied().unwrap_or_default()
+    }
+
+    /// The devices beside the first.
+    pub fn other_devices(&self) -> &[Device] {
+        self.device.get(1..).unwrap_or_default()
+    }
+
+    /// Checks that several devices are different GPUs: a CPU is one device, and shares no queue with a GPU.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn check_devices(&self) -> Result<()> {
+        for (index, device) in self.device.iter().enumerate() {
+            ensure!(!self.device[..index].contains(device), "--device names {device} twice");
+        }
+        let is_mixed = self.device.len() > 1 && self.device.contains(&Device::Cpu);
+        ensure!(!is_mixed, "--device names cpu beside another device");
+        Ok(())
+    }
+
+    /// The one device.
+    ///
+    /// # Errors
+    /// When several were typed.
+    pub fn one_device(&self) -> Result<Device> {
+        ensure!(
+            self.other_devices().is_empty(),
+            "--device names {} devices: this command runs on one",
+            self.device.len()
+        );
+        Ok(self.device())
+    }
+
     /// How the backbone's weights are kept.
     pub fn weights(&self) -> WeightOptions {
         WeightOptions { prepack: !self.no_prepack, precision: self.precision.into(), bytes: None }
@@ -92,7 +131,7 @@ impl RuntimeArgs {
 
     /// The same options as another process is to be given them, but for the threads.
     pub fn typed(&self) -> Vec<OsString> {
-        let mut typed: Vec<OsString> = vec!["--device".into(), self.device.to_string().into()];
+        let mut typed: Vec<OsString> = vec!["--device".into(), self.device().to_string().into()];
         typed.extend(["--onnxruntime".into(), self.onnxruntime.clone().into()]);
         typed.extend(["--models".into(), self.models.clone().into()]);
         typed.extend(["--backbone".into(), self.backbone.clone().into()]);
@@ -105,7 +144,7 @@ impl RuntimeArgs {
     pub fn options_for(&self, workers: usize) -> RuntimeOptions {
         let threads = if self.threads == 0 { threads_beside(workers, cores()) } else { self.threads };
         // Spinning threads would take the cores that decode images.
-        RuntimeOptions { library: self.onnxruntime.clone(), device: self.device, threads, spin: false }
+        RuntimeOptions { library: self.onnxruntime.clone(), device: self.device(), threads, spin: false }
     }
 }
 
@@ -116,6 +155,11 @@ pub fn batch_rows(typed: usize, device: Device) -> usize {
         (0, Device::Cuda(_)) => 32,
         (typed, _) => typed,
     }
+}
+
+/// Workers: those that were typed, or with 0 what suits the device.
+pub fn worker_count(typed: usize, device: Device) -> usize {
+    if typed == 0 { workers(device) } else { typed }
 }
 
 /// Cores this process may use: its affinity mask and its cgroup's quota (`cpu.max`, `cpu.cfs_quota_us`) are respected.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use mimi_server::bench::Goal;
-use mimi_server::engine::EngineOptions;
+use mimi_server::engine::{EngineOptions, bank_bytes};
 use mimi_server::http::HttpOptions;
 use mimi_server::serve;
 use mimi_server::service::ServiceOptions;
@@ -17,7 +17,7 @@ use super::connections::ConnectionArgs;
 use super::journal::JournalArgs;
 use super::tls::TlsArgs;
 use super::traces::{TraceArgs, Traces};
-use super::{FolderArgs, RuntimeArgs, batch_rows, cores};
+use super::{FolderArgs, RuntimeArgs, batch_rows, cores, worker_count};
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -47,9 +47,9 @@ pub struct ServeArgs {
     /// Most rows in flight (being decoded, waiting or running). More are answered 429 at once.
     #[arg(long, env = "MIMI_QUEUE_LIMIT", default_value_t = 128)]
     queue_limit: usize,
-    /// Threads that run batches. For latency use one, with all cores. For throughput on the CPU use one per
-    /// core, with `--threads 1`.
-    #[arg(long, env = "MIMI_WORKERS", default_value_t = 1)]
+    /// Threads that run batches. For latency on the CPU use one, with all cores; for throughput one per core, with
+    /// `--threads 1`. 0 is one on a CPU and two on a GPU, where one lays out a batch while the other's runs.
+    #[arg(long, env = "MIMI_WORKERS", default_value_t = 0)]
     workers: usize,
     /// Measure for about ten seconds before serving, and choose workers, threads and the largest batch. The
     /// log shows the figures.
@@ -63,6 +63,10 @@ pub struct ServeArgs {
     /// adapters begin later. 0 keeps nothing; a request opts out with `x-mimi-prefix-cache: off`.
     #[arg(long, env = "MIMI_PREFIX_MEMORY", default_value_t = 256, value_name = "MIB")]
     prefix_memory: u64,
+    /// Memory on the device for packs' tensors, MiB. A pack's tensors are copied there once, and batches read them
+    /// there. 0 sends them with every batch. By default 2048 on a GPU and 0 on a CPU, which reads them where they are.
+    #[arg(long, env = "MIMI_BANK_MEMORY", value_name = "MIB")]
+    bank_memory: Option<u64>,
     /// Heaps that threads allocate from (glibc arenas). One keeps memory level while packs come and go. More
     /// may help when tens of images are decoded at once. 0 leaves the number, and when freed memory goes back
     /// to the system, to glibc.
@@ -135,20 +139,24 @@ impl ServeArgs {
 
     /// What the options mean.
     pub fn config(&self) -> serve::Config {
-        let runtime = self.runtime.options_for(self.workers.max(1));
+        let workers = worker_count(self.workers, self.runtime.device());
+        let runtime = self.runtime.options_for(workers);
+        let bank_memory = self.bank_memory.map_or(bank_bytes(runtime.device), |mib| mib << 20);
         let max_batch = batch_rows(self.max_batch, runtime.device);
         serve::Config {
             backbone: self.runtime.backbone_folder(),
             adapters: self.adapters.clone(),
             runtime,
+            other_devices: self.runtime.other_devices().to_vec(),
             weights: self.runtime.weights(),
             engine: EngineOptions {
                 max_batch,
                 max_wait: Duration::from_micros(self.max_wait_us),
                 queue_limit: self.queue_limit.max(1),
-                workers: self.workers.max(1),
+                workers,
                 max_programs: self.max_programs,
                 prefix_memory: self.prefix_memory << 20,
+                bank_memory,
             },
             service: self.service(),
             http: self.http(),

@@ -22,6 +22,7 @@ pub fn resident(args: &RuntimeArgs, options: &RuntimeOptions) -> Result<Resident
 
 /// The same where the description has been read.
 pub fn open(args: &RuntimeArgs, config: Arc<BackboneConfig>, options: &RuntimeOptions) -> Result<Resident> {
+    args.one_device()?;
     let runtime = Runtime::open(options)?;
     Ok(Resident::on(&runtime, config, &args.backbone_folder(), args.weights())?)
 }

@@ -41,6 +41,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     if let Some(parent) = args.parent {
         end_with(parent)?;
     }
+    args.runtime.one_device()?;
     if args.train {
         return steps(&backbone::resident(&args.runtime, &args.runtime.training())?, args);
     }

@@ -19,7 +19,7 @@ pub fn run(args: &BenchArgs, options: Options) -> Result<()> {
     }
     let config = backbone::config(&args.runtime)?;
     let sites = sites(&config, lines)?;
-    let bench = open(args, &config, (args.runtime.device, args.runtime.weights()), options)?;
+    let bench = open(args, &config, (args.runtime.device(), args.runtime.weights()), options)?;
     if lines.parity {
         let exact = WeightOptions { precision: Precision::Fp32, ..args.runtime.weights() };
         let reference = open(args, &config, (Device::Cpu, exact), options)?;
@@ -33,7 +33,7 @@ pub fn run(args: &BenchArgs, options: Options) -> Result<()> {
 fn programs(args: &BenchArgs, options: Options) -> Result<()> {
     let mut counts = args.lines.programs.clone();
     counts.sort_unstable();
-    let device = args.runtime.device;
+    let device = args.runtime.device();
     let line = |what: &str, programs: usize, bytes: u64| {
         print(&serde_json::json!({ "loaded": what, "programs": programs, "bytes": bytes }))
     };

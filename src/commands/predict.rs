@@ -61,6 +61,7 @@ fn ask_server(options: RemoteOptions) -> Result<Opened> {
 }
 
 async fn ask_here(args: &PredictArgs) -> Result<Opened> {
+    args.local.runtime.check_devices()?;
     let config = args.config();
     let at_once = args.at_once(&config);
     let by = format!(

@@ -17,6 +17,7 @@ const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or Ctrl-C.
 pub fn run(args: &ServeArgs, traces: Option<&Traces>) -> Result<()> {
+    args.runtime.check_devices()?;
     runtime::share_heaps(args.heaps());
     serve::raise_descriptors();
     let (address, mut config) = (args.address(), args.config());

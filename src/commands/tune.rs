@@ -21,7 +21,7 @@ const ROUNDS: &str = "3";
 /// To be polled by the process's first thread: the system ends a measuring process with the thread that started it.
 pub async fn tune(args: &RuntimeArgs, goal: Goal) -> Result<Layout> {
     let mut measured = Vec::new();
-    for workers in candidates(args.device, cores()) {
+    for workers in candidates(args.device(), cores()) {
         let found = measure(args, workers).await.with_context(|| format!("measure {workers} worker(s)"))?;
         measured.extend(found);
     }
@@ -37,15 +37,15 @@ pub async fn tune(args: &RuntimeArgs, goal: Goal) -> Result<Layout> {
     Ok(chosen)
 }
 
-/// Numbers of workers worth measuring: from one with every core to one a core, doubling. Workers would only take turns on
-/// a GPU.
+/// Numbers of workers worth measuring: from one with every core to one a core, doubling. On a GPU a
+/// second one lays out a batch while the first one's runs.
 fn candidates(device: Device, cores: usize) -> Vec<usize> {
     match device {
         Device::Cpu => {
             let powers = std::iter::successors(Some(1), |workers| Some(workers * 2));
             powers.take_while(|&workers| workers < cores).chain([cores]).collect()
         }
-        Device::Cuda(_) => vec![1],
+        Device::Cuda(_) => vec![1, 2],
     }
 }
 
@@ -69,6 +69,6 @@ mod tests {
         for (cores, expected) in [(1, &[1][..]), (2, &[1, 2]), (6, &[1, 2, 4, 6]), (8, &[1, 2, 4, 8])] {
             assert_eq!(candidates(Device::Cpu, cores), expected);
         }
-        assert_eq!(candidates(Device::Cuda(0), 8), [1]);
+        assert_eq!(candidates(Device::Cuda(0), 8), [1, 2]);
     }
 }

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::batch::Batch;
 use super::error::Error;
+use super::lane::Lane;
 use super::programs::PlanTable;
 use super::worker::Command;
 use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::graph::Plan;
 use crate::metrics::Metrics;
-use crate::runtime::{Program, Resident};
+use crate::runtime::Program;
 
 /// Plans to make ready, and where to report. Without a receiver they are a suggestion: all of them or none,
 /// and never in another program's place.
@@ -30,11 +30,17 @@ impl Order {
     }
 }
 
+/// A worker as the compiler knows it.
+pub(super) struct Seat {
+    pub(super) lane: Arc<Lane>,
+    pub(super) commands: Sender<Command>,
+}
+
 /// Everything compiling needs.
 pub(super) struct Compiler {
-    pub(super) resident: Resident,
+    pub(super) config: Arc<BackboneConfig>,
     pub(super) plans: Arc<Mutex<PlanTable>>,
-    pub(super) workers: Vec<Sender<Command>>,
+    pub(super) seats: Vec<Seat>,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -67,7 +73,7 @@ impl Compiler {
         if self.lock().covers(modules) {
             return Ok(());
         }
-        let (config, covering) = (self.resident.config(), self.lock().covering());
+        let (config, covering) = (&self.config, self.lock().covering());
         if modules.has_prompts() {
             let plan = Plan::whole(config, modules);
             self.hand_out(plan)?;
@@ -97,29 +103,27 @@ impl Compiler {
     /// Compiles a plan for every worker.
     fn hand_out(&self, plan: Plan) -> Result<(), Error> {
         // All or none: a worker must not keep a program that the table does not know.
-        let programs = self.workers.iter().map(|_| self.compile(plan)).collect::<Result<Vec<_>, _>>();
+        let programs = self.seats.iter().map(|seat| self.compile(seat, plan)).collect::<Result<Vec<_>, _>>();
         let failed = |error: &Error| tracing::error!(%plan, %error, "a program could not be compiled");
-        for (worker, program) in self.workers.iter().zip(programs.inspect_err(failed)?) {
+        for (seat, program) in self.seats.iter().zip(programs.inspect_err(failed)?) {
             // A worker that is gone needs no program.
-            let _ = worker.send(Command::Install(plan, Box::new(program)));
+            let _ = seat.commands.send(Command::Install(plan, Box::new(program)));
         }
         Ok(())
     }
 
     /// Takes from the workers what left the table.
     fn settle(&self, leaving: Option<Plan>) {
-        let resident = self.lock().len() * self.workers.len();
+        let resident = self.lock().len() * self.seats.len();
         self.metrics.engine.programs_resident.set(resident as i64);
-        for (worker, leaving) in self.workers.iter().zip(leaving.into_iter().cycle()) {
-            let _ = worker.send(Command::Drop(leaving));
+        for (seat, leaving) in self.seats.iter().zip(leaving.into_iter().cycle()) {
+            let _ = seat.commands.send(Command::Drop(leaving));
         }
     }
 
-    /// Compiles a plan and runs it once: a program that cannot run is found here, and the first request does
-    /// not pay for first-time allocations.
-    pub(super) fn compile(&self, plan: Plan) -> Result<Program, Error> {
-        let mut program = self.resident.program(&plan)?;
-        warm(&mut program, plan, self.resident.config())?;
+    /// A program of a plan on a worker's device.
+    fn compile(&self, seat: &Seat, plan: Plan) -> Result<Program, Error> {
+        let program = seat.lane.compile(plan)?;
         self.metrics.engine.programs_compiled.inc();
         Ok(program)
     }
@@ -127,11 +131,4 @@ impl Compiler {
     fn lock(&self) -> std::sync::MutexGuard<'_, PlanTable> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Runs one row of zeros without a pack.
-fn warm(program: &mut Program, plan: Plan, config: &BackboneConfig) -> Result<(), Error> {
-    let zeros = vec![0.0; config.input_shape(plan.blocks.start).iter().product()];
-    let batch = Batch::without_modules(&[&zeros], &plan, config);
-    program.run(&batch.inputs()).map(drop).map_err(Error::from)
 }

@@ -77,6 +77,12 @@ pub enum Error {
         /// Rows it was given.
         expected: usize,
     },
+    /// The logits are no finite numbers: the image, the pack or a lower precision makes a sum overflow.
+    #[error("the logits are not finite")]
+    NotFinite,
+    /// Every place of the bank is being read.
+    #[error("every place for a pack on the device is being read")]
+    BankFull,
     /// A worker stopped before it answered.
     #[error("the worker stopped before it answered")]
     WorkerLost,

@@ -1,46 +1,34 @@
 //! The engine's handle.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::admission::Ask;
+use super::batch::Laid;
 use super::batches::Policy;
-use super::compiler::{Compiler, Order};
+use super::compiler::{Compiler, Order, Seat};
 use super::error::Error;
 use super::fork::Costs;
 use super::inbox::{Inbox, Permit};
+use super::lane::Lane;
 use super::load::Want;
+use super::options::EngineOptions;
 use super::prefixes::Prefixes;
 use super::programs::PlanTable;
-use super::row::{Answer, Row, Share};
+use super::reply::{Head, Reply};
+use super::row::{Row, Share};
 use super::run::Runner;
 use super::worker::Worker;
 use crate::backbone::{BackboneConfig, ModuleSet, Precision};
 use crate::graph::{Plan, plan_flops};
 use crate::metrics::Metrics;
 use crate::runtime::{Device, Resident};
-
-/// How the engine is laid out.
-#[derive(Clone, Debug)]
-pub struct EngineOptions {
-    /// Most rows in one batch.
-    pub max_batch: usize,
-    /// Longest a row waits for others that are on their way.
-    pub max_wait: Duration,
-    /// Most rows in flight: being decoded, waiting or running.
-    pub queue_limit: usize,
-    /// Threads that run batches, each with its own programs.
-    pub workers: usize,
-    /// Programs kept besides the one with every site.
-    pub max_programs: usize,
-    /// Bytes for outputs of frozen blocks, reused when another task sees the same image; 0 keeps nothing.
-    pub prefix_memory: u64,
-}
 
 /// Handle of the engine. Cheap to clone; when the last clone goes, the rows already admitted are served, then
 /// the threads end.
@@ -55,7 +43,7 @@ struct Shared {
     threads: Mutex<Vec<JoinHandle<()>>>,
     config: Arc<BackboneConfig>,
     precision: Precision,
-    device: Device,
+    devices: Vec<Device>,
     costs: Costs,
     plans: Arc<Mutex<PlanTable>>,
     /// What is covered without asking.
@@ -63,39 +51,63 @@ struct Shared {
 }
 
 impl Engine {
-    /// Compiles the covering program for each worker and starts the threads.
+    /// As [`Engine::start_on`], on one device.
+    ///
+    /// # Errors
+    /// As [`Engine::start_on`].
+    pub fn start(resident: Resident, metrics: Arc<Metrics>, options: &EngineOptions) -> Result<Self, Error> {
+        Self::start_on((resident, Vec::new()), metrics, options)
+    }
+
+    /// Compiles the covering program for each worker and starts the threads. Workers of all devices take their batches
+    /// from one queue; each device has the same weights at the same precision.
     ///
     /// # Errors
     /// When the covering program cannot be compiled or a thread cannot be started.
-    pub fn start(resident: Resident, metrics: Arc<Metrics>, options: &EngineOptions) -> Result<Self, Error> {
-        let (config, precision) = (Arc::clone(resident.config()), resident.precision());
-        let device = resident.device();
+    pub fn start_on(
+        (first, others): (Resident, Vec<Resident>),
+        metrics: Arc<Metrics>,
+        options: &EngineOptions,
+    ) -> Result<Self, Error> {
+        let (config, precision) = (Arc::clone(first.config()), first.precision());
         let covering = Plan::whole(&config, config.adapters());
-        let number = options.workers.max(1);
+        let workers = options.workers.max(1);
+        let lane = |resident| Lane::new(resident, (options.bank_memory, workers), &metrics).map(Arc::new);
+        let lanes = [first].into_iter().chain(others).map(lane).collect::<Result<Vec<_>, _>>()?;
+        let devices = lanes.iter().map(|lane| lane.resident().device()).collect();
+        let number = workers * lanes.len();
         let inbox = Arc::new(Inbox::new(options.queue_limit, number, Arc::clone(&metrics)));
         let plans = Arc::new(Mutex::new(PlanTable::new(covering, options.max_programs)));
-        let (workers, receivers): (Vec<_>, Vec<_>) = (0..number).map(|_| mpsc::channel()).unzip();
-        let compiler =
-            Compiler { resident, plans: Arc::clone(&plans), workers, metrics: Arc::clone(&metrics) };
         let prefixes = Arc::new(Prefixes::new(options.prefix_memory, Arc::clone(&metrics)));
         let costs = frozen_costs(&config)?;
         let (max_batch, max_wait) = (options.max_batch.max(1), options.max_wait);
         let policy = Policy { max_batch, max_wait, costs: costs.clone(), plans: Arc::clone(&plans) };
-        let mut threads = Vec::new();
-        for (number, commands) in receivers.into_iter().enumerate() {
+        let (mut threads, mut seats) = (Vec::new(), Vec::new());
+        for (number, lane) in lanes.iter().flat_map(|lane| iter::repeat_n(lane, workers)).enumerate() {
+            let (commands, received) = mpsc::channel();
+            seats.push(Seat { lane: Arc::clone(lane), commands });
             let runner = Runner {
                 plans: Arc::clone(&plans),
-                programs: HashMap::from([(covering, compiler.compile(covering)?)]),
+                programs: HashMap::from([(covering, lane.compile(covering)?)]),
                 config: Arc::clone(&config),
                 prefixes: Arc::clone(&prefixes),
+                bank: lane.bank(),
+                laid: Laid::default(),
                 costs: costs.clone(),
                 metrics: Arc::clone(&metrics),
                 ran: 0,
             };
+            metrics.engine.programs_compiled.inc();
             let (inbox, metrics, policy) = (Arc::clone(&inbox), Arc::clone(&metrics), policy.clone());
-            let worker = Worker { inbox, commands, runner, policy, metrics };
+            let worker = Worker { inbox, commands: received, runner, policy, metrics };
             threads.push(spawn(format!("engine-{number}"), move || worker.run())?);
         }
+        let compiler = Compiler {
+            config: Arc::clone(&config),
+            plans: Arc::clone(&plans),
+            seats,
+            metrics: Arc::clone(&metrics),
+        };
         metrics.engine.programs_resident.set(threads.len() as i64);
         let (orders, queue) = mpsc::channel();
         threads.push(spawn("compiler".into(), move || compiler.run(queue))?);
@@ -107,7 +119,7 @@ impl Engine {
                 threads,
                 config,
                 precision,
-                device,
+                devices,
                 costs,
                 plans,
                 adapters: covering.modules,
@@ -153,15 +165,15 @@ impl Engine {
         self.shared.inbox.admit_beside()
     }
 
-    /// Queues an admitted row. The receiver gets the answer, or is dropped with the worker that failed. A row whose
+    /// Queues an admitted row. The reply gives the answer, or fails with the worker that did. A row whose
     /// modules no program covers yet (see [`Engine::cover`]) fails at once, and alone.
-    pub fn submit(&self, row: Row, permit: Permit) -> oneshot::Receiver<Result<Answer, Error>> {
+    pub fn submit(&self, row: Row, permit: Permit) -> Reply {
         if !self.covers(row.pack.modules) {
             let (reply, receiver) = oneshot::channel();
             // The receiver is here.
             let plan = Plan::whole(&self.shared.config, row.pack.modules);
             let _ = reply.send(Err(Error::NoProgram(Box::new(plan))));
-            return receiver;
+            return Reply::new(receiver, Head::of(&row));
         }
         self.shared.inbox.submit(row, permit)
     }
@@ -232,8 +244,8 @@ impl Engine {
     }
 
     /// Where it runs.
-    pub fn device(&self) -> Device {
-        self.shared.device
+    pub fn devices(&self) -> &[Device] {
+        &self.shared.devices
     }
 
     /// FLOPs of one row without modules before each block, and of all blocks.

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use super::error::Error;
 use super::load::{Load, Want};
 use super::queue::{Charge, Queue};
-use super::row::{Answer, Flow, Row};
+use super::reply::{Head, Outcome, Reply};
+use super::row::{Flow, Row};
 use super::speed::Speed;
 use crate::metrics::Metrics;
 
@@ -16,7 +17,7 @@ use crate::metrics::Metrics;
 pub(super) struct Waiting {
     pub(super) row: Row,
     pub(super) entered: Instant,
-    pub(super) reply: oneshot::Sender<Result<Answer, Error>>,
+    pub(super) reply: oneshot::Sender<Result<Outcome, Error>>,
     /// Held until the row is answered or dropped.
     pub(super) permit: Permit,
 }
@@ -24,10 +25,10 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Answers the row, and says whether anybody still waited for it. What it held goes first, so that a client who sends
     /// its next request on this answer finds room.
-    pub(super) fn reply(self, answer: Result<Answer, Error>) -> bool {
+    pub(super) fn reply(self, outcome: Result<Outcome, Error>) -> bool {
         let Self { row, reply, permit, .. } = self;
         drop((row, permit));
-        reply.send(answer).is_ok()
+        reply.send(outcome).is_ok()
     }
 }
 
@@ -85,8 +86,9 @@ impl Inbox {
     }
 
     /// Puts an admitted row into the queue.
-    pub(super) fn submit(&self, row: Row, mut permit: Permit) -> oneshot::Receiver<Result<Answer, Error>> {
+    pub(super) fn submit(&self, row: Row, mut permit: Permit) -> Reply {
         let (reply, receiver) = oneshot::channel();
+        let answer = Reply::new(receiver, Head::of(&row));
         let mut state = self.lock();
         // Even while closing: an admitted row is served.
         state.expected -= 1;
@@ -101,7 +103,7 @@ impl Inbox {
         self.show(&state);
         drop(state);
         self.changed.notify_all();
-        receiver
+        answer
     }
 
     /// Rows that were taken are done and cost so many FLOPs.

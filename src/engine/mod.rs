@@ -10,14 +10,19 @@
 //! | `turns`, `queue`, `load`, `speed`, `batch`, `fork`, `programs` | decisions. Pure: they take time as an argument and do no I/O |
 //! | `inbox` | the one lock between handlers and workers |
 //! | `admission`, `batches` | who gets in, and which rows run together |
-//! | `worker`, `run` | the loop that owns the device, and what it does with a batch |
+//! | `worker`, `run`, `ask` | the loop that owns the device, and what it does with a batch |
 //! | `compiler` | the thread that makes programs, so that no request waits for one |
+//! | `batch`, `padding`, `bank` | from rows to what a program is fed; packs' tensors that stay on the device |
+//! | `lane` | a device with what its workers share |
 //! | `prefixes` | outputs of frozen blocks, kept for images |
+//! | `reply` | what whoever submits waits on; applies the head |
 //! | `handle` | [`Engine`] |
 //!
 //! No thread of the engine awaits or touches the disk.
 
 mod admission;
+mod ask;
+mod bank;
 mod batch;
 mod batches;
 mod compiler;
@@ -26,11 +31,15 @@ mod fork;
 mod handle;
 mod image_key;
 mod inbox;
+mod lane;
 mod load;
 mod meter;
+mod options;
+mod padding;
 mod prefixes;
 mod programs;
 mod queue;
+mod reply;
 mod row;
 mod run;
 mod speed;
@@ -38,10 +47,12 @@ mod turns;
 mod worker;
 
 pub use error::Error;
-pub use handle::{Engine, EngineOptions};
+pub use handle::Engine;
 pub use image_key::ImageKey;
 pub use inbox::Permit;
 pub use load::Want;
 pub use meter::{Cost, Meter};
+pub use options::{EngineOptions, bank_bytes, workers};
 pub(crate) use queue::{Charge, Queue, Taken};
+pub use reply::Reply;
 pub use row::{Answer, Flow, Row, Share, SharedBlocks};

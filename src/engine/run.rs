@@ -4,9 +4,10 @@
 //! modules of other rows or at places where the row has none, counts as nothing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use super::batch::{Batch, BatchRow};
+use super::bank::Bank;
+use super::batch::{BatchRow, Laid};
 use super::error::Error;
 use super::fork::{Branch, Costs, Fork, Layout, layout, parts};
 use super::prefixes::{Known, Prefixes};
@@ -24,6 +25,10 @@ pub(super) struct Runner {
     pub(super) programs: HashMap<Plan, Program>,
     pub(super) config: Arc<BackboneConfig>,
     pub(super) prefixes: Arc<Prefixes>,
+    /// Where programs read packs' tensors; without one each batch brings them along.
+    pub(super) bank: Option<Arc<Bank>>,
+    /// What batches are laid out in.
+    pub(super) laid: Laid,
     pub(super) costs: Costs,
     pub(super) metrics: Arc<Metrics>,
     /// FLOPs that programs ran for the batch at hand, as [`Self::execute`] counts them.
@@ -102,9 +107,9 @@ impl Runner {
     fn together(&mut self, rows: &[&Row]) -> Result<Vec<Vec<f32>>, Error> {
         let plan = self.choose(self.config.blocks(), modules(rows.iter().map(|row| &row.pack)))?;
         let values: Vec<BatchRow<'_>> =
-            rows.iter().map(|row| BatchRow { values: &row.pixels, pack: &row.pack }).collect();
+            rows.iter().map(|row| BatchRow { values: &row.pixels, pack: Some(&row.pack) }).collect();
         let cost = rows.iter().map(|row| row.pack.flops).sum();
-        self.execute(&plan, &Batch::assemble(&values, &plan, &self.config), cost)
+        self.ask(&plan, &values, cost)
     }
 
     /// How the rows run on the programs that are here.
@@ -165,9 +170,10 @@ impl Runner {
                 true => self.choose(self.config.blocks(), ModuleSet::EMPTY)?,
                 false => Plan::below(cut),
             };
-            let pixels: Vec<&[f32]> = missing.iter().map(|image| &*images[image].pixels).collect();
+            let pixels = missing.iter().map(|image| BatchRow::bare(&images[image].pixels));
+            let pixels: Vec<BatchRow<'_>> = pixels.collect();
             let cost = missing.len() as u64 * self.costs.below(cut);
-            let made = self.execute(&plan, &Batch::without_modules(&pixels, &plan, &self.config), cost)?;
+            let made = self.ask(&plan, &pixels, cost)?;
             for (&image, values) in missing.iter().zip(made) {
                 let values: Arc<[f32]> = values.into();
                 if let Some(key) = Known::of(images[&image]) {
@@ -196,28 +202,11 @@ impl Runner {
         let values: Vec<BatchRow<'_>> = rows
             .iter()
             .zip(&below)
-            .map(|(forked, values)| BatchRow { values, pack: &forked.row.pack })
+            .map(|(forked, values)| BatchRow { values, pack: Some(&forked.row.pack) })
             .collect();
         let below = self.costs.below(cut);
         let cost = rows.iter().map(|forked| forked.row.pack.flops.saturating_sub(below)).sum();
-        self.execute(&plan, &Batch::assemble(&values, &plan, &self.config), cost)
-    }
-
-    /// Runs a batch that costs so much and takes its output apart: one piece for each of its rows.
-    fn execute(&mut self, plan: &Plan, batch: &Batch<'_>, cost: u64) -> Result<Vec<Vec<f32>>, Error> {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner).touch(plan);
-        let program = self.programs.get_mut(plan).ok_or_else(|| Error::NoProgram(Box::new(*plan)))?;
-        let output = program.run(&batch.inputs())?.pop();
-        let found = output.as_ref().and_then(|output| output.shape.first().copied()).unwrap_or(0);
-        let expected = batch.rows();
-        match output {
-            Some(output) if found == expected => {
-                self.ran += cost;
-                let size = (output.data.len() / expected).max(1);
-                Ok(output.data.chunks_exact(size).map(<[f32]>::to_vec).collect())
-            }
-            _ => Err(Error::Rows { plan: Box::new(*plan), found, expected }),
-        }
+        self.ask(&plan, &values, cost)
     }
 }
 

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use ndarray::ArrayView1;
-
 use super::batches::Policy;
 use super::error::Error;
 use super::inbox::{Inbox, Waiting};
 use super::meter::Cost;
 use super::queue::{Charge, Taken};
-use super::row::{Answer, Flow, Row};
+use super::reply::Outcome;
+use super::row::{Flow, Row};
 use super::run::{Feature, Runner};
 use super::speed::Run;
 use crate::graph::Plan;
@@ -87,25 +86,21 @@ impl Worker {
         }
     }
 
-    /// Applies each row's head and sends its logits.
+    /// Sends each row its feature.
     fn answer(&self, batch: Vec<Waiting>, features: Vec<Feature>, (started, run): (Instant, Duration)) {
         let batch_rows = batch.len();
         let total: u64 = features.iter().map(|feature| feature.flops).sum();
         for (waiting, Feature { values, flops, shared }) in batch.into_iter().zip(features) {
-            let head = tracing::debug_span!(parent: &waiting.row.span, "head");
-            let logits = head.in_scope(|| waiting.row.pack.head.logits(ArrayView1::from(&values[..])));
-            drop(head);
             let queued = started.saturating_duration_since(waiting.entered);
-            let feature = waiting.row.wants_feature.then_some(values);
-            let answer = Answer { logits, feature, queued, run, batch_rows, flops, shared };
-            record(&waiting.row.span, &answer);
+            let outcome = Outcome { feature: values, queued, run, batch_rows, flops, shared };
+            record(&waiting.row.span, &outcome);
             if let Some(meter) = &waiting.row.meter {
                 meter.ran(Cost { flops, device: part(run, (flops, total), batch_rows) });
             }
             if waiting.row.share.flow == Flow::INTERNAL {
                 self.metrics.engine.internal_flops.inc_by(flops);
             }
-            if !waiting.reply(Ok(answer)) {
+            if !waiting.reply(Ok(outcome)) {
                 self.metrics.engine.unclaimed_flops.inc_by(flops);
             }
         }
@@ -153,11 +148,11 @@ fn batch_span(batch: &[Waiting]) -> tracing::Span {
 }
 
 /// Records a row's outcome in its span: a trace survives the hop to this thread.
-fn record(span: &tracing::Span, answer: &Answer) {
+fn record(span: &tracing::Span, outcome: &Outcome) {
     if !span.is_disabled() {
-        span.record("queued_us", answer.queued.as_micros() as u64);
-        span.record("run_us", answer.run.as_micros() as u64);
-        span.record("batch_rows", answer.batch_rows as u64);
+        span.record("queued_us", outcome.queued.as_micros() as u64);
+        span.record("run_us", outcome.run.as_micros() as u64);
+        span.record("batch_rows", outcome.batch_rows as u64);
     }
 }
 

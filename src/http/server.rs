@@ -12,6 +12,7 @@ use super::error::ApiError;
 use super::query;
 use super::state::AppState;
 use super::usage::Sums;
+use crate::runtime::Device;
 use crate::service::{About, Load};
 
 pub(super) fn router() -> Router<AppState> {
@@ -107,7 +108,7 @@ pub(super) async fn show(
     let tenant = caller.billed(None).tenant;
     Ok(Json(Server {
         build: env!("CARGO_PKG_VERSION"),
-        device: about.device.to_string(),
+        device: about.devices.iter().map(Device::to_string).collect::<Vec<_>>().join(","),
         precision: about.precision.to_string(),
         backbone: Backbone::from(&about),
         max_tasks: state.service.options().max_tasks,

@@ -32,6 +32,10 @@ pub struct EngineMetrics {
     pub prefix_lookups: IntCounterVec,
     /// Memory of kept prefixes.
     pub prefix_bytes: IntGauge,
+    /// Memory of packs' tensors on the devices.
+    pub bank_bytes: IntGauge,
+    /// Packs copied there since the start.
+    pub bank_packs_copied: IntCounter,
     /// Programs compiled since the start.
     pub programs_compiled: IntCounter,
     /// Programs held.
@@ -84,6 +88,12 @@ impl EngineMetrics {
                 ("outcome", &["hit", "miss"]),
             )?,
             prefix_bytes: gauge(r, "mimi_prefix_resident_bytes", "Memory of the prefix cache")?,
+            bank_bytes: gauge(r, "mimi_bank_resident_bytes", "Memory of packs' tensors on the devices")?,
+            bank_packs_copied: counter(
+                r,
+                "mimi_bank_packs_copied_total",
+                "Packs whose tensors were copied to a device; one that a batch finds there is not copied",
+            )?,
             programs_compiled: counter(r, "mimi_programs_compiled_total", "Programs compiled")?,
             programs_resident: gauge(r, "mimi_programs_resident", "Programs in memory")?,
         })

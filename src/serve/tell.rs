@@ -8,15 +8,15 @@ use crate::service::ServiceOptions;
 /// Tells metrics what serves, and within which limits.
 pub(super) fn tell(
     metrics: &Metrics,
-    resident: &Resident,
+    (resident, device): (&Resident, &str),
     (engine, service): (&EngineOptions, &ServiceOptions),
 ) {
-    let (device, precision) = (resident.device().to_string(), resident.precision().to_string());
+    let precision = resident.precision().to_string();
     metrics.process.tell(&Build {
         version: env!("CARGO_PKG_VERSION"),
         backbone: &resident.config().name,
         precision: &precision,
-        device: &device,
+        device,
     });
     metrics.process.queue_limit.set(number(engine.queue_limit as u64));
     metrics.process.request_bytes_limit.set(number(service.bytes_in_flight));

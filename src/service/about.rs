@@ -12,7 +12,7 @@ pub struct About<'a> {
     /// What it multiplies in.
     pub precision: Precision,
     /// Where it runs.
-    pub device: Device,
+    pub devices: &'a [Device],
     /// FLOPs of one row without modules before each block, and of all blocks.
     pub flops_before: &'a [u64],
 }
@@ -37,7 +37,7 @@ impl Service {
         About {
             backbone: engine.config(),
             precision: engine.precision(),
-            device: engine.device(),
+            devices: engine.devices(),
             flops_before: engine.flops_before(),
         }
     }

@@ -51,6 +51,8 @@ pub(super) fn of_engine(error: &engine::Error) -> Code {
         engine::Error::Runtime(_)
         | engine::Error::NoProgram(_)
         | engine::Error::Rows { .. }
+        | engine::Error::BankFull
+        | engine::Error::NotFinite
         | engine::Error::WorkerLost
         | engine::Error::CompilerLost => Code::InferenceFailed,
     }

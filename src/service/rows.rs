@@ -3,7 +3,6 @@
 use std::slice;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
 use tracing::field::Empty;
 
 use super::ask::Terms;
@@ -39,7 +38,7 @@ pub(super) struct Feature {
 }
 
 /// A row that is being served.
-type Pending = oneshot::Receiver<Result<Answer, engine::Error>>;
+type Pending = engine::Reply;
 
 /// A row that was run.
 struct Ran {

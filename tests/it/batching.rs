@@ -22,6 +22,7 @@ pub fn engine(tiny: &TinyBackbone, max_batch: usize) -> (Engine, Arc<Metrics>) {
         workers: 1,
         max_programs: 4,
         prefix_memory: 0,
+        bank_memory: crate::support::bank_bytes(),
     };
     (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }

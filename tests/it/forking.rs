@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use mimi_server::backbone::{ModuleSet, Place, Site};
-use mimi_server::engine::{Answer, Cost, Engine, EngineOptions, Error, Flow, ImageKey, Meter, Row, Share};
+use mimi_server::engine::{Answer, Cost, Engine, EngineOptions, Flow, ImageKey, Meter, Row, Share};
 use mimi_server::graph::{Plan, plan_flops};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::Pack;
 use mimi_server::serve::{self, Server};
-use tokio::sync::oneshot;
 
 use crate::server::World;
 use crate::support::{self, FAMILIES, TinyBackbone, assert_close};
@@ -24,6 +23,7 @@ fn engine(tiny: &TinyBackbone, prefix_memory: u64) -> (Engine, Arc<Metrics>) {
         workers: 1,
         max_programs: 16,
         prefix_memory,
+        bank_memory: crate::support::bank_bytes(),
     };
     (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }
@@ -189,7 +189,7 @@ fn rows_cost_together_what_programs_ran() {
 }
 
 /// Drops its row's receiver when the row has run and is not answered yet.
-struct Leaver(Mutex<mpsc::Receiver<oneshot::Receiver<Result<Answer, Error>>>>);
+struct Leaver(Mutex<mpsc::Receiver<mimi_server::engine::Reply>>);
 
 impl Meter for Leaver {
     fn ran(&self, _: Cost) {

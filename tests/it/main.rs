@@ -14,6 +14,8 @@ mod architecture;
 mod audit;
 /// What goes in wrongly, with the status that comes out.
 mod bad_inputs;
+/// Packs whose tensors lie on the device answer as others do.
+mod bank;
 /// Mixed batches equal rows alone; covering programs equal exact ones.
 mod batching;
 /// Requests and their answers, bad ones too.

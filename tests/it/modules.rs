@@ -90,6 +90,7 @@ pub fn engine(tiny: &TinyBackbone, max_programs: usize) -> (Engine, Arc<Metrics>
         workers: 1,
         max_programs,
         prefix_memory: 0,
+        bank_memory: crate::support::bank_bytes(),
     };
     (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }
@@ -126,7 +127,10 @@ fn rows_of_every_kind_in_one_batch_answer_as_they_do_alone() {
             let expected = alone.submit(row, permit).blocking_recv().unwrap().unwrap().logits;
             let largest = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
             for (a, b) in together[i].logits.iter().zip(&expected) {
-                assert!((a - b).abs() <= 1e-5 * largest, "{fixture} kind {i}: {a} and {b}");
+                assert!(
+                    (a - b).abs() <= crate::support::rounding() * largest,
+                    "{fixture} kind {i}: {a} and {b}"
+                );
             }
         }
     }

@@ -98,6 +98,21 @@ fn an_absent_device_is_an_error_and_never_another() {
 }
 
 #[test]
+fn devices_that_cannot_share_a_queue_are_refused() {
+    let cases = [
+        ("serve", "cpu,cpu", "--device names cpu twice"),
+        ("serve", "cuda:1,cuda:0,cuda:1", "--device names cuda:1 twice"),
+        ("serve", "cuda:0,cpu", "--device names cpu beside another device"),
+        ("bench", "cuda:0,cuda:1", "--device names 2 devices: this command runs on one"),
+    ];
+    for (command, devices, expected) in cases {
+        let output = support::command(&[command, "--device", devices]).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && words.contains(expected), "{command} {devices}: {words}");
+    }
+}
+
+#[test]
 fn a_missing_library_is_an_error_that_says_what_to_do() {
     // Asked in a process of its own: this one has loaded its library already.
     let binary = env!("CARGO_BIN_EXE_server");

@@ -85,6 +85,7 @@ impl World {
             backbone: self.tiny.folder.clone(),
             adapters: self.adapters.path().to_owned(),
             runtime: support::runtime_options(),
+            other_devices: Vec::new(),
             weights: self.tiny.weights(),
             engine: EngineOptions {
                 max_batch: 4,
@@ -93,6 +94,7 @@ impl World {
                 workers: 1,
                 max_programs: 4,
                 prefix_memory: 0,
+                bank_memory: crate::support::bank_bytes(),
             },
             service: ServiceOptions {
                 max_images: 8,

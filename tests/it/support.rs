@@ -34,6 +34,11 @@ pub fn device() -> Device {
     std::env::var("MIMI_TEST_DEVICE").map_or(Device::Cpu, |device| device.parse().unwrap())
 }
 
+/// Bytes of an engine's bank of packs: what a server would have there.
+pub fn bank_bytes() -> u64 {
+    mimi_server::engine::bank_bytes(device())
+}
+
 /// What rows may differ by that ran beside other rows, or in other programs, relative to the largest value: a GPU
 /// chooses its products' algorithms by their sizes.
 pub fn rounding() -> f32 {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::predict::likeliest;
 use super::scorer::Scorer;
-use crate::engine::{Engine, EngineOptions, Row, Share};
+use crate::engine::{Engine, EngineOptions, Row, Share, bank_bytes};
 use crate::image::Limits;
 use crate::metrics::Metrics;
 use crate::pack::{Pack, TaskId};
@@ -127,6 +127,7 @@ pub fn evaluate_alone(
         workers: 1,
         max_programs: 1,
         prefix_memory: 0,
+        bank_memory: bank_bytes(setup.resident.device()),
     };
     let engine = Engine::start(setup.resident.clone(), Arc::new(Metrics::new()?), &options)?;
     engine.prepare(pack.modules).blocking_recv().context("the engine stopped")??;

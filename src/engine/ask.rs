@@ -1,0 +1,85 @@
+//! From the rows of a batch to what a program gives for each, by way of the bank where there is one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use super::bank::{self, Bank};
+use super::batch::{Batch, BatchRow};
+use super::error::Error;
+use super::run::Runner;
+use crate::graph::Plan;
+use crate::pack::Pack;
+
+impl Runner {
+    /// One piece of output for each row, of which all together cost so much.
+    pub(super) fn ask(
+        &mut self,
+        plan: &Plan,
+        rows: &[BatchRow<'_>],
+        cost: u64,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let config = Arc::clone(&self.config);
+        let Some(bank) = self.bank.clone() else {
+            let batch = Batch::assemble(rows, plan, &config, std::mem::take(&mut self.laid));
+            return self.execute(plan, batch, cost);
+        };
+        let mut companies: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (index, row) in rows.iter().enumerate() {
+            companies.entry(bank::company(row.pack)).or_default().push(index);
+        }
+        if companies.len() < 2 {
+            return self.ask_bank(&bank, plan, rows, cost);
+        }
+        let (mut made, mut cost) = (vec![Vec::new(); rows.len()], cost);
+        for company in companies.into_values() {
+            let own: Vec<BatchRow<'_>> = company.iter().map(|&index| rows[index]).collect();
+            let features = self.ask_bank(&bank, plan, &own, std::mem::take(&mut cost))?;
+            company.into_iter().zip(features).for_each(|(index, feature)| made[index] = feature);
+        }
+        Ok(made)
+    }
+
+    /// As [`Self::ask`], of rows that may read one shelf of the bank. Where a worker may not read so many packs at once, the
+    /// halves run one after the other.
+    fn ask_bank(
+        &mut self,
+        bank: &Bank,
+        plan: &Plan,
+        rows: &[BatchRow<'_>],
+        cost: u64,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let config = Arc::clone(&self.config);
+        let packs: Vec<Option<&Arc<Pack>>> = rows.iter().map(|row| row.pack).collect();
+        match bank.take(&packs, plan.modules)? {
+            Some(banked) => {
+                let laid = std::mem::take(&mut self.laid);
+                self.execute(plan, Batch::banked(rows, plan, &config, (banked, laid)), cost)
+            }
+            None if rows.len() > 1 => {
+                let (first, second) = rows.split_at(rows.len() / 2);
+                let mut made = self.ask_bank(bank, plan, first, cost)?;
+                made.extend(self.ask_bank(bank, plan, second, 0)?);
+                Ok(made)
+            }
+            None => Err(Error::BankFull),
+        }
+    }
+
+    /// Runs a batch that costs so much and takes its output apart: one piece for each of its rows.
+    fn execute(&mut self, plan: &Plan, batch: Batch<'_>, cost: u64) -> Result<Vec<Vec<f32>>, Error> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner).touch(plan);
+        let program = self.programs.get_mut(plan).ok_or_else(|| Error::NoProgram(Box::new(*plan)))?;
+        let output = program.run_beside(&batch.inputs(), &batch.held())?.pop();
+        let found = output.as_ref().and_then(|output| output.shape.first().copied()).unwrap_or(0);
+        let expected = batch.rows();
+        self.laid = batch.into_laid();
+        match output {
+            Some(output) if found == expected => {
+                self.ran += cost;
+                let size = (output.data.len() / expected).max(1);
+                Ok(output.data.chunks_exact(size).map(<[f32]>::to_vec).collect())
+            }
+            _ => Err(Error::Rows { plan: Box::new(*plan), found, expected }),
+        }
+    }
+}
