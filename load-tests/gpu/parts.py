@@ -15,10 +15,10 @@ import weights
 Result = Dict[str, Any]
 
 # Modules of the tests that run on the device of MIMI_TEST_DEVICE. On the CPU all but the first have just run.
-TESTS = ["device", "reference", "batching", "forking", "gradients"]
-ROWS = [1, 2, 4, 8, 16, 32, 64]
+TESTS = ["device", "reference", "batching", "bank", "modules", "forking", "gradients"]
+ROWS = [1, 8, 32, 64]
 PACKS = [1, 8, 32]
-PROGRAMS = [1, 4, 8]
+PROGRAMS = [1, 4, 12]
 # Weights below this size do not show among what a program takes besides.
 JUDGED_FROM_BYTES = 64 << 20
 # Largest error of features, over their root mean square, and least cosine, by precision.
