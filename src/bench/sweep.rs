@@ -40,7 +40,7 @@ pub struct Swept {
     pub engine_seconds: f64,
     /// The engine's slowest round, seconds.
     pub slowest_seconds: f64,
-    /// The engine with [`AT_ONCE`] batches in flight, seconds a batch.
+    /// The engine with four batches in flight, seconds a batch.
     pub steady_seconds: f64,
     /// Rows of the engine a second with so many batches in flight.
     pub rows_per_second: f64,
