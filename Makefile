@@ -38,7 +38,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check deploy-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
+.PHONY: prefetch chromium clients-python help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check deploy-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,10 +104,16 @@ fuzz: ## Fuzz each of FUZZ_TARGETS for FUZZ_SECONDS; stops at the first finding,
 	    -timeout=60 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
 	    -artifact_prefix=$$found.finding- $$found $$seeds || exit 1; done
 
-clients: runtime ## Ask a server by unmodified clients of the Open Inference Protocol (504 MB from PyPI)
-	@[ -x tests/clients/.venv/bin/python ] || { $(PYTHON) -m venv tests/clients/.venv && \
-	  tests/clients/.venv/bin/pip install --quiet -r tests/clients/requirements.txt; }
+# One after the other: apt-get takes no second call meanwhile.
+prefetch: runtime weights tools clients-python chromium ## Fetch all that the checks need
+
+clients: runtime clients-python ## Ask a server by unmodified clients of the Open Inference Protocol (504 MB from PyPI)
 	$(CARGO) test --locked --test it -- oip::clients grpc::clients
+
+clients-python:
+	@[ -e tests/clients/.venv/.whole ] || { $(PYTHON) -m venv --clear tests/clients/.venv && \
+	  tests/clients/.venv/bin/pip install --quiet -r tests/clients/requirements.txt && \
+	  touch tests/clients/.venv/.whole; }
 
 tools: ## Fetch promtool and Prometheus into vendor/tools (from Debian's prometheus package)
 	@[ -x vendor/tools/usr/bin/promtool ] || { mkdir -p vendor/tools && cd vendor/tools && \
@@ -141,12 +147,14 @@ load-test: runtime backbone ## Measure batching, overload, swapping and memory; 
 hold-test: runtime backbone ## Stall 3,000 connections, bodies and readers beside a well-behaved client; prints a table
 	@$(PYTHON) load-tests/hold.py
 
-# Chromium of Debian, with packages pinned in tests/page/package-lock.json. PAGE_OPTIONS are check.js's.
-page-check: backbone ## Use the page at / in Chromium: tasks compared, errors, keys, 2,000 tasks, accessibility
+chromium:
 	@[ -n "$$CHROMIUM" ] || command -v chromium >/dev/null || { \
 	  { apt-get install -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null 2>&1 || { apt-get update -qq && \
 	    apt-get install -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }; } || { \
 	  echo "chromium is missing, and apt-get could not install it" >&2; exit 1; }; }
+
+# Chromium of Debian, with packages pinned in tests/page/package-lock.json. PAGE_OPTIONS are check.js's.
+page-check: backbone chromium ## Use the page at / in Chromium: tasks compared, errors, keys, 2,000 tasks, accessibility
 	@rm -rf $(CARGO_TARGET_DIR)/page && mkdir -p $(CARGO_TARGET_DIR)/page && cp tests/page/* $(CARGO_TARGET_DIR)/page/
 	@npm ci --silent --no-audit --no-fund --prefix $(CARGO_TARGET_DIR)/page
 	@node $(CARGO_TARGET_DIR)/page/check.js $(PAGE_OPTIONS)
