@@ -42,6 +42,8 @@ pub(super) struct Bank {
 struct Shelves {
     memory: DeviceMemory,
     by_class: BTreeMap<usize, Shelf>,
+    /// Most packs of classes for which the device had no more room.
+    ceilings: BTreeMap<usize, usize>,
     /// Counts batches, to tell which shelf was used last.
     batches: u64,
     /// Bytes that the metric counts.
@@ -86,7 +88,13 @@ impl Bank {
         (bytes, workers): (u64, usize),
         metrics: Arc<Metrics>,
     ) -> Self {
-        let shelves = Mutex::new(Shelves { memory, by_class: BTreeMap::new(), batches: 0, counted: 0 });
+        let shelves = Mutex::new(Shelves {
+            memory,
+            by_class: BTreeMap::new(),
+            ceilings: BTreeMap::new(),
+            batches: 0,
+            counted: 0,
+        });
         Self { config, bytes, workers: workers.max(1), shelves, metrics }
     }
 
@@ -106,9 +114,11 @@ impl Bank {
         let all = packs.iter().flatten().fold(modules, |all, pack| all.union(pack.modules));
         let wanted = Wanted { packs, modules, all };
         let mut taken = self.lay(shelves, class, wanted);
-        if taken.is_err() && shelves.by_class.len() > 1 {
-            // The device may be full of packs that nobody reads now.
-            shelves.by_class.retain(|own, _| *own == class);
+        while let Err(error) = &taken {
+            // The device may be full: of packs that nobody reads now, or of others' memory.
+            if !self.give_way(shelves, class, error) {
+                break;
+            }
             taken = self.lay(shelves, class, wanted);
         }
         self.keep_within(&mut shelves.by_class, class);
@@ -116,10 +126,28 @@ impl Bank {
         taken
     }
 
+    /// Makes room on a device that failed: other classes leave, then the class has half as many packs. False where neither
+    /// is left to do.
+    fn give_way(&self, shelves: &mut Shelves, class: usize, error: &Error) -> bool {
+        if shelves.by_class.len() > 1 {
+            shelves.by_class.retain(|own, _| *own == class);
+            return true;
+        }
+        let (packs, least) = (shelves.by_class.get(&class).map_or(0, Shelf::capacity), self.workers + 1);
+        if packs <= least {
+            return false;
+        }
+        tracing::warn!(class, packs, %error, "the bank makes do with half the room");
+        shelves.by_class.remove(&class);
+        shelves.ceilings.insert(class, (packs / 2).max(least));
+        true
+    }
+
     /// As [`Bank::take`], on the shelf of a class.
     fn lay(&self, shelves: &mut Shelves, class: usize, wanted: Wanted<'_>) -> Result<Option<Banked>, Error> {
         let Wanted { packs, modules, .. } = wanted;
-        let shelf = self.shelf(&mut shelves.by_class, class, &wanted);
+        let ceiling = shelves.ceilings.get(&class).copied().unwrap_or(MOST_PACKS);
+        let shelf = self.shelf(&mut shelves.by_class, (class, ceiling), &wanted);
         shelf.last_used = shelves.batches;
         let place = (&shelves.memory, &*self.config);
         let mut taken =
@@ -163,13 +191,13 @@ impl Bank {
     fn shelf<'a>(
         &self,
         shelves: &'a mut BTreeMap<usize, Shelf>,
-        class: usize,
+        (class, ceiling): (usize, usize),
         wanted: &Wanted<'_>,
     ) -> &'a mut Shelf {
         let before = shelves.get(&class).map_or(self.config.adapters(), |shelf| shelf.planned);
         let modules = wanted.all.union(before);
         let entry = 4 * shelf::elements(modules, class, &self.config).max(1) as u64;
-        let allowed = self.allowed(shelves, class, entry);
+        let allowed = self.allowed(shelves, class, entry).min(ceiling);
         let packs = distinct(wanted.packs);
         let held = shelves.get(&class).map_or(0, |shelf| shelf.held_with(&packs));
         let asked = held.max(self.workers * packs.len()).max(FIRST).next_power_of_two().min(allowed);
