@@ -154,6 +154,10 @@ def load(port: int, until: float) -> int:
                     answered += 1
             except urllib.error.HTTPError:
                 pass
+            except urllib.error.URLError as gone:
+                # A task that does not exist is refused before its body was read, which may end the connection first.
+                if not isinstance(gone.reason, (ssl.SSLError, ConnectionError)):
+                    raise
     return answered
 
 
