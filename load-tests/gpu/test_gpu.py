@@ -217,7 +217,7 @@ class Parts(Folder):
     def test_weights_that_are_uploaded_for_every_program_fail(self):
         size = 4 * weights.SIZES["vit-b16"].parameters
         for each, verdict in ((size // 10, "pass"), (size, "fail")):
-            lines = [{"loaded": "programs", "programs": n, "bytes": size + n * each} for n in (1, 4, 8)]
+            lines = [{"loaded": "programs", "programs": n, "bytes": size + n * each} for n in parts.PROGRAMS]
             said = "\n".join(map(json.dumps, lines))
             result = parts.memory(self.bench(said))
             self.assertEqual(result["verdict"], verdict)
