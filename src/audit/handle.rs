@@ -2,24 +2,21 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::event::{Event, Who, line};
 use super::limiter::{Count, Limiter};
-use crate::journal::time::{day, text};
-use crate::journal::{Boot, Journal, Keep, Options, State, SystemMedium, mend, prune};
+use crate::journal::time::text;
+use crate::journal::{Kept, ROOM, State, Way};
 use crate::metrics::Metrics;
 
 /// What the names of the log's files begin with.
 pub const FAMILY: &str = "audit";
-/// Events on their way to the thread; further ones are dropped and counted.
-const ROOM: usize = 4096;
 /// How often the thread writes what came.
 const TURN: Duration = Duration::from_millis(100);
 
@@ -49,15 +46,7 @@ pub struct Audit {
 #[derive(Debug)]
 struct Inner {
     limiter: Arc<Mutex<Limiter>>,
-    log: Option<Log>,
-}
-
-/// The way to the thread.
-#[derive(Debug)]
-struct Log {
-    state: Arc<State>,
-    way: Mutex<Option<SyncSender<Map<String, Value>>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    log: Option<Way<Map<String, Value>>>,
 }
 
 impl Audit {
@@ -68,7 +57,12 @@ impl Audit {
     pub fn start(options: &AuditOptions, metrics: &Metrics) -> io::Result<Self> {
         let limiter = Arc::new(Mutex::new(Limiter::new(Timestamp::now())));
         let log = match &options.folder {
-            Some(folder) => Some(Log::start(folder.clone(), options, metrics, &limiter)?),
+            Some(folder) => {
+                let kept = Kept::open(FAMILY, folder, (options.keep_bytes, options.sync), metrics)?;
+                let state = Arc::clone(kept.state());
+                let writer = Writer { kept, limiter: Arc::clone(&limiter), seq: 0, told: 0 };
+                Some(Way::start(FAMILY, state, move |came| writer.run(came))?)
+            }
             None => None,
         };
         Ok(Self { inner: Arc::new(Inner { limiter, log }) })
@@ -90,7 +84,7 @@ impl Audit {
 
     /// What is counted and shown of the log; none without one.
     pub fn state(&self) -> Option<&State> {
-        self.inner.log.as_ref().map(|log| &*log.state)
+        self.inner.log.as_ref().map(Way::state)
     }
 
     /// Writes what came, and ends. Later events go to the tracing log alone.
@@ -120,10 +114,7 @@ impl Inner {
     fn send(&self, line: Map<String, Value>, is_warning: bool) {
         trace(&line, is_warning);
         if let Some(log) = &self.log {
-            let way = log.way.lock().unwrap_or_else(PoisonError::into_inner);
-            if way.as_ref().is_none_or(|way| way.try_send(line).is_err()) {
-                log.state.drop_lines(1);
-            }
+            log.send(line);
         }
     }
 
@@ -131,12 +122,7 @@ impl Inner {
         let counts = self.limiter.lock().unwrap_or_else(PoisonError::into_inner).end(Timestamp::now());
         counts.iter().for_each(|count| self.count(count));
         if let Some(log) = &self.log {
-            // Without a way, the thread writes what came and ends.
-            log.way.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let thread = log.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if thread.is_some_and(|thread| thread.join().is_err()) {
-                tracing::error!("the audit log's thread failed");
-            }
+            log.stop();
         }
     }
 }
@@ -167,56 +153,13 @@ fn trace(line: &Map<String, Value>, is_warning: bool) {
     }
 }
 
-impl Log {
-    fn start(
-        folder: PathBuf,
-        options: &AuditOptions,
-        metrics: &Metrics,
-        limiter: &Arc<Mutex<Limiter>>,
-    ) -> io::Result<Self> {
-        std::fs::create_dir_all(&folder)?;
-        mend(&folder, FAMILY)?;
-        let (state, boot, now) = (State::new(FAMILY, metrics), Boot::random(), Timestamp::now());
-        let journal = Options {
-            folder: folder.clone(),
-            family: FAMILY,
-            boot: boot.clone(),
-            // A tenth of what is kept, so that deleting a file leaves most.
-            file_bytes: (options.keep_bytes / 10).clamp(1 << 16, 64 << 20),
-            sync: SignedDuration::try_from(options.sync).unwrap_or(SignedDuration::MAX),
-        };
-        let journal = Journal::new(journal, Box::new(SystemMedium), Arc::clone(&state), now);
-        let keep = Keep { bytes: Some(options.keep_bytes), days: None };
-        let writer = Writer {
-            journal,
-            limiter: Arc::clone(limiter),
-            state: Arc::clone(&state),
-            folder,
-            boot,
-            keep,
-            seq: 0,
-            told: 0,
-            pruned: u32::MAX,
-        };
-        let (way, came) = sync_channel(ROOM);
-        let thread = std::thread::Builder::new().name("audit".into()).spawn(move || writer.run(&came))?;
-        Ok(Self { state, way: Mutex::new(Some(way)), thread: Mutex::new(Some(thread)) })
-    }
-}
-
 /// The thread's side.
 struct Writer {
-    journal: Journal,
+    kept: Kept,
     limiter: Arc<Mutex<Limiter>>,
-    state: Arc<State>,
-    folder: PathBuf,
-    boot: Boot,
-    keep: Keep,
     seq: u64,
     /// Events that were dropped, as far as a line tells it.
     told: u64,
-    /// How many files were begun when old ones were last looked for.
-    pruned: u32,
 }
 
 impl Writer {
@@ -232,14 +175,10 @@ impl Writer {
             }
             self.tell_counts(Timestamp::now());
             self.tell_dropped();
-            self.journal.run(Timestamp::now());
-            self.prune();
+            self.kept.run();
         }
         self.tell_dropped();
-        self.journal.finish(Timestamp::now());
-        if !self.journal.is_settled() {
-            tracing::error!("the end of the audit log could not be written");
-        }
+        self.kept.finish();
     }
 
     /// Tells at an interval's end what was not written one by one in it, whether or not more comes.
@@ -253,8 +192,8 @@ impl Writer {
 
     /// Tells in the log itself how many events it lacks.
     fn tell_dropped(&mut self) {
-        let dropped = self.state.dropped();
-        if dropped > self.told && !self.journal.is_full() {
+        let dropped = self.kept.state().dropped();
+        if dropped > self.told && !self.kept.is_full() {
             let mut line = line(Timestamp::now(), "dropped", &Who::default());
             line.insert("count".into(), (dropped - self.told).into());
             self.told = dropped;
@@ -263,26 +202,16 @@ impl Writer {
     }
 
     fn push(&mut self, mut line: Map<String, Value>) {
-        if self.journal.is_full() {
-            self.state.drop_lines(1);
+        if self.kept.is_full() {
+            self.kept.state().drop_lines(1);
             return;
         }
         self.seq += 1;
-        line.insert("boot".into(), self.boot.as_str().into());
+        line.insert("boot".into(), self.kept.boot().as_str().into());
         line.insert("seq".into(), self.seq.into());
         match serde_json::to_vec(&line) {
-            Ok(line) => self.journal.push(&line, Timestamp::now()),
-            Err(_) => self.state.drop_lines(1),
-        }
-    }
-
-    fn prune(&mut self) {
-        if self.pruned != self.journal.begun() {
-            self.pruned = self.journal.begun();
-            let today = day(Timestamp::now());
-            if let Err(error) = prune(&self.folder, FAMILY, &self.boot, self.keep, today) {
-                tracing::warn!(%error, "old audit files could not be looked for");
-            }
+            Ok(line) => self.kept.push(&line),
+            Err(_) => self.kept.state().drop_lines(1),
         }
     }
 }

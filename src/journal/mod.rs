@@ -12,10 +12,13 @@
 //! | `state` | [`State`]: what is counted and shown of a journal |
 //! | `mend` | last lines that a crash cut in two |
 //! | `prune` | old files that are no longer kept |
+//! | `kept` | [`Kept`]: a journal of which so many bytes are kept |
+//! | `way` | [`Way`]: the way to a thread that writes one |
 //! | `lines` | lines of a file, from an offset, each bounded |
 //! | `seen` | which numbered lines were read before |
 //! | `time` | times and days as text |
 
+mod kept;
 mod lines;
 mod log;
 mod medium;
@@ -25,7 +28,9 @@ mod prune;
 mod seen;
 mod state;
 pub mod time;
+mod way;
 
+pub use kept::Kept;
 pub use lines::{Found, LINE_BYTES, lines};
 pub use log::{Journal, Options};
 pub use medium::{Medium, Sheet, SystemMedium};
@@ -34,3 +39,4 @@ pub use name::{Boot, Name, files};
 pub use prune::{Keep, prune};
 pub use seen::Seen;
 pub use state::State;
+pub use way::{ROOM, Way};
