@@ -14,9 +14,9 @@ const CHUNK: usize = 1 << 22;
 /// A device's memory, to make tensors in.
 pub struct DeviceMemory {
     device: Device,
-    allocator: Allocator,
+    pub(super) allocator: Allocator,
     /// What the allocator belongs to; the CPU's is nobody's.
-    _session: Option<Session>,
+    session: Option<Session>,
 }
 
 /// A tensor `[P, ..]` in a device's memory, of which each entry can be written.
@@ -42,14 +42,19 @@ impl DeviceMemory {
     /// When the device cannot be reached.
     pub fn of(runtime: &Runtime) -> Result<Self, Error> {
         let Device::Cuda(number) = runtime.device() else {
-            return Ok(Self { device: Device::Cpu, allocator: Allocator::default(), _session: None });
+            return Ok(Self { device: Device::Cpu, allocator: Allocator::default(), session: None });
         };
         let session = runtime.probe()?;
         let info =
             MemoryInfo::new(AllocationDevice::CUDA, number, AllocatorType::Device, MemoryType::Default)
                 .map_err(Error::call("describe device memory"))?;
         let allocator = Allocator::new(&session, info).map_err(Error::call("reach the device's memory"))?;
-        Ok(Self { device: runtime.device(), allocator, _session: Some(session) })
+        Ok(Self { device: runtime.device(), allocator, session: Some(session) })
+    }
+
+    /// What keeps the memory, for tensors that were made in it.
+    pub(super) fn into_session(self) -> Option<Session> {
+        self.session
     }
 
     /// A tensor whose every element is `value`.

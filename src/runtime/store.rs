@@ -83,9 +83,9 @@ impl WeightStore {
         };
         let (mut tensors, on_device) = match runtime.device() {
             Device::Cpu => (share(&map, &layout, &halves)?, None),
-            Device::Cuda(number) => {
+            Device::Cuda(_) => {
                 let host = HostWeights { map: &map, layout: &layout, halves: &halves };
-                let Uploaded { tensors, memory } = upload(runtime, number, &host)?;
+                let Uploaded { tensors, memory } = upload(runtime, &host)?;
                 (tensors, Some(memory))
             }
         };

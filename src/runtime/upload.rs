@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use half::f16;
 use memmap2::Mmap;
-use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::memory::Allocator;
 use ort::session::Session;
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorRef};
 
+use super::device_tensor::DeviceMemory;
 use super::halved::Half;
 use super::mapped::floats;
 use super::memory::Element;
@@ -32,28 +33,25 @@ pub(super) struct Uploaded {
 pub(super) struct DeviceWeights {
     _tensors: Vec<Tensor<f32>>,
     _halves: Vec<Tensor<f16>>,
-    _session: Session,
+    _session: Option<Session>,
 }
 
 /// Copies the weights to the GPU once and aliases them there: ONNX Runtime shares a given initializer between
 /// sessions only where it already lies on the device it is planned for.
-pub(super) fn upload(runtime: &Runtime, number: i32, host: &HostWeights<'_>) -> Result<Uploaded, Error> {
-    let session = runtime.probe()?;
-    let info = MemoryInfo::new(AllocationDevice::CUDA, number, AllocatorType::Device, MemoryType::Default)
-        .map_err(Error::call("describe device memory"))?;
-    let allocator = Allocator::new(&session, info).map_err(Error::call("reach the device's memory"))?;
+pub(super) fn upload(runtime: &Runtime, host: &HostWeights<'_>) -> Result<Uploaded, Error> {
+    let memory = DeviceMemory::of(runtime)?;
     let (mut tensors, mut owners, mut half_owners) = (BTreeMap::new(), Vec::new(), Vec::new());
     for (name, entry) in host.layout.iter() {
-        let (alias, owner) = copy(&allocator, name, (&entry.shape, floats(host.map, name, entry)?))?;
+        let (alias, owner) = copy(&memory.allocator, name, (&entry.shape, floats(host.map, name, entry)?))?;
         tensors.insert(name.to_owned(), Arc::new(alias));
         owners.push(owner);
     }
     for Half { name, entry, values } in host.halves {
-        let (alias, owner) = copy(&allocator, name, (&entry.shape, values))?;
+        let (alias, owner) = copy(&memory.allocator, name, (&entry.shape, values))?;
         tensors.insert(name.clone(), Arc::new(alias));
         half_owners.push(owner);
     }
-    let memory = DeviceWeights { _tensors: owners, _halves: half_owners, _session: session };
+    let memory = DeviceWeights { _tensors: owners, _halves: half_owners, _session: memory.into_session() };
     Ok(Uploaded { tensors, memory })
 }
 
