@@ -1,5 +1,7 @@
 //! The graph, its builder, and what an operator is: each is told by the others.
 
+mod rewrite;
+
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -165,13 +167,6 @@ impl Graph {
         Ok(wire)
     }
 
-    /// Makes inputs of the weights that `of` chooses, under the same names. Returns them.
-    pub fn free(&mut self, of: impl Fn(&str) -> bool) -> BTreeMap<String, Wire> {
-        let freed: BTreeMap<String, Wire> = self.weights.extract_if(.., |name, _| of(name)).collect();
-        self.inputs.extend(freed.values());
-        freed
-    }
-
     /// Puts a small constant into the graph itself.
     ///
     /// # Errors
@@ -288,71 +283,6 @@ impl Graph {
     /// The node that makes a wire; none for inputs, weights and constants.
     pub(super) fn maker(&self, wire: Wire) -> Option<&Node> {
         self.nodes.iter().rev().find(|node| node.outputs.contains(&wire))
-    }
-
-    /// Forgets what no output is computed from, inputs apart.
-    pub(super) fn pruned(mut self) -> Self {
-        let mut read: BTreeSet<Wire> = self.outputs.iter().map(|&(_, wire)| wire).collect();
-        let mut kept = Vec::with_capacity(self.nodes.len());
-        for node in self.nodes.into_iter().rev() {
-            if node.outputs.iter().any(|wire| read.contains(wire)) {
-                read.extend(&node.inputs);
-                kept.push(node);
-            }
-        }
-        kept.reverse();
-        self.nodes = kept;
-        self.weights.retain(|_, wire| read.contains(wire));
-        self.constants.retain(|(wire, _)| read.contains(wire));
-        self
-    }
-
-    /// Hands each node to `rewrite`, which pushes it or wires something else that makes the same outputs; then forgets
-    /// the weights and constants that nothing reads any more.
-    pub(super) fn rewrite(
-        mut self,
-        mut rewrite: impl FnMut(&mut Self, Node) -> Result<(), Error>,
-    ) -> Result<Self, Error> {
-        for node in std::mem::take(&mut self.nodes) {
-            rewrite(&mut self, node)?;
-        }
-        let read: BTreeSet<Wire> = self.nodes.iter().flat_map(|node| &node.inputs).copied().collect();
-        self.weights.retain(|_, wire| read.contains(wire));
-        self.constants.retain(|(wire, _)| read.contains(wire));
-        Ok(self)
-    }
-
-    /// Asks of each input for a node that makes it in a run's place; without one it stays an input.
-    pub(super) fn supplied(
-        mut self,
-        mut of: impl FnMut(&mut Self, Wire) -> Result<Option<Node>, Error>,
-    ) -> Result<Self, Error> {
-        let nodes = std::mem::take(&mut self.nodes);
-        for wire in std::mem::take(&mut self.inputs) {
-            match of(&mut self, wire)? {
-                Some(node) => self.nodes.push(node),
-                None => self.inputs.push(wire),
-            }
-        }
-        self.nodes.extend(nodes);
-        Ok(self)
-    }
-
-    /// Wires an operator whose only output is known to be of that fact.
-    pub(super) fn wire_as(
-        &mut self,
-        name: String,
-        fact: Fact,
-        (operator, inputs): (Arc<dyn Operator>, Vec<Wire>),
-    ) -> Result<Wire, Error> {
-        let made = self.add_wire(name.clone(), fact)?;
-        self.nodes.push(Node { name, operator, inputs, outputs: vec![made] });
-        Ok(made)
-    }
-
-    /// Adds a node whose wires are there already.
-    pub(super) fn push(&mut self, node: Node) {
-        self.nodes.push(node);
     }
 
     fn add_wire(&mut self, name: String, fact: Fact) -> Result<Wire, Error> {
