@@ -6,10 +6,12 @@
 
 mod accept;
 mod admin;
+mod config;
 mod connection;
 mod limits;
 mod peer;
 mod register;
+mod start;
 mod stream;
 mod tell;
 mod tls;
@@ -17,7 +19,6 @@ mod visit;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,77 +26,28 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::access::{AccessLog, AccessOptions};
-use crate::audit::{Audit, AuditOptions};
-use crate::backbone::BackboneConfig;
+use crate::access::AccessLog;
 use crate::catalog::Catalog;
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::Engine;
 use crate::grpc::{self, GrpcOptions};
 use crate::http::{self, AppState, HttpOptions, Watch};
-use crate::metrics::{Metrics, TaskLabels};
-use crate::pack::Base;
-use crate::reload::{ReloadOptions, Reloader, arithmetic};
-use crate::runtime::{Device, Expander, Resident, Runtime, RuntimeOptions, WeightOptions};
-use crate::service::{self, Service, ServiceOptions};
-use crate::tenants::{Status, Tenants};
-use crate::traces::Sampler;
-use crate::usage::{Usage, UsageOptions};
+use crate::metrics::Metrics;
+use crate::reload::Reloader;
+use crate::service::{self, Service};
+use crate::tenants::Tenants;
 
+pub use config::Config;
 pub use limits::{ConnectionLimits, raise_descriptors};
 pub use tls::{ClientTls, Port, TlsOptions, clear_text_warning};
 
 use accept::Acceptor;
 use admin::Admin;
-use tell::{number, tell};
+use start::{Logs, Started, catalog, reloader, start_engine, start_logs, tenants};
+use tell::number;
 use tls::{Gate, Live};
 
 /// Longest wait for the engine's threads once every connection is closed: no client waits for what they still run.
 const STOPPING: Duration = Duration::from_secs(3);
-
-/// Everything serving needs, checked once.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Folder of the backbone: `config.json`, `backbone.safetensors`.
-    pub backbone: PathBuf,
-    /// Folder of packs.
-    pub adapters: PathBuf,
-    /// The runtime.
-    pub runtime: RuntimeOptions,
-    /// Devices beside the runtime's, with as many workers each.
-    pub other_devices: Vec<Device>,
-    /// How the backbone's weights are kept.
-    pub weights: WeightOptions,
-    /// The engine.
-    pub engine: EngineOptions,
-    /// What holds behind every door.
-    pub service: ServiceOptions,
-    /// The HTTP door.
-    pub http: HttpOptions,
-    /// Connections.
-    pub connections: ConnectionLimits,
-    /// TLS; none serves in clear.
-    pub tls: Option<TlsOptions>,
-    /// Most memory for packs, bytes.
-    pub pack_memory: u64,
-    /// File of tenants; without one everybody may do everything.
-    pub tenants: Option<PathBuf>,
-    /// How often changes of the folder of packs are looked for.
-    pub poll: Duration,
-    /// How the folder of packs is watched.
-    pub reload: ReloadOptions,
-    /// How use is counted and written.
-    pub usage: UsageOptions,
-    /// How events are written.
-    pub audit: AuditOptions,
-    /// Which requests are written.
-    pub access: AccessOptions,
-    /// Which requests are traced; none where nothing is.
-    pub sampler: Option<Sampler>,
-    /// Which tasks have times of their own in metrics.
-    pub task_labels: TaskLabels,
-    /// Longest wait for open requests at the end.
-    pub exit_timeout: Duration,
-}
 
 /// Where the server listens, bound.
 pub struct Listeners {
@@ -298,90 +250,4 @@ impl Server {
         let gate = tls.filter(|_| !is_plain).map(|tls| Gate::new(Arc::clone(tls), Port::Admin));
         Admin::start(app, self.config.connections, listener, gate, Arc::clone(&self.metrics))
     }
-}
-
-fn tenants(config: &Config, metrics: &Arc<Metrics>) -> Result<Tenants> {
-    match &config.tenants {
-        Some(path) => {
-            let tenants = Tenants::read(path, Arc::clone(metrics)).context("file of tenants")?;
-            let Status { tenants: count, keys, is_anonymous, .. } = tenants.status().unwrap_or_default();
-            tracing::info!(
-                tenants = count,
-                keys,
-                is_anonymous,
-                "tenants are read: requests are served by key"
-            );
-            Ok(tenants)
-        }
-        None => {
-            tracing::warn!("no tenants: whoever reaches the port may use every task");
-            Ok(Tenants::open())
-        }
-    }
-}
-
-fn catalog(config: &Config, base: Base, metrics: &Arc<Metrics>) -> Result<Catalog> {
-    let disk = Arc::clone(&config.reload.disk);
-    Ok(Catalog::new(config.adapters.clone(), disk, base, config.pack_memory, Arc::clone(metrics)))
-}
-
-fn reloader(config: &Config, catalog: &Arc<Catalog>, engine: &Engine, metrics: &Arc<Metrics>) -> Reloader {
-    let (devices, precision) = (named(engine.devices()), engine.precision());
-    let more = format!("{devices} {precision} {}", engine.config().fingerprint);
-    let arithmetic = arithmetic(&config.runtime.library, &more);
-    let (catalog, metrics) = (Arc::clone(catalog), Arc::clone(metrics));
-    Reloader::new(catalog, engine.clone(), metrics, config.reload.clone(), arithmetic)
-}
-
-/// Devices by name.
-fn named(devices: &[Device]) -> String {
-    devices.iter().map(Device::to_string).collect::<Vec<_>>().join(",")
-}
-
-/// What is written down.
-struct Logs {
-    usage: Usage,
-    audit: Audit,
-    access: Option<AccessLog>,
-}
-
-fn start_logs(config: &Config, metrics: &Arc<Metrics>) -> Result<Logs> {
-    let named = |folder: &Option<PathBuf>| folder.as_ref().map_or(String::new(), |f| f.display().to_string());
-    let usage = Usage::start(&config.usage, metrics);
-    let usage = usage.with_context(|| format!("usage log {}", named(&config.usage.folder)))?;
-    let audit = Audit::start(&config.audit, metrics);
-    let audit = audit.with_context(|| format!("audit log {}", named(&config.audit.folder)))?;
-    let access = AccessLog::start(&config.access, metrics);
-    let access = access.with_context(|| format!("access log {}", named(&config.access.folder)))?;
-    Ok(Logs { usage, audit, access })
-}
-
-/// What computes, and what packs are read for.
-struct Started {
-    engine: Engine,
-    base: Base,
-}
-
-fn start_engine(config: &Config, metrics: Arc<Metrics>) -> Result<Started> {
-    let folder = &config.backbone;
-    let context = || format!("backbone {}", folder.display());
-    let description = Arc::new(BackboneConfig::read(folder).with_context(context)?);
-    // A library that cannot be loaded is no failure of the backbone.
-    let runtime = Runtime::open(&config.runtime)?;
-    let on = |runtime: &Runtime| {
-        Resident::on(runtime, Arc::clone(&description), folder, config.weights).with_context(context)
-    };
-    let resident = on(&runtime)?;
-    let other =
-        |device: &Device| on(&Runtime::open(&RuntimeOptions { device: *device, ..config.runtime.clone() })?);
-    let others = config.other_devices.iter().map(other).collect::<Result<Vec<_>>>()?;
-    let (name, precision) = (resident.config().name.clone(), resident.precision());
-    let base = Expander::base(&resident)?;
-    let all: Vec<Device> =
-        [config.runtime.device].into_iter().chain(config.other_devices.iter().copied()).collect();
-    tell(&metrics, (&resident, &named(&all)), (&config.engine, &config.service));
-    let engine = Engine::start_on((resident, others), metrics, &config.engine)?;
-    let devices = named(engine.devices());
-    tracing::info!(backbone = name, devices, %precision, threads = config.runtime.threads, options = ?config.engine, "resident");
-    Ok(Started { engine, base })
 }

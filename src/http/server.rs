@@ -108,7 +108,7 @@ pub(super) async fn show(
     let tenant = caller.billed(None).tenant;
     Ok(Json(Server {
         build: env!("CARGO_PKG_VERSION"),
-        device: about.devices.iter().map(Device::to_string).collect::<Vec<_>>().join(","),
+        device: Device::names(about.devices),
         precision: about.precision.to_string(),
         backbone: Backbone::from(&about),
         max_tasks: state.service.options().max_tasks,

@@ -15,6 +15,13 @@ pub enum Device {
     Cuda(i32),
 }
 
+impl Device {
+    /// Several, as they are typed.
+    pub fn names(devices: &[Self]) -> String {
+        devices.iter().map(Self::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
 impl FromStr for Device {
     type Err = Error;
 
