@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mimi_server::engine::{Engine, EngineOptions, Row, Share};
+use mimi_server::engine::{Answer, Engine, EngineOptions, Row, Share};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::Pack;
 
 use crate::modules::{kinds, pack, run};
-use crate::support::{FAMILIES, TinyBackbone, rounding};
+use crate::support::{FAMILIES, TinyBackbone, assert_close, rounding};
 
 /// Room for every pack of a test.
 const ROOM: u64 = 64 << 20;
@@ -38,6 +38,13 @@ fn engine(tiny: &TinyBackbone, bank_memory: u64) -> Engine {
     started(tiny, options(bank_memory)).0
 }
 
+/// Compares two answers up to rounding.
+fn assert_near(expected: &Answer, found: &Answer, what: &str) {
+    let (expected, found) = (expected.logits.to_vec(), found.logits.to_vec());
+    let largest = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+    assert_close(what, &found, &expected, rounding() * largest);
+}
+
 /// Compares answers of batches of `packs` through a bank with those without one.
 fn compare(tiny: &TinyBackbone, batches: &[Vec<&Arc<Pack>>], bank_memory: u64, what: &str) {
     let (plain, banked) = (engine(tiny, 0), engine(tiny, bank_memory));
@@ -49,13 +56,7 @@ fn compare(tiny: &TinyBackbone, batches: &[Vec<&Arc<Pack>>], bank_memory: u64, w
     for (number, batch) in batches.iter().enumerate() {
         let answers = run(&plain, tiny, batch).into_iter().zip(run(&banked, tiny, batch));
         for (row, (expected, found)) in answers.enumerate() {
-            let largest = expected.logits.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-            for (a, b) in expected.logits.iter().zip(&found.logits) {
-                assert!(
-                    (a - b).abs() <= rounding() * largest,
-                    "{what}, batch {number}, row {row}: {a} and {b}"
-                );
-            }
+            assert_near(&expected, &found, &format!("{what}, batch {number}, row {row}"));
         }
     }
 }
@@ -112,9 +113,8 @@ fn a_pack_that_was_replaced_is_read_no_more() {
     for seed in 0..20 {
         // The pack before is gone, so a new one may lie where it lay.
         let pack = tiny.pack(seed, &sites, 3);
-        let [a, b] = [&plain, &banked].map(|engine| run(engine, &tiny, &[&pack]).pop().unwrap().logits);
-        let largest = a.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= rounding() * largest), "seed {seed}");
+        let [a, b] = [&plain, &banked].map(|engine| run(engine, &tiny, &[&pack]).pop().unwrap());
+        assert_near(&a, &b, &format!("seed {seed}"));
     }
 }
 
@@ -180,9 +180,7 @@ fn workers_that_read_the_narrowest_bank_at_once_all_find_room() {
         let waiting: Vec<_> = permits.into_iter().enumerate().map(submit).collect();
         for (i, answer) in waiting.into_iter().enumerate() {
             let (found, expected) = (answer.blocking_recv().unwrap().unwrap(), &expected[i % packs.len()]);
-            let largest = expected.logits.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-            let mut pairs = found.logits.iter().zip(&expected.logits);
-            assert!(pairs.all(|(a, b)| (a - b).abs() <= rounding() * largest), "row {i}");
+            assert_near(expected, &found, &format!("row {i}"));
         }
     }
 }
@@ -203,8 +201,7 @@ fn devices_with_one_queue_answer_as_one_device_does() {
     assert!(metrics.engine.programs_compiled.get() >= 4);
     let rows: Vec<&Arc<Pack>> = packs.iter().collect();
     for (a, b) in run(&one, &tiny, &rows).into_iter().zip(run(&both, &tiny, &rows)) {
-        let largest = a.logits.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-        assert!(a.logits.iter().zip(&b.logits).all(|(a, b)| (a - b).abs() <= rounding() * largest));
+        assert_near(&a, &b, "devices");
     }
     // Each device copies what its own rows read.
     assert!(metrics.engine.bank_packs_copied.get() >= 8);
