@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""What each door adds to the engine: time of one row, and throughput when the engine is the bound; prints two tables.
+
+    make clients-python && tests/clients/.venv/bin/python load-tests/doors.py
+    tests/clients/.venv/bin/python load-tests/doors.py --rounds 3 --answers 20 --seconds 2     a smoke run
+
+Time: one client asks one row after the other, in turns by every door. What the client waits, less what the answers of
+that turn say of decoding, queue and run, is what door, loopback and client add together. Answers by gRPC say nothing of
+these, so they are taken from the turn of v2 binary before, of the same pixels. Shown is the median of the rounds' medians.
+
+Throughput: the server has one core, clients the other, and enough of them ask at once that the engine never rests. The
+share of the time in which the engine ran a batch is what the door leaves of the engine's throughput.
+
+Bars: at most 1 ms; binary pixels and gRPC at least 0.98. Needs tritonclient. Trains one pack.
+"""
+
+import argparse
+import base64
+import http.client
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import tritonclient.grpc as grpc
+import tritonclient.http as triton
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "packaging"))
+sys.path.insert(0, str(ROOT / "load-tests"))
+
+from paired import train  # noqa: E402
+from serving import SAMPLE, Server, free_port  # noqa: E402
+
+ADDED_MS, THROUGHPUT = 1.0, 0.98
+TIMES = ("x-mimi-decode-us", "x-mimi-queue-us", "x-mimi-run-us")
+V1, V2 = "/v1/tasks/task/classify", "/v2/models/task/infer"
+
+
+class Post:
+    """A prepared request over one connection."""
+
+    def __init__(self, port: int, path: str, body: bytes, headers: dict[str, str]) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.arguments = ("POST", path, body, headers)
+
+    def __call__(self) -> float:
+        """Seconds that the answer says were spent below the door."""
+        self.connection.request(*self.arguments)
+        answer = self.connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            sys.exit(f"{self.arguments[1]}: {answer.status} {body[:300]!r}")
+        return sum(int(answer.headers[name]) for name in TIMES) / 1e6
+
+
+class Grpc:
+    """The same by tritonclient."""
+
+    def __init__(self, port: int, tensor: grpc.InferInput) -> None:
+        self.client = grpc.InferenceServerClient(f"127.0.0.1:{port}")
+        self.tensor, self.outputs = tensor, [grpc.InferRequestedOutput("logits")]
+
+    def __call__(self) -> None:
+        self.client.infer("task", [self.tensor], outputs=self.outputs)
+
+
+def binary(pixels: np.ndarray, kind: str) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of v2 binary, as tritonclient writes them."""
+    tensor = triton.InferInput("pixels", pixels.shape, kind)
+    tensor.set_data_from_numpy(pixels, binary_data=True)
+    outputs = [triton.InferRequestedOutput("logits", binary_data=True)]
+    body, length = triton.InferenceServerClient.generate_request_body([tensor], outputs=outputs)
+    return body, {"inference-header-content-length": str(length), "content-type": "application/octet-stream"}
+
+
+class Doors:
+    """Ways to ask for one row, each with a connection of its own."""
+
+    def __init__(self, port: int, side: int, image: bytes) -> None:
+        self.port = port
+        shades = np.random.default_rng(0)
+        # Already of the backbone's size, so that nothing is resized.
+        self.bytes = shades.integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+        self.floats = shades.standard_normal((1, 3, side, side), dtype=np.float32)
+        self.image = image
+
+    def make(self, door: str):
+        text = {"content-type": "application/json"}
+        match door:
+            case "v1 image":
+                return Post(self.port, V1, self.image, {"content-type": "application/octet-stream"})
+            case "v2 JSON image":
+                data = [base64.b64encode(self.image).decode()]
+                tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "data": data, "parameters": {"content_type": "base64"}}
+                body = {"inputs": [tensor], "outputs": [{"name": "logits"}]}
+                return Post(self.port, V2, json.dumps(body).encode(), text)
+            case "v2 binary UINT8":
+                return Post(self.port, V2, *binary(self.bytes, "UINT8"))
+            case "v2 binary FP32":
+                return Post(self.port, V2, *binary(self.floats, "FP32"))
+            case "gRPC UINT8" | "gRPC FP32":
+                pixels = self.bytes if door.endswith("8") else self.floats
+                tensor = grpc.InferInput("pixels", pixels.shape, door.split()[1])
+                tensor.set_data_from_numpy(pixels)
+                return Grpc(self.port, tensor)
+        raise ValueError(door)
+
+
+DOORS = ["v1 image", "v2 JSON image", "v2 binary UINT8", "gRPC UINT8", "v2 binary FP32", "gRPC FP32"]
+
+
+def added(doors: Doors, args: argparse.Namespace) -> dict[str, float]:
+    """Milliseconds that each door adds: medians of the rounds' medians."""
+    asks = {door: doors.make(door) for door in DOORS}
+    rounds: dict[str, list[float]] = {door: [] for door in DOORS}
+    for number in range(args.rounds + 1):
+        below: list[float] = []
+        for door, ask in asks.items():
+            waited, spent = [], []
+            for _ in range(args.answers):
+                start = time.perf_counter()
+                of_engine = ask()
+                waited.append(time.perf_counter() - start)
+                spent.append(of_engine)
+            if not door.startswith("gRPC"):
+                below = spent
+                rounds[door].append(statistics.median(w - s for w, s in zip(waited, below)))
+            else:
+                rounds[door].append(statistics.median(waited) - statistics.median(below))
+        if number == 0:  # Warms up.
+            rounds = {door: [] for door in DOORS}
+    return {door: statistics.median(times) * 1e3 for door, times in rounds.items()}
+
+
+def run_seconds(server: Server) -> tuple[float, float]:
+    """Seconds of batches' runs, and rows, since the start."""
+    text = server.ask("/metrics").decode()
+    return tuple(float(re.search(rf"^{name} (\S+)$", text, re.M)[1]) for name in ("mimi_run_duration_seconds_sum", "mimi_batch_rows_sum"))
+
+
+def busy(server: Server, doors: Doors, door: str, args: argparse.Namespace) -> tuple[float, float]:
+    """The share of the time in which the engine ran batches, and rows a second."""
+    end = threading.Event()
+
+    def ask() -> None:
+        call = doors.make(door)
+        while not end.is_set():
+            call()
+
+    clients = [threading.Thread(target=ask, daemon=True) for _ in range(args.clients)]
+    for client in clients:
+        client.start()
+    time.sleep(1)
+    (before, first), start = run_seconds(server), time.monotonic()
+    time.sleep(args.seconds)
+    (after, last), seconds = run_seconds(server), time.monotonic() - start
+    end.set()
+    for client in clients:
+        client.join()
+    return (after - before) / seconds, (last - first) / seconds
+
+
+def start(args: argparse.Namespace, folder: Path, cores: str, threads: int) -> Server:
+    port = free_port()
+    command = ["taskset", "-c", cores, args.server, "serve", "--port", str(port), "--models", args.models]
+    command += ["--backbone", args.backbone, "--adapters", str(folder), "--prefix-memory", "0", "--state", "none"]
+    server = Server(command + ["--threads", str(threads)], port, dict(os.environ), output=subprocess.DEVNULL)
+    server.wait_until_ready()
+    return server
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", default=os.environ.get("SERVER", str(ROOT / "target/release/server")))
+    parser.add_argument("--models", default="models")
+    parser.add_argument("--backbone", default="clip-vit-b16")
+    parser.add_argument("--image", type=Path, default=SAMPLE)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--answers", type=int, default=30, help="of a door in a round")
+    parser.add_argument("--seconds", type=float, default=15, help="of a door's load")
+    parser.add_argument("--clients", type=int, default=16)
+    args = parser.parse_args()
+    args.before = args.server
+    side = json.loads((Path(args.models) / args.backbone / "config.json").read_text())["image_size"]
+    failed = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        train(args, folder)
+        with start(args, folder, "0,1", 0) as server:
+            for door, ms in added(Doors(server.port, side, args.image.read_bytes()), args).items():
+                print(f"{door:18} adds {ms:6.3f} ms", flush=True)
+                failed += [door] if ms > ADDED_MS else []
+        os.sched_setaffinity(0, {1})
+        with start(args, folder, "0", 1) as server:
+            doors = Doors(server.port, side, args.image.read_bytes())
+            for door in DOORS[2:]:
+                share, rate = busy(server, doors, door, args)
+                print(f"{door:18} leaves the engine {share:.4f} of its time, {rate:.1f} rows/s", flush=True)
+                failed += [f"{door} under load"] if share < THROUGHPUT else []
+    if failed:
+        sys.exit(f"beyond the bars of {ADDED_MS} ms and {THROUGHPUT}: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
