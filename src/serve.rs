@@ -9,6 +9,7 @@ mod admin;
 mod config;
 mod connection;
 mod limits;
+mod linger;
 mod peer;
 mod register;
 mod start;
