@@ -77,6 +77,7 @@ impl Service {
 
     /// Refuses callers that may not change a task.
     fn may_change(&self, caller: &Caller, task: &TaskId) -> Result<(), Error> {
+        caller.asks(task);
         if !caller.may_see(task) {
             return Err(self.unknown(task));
         }

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+/// The program as a process.
+mod program;
 /// A whole server over the tiny backbone.
 mod scores;
 mod server;
 /// A tiny backbone, packs made in code, a runtime, fixtures.
 mod support;
 
+/// The access log: whole lines that say whose request and which tasks.
+mod access_log;
 /// Layers and invariants of the code map.
 mod architecture;
 /// Who did what: written, bounded, without secrets.
