@@ -20,9 +20,9 @@ use crate::server::{World, image};
 /// Classes of the large pack, the most that a pack may have, and how many labels are asked for.
 const LABELS: usize = 100_000;
 /// How much more memory the process may hold after the second round of everything, bytes.
-const FLAT: u64 = 48 << 20;
+const FLAT: u64 = 24 << 20;
 /// How much the process may ever have held more than before, bytes. Answers of 100,000 labels are the largest.
-const PEAK: u64 = 320 << 20;
+const PEAK: u64 = 160 << 20;
 /// Longest wait for an answer or an end.
 const FOR_EVER: Duration = Duration::from_secs(60);
 
