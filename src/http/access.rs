@@ -61,7 +61,8 @@ const NEEDS: [(&str, Need); 31] = [
     ("/v2/repository/models/{model}/unload", Need::Scope(Scope::Publish)),
 ];
 
-fn need(path: Option<&str>) -> Need {
+/// What a route wants of its caller.
+pub(super) fn need(path: Option<&str>) -> Need {
     let Some(path) = path else { return Need::Known };
     let path = if path.starts_with("/docs/") { "/docs/".into() } else { plain(path) };
     let known = NEEDS.iter().find(|(route, _)| *route == path);

@@ -132,6 +132,8 @@ mod reference;
 mod reload;
 /// What of the weights stays in memory.
 mod resident;
+/// The description against the server.
+mod schema;
 /// The service without a door.
 mod service;
 /// Swin: what its checkpoints tell, what its published sizes count and cost.
