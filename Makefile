@@ -38,7 +38,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: prefetch chromium clients-python help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check deploy-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
+.PHONY: prefetch chromium clients-python schema schema-python help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check deploy-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,7 +105,7 @@ fuzz: ## Fuzz each of FUZZ_TARGETS for FUZZ_SECONDS; stops at the first finding,
 	    -artifact_prefix=$$found.finding- $$found $$seeds || exit 1; done
 
 # One after the other: apt-get takes no second call meanwhile.
-prefetch: runtime weights tools clients-python chromium ## Fetch all that the checks need
+prefetch: runtime weights tools clients-python schema-python chromium ## Fetch all that the checks need
 
 clients: runtime clients-python ## Ask a server by unmodified clients of the Open Inference Protocol (504 MB from PyPI)
 	$(CARGO) test --locked --test it -- oip::clients grpc::clients
@@ -114,6 +114,14 @@ clients-python:
 	@[ -e tests/clients/.venv/.whole ] || { $(PYTHON) -m venv --clear tests/clients/.venv && \
 	  tests/clients/.venv/bin/pip install --quiet -r tests/clients/requirements.txt && \
 	  touch tests/clients/.venv/.whole; }
+
+schema: runtime schema-python ## Ask a server all that its description allows, and more, by schemathesis (from PyPI)
+	$(CARGO) test --locked --test it -- schema::
+
+schema-python:
+	@[ -e tests/schema/.venv/.whole ] || { $(PYTHON) -m venv --clear tests/schema/.venv && \
+	  tests/schema/.venv/bin/pip install --quiet -r tests/schema/requirements.txt && \
+	  touch tests/schema/.venv/.whole; }
 
 tools: ## Fetch promtool and Prometheus into vendor/tools (from Debian's prometheus package)
 	@[ -x vendor/tools/usr/bin/promtool ] || { mkdir -p vendor/tools && cd vendor/tools && \

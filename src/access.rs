@@ -6,10 +6,13 @@
 //! | file | holds |
 //! |---|---|
 //! | `entry` | [`Entry`], and its line |
+//! | `notes` | [`Notes`]: what is learnt of a request on its way |
 //! | `handle` | [`AccessLog`], and the thread that writes |
 
 mod entry;
 mod handle;
+mod notes;
 
 pub use entry::Entry;
 pub use handle::{AccessLog, AccessOptions, FAMILY};
+pub use notes::{Learnt, Notes};

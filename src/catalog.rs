@@ -22,7 +22,7 @@
 //! | `resolve` | a request's way to a pack, read from disk if it is cold |
 //! | `publish` | versions that go live and versions that go |
 //! | `allowance` | how much of the catalog owners of tasks may take |
-//! | `unload` | tasks that answer nothing until they are loaded again |
+//! | `unload`, `unloaded` | tasks that answer nothing until they are loaded again |
 //! | `marks` | what the watcher of the folder notes about tasks |
 //! | `status`, `error` | what is known of a task, and why it has no pack |
 
@@ -34,9 +34,11 @@ mod resolve;
 mod status;
 mod table;
 mod unload;
+mod unloaded;
 
 pub use allowance::{Allowance, Allowances, OVER_LIMIT, OverLimit, Unlimited};
 pub use error::Error;
 pub use publish::list_versions;
 pub use status::{Failure, FailureKind, Resolved, Served, TaskStatus, VersionRead};
 pub use table::Catalog;
+pub use unloaded::Unload;

@@ -7,7 +7,7 @@ pub mod pem;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use disk::{Disk, Entry, FileState, System};
 pub use notices::{Notice, Notices, is_remote};
@@ -24,6 +24,41 @@ pub fn beside(path: &Path) -> PathBuf {
         std::process::id(),
         rand::random::<u32>()
     ))
+}
+
+/// Removes folders that [`beside`] named for `path` more than `age` before `now`: a crash left them. Who wrote them so long
+/// ago is gone, here or on another machine.
+///
+/// # Errors
+/// When the neighbours cannot be listed. One that cannot be removed is logged and left.
+pub fn sweep(path: &Path, age: Duration, now: SystemTime) -> io::Result<usize> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(0) };
+    let (beginning, mut swept) = (format!(".{}.", name.to_string_lossy()), 0);
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let found = entry.file_name().to_string_lossy().into_owned();
+        let written = found.strip_prefix(&beginning).and_then(written_at);
+        if written.is_none_or(|written| {
+            now.duration_since(written).is_ok_and(|passed| passed <= age) || written > now
+        }) {
+            continue;
+        }
+        match fs::remove_dir_all(entry.path()) {
+            Ok(()) => swept += 1,
+            Err(error) => {
+                tracing::warn!(folder = %entry.path().display(), %error, "what a crash left cannot be removed")
+            }
+        }
+    }
+    Ok(swept)
+}
+
+/// When a neighbour was named, by the rest of its name.
+fn written_at(rest: &str) -> Option<SystemTime> {
+    let mut parts = rest.strip_suffix(".partial")?.split('.');
+    let (_process, time, _random) = (parts.next()?, parts.next()?, parts.next()?);
+    let nanoseconds = u64::from_str_radix(time, 16).ok()?;
+    parts.next().is_none().then(|| UNIX_EPOCH + Duration::from_nanos(nanoseconds))
 }
 
 /// Renames a folder to a name that must be free, an empty folder's too.
@@ -70,4 +105,26 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_crash_left_long_ago_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("next");
+        let left = beside(&path);
+        let others =
+            [beside(&dir.path().join("other")), dir.path().join("1"), dir.path().join(".next.x.partial")];
+        others.iter().chain([&left]).for_each(|folder| fs::create_dir(folder).unwrap());
+        let hour = Duration::from_secs(3600);
+        let at = |hours: u32| SystemTime::now() + hour * hours;
+        assert_eq!(sweep(&path, hour * 2, at(1)).unwrap(), 0, "it may still be written");
+        assert_eq!(sweep(&path, hour * 2, SystemTime::UNIX_EPOCH).unwrap(), 0, "the clock was set back");
+        fs::write(left.join("file"), "x").unwrap();
+        assert_eq!(sweep(&path, hour * 2, at(3)).unwrap(), 1);
+        assert!(!left.exists() && others.iter().all(|folder| folder.exists()));
+    }
 }

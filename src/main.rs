@@ -56,7 +56,7 @@ fn ready(cli: &Cli) -> Result<Ready> {
 fn run(command: Command, ready: Ready) -> Result<()> {
     match command {
         Command::Serve(args) => {
-            let served = commands::serve::run(&args, ready.traces.as_ref());
+            let served = commands::serve::run(&args, ready.traces.as_ref(), ready.exporter.as_ref());
             // What is left of the last requests' traces.
             ready.exporter.iter().for_each(Exporter::stop);
             served

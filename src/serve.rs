@@ -9,6 +9,7 @@ mod admin;
 mod config;
 mod connection;
 mod limits;
+mod linger;
 mod peer;
 mod register;
 mod start;
@@ -126,6 +127,7 @@ impl Server {
     /// When a part cannot be built.
     pub async fn build(config: Config) -> Result<Self> {
         let metrics = Arc::new(Metrics::with(config.task_labels)?);
+        metrics.process.watch_spans(Arc::clone(&config.spans_lost));
         // First, so that a folder that cannot be written is told before half a gigabyte is read.
         let Logs { usage, audit, access } = {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));

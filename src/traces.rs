@@ -7,6 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `context` | a request's place in a trace, as W3C `traceparent` tells it |
+//! | `state` | what other tracers say of it, as W3C `tracestate` tells it |
 //! | `sampler` | which requests are traced |
 //! | `span` | a span that ended |
 //! | `layer` | spans of `tracing` as spans of a trace |
@@ -19,6 +20,7 @@ mod layer;
 mod messages;
 mod sampler;
 mod span;
+mod state;
 
 pub use context::{Begun, Context};
 pub use export::{ExportOptions, Exporter};

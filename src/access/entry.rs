@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::notes::Learnt;
 use crate::journal::time::text;
 
 /// Longest path of a line, bytes.
@@ -32,6 +33,8 @@ pub struct Entry {
     pub took: Duration,
     /// Where it came from, if its connection said so.
     pub address: Option<IpAddr>,
+    /// Whose it is, and which tasks it asks for.
+    pub learnt: Learnt,
 }
 
 /// A line's form.
@@ -53,6 +56,16 @@ struct Line<'a> {
     us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tasks: Vec<&'a str>,
+    #[serde(skip_serializing_if = "is_zero")]
+    more_tasks: usize,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -74,6 +87,9 @@ impl Entry {
             grpc: self.grpc,
             us: u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX),
             address: self.address,
+            tenant: self.learnt.tenant.as_deref(),
+            tasks: self.learnt.tasks.iter().map(AsRef::as_ref).collect(),
+            more_tasks: self.learnt.more_tasks,
         };
         // Texts and numbers have a form in JSON, always.
         serde_json::to_vec(&line).unwrap_or_default()

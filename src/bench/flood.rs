@@ -120,8 +120,7 @@ impl Bench {
     pub fn harm(&self, batch: usize, apart: bool, time: Duration) -> Result<Harm> {
         let Flooded { engine, packs, pixels } = self.flooded(batch)?;
         let (stop, mine, theirs) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
-        let share =
-            |number| if apart { Share { flow: Flow::new(number), weight: 1 } } else { Share::EVERYBODY };
+        let share = |number| if apart { Share::new(Flow::new(number), 1) } else { Share::EVERYBODY };
         let asker = |number, flops| Asker {
             engine: &engine,
             packs: &packs,
@@ -155,7 +154,7 @@ impl Bench {
         thread::scope(|scope| {
             let mut floods = Vec::new();
             for ((number, &weight), flops) in (1..).zip(weights).zip(&flops) {
-                let share = Share { flow: Flow::new(number), weight };
+                let share = Share::new(Flow::new(number), weight);
                 for _ in 0..CONNECTIONS {
                     let (engine, packs, pixels, stop) = (&engine, &packs, &pixels, &stop);
                     floods.push(scope.spawn(move || {

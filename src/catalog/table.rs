@@ -10,6 +10,7 @@ use moka::future::Cache;
 use super::allowance::{Allowance, Allowances, Holdings, OVER_LIMIT, OverLimit, Owned, Unlimited};
 use super::error::Error;
 use super::status::{Entry, Failure, FailureKind, TaskStatus};
+use super::unloaded::Unloaded;
 use crate::files::Disk;
 use crate::metrics::Metrics;
 use crate::pack::{Base, Pack, TaskId};
@@ -28,7 +29,7 @@ pub struct Catalog {
     pub(super) holdings: Arc<Holdings>,
     pub(super) owned: Owned,
     /// Tasks that answer nothing until they are loaded again.
-    pub(super) unloaded: RwLock<BTreeSet<TaskId>>,
+    pub(super) unloaded: RwLock<Unloaded>,
 }
 
 impl Catalog {

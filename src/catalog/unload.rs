@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use super::table::Catalog;
+use super::unloaded::Unload;
 use crate::pack::TaskId;
 
 impl Catalog {
@@ -12,20 +13,26 @@ impl Catalog {
         if !self.contains(task) {
             return false;
         }
-        self.unloaded.write().unwrap_or_else(PoisonError::into_inner).insert(task.clone());
+        self.unloaded.write().unwrap_or_else(PoisonError::into_inner).unload(task);
         if let Some(live) = self.live(task) {
             self.forget(task, live).await;
         }
         true
     }
 
-    /// Has a task answer again.
-    pub fn readmit(&self, task: &TaskId) {
-        self.unloaded.write().unwrap_or_else(PoisonError::into_inner).remove(task);
+    /// The unload of a task that is in force now. A load looks before it begins.
+    pub fn unload_of(&self, task: &TaskId) -> Unload {
+        self.unloaded.read().unwrap_or_else(PoisonError::into_inner).of(task)
+    }
+
+    /// Has a task answer again, unless it was unloaded since: whoever unloads a task while it is being loaded wants it to
+    /// answer nothing.
+    pub fn readmit(&self, task: &TaskId, seen: Unload) {
+        self.unloaded.write().unwrap_or_else(PoisonError::into_inner).readmit(task, seen);
     }
 
     /// Whether a task answers nothing until it is loaded.
     pub fn is_unloaded(&self, task: &TaskId) -> bool {
-        self.unloaded.read().unwrap_or_else(PoisonError::into_inner).contains(task)
+        self.unloaded.read().unwrap_or_else(PoisonError::into_inner).has(task)
     }
 }

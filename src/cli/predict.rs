@@ -174,6 +174,7 @@ impl PredictArgs {
             task_labels: Default::default(),
             access: Default::default(),
             sampler: None,
+            spans_lost: Default::default(),
             exit_timeout: Duration::ZERO,
         };
         config.reload.notices = false;

@@ -171,6 +171,7 @@ impl ServeArgs {
             task_labels: self.journal.task_labels(),
             access: self.journal.access(),
             sampler: None,
+            spans_lost: Default::default(),
             exit_timeout: self.connections.exit_timeout(),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mimi_server::runtime;
 use mimi_server::serve::{self, Listeners};
+use mimi_server::traces::Exporter;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,13 +17,14 @@ use crate::cli::{ServeArgs, Traces};
 const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or Ctrl-C.
-pub fn run(args: &ServeArgs, traces: Option<&Traces>) -> Result<()> {
+pub fn run(args: &ServeArgs, traces: Option<&Traces>, exporter: Option<&Exporter>) -> Result<()> {
     args.runtime.check_devices()?;
     runtime::share_heaps(args.heaps());
     serve::raise_descriptors();
     let (address, mut config) = (args.address(), args.config());
     config.tls = args.tls()?;
     config.sampler = traces.map(|traces| traces.sampler);
+    config.spans_lost = exporter.map(Exporter::lost).unwrap_or_default();
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = threads.block_on(async {
         // Bound first: a taken port is told before half a gigabyte is read.

@@ -50,8 +50,8 @@ impl Inbox {
     fn permit(self: &Arc<Self>, state: &mut State, share: Share, want: Option<Want>, now: Instant) -> Permit {
         state.expected += 1;
         state.load.enter(share, now);
-        want.iter().for_each(|want| state.load.charge(share.flow, want));
-        Permit { inbox: Arc::clone(self), flow: share.flow, want, queued: false }
+        want.iter().for_each(|want| state.load.charge(share, want));
+        Permit { inbox: Arc::clone(self), share, want, queued: false }
     }
 
     fn check(&self, state: &State, share: Share, asked: usize) -> Result<(), Error> {
@@ -90,7 +90,7 @@ impl Inbox {
     /// Refuses what would have its turn after its deadline, by what was measured.
     fn check_time(&self, state: &State, ask: Ask<'_>, now: Instant) -> Result<(), Error> {
         let Some(deadline) = ask.deadline.filter(|_| !ask.wants.is_empty()) else { return Ok(()) };
-        let before = state.load.before(ask.share, ask.wants.iter().map(|want| &want.task));
+        let before = state.load.before(ask.share, ask.wants.iter());
         let left = deadline.saturating_duration_since(now);
         match self.seconds(state, before) {
             Some(turn) if turn > left => Err(Error::TooLate { turn, left }),

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::load::{Load, Want};
 use super::queue::{Charge, Queue};
 use super::reply::{Head, Outcome, Reply};
-use super::row::{Flow, Row};
+use super::row::{Row, Share};
 use super::speed::Speed;
 use crate::metrics::Metrics;
 
@@ -53,7 +53,7 @@ pub(super) struct Inbox {
 /// The right to have one row in flight; given back when dropped.
 pub struct Permit {
     pub(super) inbox: Arc<Inbox>,
-    pub(super) flow: Flow,
+    pub(super) share: Share,
     /// What is expected of the row, once it is known.
     pub(super) want: Option<Want>,
     pub(super) queued: bool,
@@ -96,7 +96,7 @@ impl Inbox {
         let (share, task, cost) = (row.share, row.task.clone(), row.pack.flops);
         if permit.want.is_none() {
             let want = Want { task: task.clone(), flops: cost };
-            state.load.charge(permit.flow, &want);
+            state.load.charge(permit.share, &want);
             permit.want = Some(want);
         }
         state.queue.push(share, &task, cost, Waiting { row, entered: Instant::now(), reply, permit });
@@ -126,7 +126,7 @@ impl Inbox {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.inbox.lock();
-        state.load.leave(self.flow, self.want.as_ref());
+        state.load.leave(self.share, self.want.as_ref());
         if !self.queued {
             state.expected -= 1;
             drop(state);

@@ -55,4 +55,4 @@ pub use meter::{Cost, Meter};
 pub use options::{EngineOptions, bank_bytes, workers};
 pub(crate) use queue::{Charge, Queue, Taken};
 pub use reply::Reply;
-pub use row::{Answer, Flow, Row, Share, SharedBlocks};
+pub use row::{Answer, Flow, Priority, Row, Share, SharedBlocks};

@@ -1,15 +1,21 @@
-//! The order in which rows are served: fair between flows by weight, then between a flow's tasks, first come first
-//! served within one. Pure.
+//! The order in which rows are served: fair between flows by weight, then by a flow's own priorities (`levels`), fair
+//! between tasks of one priority, first come first served within one task. Pure.
 //!
-//! Both levels are start-time fair (`turns`). A row is charged when it leaves for a batch, so a row that is removed
+//! Flows and tasks are start-time fair (`turns`). A row is charged when it leaves for a batch, so a row that is removed
 //! before costs nothing; [`Queue::settle`] replaces the estimate by what the row cost in truth. A flow that floods the
 //! queue delays mostly itself, and so does a task within a flow.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
+use self::levels::{Levels, Stand};
 use super::turns::Turns;
 use crate::engine::{Flow, Share};
 use crate::pack::TaskId;
+
+#[path = "queue/levels.rs"]
+mod levels;
+
+pub(super) use self::levels::PATIENCE;
 
 /// Rows waiting for a batch.
 #[derive(Debug)]
@@ -17,7 +23,7 @@ pub(crate) struct Queue<T> {
     /// Waiting rows by arrival.
     rows: BTreeMap<u64, Queued<T>>,
     flows: Turns<Flow>,
-    own: HashMap<Flow, Tasks>,
+    own: HashMap<Flow, Levels>,
     arrivals: u64,
     in_service: usize,
     cost: u128,
@@ -25,19 +31,10 @@ pub(crate) struct Queue<T> {
 
 #[derive(Debug)]
 struct Queued<T> {
-    share: Share,
-    task: TaskId,
+    flow: Flow,
+    stand: Stand,
     cost: u64,
     row: T,
-}
-
-/// The tasks of one flow.
-#[derive(Debug, Default)]
-struct Tasks {
-    turns: Turns<TaskId>,
-    /// Arrivals of each task's waiting rows.
-    waiting: HashMap<TaskId, BTreeSet<u64>>,
-    in_service: usize,
 }
 
 /// A row that left for a batch, with what it was charged.
@@ -52,7 +49,7 @@ pub(crate) struct Taken<T> {
 #[must_use = "an unsettled row counts as being served for ever"]
 pub(crate) struct Charge {
     flow: Flow,
-    task: TaskId,
+    stand: Stand,
     cost: u64,
     flow_spell: u64,
     task_spell: u64,
@@ -84,10 +81,9 @@ impl<T> Queue<T> {
         self.arrivals += 1;
         self.cost += u128::from(cost);
         self.flows.wake(&share.flow, share.weight);
-        let own = self.own.entry(share.flow).or_default();
-        own.turns.wake(task, 1);
-        own.waiting.entry(task.clone()).or_default().insert(self.arrivals);
-        self.rows.insert(self.arrivals, Queued { share, task: task.clone(), cost, row });
+        let stand = Stand { priority: share.priority, task: task.clone() };
+        self.own.entry(share.flow).or_default().push(&stand, self.arrivals);
+        self.rows.insert(self.arrivals, Queued { flow: share.flow, stand, cost, row });
     }
 
     /// Takes up to `max` rows in turn.
@@ -103,11 +99,8 @@ impl<T> Queue<T> {
     /// Takes the first row in turn that `picks` wants, looking at the oldest of each task.
     pub(crate) fn take_next(&mut self, mut picks: impl FnMut(&T) -> bool) -> Option<Taken<T>> {
         let flows = self.flows.in_turn().filter_map(|flow| self.own.get(flow));
-        let oldest = |own: &Tasks| -> Vec<u64> {
-            own.turns.in_turn().filter_map(|task| own.waiting.get(task)?.first().copied()).collect()
-        };
         let is_picked = |arrival: &u64| self.rows.get(arrival).is_some_and(|queued| picks(&queued.row));
-        let arrival = flows.flat_map(oldest).find(is_picked);
+        let arrival = flows.flat_map(Levels::oldest).find(is_picked);
         self.serve(arrival?)
     }
 
@@ -131,12 +124,11 @@ impl<T> Queue<T> {
 
     /// A row that was taken is done and cost `cost` in truth.
     pub(crate) fn settle(&mut self, charge: Charge, cost: u64) {
-        let Charge { flow, task, cost: charged, flow_spell, task_spell } = charge;
+        let Charge { flow, stand, cost: charged, flow_spell, task_spell } = charge;
         self.in_service = self.in_service.saturating_sub(1);
         self.flows.correct(&flow, flow_spell, charged, cost);
         if let Some(own) = self.own.get_mut(&flow) {
-            own.in_service = own.in_service.saturating_sub(1);
-            own.turns.correct(&task, task_spell, charged, cost);
+            own.settle(&stand, task_spell, (charged, cost));
         }
         self.end_of_spell(flow);
     }
@@ -158,44 +150,33 @@ impl<T> Queue<T> {
 
     /// The row whose turn it is.
     fn next(&self) -> Option<u64> {
-        let own = self.own.get(self.flows.next()?)?;
-        own.waiting.get(own.turns.next()?)?.first().copied()
+        self.own.get(self.flows.next()?)?.next()
     }
 
     fn serve(&mut self, arrival: u64) -> Option<Taken<T>> {
         let queued = self.rows.remove(&arrival)?;
-        let flow = queued.share.flow;
-        let flow_spell = self.flows.serve(&flow, queued.cost);
-        let own = self.own.entry(flow).or_default();
-        let task_spell = own.turns.serve(&queued.task, queued.cost);
-        own.in_service += 1;
+        let flow_spell = self.flows.serve(&queued.flow, queued.cost);
+        let task_spell = self.own.entry(queued.flow).or_default().serve(&queued.stand, queued.cost);
         self.in_service += 1;
         self.left(arrival, &queued);
-        let Queued { task, cost, row, .. } = queued;
-        Some(Taken { row, charge: Charge { flow, task, cost, flow_spell, task_spell } })
+        let Queued { flow, stand, cost, row } = queued;
+        Some(Taken { row, charge: Charge { flow, stand, cost, flow_spell, task_spell } })
     }
 
     /// Notes that a row waits no more.
     fn left(&mut self, arrival: u64, queued: &Queued<T>) {
         self.cost -= u128::from(queued.cost);
-        let flow = queued.share.flow;
-        let Some(own) = self.own.get_mut(&flow) else { return };
-        if let Some(waiting) = own.waiting.get_mut(&queued.task) {
-            waiting.remove(&arrival);
-            if waiting.is_empty() {
-                own.waiting.remove(&queued.task);
-                own.turns.sleep(&queued.task);
-            }
+        let Some(own) = self.own.get_mut(&queued.flow) else { return };
+        own.left(&queued.stand, arrival);
+        if !own.is_waiting() {
+            self.flows.sleep(&queued.flow);
         }
-        if own.waiting.is_empty() {
-            self.flows.sleep(&flow);
-        }
-        self.end_of_spell(flow);
+        self.end_of_spell(queued.flow);
     }
 
     /// Forgets the order of what waits no more and is not being served: of a flow's tasks, and of all flows.
     fn end_of_spell(&mut self, flow: Flow) {
-        if self.own.get(&flow).is_some_and(|own| own.waiting.is_empty() && own.in_service == 0) {
+        if self.own.get(&flow).is_some_and(Levels::is_over) {
             self.own.remove(&flow);
         }
         if self.rows.is_empty() && self.in_service == 0 {
@@ -213,7 +194,7 @@ mod tests {
     use super::*;
 
     pub(super) fn share(flow: u64, weight: u32) -> Share {
-        Share { flow: Flow::new(flow), weight }
+        Share::new(Flow::new(flow), weight)
     }
 
     pub(super) fn task(name: impl ToString) -> TaskId {

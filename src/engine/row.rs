@@ -29,6 +29,23 @@ impl Flow {
     }
 }
 
+/// How urgent a row is among the other rows of its flow. It counts for nothing between flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Priority {
+    /// Before the flow's other rows.
+    High,
+    /// What a row has that says nothing.
+    #[default]
+    Usual,
+    /// After the flow's other rows, though not for ever.
+    Low,
+}
+
+impl Priority {
+    /// All of them, highest first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Usual, Self::Low];
+}
+
 /// A flow with its part of the device beside other flows that have rows waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
@@ -36,13 +53,26 @@ pub struct Share {
     pub flow: Flow,
     /// Its weight, at least 1: a flow of weight 2 gets twice the FLOPs of one of weight 1.
     pub weight: u32,
+    /// How urgent they are among the flow's own.
+    pub priority: Priority,
 }
 
 impl Share {
     /// The share of everybody who has none of their own.
-    pub const EVERYBODY: Self = Self { flow: Flow::SHARED, weight: 1 };
+    pub const EVERYBODY: Self = Self::new(Flow::SHARED, 1);
     /// The share of the server's own rows.
-    pub const INTERNAL: Self = Self { flow: Flow::INTERNAL, weight: 1 };
+    pub const INTERNAL: Self = Self::new(Flow::INTERNAL, 1);
+
+    /// A flow's share, of rows of the usual priority.
+    pub const fn new(flow: Flow, weight: u32) -> Self {
+        Self { flow, weight, priority: Priority::Usual }
+    }
+
+    /// The same flow's share, of rows of this priority.
+    #[must_use]
+    pub const fn at(self, priority: Priority) -> Self {
+        Self { priority, ..self }
+    }
 }
 
 impl Default for Share {

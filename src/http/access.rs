@@ -17,6 +17,7 @@ use super::error::ApiError;
 use super::headers;
 use super::origin::Origin;
 use super::state::AppState;
+use crate::access::Notes;
 use crate::audit::{Event, Who};
 use crate::metrics::NO_TASK;
 use crate::service::Error;
@@ -60,7 +61,8 @@ const NEEDS: [(&str, Need); 31] = [
     ("/v2/repository/models/{model}/unload", Need::Scope(Scope::Publish)),
 ];
 
-fn need(path: Option<&str>) -> Need {
+/// What a route wants of its caller.
+pub(super) fn need(path: Option<&str>) -> Need {
     let Some(path) = path else { return Need::Known };
     let path = if path.starts_with("/docs/") { "/docs/".into() } else { plain(path) };
     let known = NEEDS.iter().find(|(route, _)| *route == path);
@@ -99,7 +101,8 @@ pub(super) async fn gate(State(state): State<AppState>, mut request: Request, ne
         Ok(known) => known,
         Err(denied) => return state.deny(denied, &request).into_response(),
     };
-    let caller = known.caller.clone().at(address(&request));
+    let notes = request.extensions().get::<Arc<Notes>>().cloned();
+    let caller = known.caller.clone().at(address(&request)).noted(notes);
     let admitted = state.check(&caller, need, &request);
     let admitted = admitted.and_then(|()| Ok(state.service.enter(&caller)?));
     if let Err(refused) = admitted {

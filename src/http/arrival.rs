@@ -10,6 +10,7 @@ use super::body::{self, Body};
 use super::error::ApiError;
 use super::headers;
 use super::state::AppState;
+use crate::engine::Priority;
 use crate::oip::Arrived;
 use crate::service::{Error, Held, Terms};
 use crate::tenants::Caller;
@@ -88,6 +89,7 @@ impl Arrival {
     /// The terms of this request, which wants `top_k` predictions.
     pub(super) fn terms(self, top_k: usize) -> Terms {
         let Self { deadline, may_keep, caller } = self;
-        Terms { top_k, wants_logits: false, may_keep, deadline, caller }
+        let priority = Priority::default();
+        Terms { top_k, wants_logits: false, may_keep, deadline, caller, priority }
     }
 }

@@ -32,7 +32,6 @@ pub(super) fn router() -> Router<AppState> {
     post,
     path = "/v1/tasks/{task}/classify",
     params(("task" = String, Path, description = "The task"), Wanted),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "An encoded image"),
     responses((status = 200, description = "Predictions (`results` for several images)", body = Classified))
 )]
 pub(super) async fn classify(

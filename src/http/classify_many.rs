@@ -114,7 +114,6 @@ impl From<TaskAnswer> for TaskResult {
     post,
     path = "/v1/classify",
     params(Wanted, WantedRuns),
-    request_body(content = String, content_type = "application/json", description = "Tasks and an image"),
     responses((status = 200, description = "One result for each task", body = ClassifiedMany))
 )]
 pub(super) async fn classify_many(

@@ -10,7 +10,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// Headers of answers that such a page may read.
-const TOLD: [&str; 20] = [
+const TOLD: [&str; 21] = [
     "inference-header-content-length",
     "ratelimit-limit",
     "ratelimit-remaining",
@@ -30,6 +30,7 @@ const TOLD: [&str; 20] = [
     "x-mimi-version",
     "x-request-id",
     "traceparent",
+    "tracestate",
     "www-authenticate",
 ];
 

@@ -27,6 +27,15 @@ const SPENT: [Told; 6] = [
 const ID: Told =
     Told { name: "x-request-id", kind: Type::String, meaning: "the request's name, its own or a random one" };
 
+/// When to ask again, of refusals that may be.
+const RETRY: Told = Told {
+    name: "retry-after",
+    kind: Type::Integer,
+    meaning: "seconds until the same request may be answered",
+};
+/// How to show a key.
+const CHALLENGE: Told = Told { name: "www-authenticate", kind: Type::String, meaning: "how a key is shown" };
+
 impl Told {
     fn fact(fact: Fact) -> Self {
         let kind = if fact == Fact::Version { Type::Integer } else { Type::String };
@@ -44,6 +53,12 @@ pub(super) fn add(operation: &mut Operation, is_inference: bool) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         response.headers.insert(ID.name.to_owned(), ID.header());
+        let more = match status.as_str() {
+            "401" => Some(CHALLENGE),
+            "429" | "503" => Some(RETRY),
+            _ => None,
+        };
+        response.headers.extend(more.map(|told| (told.name.to_owned(), told.header())));
         if is_inference && status == "200" {
             let all = Fact::ALL.map(Told::fact);
             let all = all.iter().chain(&SPENT);

@@ -78,7 +78,6 @@ pub(super) struct Origin {
     post,
     path = "/v1/embed",
     params(Under),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "An encoded image"),
     responses((status = 200, description = "The feature (`results` for several images)", body = Embedded))
 )]
 pub(super) async fn embed(

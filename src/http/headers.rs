@@ -5,16 +5,13 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::ApiError;
-use crate::service::{Maker, Spent};
+use crate::service::{self, Maker, PREFIX_CACHE, Spent};
 use crate::tenants::Left;
 
 /// Sets the request's own deadline, milliseconds from its arrival.
 const TIMEOUT: &str = "x-mimi-timeout-ms";
 /// Longest deadline a request may set, milliseconds.
 const MAX_TIMEOUT_MS: u64 = 600_000;
-/// With the value `off`, nothing of the request's images is kept or looked up: how fast an answer comes tells whether
-/// somebody asked about the same image lately.
-const PREFIX_CACHE: &str = "x-mimi-prefix-cache";
 /// The headers that a request may set.
 const KNOWN: [&str; 2] = [TIMEOUT, PREFIX_CACHE];
 
@@ -32,14 +29,7 @@ pub(super) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, ApiError>
 
 /// Whether a request lets its images be kept and looked up.
 pub(super) fn may_keep(headers: &HeaderMap) -> Result<bool, ApiError> {
-    match headers.get(PREFIX_CACHE).map(|value| value.as_bytes()) {
-        None | Some(b"on") => Ok(true),
-        Some(b"off") => Ok(false),
-        Some(other) => {
-            let other = String::from_utf8_lossy(other);
-            Err(ApiError::invalid(format!("{PREFIX_CACHE} = {other:?}: expected on or off")))
-        }
-    }
+    Ok(service::may_keep(headers.get(PREFIX_CACHE).map(|value| value.as_bytes()))?)
 }
 
 /// Refuses headers that only look like ours: a misspelt one must not be ignored.

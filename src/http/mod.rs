@@ -46,6 +46,7 @@ mod server;
 mod slashes;
 mod state;
 mod status;
+mod taken;
 mod tasks;
 mod usage;
 mod v2;

@@ -14,9 +14,11 @@ use super::error::ErrorBody;
 use super::state::AppState;
 use super::status::status;
 use super::{
-    answers, classify, classify_many, described, embed, folder, health, page, server, tasks, usage, v2,
+    access, answers, classify, classify_many, described, embed, folder, health, page, server, taken, tasks,
+    usage, v2,
 };
 use crate::service::Code;
+use crate::tenants::Need;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -58,9 +60,13 @@ const PATH: &str = "/api-doc/openapi.json";
 
 pub(super) fn router() -> Router<AppState> {
     // Written once: anybody may ask for it.
-    let text = Bytes::from(serde_json::to_vec(&document()).unwrap_or_else(|error| {
+    let text = serde_json::to_value(document()).map(|mut document| {
+        taken::add(&mut document);
+        document.to_string()
+    });
+    let text = Bytes::from(text.unwrap_or_else(|error| {
         tracing::error!(%error, "the description cannot be written");
-        Vec::new()
+        String::new()
     }));
     let answer = get(|| async move { ([(CONTENT_TYPE, "application/json")], text) });
     Router::new().route(PATH, answer).merge(page::router(PATH))
@@ -73,11 +79,20 @@ fn document() -> utoipa::openapi::OpenApi {
         for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
             let body = if path.starts_with("/v2") { "InferenceError" } else { "ErrorBody" };
             let failures = failures(path);
-            add_failures(operation, failures, body);
+            add_failures(operation, &[failures, refusals(path)].concat(), body);
             described::add(operation, failures.contains(&Code::InferenceFailed));
         }
     }
     document
+}
+
+/// What the gate may answer before a route: of a caller without a key, of one whose key does not allow it, of one whose
+/// quota is used up.
+fn refusals(path: &str) -> &'static [Code] {
+    match access::need(Some(path)) {
+        Need::Nothing => &[],
+        _ => &[Code::Unauthenticated, Code::Forbidden, Code::QuotaExceeded],
+    }
 }
 
 /// What a route can fail with.

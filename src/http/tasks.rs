@@ -39,6 +39,7 @@ pub(super) struct PageQuery {
     /// Name of the last task of the page before.
     after: Option<String>,
     /// Tasks on the page, at most 1000 (default 100).
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The name is what the client calls its request, or a random one. It is in the answer and in the log.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -14,13 +15,17 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::origin::Origin;
-use crate::access::{AccessLog, Entry};
+use crate::access::{AccessLog, Entry, Learnt, Notes};
 use crate::traces::{Begun, Sampler};
 
 /// The header with a request's name, in requests and in answers.
 const ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The header with a request's place in a trace, in requests and in answers.
 const PLACE: HeaderName = HeaderName::from_static("traceparent");
+/// The header with what other tracers say of that trace, in requests and in answers.
+const STATE: HeaderName = HeaderName::from_static("tracestate");
+/// What stands for a value of a header that is not text: neither a place nor a state.
+const UNREADABLE: &str = "?";
 /// Longest name that is taken from a client, bytes.
 const LONGEST: usize = 128;
 /// Routes that are asked all the time and tell nothing in a trace.
@@ -40,12 +45,12 @@ pub fn watched(doors: Router, watch: Watch) -> Router {
     doors.layer(from_fn_with_state(watch, layer))
 }
 
-async fn layer(State(watch): State<Watch>, request: Request, next: Next) -> Response {
+async fn layer(State(watch): State<Watch>, mut request: Request, next: Next) -> Response {
     let id = request.headers().get(&ID).and_then(given).map_or_else(random, str::to_owned);
     let begun = watch.begin(&request);
-    let span = span(&id, begun, &request);
+    let span = span(&id, begun.as_ref(), &request);
     let log = watch.log.filter(AccessLog::is_wanted);
-    let noted = log.map(|log| Noted::of(log, (&id, begun), &request));
+    let noted = log.map(|log| Noted::of(log, (&id, begun.as_ref()), &mut request));
     let mut response = next.run(request).instrument(span.clone()).await;
     if begun.is_some() {
         tell_end(&span, &response);
@@ -57,6 +62,7 @@ async fn layer(State(watch): State<Watch>, request: Request, next: Next) -> Resp
     tell(headers, ID, &id);
     if let Some(begun) = begun {
         tell(headers, PLACE, &begun.context.to_string());
+        begun.state.iter().for_each(|state| tell(headers, STATE, state));
     }
     response
 }
@@ -65,20 +71,23 @@ impl Watch {
     /// The request's place in a trace, where traces are on.
     fn begin(&self, request: &Request) -> Option<Begun> {
         let sampler = self.sampler.as_ref().filter(|_| !QUIET.contains(&request.uri().path()))?;
-        let given = request.headers().get(PLACE).and_then(|value| value.to_str().ok());
-        Some(Begun::new(sampler, given))
+        let text = |value: &'_ HeaderValue| value.to_str().unwrap_or(UNREADABLE).to_owned();
+        let place = request.headers().get(PLACE).map(text);
+        let states: Vec<String> = request.headers().get_all(STATE).iter().map(text).collect();
+        Some(Begun::new(sampler, place.as_deref(), states.iter().map(String::as_str)))
     }
 }
 
 /// The request's span, for the log and, where it is kept, for its trace.
-fn span(id: &str, begun: Option<Begun>, request: &Request) -> Span {
-    let Some(Begun { context, parent }) = begun.filter(|begun| begun.context.is_sampled) else {
+fn span(id: &str, begun: Option<&Begun>, request: &Request) -> Span {
+    let Some(Begun { context, parent, state }) = begun.filter(|begun| begun.context.is_sampled) else {
         return tracing::info_span!("request", id);
     };
     tracing::info_span!(
         "request",
         id,
         traceparent = context.to_string(),
+        tracestate = state.as_deref(),
         parent_span = parent,
         http.request.method = request.method().as_str(),
         url.path = request.uri().path(),
@@ -92,10 +101,13 @@ struct Noted {
     log: AccessLog,
     began: Instant,
     entry: Entry,
+    notes: Arc<Notes>,
 }
 
 impl Noted {
-    fn of(log: AccessLog, (id, begun): (&str, Option<Begun>), request: &Request) -> Self {
+    fn of(log: AccessLog, (id, begun): (&str, Option<&Begun>), request: &mut Request) -> Self {
+        let notes = Arc::new(Notes::default());
+        request.extensions_mut().insert(Arc::clone(&notes));
         let entry = Entry {
             at: Timestamp::now(),
             id: id.to_owned(),
@@ -106,8 +118,9 @@ impl Noted {
             grpc: None,
             took: Duration::ZERO,
             address: request.extensions().get::<Origin>().map(|origin| origin.address),
+            learnt: Learnt::default(),
         };
-        Self { log, began: Instant::now(), entry }
+        Self { log, began: Instant::now(), entry, notes }
     }
 
     fn end(&mut self, response: &Response) {
@@ -118,8 +131,8 @@ impl Noted {
 
 impl Drop for Noted {
     fn drop(&mut self) {
-        let Self { log, began, entry } = self;
-        (entry.at, entry.took) = (Timestamp::now(), began.elapsed());
+        let Self { log, began, entry, notes } = self;
+        (entry.at, entry.took, entry.learnt) = (Timestamp::now(), began.elapsed(), notes.learnt());
         log.record(entry.clone());
     }
 }

@@ -1,11 +1,12 @@
 //! What runs here, on what, and within which limits.
 
 use std::fs::read_to_string;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::{CounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{CounterVec, IntCounter, IntGauge, IntGaugeVec, Registry};
 
-use super::make::{gauge, info, real_counters};
+use super::make::{counter, gauge, info, real_counters};
 
 /// Ticks of a second in `/proc`, on every architecture that the server is built for.
 const TICKS: f64 = 100.0;
@@ -35,6 +36,9 @@ pub struct ProcessMetrics {
     cpu_seconds: CounterVec,
     /// One look at a time: two that add at once would count the same time twice.
     looks: Mutex<()>,
+    trace_spans_dropped: IntCounter,
+    /// Spans that were lost, as whoever sends them counts.
+    spans_lost: Mutex<Arc<AtomicU64>>,
     resident_bytes: IntGauge,
     /// Most rows in flight.
     pub queue_limit: IntGauge,
@@ -69,6 +73,12 @@ impl ProcessMetrics {
                 &["mode"],
             )?,
             looks: Mutex::new(()),
+            trace_spans_dropped: counter(
+                r,
+                "mimi_trace_spans_dropped_total",
+                "Spans of traces that were lost: the queue was full, or the collector did not take them",
+            )?,
+            spans_lost: Mutex::default(),
             resident_bytes: gauge(r, "process_resident_memory_bytes", "Memory of the process in RAM")?,
             queue_limit: gauge(r, "mimi_queue_limit_rows", "Most rows in flight")?,
             connections_limit: gauge(r, "mimi_connections_limit", "Most open connections")?,
@@ -87,6 +97,11 @@ impl ProcessMetrics {
         self.cpu_threads.set(i64::try_from(threads).unwrap_or(i64::MAX));
     }
 
+    /// Shows a number that grows elsewhere: spans of traces that were lost.
+    pub fn watch_spans(&self, lost: Arc<AtomicU64>) {
+        *self.spans_lost.lock().unwrap_or_else(PoisonError::into_inner) = lost;
+    }
+
     /// Looks at what the process uses now.
     pub(super) fn look(&self) {
         let _look = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,6 +110,8 @@ impl ProcessMetrics {
             let counter = self.cpu_seconds.with_label_values(&[mode]);
             counter.inc_by((seconds - counter.get()).max(0.0));
         }
+        let lost = self.spans_lost.lock().unwrap_or_else(PoisonError::into_inner).load(Ordering::Relaxed);
+        self.trace_spans_dropped.inc_by(lost.saturating_sub(self.trace_spans_dropped.get()));
         let status = read_to_string("/proc/self/status").unwrap_or_default();
         if let Some(bytes) = resident(&status) {
             self.resident_bytes.set(bytes);

@@ -8,8 +8,6 @@ use crate::service::{AskOutputs, Error, Maker, Outputs, Terms};
 
 /// Longest id of a request, bytes.
 const MAX_ID: usize = 256;
-/// The priority of a request that names none; there are no others.
-const DEFAULT_PRIORITY: u64 = 0;
 
 impl Protocol {
     /// Answers images under a model that was pinned before they came.
@@ -53,10 +51,6 @@ fn terms(parameters: &Parameters, arrived: Arrived) -> Result<Terms, Error> {
     let Arrived { at, deadline, may_keep, caller } = arrived;
     let own = parameters.timeout()?.map(|timeout| at + timeout);
     let deadline = own.map_or(deadline, |own| own.min(deadline));
-    if let Some(priority) = parameters.number("priority")?.filter(|priority| *priority != DEFAULT_PRIORITY) {
-        return Err(Error::Invalid(format!(
-            "priority = {priority}: requests have one level here, {DEFAULT_PRIORITY}"
-        )));
-    }
-    Ok(Terms { top_k: 1, wants_logits: false, may_keep, deadline, caller })
+    let priority = parameters.priority()?;
+    Ok(Terms { top_k: 1, wants_logits: false, may_keep, deadline, caller, priority })
 }

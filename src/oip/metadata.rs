@@ -11,12 +11,13 @@ use crate::service::Error;
 use crate::tenants::Caller;
 
 /// Extensions of the protocol that are served.
-pub const EXTENSIONS: [&str; 6] = [
+pub const EXTENSIONS: [&str; 7] = [
     "binary_tensor_data",
     "classification",
     "model_configuration",
     "model_repository",
     "parameters",
+    "schedule_policy",
     "statistics",
 ];
 

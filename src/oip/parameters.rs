@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::engine::Priority;
 use crate::service::Error;
 use crate::text::brief;
 
@@ -111,6 +112,23 @@ impl Parameters {
             }
             None => Ok(given),
         }
+    }
+
+    /// How urgent a request is among its tenant's: `priority`, of which 1 is the highest level and 0 the default.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it is something else.
+    pub(super) fn priority(&self) -> Result<Priority, Error> {
+        let Some(level) = self.number("priority")?.filter(|level| *level != 0) else {
+            return Ok(Priority::default());
+        };
+        let found = usize::try_from(level - 1).ok().and_then(|index| Priority::ALL.get(index));
+        found.copied().ok_or_else(|| {
+            let lowest = Priority::ALL.len();
+            Error::Invalid(format!(
+                "priority = {level}: expected 0 for the default, or 1 (highest) to {lowest}"
+            ))
+        })
     }
 }
 

@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::{Base, CONFIG_FILE, Error, WEIGHTS_FILE, read_with};
 use crate::files::{self, Disk};
+
+/// Age from which a folder that is not whole counts as left by a crash: no upload takes so long.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// The files of a version.
 #[derive(Clone, Debug)]
@@ -29,7 +33,9 @@ pub fn receive(
 ) -> Result<PathBuf, Error> {
     let is_new = !task.exists();
     fs::create_dir_all(task).map_err(Error::io(task))?;
-    let (partial, target) = (files::beside(&task.join("next")), task.join(version.to_string()));
+    let next = task.join("next");
+    files::sweep(&next, ABANDONED, SystemTime::now()).map_err(Error::io(task))?;
+    let (partial, target) = (files::beside(&next), task.join(version.to_string()));
     let written = write(&partial, upload).and_then(|()| read_with(disk, &partial, base));
     let placed = written.and_then(|_| files::rename_to_free(&partial, &target).map_err(Error::io(&target)));
     if placed.is_err() {

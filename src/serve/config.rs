@@ -1,6 +1,8 @@
 //! What serving is started with.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::limits::ConnectionLimits;
@@ -55,6 +57,8 @@ pub struct Config {
     pub access: AccessOptions,
     /// Which requests are traced; none where nothing is.
     pub sampler: Option<Sampler>,
+    /// Spans of traces that were lost, as their exporter counts.
+    pub spans_lost: Arc<AtomicU64>,
     /// Which tasks have times of their own in metrics.
     pub task_labels: TaskLabels,
     /// Longest wait for open requests at the end.

@@ -97,7 +97,7 @@ impl Host {
         let mut watch = Watch::new(&self, &place, address);
         // An answer is written at once; waiting for more gains nothing.
         let _ = socket.set_nodelay(true);
-        let watched = Watched { socket, peer: Arc::clone(&watch.place.peer) };
+        let watched = Watched::new(socket, Arc::clone(&watch.place.peer));
         let mut guest = Guest { origin: Origin { address, certificate: None }, trust: None };
         let Some(gate) = &self.gate else {
             return self.speak(Stream::Plain(watched), guest, &mut watch).await;

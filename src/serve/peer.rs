@@ -91,6 +91,8 @@ struct State {
     served: bool,
     /// Whether bytes between requests may be no header: HTTP/2 has frames of its own.
     multiplexed: bool,
+    /// Whether its last request was answered without its whole body: more of it may come.
+    unheard: bool,
     /// Since when the client takes nothing of what is to be written.
     stalled: Option<Instant>,
     /// When the client last took something of an answer, or an answer was first there to be taken.
@@ -118,6 +120,7 @@ impl Peer {
             answers: 0,
             served: false,
             multiplexed: false,
+            unheard: false,
             stalled: None,
             taken: now,
             control: CONTROL_BYTES,
@@ -163,8 +166,20 @@ impl Peer {
     pub(super) fn entered(&self, multiplexed: bool, stage: Stage, now: Instant) {
         let mut state = self.lock();
         state.multiplexed |= multiplexed;
+        state.unheard = false;
         state.add(stage, now);
         state.settle(now);
+    }
+
+    /// Nobody wants the rest of a request's body. HTTP/2 says so to its client, HTTP/1 cannot.
+    pub(super) fn unheard(&self) {
+        let mut state = self.lock();
+        state.unheard = !state.multiplexed;
+    }
+
+    /// Whether more of a body may come that nobody wants.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.lock().unheard
     }
 
     /// A request went on.
@@ -251,61 +266,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_connection_is_what_its_busiest_request_is() {
-        let start = Instant::now();
-        let later = |s| start + Duration::from_secs(s);
-        let peer = Peer::new(start);
-        assert_eq!(peer.phase(), (Phase::Header, start));
-        peer.entered(true, Stage::Body, later(1));
-        assert_eq!(peer.phase(), (Phase::Body, later(1)));
-        peer.entered(true, Stage::Working, later(2));
-        assert_eq!(peer.phase(), (Phase::Working, later(2)));
-        peer.moved(Stage::Working, Some(Stage::Answer), later(3));
-        assert_eq!(peer.phase(), (Phase::Body, later(3)));
-        peer.moved(Stage::Body, None, later(4));
-        peer.moved(Stage::Answer, None, later(5));
-        assert_eq!(peer.phase(), (Phase::Idle, later(5)));
-        // A ping is no header.
-        peer.received(later(6));
-        assert_eq!(peer.phase(), (Phase::Idle, later(5)));
-    }
-
-    #[test]
-    fn f6_answers_that_nobody_takes_are_late_though_pings_are_written() {
-        let start = Instant::now();
-        let later = |s| start + Duration::from_secs(s);
-        let limits = ConnectionLimits::default();
-        let peer = Peer::new(start);
-        peer.entered(true, Stage::Working, start);
-        peer.moved(Stage::Working, Some(Stage::Answer), later(1));
-        peer.wrote(Some(17), later(9));
-        assert_eq!(peer.deadline(&limits), Some((later(1) + limits.write, Reason::WriteTimeout)));
-        peer.wrote(Some(16_384), later(10));
-        assert_eq!(peer.deadline(&limits), Some((later(10) + limits.write, Reason::WriteTimeout)));
-        peer.moved(Stage::Answer, None, later(11));
-        assert_eq!(peer.deadline(&limits), Some((later(11) + limits.idle, Reason::IdleTimeout)));
-    }
-
-    #[test]
-    fn what_is_late_is_told_by_phase() {
-        let start = Instant::now();
-        let limits = ConnectionLimits::default();
-        let peer = Peer::new(start);
-        assert_eq!(peer.deadline(&limits), Some((start + limits.header, Reason::HeaderTimeout)));
-        peer.entered(false, Stage::Working, start);
-        assert_eq!(peer.deadline(&limits), None);
-        peer.moved(Stage::Working, None, start);
-        assert_eq!(peer.deadline(&limits), Some((start + limits.idle, Reason::IdleTimeout)));
-        peer.wrote(None, start);
-        assert_eq!(peer.deadline(&limits), Some((start + limits.write, Reason::WriteTimeout)));
-        peer.wrote(Some(1), start);
-        peer.received(start);
-        assert_eq!(peer.deadline(&limits), Some((start + limits.header, Reason::HeaderTimeout)));
-    }
-}
+mod tests;

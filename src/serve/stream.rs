@@ -3,22 +3,36 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::linger::Linger;
 use super::peer::Peer;
 
 /// A watched socket.
 pub(super) struct Watched {
     pub(super) socket: TcpStream,
     pub(super) peer: Arc<Peer>,
+    ending: Ending,
+}
+
+/// How far the end of a connection has come.
+enum Ending {
+    Open,
+    /// Nothing more is written.
+    Shut(Option<Linger>),
 }
 
 impl Watched {
+    /// Watches a socket for a peer.
+    pub(super) fn new(socket: TcpStream, peer: Arc<Peer>) -> Self {
+        Self { socket, peer, ending: Ending::Open }
+    }
+
     fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let taken = match &polled {
             Poll::Ready(taken) => Some(*taken.as_ref().unwrap_or(&0)),
@@ -67,8 +81,16 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { socket, peer, ending } = self.get_mut();
+        if let Ending::Open = ending {
+            ready!(Pin::new(&mut *socket).poll_shutdown(cx))?;
+            *ending = Ending::Shut(peer.is_unheard().then(|| Linger::new(Instant::now())));
+        }
+        match ending {
+            Ending::Shut(Some(linger)) => linger.poll(socket, cx).map(Ok),
+            Ending::Open | Ending::Shut(None) => Poll::Ready(Ok(())),
+        }
     }
 }
 

@@ -53,9 +53,8 @@ impl hyper::service::Service<Request<Incoming>> for Door {
         let is_multiplexed = request.version() == Version::HTTP_2;
         let stage = if request.body().is_end_stream() { Stage::Working } else { Stage::Body };
         let visit = Visit::enter(&self.peer, is_multiplexed, stage);
-        let come = Arc::clone(&visit);
-        let mut request =
-            request.map(|body| Body::new(Counted { body, visit: Some(come), after: After::Work }));
+        let come = (stage == Stage::Body).then(|| Arc::clone(&visit));
+        let mut request = request.map(|body| Body::new(Counted { body, visit: come, after: After::Work }));
         request.extensions_mut().insert(self.guest.origin.clone());
         let (mut app, peer, guest) = (self.app.clone(), Arc::clone(&self.peer), self.guest.clone());
         Box::pin(async move {
@@ -168,6 +167,10 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Counted<B> {
 
 impl<B> Drop for Counted<B> {
     fn drop(&mut self) {
+        // It is dropped before its end: nobody reads on.
+        if let (Some(visit), After::Work) = (&self.visit, self.after) {
+            visit.peer.unheard();
+        }
         self.end();
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::engine::{Priority, Share};
 use crate::reload::Pinned;
 use crate::tenants::Caller;
 
@@ -71,4 +72,13 @@ pub struct Terms {
     pub deadline: Instant,
     /// Whose request it is.
     pub caller: Caller,
+    /// How urgent it is among other requests of its tenant.
+    pub priority: Priority,
+}
+
+impl Terms {
+    /// On whose account its images are decoded and run, and how urgently.
+    pub(super) fn share(&self) -> Share {
+        self.caller.share().at(self.priority)
+    }
 }

@@ -61,7 +61,7 @@ impl Service {
         let bill = self.bill(&terms.caller, rows, flops)?;
         let want = |task: &Pinned| Want { task: task.task.clone(), flops: task.pack.flops };
         let wants: Vec<Want> = tasks.clone().map(want).collect();
-        let permits = self.shared.engine.admit_by(terms.caller.share(), &wants, terms.deadline)?;
+        let permits = self.shared.engine.admit_by(terms.share(), &wants, terms.deadline)?;
         let place = |(permit, task): (Permit, &Pinned)| {
             let meter = RowMeter {
                 bill: Arc::clone(&bill),

@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     pub(super) fn share(flow: u64) -> Share {
-        Share { flow: Flow::new(flow), weight: 1 }
+        Share::new(Flow::new(flow), 1)
     }
 
     async fn soon(place: impl Future<Output = Result<Place, Error>>) -> Option<Place> {

@@ -156,6 +156,7 @@ impl Service {
     /// is answered as one that there is not, and before anything is looked up that could take another time.
     pub async fn pin(&self, caller: &Caller, task: &str, deadline: Instant) -> Result<Pinned, Error> {
         let task: TaskId = task.parse().map_err(Error::TaskId)?;
+        caller.asks(&task);
         if !caller.may_use(&task) {
             return Err(self.unknown(&task));
         }

@@ -216,7 +216,7 @@ mod tests {
     }
 
     fn share(flow: u64) -> Share {
-        Share { flow: Flow::new(flow), weight: 1 }
+        Share::new(Flow::new(flow), 1)
     }
 
     #[test]

@@ -64,10 +64,10 @@ impl Service {
         }
         let (deadline, may_keep, limits) = (terms.deadline.into(), terms.may_keep, self.shared.options.image);
         // Decoding is CPU work: a bounded number at once, in turn between flows.
-        let place = self.shared.decoders.place(terms.caller.share());
+        let place = self.shared.decoders.place(terms.share());
         let place = tokio::time::timeout_at(deadline, place).await.map_err(late)??;
         // Only other images that are being decoded are waited for.
-        let held = self.shared.memory.decoding(terms.caller.share(), footprint(&picture, &limits));
+        let held = self.shared.memory.decoding(terms.share(), footprint(&picture, &limits));
         let held = tokio::time::timeout_at(deadline, held).await.map_err(late)??;
         let span = tracing::debug_span!("decode", image = index);
         let work = move || {

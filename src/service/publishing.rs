@@ -57,8 +57,9 @@ impl Service {
         // One at a time for each tenant, so that none takes all places.
         let _own = account.map(|turn| turn.ok_or(Error::Publishing { limit: 1 })).transpose()?;
         let _admitted = self.turn(&self.shared.reloads, RELOADS_AT_ONCE)?;
+        let seen = self.shared.catalog.unload_of(task);
         let version = publishing.await.map_err(|error| self.reload_error(&error))?;
-        self.shared.catalog.readmit(task);
+        self.shared.catalog.readmit(task, seen);
         Ok(version)
     }
 
@@ -77,6 +78,7 @@ impl Service {
 
     /// Refuses callers that may not change a task.
     fn may_change(&self, caller: &Caller, task: &TaskId) -> Result<(), Error> {
+        caller.asks(task);
         if !caller.may_see(task) {
             return Err(self.unknown(task));
         }

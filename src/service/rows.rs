@@ -108,7 +108,7 @@ impl Service {
         let Input { pixels, image } = input;
         let span = tracing::debug_span!("row", task = %task.task, queued_us = Empty, run_us = Empty, batch_rows = Empty);
         let row = Row {
-            share: terms.caller.share(),
+            share: terms.share(),
             image,
             wants_feature,
             meter: Some(place.meter),

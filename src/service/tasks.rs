@@ -49,6 +49,7 @@ impl Service {
     /// # Errors
     /// When there is no such task, or the caller may not know of it.
     pub fn status(&self, caller: &Caller, task: &TaskId) -> Result<TaskStatus, Error> {
+        caller.asks(task);
         let status = caller.may_see(task).then(|| self.shared.catalog.status(task)).flatten();
         status.map(|status| self.told_status(status)).ok_or_else(|| self.unknown(task))
     }
@@ -58,6 +59,7 @@ impl Service {
     /// # Errors
     /// When there is no such task, or the caller may not know of it.
     pub async fn show(&self, caller: &Caller, task: &TaskId) -> Result<TaskDetails, Error> {
+        caller.asks(task);
         let status = caller.may_see(task).then(|| self.shared.catalog.status(task)).flatten();
         let status = status.ok_or_else(|| self.unknown(task))?;
         let manifest = self.manifest(task, status.live).await?;

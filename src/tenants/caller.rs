@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::name::KeyId;
 use super::scope::{Scope, Scopes};
 use super::tenant::Tenant;
+use crate::access::Notes;
 use crate::audit;
 use crate::engine::Share;
 use crate::pack::TaskId;
@@ -17,6 +18,7 @@ pub struct Caller {
     who: Who,
     scopes: Scopes,
     address: Option<IpAddr>,
+    notes: Option<Arc<Notes>>,
 }
 
 #[derive(Clone, Debug)]
@@ -43,17 +45,33 @@ pub enum Proof {
 impl Caller {
     /// Everybody, on a server without tenants.
     pub fn everybody() -> Self {
-        Self { who: Who::Everybody, scopes: Scope::ALL.into_iter().collect(), address: None }
+        Self { who: Who::Everybody, scopes: Scope::ALL.into_iter().collect(), address: None, notes: None }
     }
 
     pub(super) fn of(tenant: &Arc<Tenant>, proof: Proof, scopes: Scopes) -> Self {
-        Self { who: Who::Tenant { tenant: Arc::clone(tenant), proof }, scopes, address: None }
+        Self { who: Who::Tenant { tenant: Arc::clone(tenant), proof }, scopes, address: None, notes: None }
     }
 
     /// The same caller, at an address.
     #[must_use]
     pub fn at(self, address: Option<IpAddr>) -> Self {
         Self { address, ..self }
+    }
+
+    /// The same caller, of whose request notes are taken; its tenant is the first.
+    #[must_use]
+    pub fn noted(self, notes: Option<Arc<Notes>>) -> Self {
+        if let (Some(notes), Some(tenant)) = (&notes, self.tenant()) {
+            notes.tenant(tenant.name().shared());
+        }
+        Self { notes, ..self }
+    }
+
+    /// Notes that its request asks for a task.
+    pub fn asks(&self, task: &TaskId) {
+        if let Some(notes) = &self.notes {
+            notes.task(task.shared());
+        }
     }
 
     /// Who that is, for the audit log.

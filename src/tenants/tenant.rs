@@ -51,7 +51,7 @@ impl Tenant {
 
     /// Its part of the device.
     pub fn share(&self) -> Share {
-        Share { flow: self.account.flow(), weight: self.weight }
+        Share::new(self.account.flow(), self.weight)
     }
 
     /// What it has used of its quotas.

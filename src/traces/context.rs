@@ -1,8 +1,10 @@
 //! A request's place in a trace, as W3C `traceparent` tells it.
 
 use std::fmt::{self, Display};
+use std::sync::Arc;
 
 use super::sampler::Sampler;
+use super::state;
 
 /// A place in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,22 +41,30 @@ impl Display for Context {
 }
 
 /// A request that begins, in the trace of its client or one of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begun {
     /// The request's own place.
     pub context: Context,
     /// The client's span, if it told one.
     pub parent: Option<u64>,
+    /// What other tracers say of the client's trace, as `tracestate` tells it.
+    pub state: Option<Arc<str>>,
 }
 
 impl Begun {
-    /// Begins a request whose header may have told where it belongs.
-    pub fn new(sampler: &Sampler, traceparent: Option<&str>) -> Self {
+    /// Begins a request whose headers may have told where it belongs. What is said of a trace counts for nothing without
+    /// the trace.
+    pub fn new<'a>(
+        sampler: &Sampler,
+        traceparent: Option<&str>,
+        tracestate: impl Iterator<Item = &'a str>,
+    ) -> Self {
         let given = traceparent.and_then(Context::parse);
         let trace = given.map_or_else(|| some(rand::random::<u128>), |given| given.trace);
         let is_sampled = sampler.samples(trace, given.map(|given| given.is_sampled));
         let context = Context { trace, span: some(rand::random::<u64>), is_sampled };
-        Self { context, parent: given.map(|given| given.span) }
+        let state = given.and_then(|_| state::parse(tracestate));
+        Self { context, parent: given.map(|given| given.span), state }
     }
 }
 
@@ -111,11 +121,13 @@ mod tests {
     #[test]
     fn a_request_stays_in_its_clients_trace() {
         let told = Context { trace: 7, span: 8, is_sampled: false };
-        let begun = Begun::new(&Sampler::ALWAYS, Some(&told.to_string()));
+        let new = |told: Option<&str>| Begun::new(&Sampler::ALWAYS, told, ["a=1"].into_iter());
+        let begun = new(Some(&told.to_string()));
+        assert_eq!(begun.state.as_deref(), Some("a=1"));
         assert_eq!((begun.context.trace, begun.parent, begun.context.is_sampled), (7, Some(8), false));
         assert_ne!(begun.context.span, 8);
-        let own = Begun::new(&Sampler::ALWAYS, Some("nonsense"));
-        assert_eq!((own.parent, own.context.is_sampled), (None, true));
-        assert!(own.context.trace != 0 && own.context != Begun::new(&Sampler::ALWAYS, None).context);
+        let own = new(Some("nonsense"));
+        assert_eq!((own.parent, own.context.is_sampled, &own.state), (None, true, &None));
+        assert!(own.context.trace != 0 && own.context != new(None).context);
     }
 }

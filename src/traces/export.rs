@@ -65,7 +65,7 @@ struct Inner {
     way: Mutex<Option<SyncSender<Span>>>,
     /// Ends with the thread.
     over: Mutex<Receiver<()>>,
-    dropped: Arc<AtomicU64>,
+    lost: Arc<AtomicU64>,
 }
 
 impl Exporter {
@@ -75,15 +75,15 @@ impl Exporter {
     /// When there is no thread left.
     pub fn start(options: ExportOptions) -> io::Result<Self> {
         let (way, spans) = sync_channel(options.queue.max(1));
-        let dropped = Arc::new(AtomicU64::new(0));
-        let sender = Sender::new(options, Arc::clone(&dropped));
+        let lost = Arc::new(AtomicU64::new(0));
+        let sender = Sender::new(options, Arc::clone(&lost));
         let (at_end, over) = sync_channel(1);
         let run = move || {
             let _at_end: SyncSender<()> = at_end;
             sender.run(&spans);
         };
         std::thread::Builder::new().name("traces".into()).spawn(run)?;
-        let inner = Inner { way: Mutex::new(Some(way)), over: Mutex::new(over), dropped };
+        let inner = Inner { way: Mutex::new(Some(way)), over: Mutex::new(over), lost };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -91,8 +91,13 @@ impl Exporter {
     pub(super) fn send(&self, span: Span) {
         let way = self.inner.way.lock().unwrap_or_else(PoisonError::into_inner);
         if way.as_ref().is_none_or(|way| way.try_send(span).is_err()) {
-            self.inner.dropped.fetch_add(1, Ordering::Relaxed);
+            self.inner.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// How many spans were lost, as a number that grows: there was no room, or the collector did not take them.
+    pub fn lost(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.inner.lost)
     }
 
     /// Sends what came, and ends; a collector that is slow does not keep the process.
@@ -109,12 +114,14 @@ impl Exporter {
 struct Sender {
     agent: Agent,
     options: ExportOptions,
-    dropped: Arc<AtomicU64>,
+    lost: Arc<AtomicU64>,
+    /// How many of them the log has told.
+    told: u64,
     warned: Option<Instant>,
 }
 
 impl Sender {
-    fn new(options: ExportOptions, dropped: Arc<AtomicU64>) -> Self {
+    fn new(options: ExportOptions, lost: Arc<AtomicU64>) -> Self {
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
             .root_certs(RootCerts::PlatformVerifier)
@@ -125,7 +132,7 @@ impl Sender {
             .timeout_global(Some(options.timeout))
             .max_redirects(0)
             .build();
-        Self { agent: config.into(), options, dropped, warned: None }
+        Self { agent: config.into(), options, lost, told: 0, warned: None }
     }
 
     fn run(mut self, spans: &Receiver<Span>) {
@@ -167,8 +174,8 @@ impl Sender {
                 None => (0, "spans came faster than they were sent".to_owned()),
             },
         };
-        self.dropped.fetch_add(lost, Ordering::Relaxed);
-        if self.dropped.load(Ordering::Relaxed) > 0 {
+        self.lost.fetch_add(lost, Ordering::Relaxed);
+        if self.lost.load(Ordering::Relaxed) > self.told {
             self.warn(&reason);
         }
     }
@@ -192,7 +199,8 @@ impl Sender {
     fn warn(&mut self, reason: &str) {
         if self.warned.is_none_or(|at| at.elapsed() >= PAUSE) {
             self.warned = Some(Instant::now());
-            let spans = self.dropped.swap(0, Ordering::Relaxed);
+            let lost = self.lost.load(Ordering::Relaxed);
+            let spans = lost - std::mem::replace(&mut self.told, lost);
             let endpoint = shown(&self.options.endpoint);
             tracing::warn!(spans, %endpoint, reason, "spans of traces were lost");
         }
@@ -242,6 +250,7 @@ mod tests {
         let span = Span {
             context,
             parent: None,
+            state: None,
             name: "request",
             is_request: true,
             start: 0,
@@ -252,7 +261,7 @@ mod tests {
         };
         sender.post(vec![span; 7]);
         drop(collector.join().unwrap());
-        sender.dropped.load(Ordering::Relaxed)
+        sender.lost.load(Ordering::Relaxed)
     }
 
     #[test]

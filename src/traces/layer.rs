@@ -1,6 +1,7 @@
 //! Spans of `tracing` as spans of a trace.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::Subscriber;
@@ -15,6 +16,8 @@ use super::span::{Span, Value};
 
 /// A request's own place. A span with it begins what is traced.
 const PLACE: &str = "traceparent";
+/// What other tracers say of a request's trace.
+const STATE: &str = "tracestate";
 /// The span of a request's client.
 const PARENT: &str = "parent_span";
 /// For a span that is told when it is over: how long ago it began, microseconds.
@@ -63,22 +66,25 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         let mut fields = Fields::default();
         attributes.record(&mut fields);
         let name = new.name();
-        let (context, parent) = if let Some(place) = fields.place {
-            (place, fields.parent)
+        let (context, parent, state) = if let Some(place) = fields.place {
+            (place, fields.parent, fields.state)
         } else if name == BATCH {
             let (trace, span) = (some(rand::random::<u128>), some(rand::random::<u64>));
-            (Context { trace, span, is_sampled: false }, None)
+            (Context { trace, span, is_sampled: false }, None, None)
         } else {
             let above = new.parent().and_then(|above| {
-                above.extensions().get::<Kept>().filter(|kept| kept.is_sent).map(|kept| kept.span.context)
+                let extensions = above.extensions();
+                let kept = extensions.get::<Kept>().filter(|kept| kept.is_sent)?;
+                Some((kept.span.context, kept.span.state.clone()))
             });
-            let Some(above) = above else { return };
-            (Context { span: some(rand::random::<u64>), ..above }, Some(above.span))
+            let Some((above, state)) = above else { return };
+            (Context { span: some(rand::random::<u64>), ..above }, Some(above.span), state)
         };
         let start = now().saturating_sub(fields.ago.unwrap_or_default());
         let span = Span {
             context,
             parent,
+            state,
             name,
             is_request: fields.place.is_some(),
             start: nanoseconds(start),
@@ -140,6 +146,7 @@ fn nanoseconds(time: Duration) -> u64 {
 struct Fields {
     place: Option<Context>,
     parent: Option<u64>,
+    state: Option<Arc<str>>,
     ago: Option<Duration>,
     took: Option<Duration>,
     is_failed: bool,
@@ -188,6 +195,7 @@ impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             PLACE => self.place = Context::parse(value),
+            STATE => self.state = Some(value.into()),
             _ => self.text(field, value.to_owned()),
         }
     }
@@ -199,7 +207,7 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use tracing_subscriber::prelude::*;
 

@@ -47,6 +47,8 @@ struct Span {
     trace_id: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
     span_id: Vec<u8>,
+    #[prost(string, tag = "3")]
+    trace_state: String,
     #[prost(bytes = "vec", tag = "4")]
     parent_span_id: Vec<u8>,
     #[prost(string, tag = "5")]
@@ -159,7 +161,8 @@ impl From<Said> for Value {
 
 impl From<Ended> for Span {
     fn from(ended: Ended) -> Self {
-        let Ended { context, parent, name, is_request, start, end, attributes, links, is_failed } = ended;
+        let Ended { context, parent, state, name, is_request, start, end, attributes, links, is_failed } =
+            ended;
         let link = |link: super::context::Context| Link {
             trace_id: link.trace.to_be_bytes().into(),
             span_id: link.span.to_be_bytes().into(),
@@ -168,6 +171,7 @@ impl From<Ended> for Span {
             trace_id: context.trace.to_be_bytes().into(),
             span_id: context.span.to_be_bytes().into(),
             parent_span_id: parent.map(|parent| parent.to_be_bytes().into()).unwrap_or_default(),
+            trace_state: state.map(|state| state.as_ref().to_owned()).unwrap_or_default(),
             name: name.to_owned(),
             kind: KINDS[usize::from(is_request)],
             start_time_unix_nano: start,

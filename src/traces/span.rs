@@ -1,5 +1,7 @@
 //! A span that ended.
 
+use std::sync::Arc;
+
 use super::context::Context;
 
 /// A value of an attribute.
@@ -16,6 +18,8 @@ pub(super) enum Value {
 pub(super) struct Span {
     pub(super) context: Context,
     pub(super) parent: Option<u64>,
+    /// What other tracers say of its trace.
+    pub(super) state: Option<Arc<str>>,
     pub(super) name: &'static str,
     /// Whether it is a request, which a client waits for.
     pub(super) is_request: bool,

@@ -78,7 +78,7 @@ def check_inference(client, headers, model: str, image: str) -> None:
     assert logits.shape[0] == 1 and plain.get_response().id == "r-1", plain.get_response()
     zipped = client.infer(model, inputs, outputs=wanted, headers=headers, compression_algorithm="gzip", client_timeout=30)
     assert (zipped.as_numpy("logits") == logits).all()
-    limited = client.infer(model, inputs, outputs=wanted, headers=headers, timeout=20_000_000)
+    limited = client.infer(model, inputs, outputs=wanted, headers=headers, timeout=20_000_000, priority=1)
     assert (limited.as_numpy("logits") == logits).all()
     classes = client.infer(model, inputs, outputs=[grpc.InferRequestedOutput("probabilities", class_count=2)], headers=headers)
     first = classes.as_numpy("probabilities")[0][0].decode()
@@ -89,7 +89,7 @@ def check_inference(client, headers, model: str, image: str) -> None:
     client.async_infer(model, inputs, lambda result, error: results.put((result, error)), outputs=wanted, headers=headers)
     result, error = results.get(timeout=30)
     assert error is None and (result.as_numpy("logits") == logits).all(), error
-    print("infer: plain, gzip, timeout, classes, pixels, async")
+    print("infer: plain, gzip, timeout, priority, classes, pixels, async")
 
 
 def check_repository(client, headers, model: str, image: str, pack: Path) -> None:
@@ -119,7 +119,7 @@ def main() -> None:
         inputs = [image_input(given.image)]
         refused("UNAUTHENTICATED", client.infer, given.model, inputs)
         refused("UNAUTHENTICATED", client.infer, given.model, inputs, headers={"authorization": "Bearer wrong"})
-        refused("INVALID_ARGUMENT", client.infer, given.model, inputs, priority=1, headers=headers)
+        refused("INVALID_ARGUMENT", client.infer, given.model, inputs, priority=4, headers=headers)
         refused("NOT_FOUND", client.infer, "a.none", inputs, headers=headers)
         refused("NOT_FOUND", client.infer, given.model, inputs, model_version="99", headers=headers)
         for name, arguments in NOT_OFFERED.items():

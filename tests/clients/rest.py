@@ -39,7 +39,7 @@ def by_triton():
     client = triton.InferenceServerClient(URL.removeprefix("http://"), concurrency=2)
     assert client.is_server_live() and client.is_server_ready() and client.is_model_ready(TASK)
     assert client.is_model_ready(TASK, "1") and not client.is_model_ready(TASK, "9")
-    assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
+    assert {"binary_tensor_data", "schedule_policy"} <= set(client.get_server_metadata()["extensions"])
     metadata, config = client.get_model_metadata(TASK), client.get_model_config(TASK)
     assert metadata["name"] == config["name"] == TASK and metadata["inputs"][0]["name"] == "image"
 
@@ -50,7 +50,7 @@ def by_triton():
     assert labels[0][0].decode() == metadata["labels"][probabilities[0].argmax()]
 
     outputs = [triton.InferRequestedOutput(name) for name in ("logits", "embedding")]
-    told = client.infer(TASK, [image()], outputs=outputs, request_id="7", timeout=60_000_000,
+    told = client.infer(TASK, [image()], outputs=outputs, request_id="7", timeout=60_000_000, priority=1,
                         model_version="1", parameters={"top_k": 2, "mine": "x"})
     logits = told.as_numpy("logits")
     assert told.get_response()["id"] == "7" and told.get_response()["model_version"] == "1"

@@ -140,6 +140,7 @@ fn the_pure_parts_do_no_io_and_read_no_clock() {
         path.starts_with("graph/")
             || path.starts_with("adaptation/")
             || path.starts_with("image/")
+            || path.starts_with("engine/queue/")
             || ["turns", "queue", "load", "speed", "batch", "fork", "programs"]
                 .iter()
                 .any(|name| path == format!("engine/{name}.rs"))

@@ -153,7 +153,7 @@ fn overload_is_refused_and_room_comes_back() {
 fn a_flow_leaves_places_and_gets_others_when_its_rows_are_gone() {
     let tiny = TinyBackbone::new();
     let (engine, _) = engine(&tiny, 8);
-    let share = |flow| Share { flow: Flow::new(flow), weight: 1 };
+    let share = |flow| Share::new(Flow::new(flow), 1);
     let mut held = Vec::new();
     while let Ok(permits) = engine.admit(share(1), 1) {
         held.extend(permits);
@@ -185,7 +185,7 @@ fn what_cannot_have_its_turn_in_time_is_refused_once_speed_was_measured() {
     let refused = engine.admit_by(Share::EVERYBODY, &[want(1)], soon).err().unwrap();
     let Error::TooLate { turn, left } = refused else { panic!("{refused}") };
     assert!(turn > left && left <= Duration::from_secs(5));
-    let other = Share { flow: Flow::new(7), weight: 1 };
+    let other = Share::new(Flow::new(7), 1);
     assert!(engine.admit_by(other, &[want(1)], soon).is_ok(), "another flow's backlog is its own");
     drop(held);
     assert!(engine.admit_by(Share::EVERYBODY, &[want(1)], soon).is_ok());

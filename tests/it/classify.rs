@@ -112,6 +112,39 @@ async fn one_image_under_many_tasks_equals_separate_requests() {
     assert_eq!(answer["results"][1]["predictions"][0]["label"], "class-1");
 }
 
+/// The headers of an answer under many tasks sum up its rows: FLOPs are a sum, times are of the slowest.
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_of_many_tasks_sum_up_their_rows() {
+    let world = world();
+    let server = world.server().await;
+    let app = server.app();
+    let body = |tasks: &[&str]| json!({"tasks": tasks, "image": base64(&image("rgb.png"))}).to_string();
+    let started = std::time::Instant::now();
+    let answer =
+        post(&app, "/v1/classify?runs=true", "application/json", body(&["one", "two", "gone"])).await;
+    let took = started.elapsed().as_micros() as u64;
+    let number = |name: &str| answer.headers[name].to_str().unwrap().parse::<u64>().unwrap();
+    let runs = answer.json()["runs"].as_array().unwrap().clone();
+    let flops: u64 = runs.iter().map(|run| run["flops"].as_u64().unwrap()).sum();
+    assert_eq!((runs.len(), number("x-mimi-flops")), (2, flops));
+    assert!((1..=2).contains(&number("x-mimi-batch-rows")));
+    let times = ["decode", "queue", "run"].map(|phase| (phase, number(&format!("x-mimi-{phase}-us"))));
+    assert!(times.iter().all(|(_, us)| *us <= took), "{times:?} of {took}");
+    assert!(number("x-mimi-decode-us") > 0 && number("x-mimi-run-us") > 0, "{times:?}");
+    // The same times, to the microsecond.
+    let timing = answer.headers["server-timing"].to_str().unwrap();
+    for (phase, us) in times {
+        let told =
+            timing.split(", ").find_map(|part| part.strip_prefix(phase)?.strip_prefix(";dur=")).unwrap();
+        assert!((told.parse::<f64>().unwrap() * 1e3 - us as f64).abs() <= 1.0, "{phase}: {timing} and {us}");
+    }
+    let alone = post(&app, "/v1/classify?runs=true", "application/json", body(&["one"])).await;
+    assert_eq!(alone.headers["x-mimi-flops"], runs[0]["whole_flops"].to_string().as_str());
+    // A request is timed once, however many tasks it names.
+    let text = get(&app, "/metrics").await.text();
+    assert!(text.contains("\nmimi_request_duration_seconds_count 2\n"), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_ends_at_the_deadline_and_gives_its_place_back() {
     let world = World::new();

@@ -54,7 +54,7 @@ fn run_of(engine: &Engine, flows: &[u64], rows: &[Asked<'_>]) -> Vec<Answer> {
     let permits = engine.admit(Share::EVERYBODY, rows.len()).unwrap();
     let submit = |(i, (row, permit)): (usize, (&Asked<'_>, _))| {
         let (pixels, pack) = (Arc::clone(row.pixels), Arc::clone(row.pack));
-        let share = Share { flow: Flow::new(flows[i % flows.len()]), weight: 1 };
+        let share = Share::new(Flow::new(flows[i % flows.len()]), 1);
         let row = Row { image: row.image, share, ..Row::new(format!("t{i}").parse().unwrap(), pixels, pack) };
         engine.submit(row, permit)
     };

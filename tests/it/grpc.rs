@@ -3,7 +3,7 @@
 mod clients;
 mod descriptor;
 mod doors;
-mod hostile;
+pub mod hostile;
 pub mod infer;
 
 use mimi_server::grpc::messages::grpc_inference_service_client::GrpcInferenceServiceClient;

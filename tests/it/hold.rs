@@ -10,7 +10,7 @@ use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mimi_server::image::{Limits, footprint};
 use mimi_server::serve::{Config, Server};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::server::{Running, World, classify, image, start};
@@ -256,6 +256,48 @@ async fn f6_slow_bodies_over_http2_end() {
     for answer in futures::future::join_all(asked).await {
         assert_eq!(answer.unwrap().status().as_u16(), 408);
     }
+    ended(running).await;
+}
+
+/// What a client sends that reads nothing before it has sent all, and what it reads then.
+pub async fn sends_on(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
+    let head = "POST /v1/tasks/one/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 33554432\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let body = vec![b'x'; 1 << 20];
+    for _ in 0..32 {
+        stream.write_all(&body).await.unwrap();
+    }
+    stream.flush().await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(FOR_EVER, stream.read_to_end(&mut answer)).await;
+    read.expect("the server keeps the connection").unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f6_an_early_answer_reaches_a_client_that_sends_on() {
+    let world = world();
+    let running = world.start().await;
+    let answer = sends_on(TcpStream::connect(running.address).await.unwrap()).await;
+    assert!(answer.contains(" 413 ") && answer.contains("image_too_large"), "{answer}");
+    ended(running).await;
+}
+
+/// It takes two seconds: so long may a client be silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn f6_a_client_that_falls_silent_after_an_early_answer_is_closed() {
+    let world = world();
+    let running = world.start().await;
+    let head = "POST /v1/tasks/one/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 33554432\r\n\r\nx";
+    let mut silent = connect(running.address, head).await;
+    assert!(rest(&mut silent).await.contains(" 413 "));
+    // Nothing more is written; the place is given back when the server stops to listen.
+    let started = std::time::Instant::now();
+    while !ask(running.address, "/metrics").await.contains("\nmimi_connections 1\n") {
+        assert!(started.elapsed() < FOR_EVER, "the connection stays open");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(silent);
     ended(running).await;
 }
 

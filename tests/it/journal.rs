@@ -90,6 +90,8 @@ impl Medium for Disk {
 
 impl Sheet for Faulty {
     fn write_at(&mut self, place: u64, bytes: &[u8]) -> io::Result<()> {
+        // Whoever is killed between two writes leaves whole lines.
+        assert_eq!(bytes.last(), Some(&b'\n'), "a write ends within a line");
         let mut faults = self.disk.0.lock().unwrap();
         let fits = faults.room.map_or(bytes.len(), |room| bytes.len().min(room as usize));
         if let Some(room) = &mut faults.room {

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+/// The program as a process.
+mod program;
 /// A whole server over the tiny backbone.
 mod scores;
 mod server;
 /// A tiny backbone, packs made in code, a runtime, fixtures.
 mod support;
 
+/// The access log: whole lines that say whose request and which tasks.
+mod access_log;
 /// Layers and invariants of the code map.
 mod architecture;
 /// Who did what: written, bounded, without secrets.
@@ -40,6 +44,8 @@ mod examples;
 mod factors;
 /// The folder of packs: what goes wrong with it, and what is made of that.
 mod finetune;
+/// Floods by every door: refused, and memory stays flat.
+mod floods;
 mod folder;
 /// One image under many packs, known or not.
 mod forking;
@@ -126,6 +132,8 @@ mod reference;
 mod reload;
 /// What of the weights stays in memory.
 mod resident;
+/// The description against the server.
+mod schema;
 /// The service without a door.
 mod service;
 /// Swin: what its checkpoints tell, what its published sizes count and cost.

@@ -4,6 +4,7 @@ mod bodies;
 mod clients;
 mod equal;
 mod outputs;
+mod priority;
 mod repository;
 mod routes;
 

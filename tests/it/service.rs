@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::join_all;
+use mimi_server::engine::Priority;
 use mimi_server::service::{Ask, AskMany, Code, Said, Terms};
 use mimi_server::tenants::Caller;
 
@@ -11,7 +12,8 @@ use crate::server::{World, classify, image, post};
 
 fn terms(top_k: usize) -> Terms {
     let deadline = Instant::now() + Duration::from_secs(20);
-    Terms { top_k, wants_logits: false, may_keep: false, deadline, caller: Caller::everybody() }
+    let (caller, priority) = (Caller::everybody(), Priority::default());
+    Terms { top_k, wants_logits: false, may_keep: false, deadline, caller, priority }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use prost::Message;
 
-use crate::server::{World, image};
+use crate::program::Program;
+use crate::server::World;
 
 /// OTLP's messages as the test reads them, by their numbers.
 mod otlp {
@@ -43,6 +44,8 @@ mod otlp {
         pub trace_id: Vec<u8>,
         #[prost(bytes = "vec", tag = "2")]
         pub span_id: Vec<u8>,
+        #[prost(string, tag = "3")]
+        pub trace_state: String,
         #[prost(bytes = "vec", tag = "4")]
         pub parent_span_id: Vec<u8>,
         #[prost(string, tag = "5")]
@@ -143,75 +146,17 @@ fn post(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     Some((head, body))
 }
 
-/// The program, serving.
-struct Program {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Program {
-    fn start(world: &World, variables: &[(&str, &str)]) -> Self {
-        let probe = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = probe.local_addr().unwrap();
-        drop(probe);
-        let folder = &world.tiny.folder;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
-        command
-            .args(["--log", "warn", "serve", "--threads", "1", "--prefix-memory", "0", "--port"])
-            .arg(address.port().to_string())
-            .arg("--models")
-            .arg(folder.parent().unwrap())
-            .arg("--backbone")
-            .arg(folder.file_name().unwrap())
-            .arg("--adapters")
-            .arg(world.adapters.path())
-            .env("MIMI_STATE", "none")
-            .stdout(Stdio::null());
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OTEL_")) {
-            command.env_remove(name);
-        }
-        let child = command.envs(variables.iter().copied()).spawn().unwrap();
-        let program = Self { child, address };
-        let started = Instant::now();
-        while TcpStream::connect(address).is_err()
-            || !program.ask("GET", "/readyz", "", b"").starts_with("HTTP/1.1 200")
-        {
-            assert!(started.elapsed() < Duration::from_secs(60), "the server does not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        program
-    }
-
-    fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    fn classify(&self, headers: &str) -> String {
-        let answer = self.ask("POST", "/v1/tasks/one/classify", headers, &image("rgb.png"));
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        answer
-    }
-
-    /// Ends it as an operator does; what was kept of traces is sent before.
-    fn end(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
 fn world() -> World {
     let world = World::new();
     world.publish("one", &world.contents(1, 1));
     world
+}
+
+/// Spans that were lost, as the server counts.
+fn lost(program: &Program) -> f64 {
+    let text = program.ask("GET", "/metrics", "", b"");
+    let line = text.lines().find_map(|line| line.strip_prefix("mimi_trace_spans_dropped_total "));
+    line.unwrap().parse().unwrap()
 }
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -235,7 +180,14 @@ async fn spans_of_a_request_hang_together() {
             ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=secret"),
         ],
     );
-    let answer = program.classify(&format!("traceparent: 00-{TRACE}-{SPAN}-01\r\n"));
+    let place = format!("traceparent: 00-{TRACE}-{SPAN}-01\r\n");
+    let answer =
+        program.classify(&format!("{place}tracestate: rojo=1, congo=t61\r\ntracestate: third=x\r\n"));
+    assert!(answer.contains("\r\ntracestate: rojo=1,congo=t61,third=x\r\n"), "{answer}");
+    // What is no list, or of no trace, is not passed on.
+    assert!(!program.classify("tracestate: rojo=1\r\n").contains("tracestate"));
+    let wrong = format!("traceparent: 00-{}-{SPAN}-01\r\ntracestate: rojo\r\n", TRACE.replace('4', "5"));
+    assert!(!program.classify(&wrong).contains("tracestate"));
     let own = answer.split("traceparent: ").nth(1).unwrap().split("\r\n").next().unwrap().to_owned();
     program.end();
     let spans = collector.spans();
@@ -256,6 +208,8 @@ async fn spans_of_a_request_hang_together() {
         assert!(span.start + 1_000_000 >= request.start, "{name} begins before its request");
     }
     assert_eq!(ours.len(), 6, "{ours:#?}");
+    assert!(ours.iter().all(|span| span.trace_state == "rojo=1,congo=t61,third=x"), "{ours:#?}");
+    assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE || span.trace_state.is_empty()));
     let batch = spans.iter().find(|span| span.name == "batch").unwrap();
     let link = |span: &otlp::Span| (span.trace_id.clone(), span.span_id.clone());
     let links = |span: &otlp::Span| -> BTreeSet<_> {
@@ -322,6 +276,12 @@ async fn a_collector_may_be_away_or_wrong() {
         &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"), ("OTEL_BSP_SCHEDULE_DELAY", "10")],
     );
     (0..5).for_each(|_| assert!(program.classify("").contains("traceparent")));
+    // What is lost is counted: six spans of each request, and those of batches.
+    let started = Instant::now();
+    while lost(&program) < 30.0 {
+        assert!(started.elapsed() < Duration::from_secs(60), "{} spans were lost", lost(&program));
+        std::thread::sleep(Duration::from_millis(20));
+    }
     program.end();
     for (name, value) in [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
@@ -360,6 +320,8 @@ async fn requests_are_written() {
         all.iter().find(|line| line["path"] == path).unwrap_or_else(|| panic!("{path}: {all:?}"))
     };
     let answered = of("/v1/tasks/one/classify");
+    assert_eq!((&answered["tasks"], answered.get("tenant")), (&serde_json::json!(["one"]), None));
+    assert_eq!(of("/v1/tasks/gone/classify")["tasks"], serde_json::json!(["gone"]));
     assert_eq!((&answered["id"], &answered["status"]), (&"order-7".into(), &200.into()));
     assert_eq!((&answered["method"], &answered["address"]), (&"POST".into(), &"127.0.0.1".into()));
     assert!(answered["us"].as_u64().unwrap() > 0 && answered["time"].is_string(), "{answered}");

@@ -6,6 +6,28 @@ use proptest::prelude::*;
 
 use super::tests::{share, task};
 use super::*;
+use crate::engine::Priority;
+
+fn priority() -> impl Strategy<Value = Priority> {
+    prop::sample::select(Priority::ALL.to_vec())
+}
+
+/// The order in which rows of one cost a flow are served, in batches, each as the flow that it is of and its number.
+fn order(rows: &[(u64, Priority, u8)], batch: usize) -> Vec<(u64, usize)> {
+    let mut queue = Queue::default();
+    for (number, &(flow, priority, of)) in rows.iter().enumerate() {
+        queue.push(share(flow, 1 + flow as u32).at(priority), &task(of), 10 + flow, (flow, number));
+    }
+    let mut order = Vec::new();
+    while !queue.is_empty() {
+        for Taken { row, charge } in queue.take(batch) {
+            order.push(row);
+            let cost = charge.cost();
+            queue.settle(charge, cost);
+        }
+    }
+    order
+}
 
 /// Flows that always have rows waiting: each one's weight and its rows' cost, and what of it is charged in the end.
 fn served(flows: &[(u32, u64, u64)], batch: usize, batches: usize) -> Vec<u128> {
@@ -103,6 +125,7 @@ proptest! {
     #[test]
     fn every_row_leaves_once_and_nothing_is_kept(
         steps in prop::collection::vec((0u64..4, 0u8..4, 1u64..100), 0..200),
+        priorities in prop::collection::vec(priority(), 200),
     ) {
         let mut queue = Queue::default();
         let (mut taken, mut left) = (Vec::new(), Vec::new());
@@ -111,7 +134,7 @@ proptest! {
                 0 => taken.extend(queue.take(2)),
                 1 => left.extend(queue.remove(|row| row % 7 == 0)),
                 2 => taken.extend(queue.take_where(|row| row % 5 == 0)),
-                _ => queue.push(share(*flow, 1), &task(cost % 3), *cost, number),
+                _ => queue.push(share(*flow, 1).at(priorities[number]), &task(cost % 3), *cost, number),
             }
             if let Some(Taken { row, charge }) = (number % 3 == 0).then(|| taken.pop()).flatten() {
                 left.push(row);
@@ -128,5 +151,67 @@ proptest! {
             steps.iter().enumerate().filter(|(_, step)| step.1 == 3).map(|(i, _)| i).collect();
         prop_assert_eq!(left, pushed);
         prop_assert!(queue.own.is_empty() && queue.flows.next().is_none() && queue.cost() == 0);
+    }
+
+    #[test]
+    fn priorities_change_nothing_between_flows(
+        rows in prop::collection::vec((1u64..4, priority(), 0u8..3), 0..120),
+        batch in 1usize..5,
+    ) {
+        let usual: Vec<_> = rows.iter().map(|&(flow, _, of)| (flow, Priority::default(), of)).collect();
+        let flows = |rows: &[_]| order(rows, batch).into_iter().map(|(flow, _)| flow).collect::<Vec<u64>>();
+        prop_assert_eq!(flows(&rows), flows(&usual));
+    }
+
+    #[test]
+    fn the_higher_priority_goes_first_in_its_flow(
+        rows in prop::collection::vec((1u64..3, priority(), 0u8..3), 0..PATIENCE),
+        batch in 1usize..5,
+    ) {
+        let order = order(&rows, batch);
+        for flow in 1..3 {
+            let served: Vec<Priority> =
+                order.iter().filter(|row| row.0 == flow).map(|&(_, number)| rows[number].1).collect();
+            prop_assert!(served.is_sorted(), "{served:?}");
+        }
+    }
+
+    /// A row that is the first of its priority waits for [`PATIENCE`] rows of its flow, and one of each starved priority.
+    #[test]
+    fn no_priority_waits_for_ever(
+        mut floods in prop::collection::vec((priority(), 1u64..100), 1..8),
+        before in 0usize..100,
+        batch in 1usize..4,
+    ) {
+        floods.retain(|(priority, _)| *priority < Priority::Low);
+        prop_assume!(!floods.is_empty());
+        let mut queue = Queue::default();
+        let push = |queue: &mut Queue<usize>, flood: usize| {
+            let (priority, cost) = floods[flood];
+            queue.push(share(1, 1).at(priority), &task(flood), cost, flood);
+        };
+        for flood in 0..floods.len() {
+            (0..batch + 1).for_each(|_| push(&mut queue, flood));
+        }
+        let serve = |queue: &mut Queue<usize>, most: usize| -> Vec<usize> {
+            let taken = queue.take(most).into_iter().map(|Taken { row, charge }| {
+                let cost = charge.cost();
+                (row, charge, cost)
+            });
+            let taken: Vec<_> = taken.collect();
+            taken.into_iter().map(|(row, charge, cost)| {
+                queue.settle(charge, cost);
+                if row != usize::MAX {
+                    push(queue, row);
+                }
+                row
+            }).collect()
+        };
+        (0..before).for_each(|_| drop(serve(&mut queue, batch)));
+        queue.push(share(1, 1).at(Priority::Low), &task("patient"), 1 << 40, usize::MAX);
+        let waited = (0..10 * PATIENCE).take_while(|_| serve(&mut queue, 1) != [usize::MAX]).count();
+        prop_assert!(waited <= PATIENCE + Priority::ALL.len() - 2, "{waited}");
+        // And lower ones are not served before, as long as there are others.
+        prop_assert!(waited >= PATIENCE, "{waited}");
     }
 }

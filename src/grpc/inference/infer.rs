@@ -12,11 +12,8 @@ use crate::grpc::messages::model_infer_response::InferOutputTensor;
 use crate::grpc::messages::{ModelInferRequest, ModelInferResponse};
 use crate::grpc::status::failed;
 use crate::oip::{Arrived, InferRequest, InferResponse, Inferred, RequestedOutput, Tensor};
-use crate::service::{Costs, Ending, Error, Maker};
-use crate::text::brief;
+use crate::service::{self, Costs, Ending, Error, Maker, PREFIX_CACHE};
 
-/// With the value `off`, nothing of the request's images is kept or looked up.
-const PREFIX_CACHE: &str = "x-mimi-prefix-cache";
 /// The cost of an answer.
 const FLOPS: &str = "x-mimi-flops";
 /// Bytes before a message.
@@ -73,14 +70,7 @@ fn may_keep(request: &Request<ModelInferRequest>) -> Result<bool, Error> {
     if let Some(name) = ours.find(|name| *name != PREFIX_CACHE) {
         return Err(Error::Invalid(format!("unknown metadata {name}: known is {PREFIX_CACHE}")));
     }
-    match request.metadata().get(PREFIX_CACHE).map(|value| value.as_encoded_bytes()) {
-        None | Some(b"on") => Ok(true),
-        Some(b"off") => Ok(false),
-        Some(other) => {
-            let other = brief(&String::from_utf8_lossy(other));
-            Err(Error::Invalid(format!("{PREFIX_CACHE} = {other:?}: expected on or off")))
-        }
-    }
+    service::may_keep(request.metadata().get(PREFIX_CACHE).map(|value| value.as_encoded_bytes()))
 }
 
 fn read(message: ModelInferRequest) -> Result<InferRequest, Error> {

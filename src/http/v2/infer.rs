@@ -35,7 +35,6 @@ pub(super) fn router() -> Router<AppState> {
     path = "/v2/models/{model}/infer",
     params(("model" = String, Path, description = "The task"),
         ("Inference-Header-Content-Length" = Option<u64>, Header, description = "Length of the JSON, where tensors follow it")),
-    request_body(content = Object, content_type = "application/json", description = "The Open Inference Protocol's request"),
     responses((status = 200, description = "Outputs", body = inline(Answer<'static>)))
 )]
 pub(crate) async fn infer(

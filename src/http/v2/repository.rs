@@ -57,7 +57,6 @@ struct Asked {
 
 /// Lists models, from memory.
 #[utoipa::path(post, path = "/v2/repository/index",
-    request_body(content = Object, content_type = "application/json", description = "`{\"ready\": true}` for those that answer"),
     responses((status = 200, description = "Models", body = Vec<Entry>)))]
 pub(crate) async fn index(
     State(state): State<AppState>,
@@ -72,7 +71,6 @@ pub(crate) async fn index(
 /// Publishes the newest version of a model, or one that comes with the request, and has the model answer.
 #[utoipa::path(post, path = "/v2/repository/models/{model}/load",
     params(("model" = String, Path, description = "The task")),
-    request_body(content = Object, content_type = "application/json", description = "Parameters `file:VERSION/NAME`, base64"),
     responses((status = 200, description = "It answers")))]
 pub(crate) async fn load(
     State(state): State<AppState>,
@@ -103,7 +101,6 @@ async fn loaded(
 /// Has a model answer nothing until it is loaded.
 #[utoipa::path(post, path = "/v2/repository/models/{model}/unload",
     params(("model" = String, Path, description = "The task")),
-    request_body(content = Object, content_type = "application/json", description = "Nothing that matters"),
     responses((status = 200, description = "It answers nothing")))]
 pub(crate) async fn unload(
     State(state): State<AppState>,

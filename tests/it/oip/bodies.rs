@@ -185,10 +185,10 @@ async fn failures_have_their_statuses() {
     let mut late = good.clone();
     late["parameters"] = json!({"timeout": 1});
     told(&infer(&app, "one", &late).await, 503);
-    late["parameters"] = json!({"priority": 1});
-    assert!(told(&infer(&app, "one", &late).await, 400).contains("priority = 1"));
+    late["parameters"] = json!({"priority": 4});
+    assert!(told(&infer(&app, "one", &late).await, 400).contains("priority = 4"));
     late["parameters"] = json!({"timeout": 600_000_001});
     assert!(told(&infer(&app, "one", &late).await, 400).contains("timeout = 600000001"));
-    late["parameters"] = json!({"timeout": 60_000_000, "priority": 0, "custom": "x"});
+    late["parameters"] = json!({"timeout": 60_000_000, "priority": 1, "custom": "x"});
     assert_eq!(infer(&app, "one", &late).await.status, 200);
 }

@@ -21,7 +21,9 @@ async fn every_route_with_and_without_a_slash_and_a_version() {
     let app = world.server().await.app();
     for slash in ["", "/"] {
         let server = json_of(&app, &format!("/v2{slash}")).await;
-        assert!(server["extensions"].as_array().unwrap().contains(&json!("binary_tensor_data")));
+        for extension in ["binary_tensor_data", "schedule_policy"] {
+            assert!(server["extensions"].as_array().unwrap().contains(&json!(extension)), "{extension}");
+        }
         for health in ["live", "ready"] {
             let told = json_of(&app, &format!("/v2/health/{health}{slash}")).await;
             assert_eq!(told, json!({"live": true, "ready": true}));

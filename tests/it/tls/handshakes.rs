@@ -49,6 +49,19 @@ async fn both_versions_of_tls_and_of_http_are_served() {
     served.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_answer_reaches_a_client_that_sends_on() {
+    let ca = Authority::new("servers");
+    let files = Files::new(&ca.server());
+    let served = Served::start(files.options()).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let client = Client { versions: vec![version], ..Client::new(&ca) };
+        let answer = crate::hold::sends_on(client.connect(served.address).await.unwrap()).await;
+        assert!(answer.contains(" 413 ") && answer.contains("image_too_large"), "{answer}");
+    }
+    served.end().await;
+}
+
 /// Runs a program that may be missing; nothing where it is.
 fn tool(name: &str, args: &[&str]) -> Option<Output> {
     match Command::new(name).args(args).stdin(Stdio::null()).output() {
