@@ -3,6 +3,7 @@
 mod access;
 mod augment;
 mod bench;
+mod clouds;
 mod compare;
 mod connections;
 mod environment;
@@ -18,9 +19,11 @@ mod methods;
 mod mimi;
 mod moment;
 mod named;
+mod packs;
 mod pairs;
 mod predict;
 mod pruning;
+mod publishing;
 mod recipe;
 mod runtime;
 mod serve;
@@ -46,7 +49,9 @@ pub use import_pack::ImportPackArgs;
 pub use keys::{KeysArgs, KeysCommand, NewArgs as NewKeyArgs};
 pub use limits::LimitArgs;
 pub use lines::LinesArgs;
+pub use packs::PacksArgs;
 pub use predict::PredictArgs;
+pub use publishing::{GcArgs, PublishArgs, RollbackArgs, VersionsArgs};
 pub use runtime::{RuntimeArgs, batch_rows, cores, worker_count};
 pub use serve::ServeArgs;
 pub use tasks::Listed;
@@ -91,6 +96,14 @@ pub enum Command {
     Predict(Box<PredictArgs>),
     /// Measure this machine: bare program, batches through the engine, memory, or training steps.
     Bench(BenchArgs),
+    /// Publish a version of a task to a folder of packs or a store, or write it as one .mipack file.
+    Publish(PublishArgs),
+    /// Have another version of a task answer, by default the one before.
+    Rollback(RollbackArgs),
+    /// List a task's versions and labels.
+    Versions(VersionsArgs),
+    /// Remove old versions that no label names, and what crashes left behind.
+    Gc(GcArgs),
     /// Make, revoke and list the keys of tenants.
     Keys(KeysArgs),
     /// Sum a usage log: what each tenant used.

@@ -24,10 +24,10 @@ impl Protocol {
         self.service.is_ready()
     }
 
-    /// The live version of a model with its pack, for an inference by this caller; call it before a body is read.
+    /// A version of a model, the live one where none is named, with its pack, for an inference by this caller; call it before a body is read.
     ///
     /// # Errors
-    /// As [`Service::pin`], and when `version` is given and is not the live one.
+    /// As [`Service::pin`].
     pub async fn pin(
         &self,
         caller: &Caller,
@@ -35,9 +35,10 @@ impl Protocol {
         version: Option<&str>,
         deadline: Instant,
     ) -> Result<Pinned, Error> {
-        let pinned = self.service.pin(caller, model, deadline).await?;
-        check_version(&pinned.task, version, pinned.version)?;
-        Ok(pinned)
+        match version.filter(|version| !version.is_empty()) {
+            None => self.service.pin(caller, model, deadline).await,
+            Some(version) => self.service.pin(caller, &format!("{model}@{version}"), deadline).await,
+        }
     }
 
     /// Whether a model answers.

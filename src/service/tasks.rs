@@ -75,10 +75,10 @@ impl Service {
         if let Some(pack) = self.shared.catalog.served(task).await {
             return Ok(Some(pack.manifest.clone()));
         }
-        let folder = self.shared.catalog.folder(task, version);
-        let read = tokio::task::spawn_blocking(move || pack::read_manifest(&folder)).await;
+        let read =
+            self.shared.catalog.read_version(task, version, |_, folder, _| pack::read_manifest(folder));
         // A broken manifest is told by the task's failure; the rest of the answer stands.
-        Ok(read.map_err(|e| Error::Internal(e.to_string()))?.ok())
+        Ok(read.await.ok())
     }
 
     fn told_status(&self, mut status: TaskStatus) -> TaskStatus {
