@@ -33,6 +33,7 @@ mod tls;
 mod traces;
 mod train;
 mod usage;
+mod verify;
 mod walk;
 
 use std::net::IpAddr;
@@ -41,6 +42,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use bench::BenchArgs;
+pub use clouds::settings;
 pub use compare::CompareArgs;
 pub use environment::{is_set, parse, typed};
 pub use folder::FolderArgs;
@@ -58,6 +60,7 @@ pub use tasks::Listed;
 pub use traces::Traces;
 pub use train::TrainArgs;
 pub use usage::UsageArgs;
+pub use verify::VerifyArgs;
 pub use walk::WalkArgs;
 
 /// Multi-tenant inference server for adapted vision transformers.
@@ -104,6 +107,8 @@ pub enum Command {
     Versions(VersionsArgs),
     /// Remove old versions that no label names, and what crashes left behind.
     Gc(GcArgs),
+    /// Read, check and self-test every version in a source: after a restore, or before an upgrade.
+    Verify(VerifyArgs),
     /// Make, revoke and list the keys of tenants.
     Keys(KeysArgs),
     /// Sum a usage log: what each tenant used.

@@ -73,6 +73,7 @@ fn run(command: Command, ready: Ready) -> Result<()> {
         Command::Rollback(args) => commands::rollback::run(&args),
         Command::Versions(args) => commands::versions::run(&args),
         Command::Gc(args) => commands::gc::run(&args),
+        Command::Verify(args) => commands::verify::run(&args),
         Command::Keys(args) => commands::keys::run(args),
         Command::Usage(args) => commands::usage::run(&args),
         Command::Health(args) => commands::health::run(&args),

@@ -22,5 +22,6 @@ pub mod serve;
 pub mod train_task;
 pub mod tune;
 pub mod usage;
+pub mod verify;
 pub mod versions;
 mod waiting;

@@ -28,16 +28,21 @@ pub const MAX_ARCHIVE_BYTES: u64 = 6 * BLOCK + MAX_CONFIG_BYTES + MAX_WEIGHTS_BY
 /// # Errors
 /// When a file is missing, unreadable or oversized.
 pub fn archive(disk: &dyn Disk, folder: &Path) -> Result<Vec<u8>, Error> {
+    let [config, weights] = FILES;
+    let read = |(name, limit): (&str, u64)| super::read::read_limited(disk, &folder.join(name), limit);
+    Ok(archive_of(&read(config)?, &read(weights)?))
+}
+
+/// The archive of a manifest and tensors.
+pub fn archive_of(config: &[u8], weights: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    for (name, limit) in FILES {
-        let path = folder.join(name);
-        let content = super::read::read_limited(disk, &path, limit)?;
+    for ((name, _), content) in FILES.into_iter().zip([config, weights]) {
         out.extend_from_slice(&header(name, content.len() as u64));
-        out.extend_from_slice(&content);
+        out.extend_from_slice(content);
         out.resize(padded(out.len() as u64) as usize, 0);
     }
     out.resize(out.len() + 2 * BLOCK as usize, 0);
-    Ok(out)
+    out
 }
 
 /// Unpacks an archive into a folder that must not exist; what it writes is on the disk when it returns. `name` is what

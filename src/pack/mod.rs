@@ -35,7 +35,7 @@ mod stored;
 mod weights;
 mod write;
 
-pub use archive::{MAX_ARCHIVE_BYTES, archive, check_archive, unpack};
+pub use archive::{MAX_ARCHIVE_BYTES, archive, archive_of, check_archive, unpack};
 pub use base::Base;
 pub use decision::Decision;
 pub use error::Error;

@@ -53,6 +53,19 @@ impl Reloader {
         if self.catalog.live(task) == Some(version) {
             return self.pin(task).await;
         }
+        self.checked(task, version).await
+    }
+
+    /// Reads a version and has it give its stored answers, whether or not it is live; nothing is withdrawn.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn verify_version(self: &Arc<Self>, task: &TaskId, version: u64) -> Result<(), Error> {
+        self.learn(task).await?;
+        self.checked(task, version).await.map(drop)
+    }
+
+    async fn checked(self: &Arc<Self>, task: &TaskId, version: u64) -> Result<Pinned, Error> {
         let Resolved { pack, is_fresh, .. } = self.catalog.resolve_version(task, version).await?;
         if self.has_passed(&pack) {
             self.cover(&pack).await?;

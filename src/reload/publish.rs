@@ -72,7 +72,7 @@ impl Reloader {
     }
 
     /// What the labels in a task's folder say, where there are any.
-    async fn labelled(&self, task: &TaskId) -> Result<Option<Option<u64>>, Error> {
+    pub(super) async fn labelled(&self, task: &TaskId) -> Result<Option<Option<u64>>, Error> {
         let (disk, folder) = (Arc::clone(self.catalog.disk()), self.catalog.root().join(task.as_str()));
         let read = blocking(move || Labels::read(&*disk, &folder)).await?;
         let failed = |error: LabelsError| Error::Listing { task: task.clone(), reason: error.to_string() };

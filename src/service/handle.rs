@@ -233,6 +233,11 @@ impl Service {
         self.shared.ready.load(Ordering::Acquire) && self.shared.reloader.is_folder_there()
     }
 
+    /// Whether the store of packs does not answer; what is here is served.
+    pub fn is_store_away(&self) -> bool {
+        self.shared.catalog.store().is_some_and(|store| store.away().is_some())
+    }
+
     /// Tells load balancers whether to send requests.
     pub fn set_ready(&self, ready: bool) {
         self.shared.ready.store(ready, Ordering::Release);

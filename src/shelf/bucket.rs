@@ -254,3 +254,18 @@ fn is_absent(error: &object_store::Error) -> bool {
         .iter()
         .any(|word| said.contains(word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_that_is_not_there_is_a_failure_and_no_absence() {
+        let error = |said: &str| object_store::Error::NotFound { path: "p".into(), source: said.into() };
+        assert!(is_absent(&error("<Code>NoSuchKey</Code>")));
+        for said in ["<Code>NoSuchBucket</Code>", "ContainerNotFound", "The specified bucket does not exist."]
+        {
+            assert!(!is_absent(&error(said)), "{said}");
+        }
+    }
+}
