@@ -10,7 +10,7 @@
 //! | `layout`, `feed` | where objects are, and which pointers have changed |
 //! | `open` | from an address to a source |
 //! | `source` | what is asked of every source: [`PackSource`] |
-//! | `objects`, `operate` | packs in an object store |
+//! | `objects`, `fetch`, `change`, `operate` | packs in an object store |
 //! | `folder`, `labels` | packs in a folder |
 //! | `cache`, `place` | copies on this disk, held while they are read |
 //! | `options` | how packs of a store are served |
@@ -19,11 +19,13 @@
 mod blocking;
 mod bucket;
 mod cache;
+mod change;
 mod connect;
 mod digest;
 mod edit;
 mod error;
 mod feed;
+mod fetch;
 mod folder;
 mod labels;
 mod layout;

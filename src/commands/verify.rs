@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use mimi_server::pack::TaskId;
 use mimi_server::reload::Reloader;
 use mimi_server::serve::Server;
-use mimi_server::shelf::PackSource;
+use mimi_server::shelf::{PackSource, Pointer};
 use mimi_server::text;
 
 use super::waiting::wait_for;
@@ -68,25 +68,30 @@ async fn verify(args: &VerifyArgs, source: &dyn PackSource, reloader: &Arc<Reloa
                 let named = |version: &u64| !args.stable_only || pointer.stable() == Some(*version);
                 for version in pointer.versions.keys().filter(|version| named(version)) {
                     verified.versions += 1;
-                    let labels = pointer.labels.iter().filter(|(_, named)| *named == version);
-                    let labels: Vec<&str> = labels.map(|(label, _)| label.as_str()).collect();
                     if let Err(error) = reloader.verify_version(task, *version).await {
-                        verified.wrong.push(row(
-                            task,
-                            &version.to_string(),
-                            &labels.join(","),
-                            &error.to_string(),
-                        ));
+                        let about = (version.to_string(), labels(&pointer, *version));
+                        verified.wrong.push(row(task, about, &error.to_string()));
                     }
                 }
             }
-            Ok(None) => verified.add(row(task, "-", "", "it has no version")),
+            Ok(None) => verified.add(row(task, unknown(), "it has no version")),
             Err(error) if error.is_passing() => return Err(error.into()),
-            Err(error) => verified.add(row(task, "-", "", &error.to_string())),
+            Err(error) => verified.add(row(task, unknown(), &error.to_string())),
         }
     }
     bar.finish_and_clear();
     Ok(verified)
+}
+
+/// Version and labels of what has neither.
+fn unknown() -> (String, String) {
+    ("-".to_owned(), "-".to_owned())
+}
+
+fn labels(pointer: &Pointer, version: u64) -> String {
+    let labels = pointer.labels.iter().filter(|(_, named)| **named == version);
+    let labels: Vec<&str> = labels.map(|(label, _)| label.as_str()).collect();
+    if labels.is_empty() { "-".to_owned() } else { labels.join(",") }
 }
 
 impl Verified {
@@ -97,8 +102,6 @@ impl Verified {
     }
 }
 
-fn row(task: &TaskId, version: &str, labels: &str, reason: &str) -> Vec<String> {
-    let labels = if labels.is_empty() { "-" } else { labels };
-    let reason: String = reason.chars().take(REASON).collect();
-    vec![task.to_string(), version.to_owned(), labels.to_owned(), reason]
+fn row(task: &TaskId, (version, labels): (String, String), reason: &str) -> Vec<String> {
+    vec![task.to_string(), version, labels, reason.chars().take(REASON).collect()]
 }

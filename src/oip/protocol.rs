@@ -46,20 +46,25 @@ impl Protocol {
     /// # Errors
     /// When there is no such model or version, or the caller may not know of it; [`Error::NotReady`] when no version of it
     /// is live.
-    pub fn model_ready(&self, caller: &Caller, model: &str, version: Option<&str>) -> Result<(), Error> {
-        self.serving(caller, model, version)?;
+    pub async fn model_ready(
+        &self,
+        caller: &Caller,
+        model: &str,
+        version: Option<&str>,
+    ) -> Result<(), Error> {
+        self.serving(caller, model, version).await?;
         if self.is_ready() { Ok(()) } else { Err(Error::NotReady) }
     }
 
     /// The task of a model and its live version, which is `version` where one is given.
-    pub(super) fn serving(
+    pub(super) async fn serving(
         &self,
         caller: &Caller,
         model: &str,
         version: Option<&str>,
     ) -> Result<Serving, Error> {
         let task: TaskId = model.parse().map_err(Error::TaskId)?;
-        let status = self.service.status(caller, &task)?;
+        let status = self.service.status(caller, &task).await?;
         match status.live.filter(|_| !status.is_unloaded) {
             Some(live) => {
                 check_version(&task, version, live)?;
@@ -78,7 +83,7 @@ impl Protocol {
         model: &str,
         version: Option<&str>,
     ) -> Result<Live, Error> {
-        let Serving { task, version } = self.serving(caller, model, version)?;
+        let Serving { task, version } = self.serving(caller, model, version).await?;
         Ok(Live { version, details: self.service.show(caller, &task).await? })
     }
 }

@@ -24,6 +24,21 @@ impl Reloader {
         }
     }
 
+    /// A change that was followed while the pointer was read found the task unknown: it is looked at once more.
+    async fn look_again(&self, store: &Objects, task: &TaskId, listed: u64) {
+        if !self.lessons.has_changed(task) {
+            return;
+        }
+        // A store that fails now leaves what was read; the pointer is revalidated in its turn.
+        let pointer = store.refresh(task).await.ok().flatten();
+        let stable = pointer.and_then(|pointer| pointer.stable());
+        if let Some(stable) =
+            stable.filter(|stable| *stable != listed && self.catalog.live(task) == Some(listed))
+        {
+            self.catalog.list([(task.clone(), stable)]);
+        }
+    }
+
     async fn ask(&self, store: &Objects, task: &TaskId) -> Learned {
         // A closed semaphore is none of ours.
         let _turn = self.lessons.turns.acquire().await;
@@ -32,6 +47,7 @@ impl Reloader {
                 let stable = pointer.and_then(|pointer| pointer.stable());
                 if let Some(stable) = stable.filter(|_| !self.catalog.contains(task)) {
                     self.catalog.list([(task.clone(), stable)]);
+                    self.look_again(store, task, stable).await;
                 }
                 Learned::Said
             }

@@ -13,7 +13,7 @@ use super::bucket::{Asked, Bucket, Got, Revision, When};
 use super::error::Error;
 use super::layout::{Layout, SEGMENT};
 use super::patience::Patience;
-use crate::pack::TaskId;
+use crate::pack::{self, TaskId};
 
 /// Largest head that is read, bytes.
 const MAX_HEAD: u64 = 4 << 10;
@@ -71,7 +71,7 @@ impl Feed {
         Self { bucket, layout }
     }
 
-    /// What has changed since the cursor, which moves. The first look begins at the head.
+    /// What has changed since the cursor, which moves. The first look begins at the head: anything may have changed before.
     ///
     /// # Errors
     /// When the store fails, or the feed is not well-formed; the cursor stays then.
@@ -85,27 +85,31 @@ impl Feed {
         };
         let from = cursor.head;
         let is_behind = head.seq < from.seq || head.segment < from.segment;
-        let (mut seq, mut tasks) = (head.seq.max(from.seq), Some(BTreeSet::new()));
-        if !cursor.has_begun {
-            seq = head.seq;
-        } else if is_behind || head.segment - from.segment >= MOST_SEGMENTS {
-            // Another store stands in its place, or much was missed.
-            (seq, tasks) = (head.seq, None);
-        } else if head.seq > from.seq {
-            for number in from.segment..=head.segment {
-                let Some(segment) = self.read(number).await? else {
-                    tasks = None;
-                    break;
-                };
-                for line in segment.lines.into_iter().filter(|line| line.seq > from.seq) {
-                    seq = seq.max(line.seq);
-                    let task = line.task.parse::<TaskId>().map_err(|e| wrong(number, &e.to_string()))?;
-                    tasks.get_or_insert_default().insert(task);
-                }
+        let (seq, changes) = if !cursor.has_begun || is_behind || head.segment - from.segment >= MOST_SEGMENTS
+        {
+            // It begins, another store stands in its place, or much was missed.
+            (head.seq, Changes::Anything)
+        } else {
+            self.between(from, head).await?
+        };
+        *cursor = Cursor { head: Head { seq, segment: head.segment }, revision, has_begun: true };
+        Ok(changes)
+    }
+
+    /// What has changed since `from`, and the number of the last change.
+    async fn between(&self, from: Head, head: Head) -> Result<(u64, Changes), Error> {
+        let (mut seq, mut tasks) = (head.seq, BTreeSet::new());
+        if head.seq == from.seq {
+            return Ok((seq, Changes::Tasks(tasks)));
+        }
+        for number in from.segment..=head.segment {
+            let Some(segment) = self.read(number).await? else { return Ok((seq, Changes::Anything)) };
+            for line in segment.lines.into_iter().filter(|line| line.seq > from.seq) {
+                seq = seq.max(line.seq);
+                tasks.insert(line.task.parse().map_err(|e: pack::Error| wrong(number, &e.to_string()))?);
             }
         }
-        *cursor = Cursor { head: Head { seq, segment: head.segment }, revision, has_begun: true };
-        Ok(tasks.map_or(Changes::Anything, Changes::Tasks))
+        Ok((seq, Changes::Tasks(tasks)))
     }
 
     /// Adds a change of a task.

@@ -95,18 +95,7 @@ impl Folder {
             self.write_labels(task, &before)?;
         }
         if !before.versions.contains_key(&version) {
-            let partial = files::beside(&folder.join("next"));
-            let name = PathBuf::from(format!("{digest}.mipack"));
-            let placed = pack::unpack(&mut &archive[..], &name, &partial).map_err(Error::from);
-            let target = folder.join(version.to_string());
-            let placed =
-                placed.and_then(|()| files::rename_to_free(&partial, &target).map_err(Error::io(&target)));
-            if placed.is_err() {
-                // Best effort: the first error is the one to report.
-                let _ = fs::remove_dir_all(&partial);
-            }
-            placed?;
-            files::sync_folder(&folder).map_err(Error::io(&folder))?;
+            place(&folder, version, archive)?;
         }
         if needs_labels && done.is_change() {
             self.write_labels(task, &after)?;
@@ -161,6 +150,18 @@ impl Folder {
         }
         Ok(swept)
     }
+}
+
+/// Unpacks an archive beside and renames it to a version, which must not be there.
+fn place(folder: &Path, version: u64, archive: &[u8]) -> Result<(), Error> {
+    let (partial, target) = (files::beside(&folder.join("next")), folder.join(version.to_string()));
+    let unpacked = pack::unpack(&mut &archive[..], &target, &partial).map_err(Error::from);
+    let placed = unpacked.and_then(|()| files::rename_to_free(&partial, &target).map_err(Error::io(&target)));
+    if placed.is_err() {
+        // Best effort: the first error is the one to report.
+        let _ = fs::remove_dir_all(&partial);
+    }
+    placed.and_then(|()| files::sync_folder(folder).map_err(Error::io(folder)))
 }
 
 /// The labels that a folder without any stands for.

@@ -100,7 +100,7 @@ struct Sparse(u64);
 impl Read for Sparse {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
         self.0 += out.len() as u64;
-        assert!(self.0 < 2 << 20, "{} bytes were read of what is no archive", self.0);
+        assert!(self.0 < 2 << 20, "{} bytes were read of a file that is not an archive", self.0);
         out.fill(0);
         Ok(out.len())
     }
