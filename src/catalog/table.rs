@@ -14,10 +14,13 @@ use super::unloaded::Unloaded;
 use crate::files::Disk;
 use crate::metrics::Metrics;
 use crate::pack::{Base, Pack, TaskId};
+use crate::shelf::Objects;
 
 /// The tasks and the resident packs.
 pub struct Catalog {
     pub(super) root: PathBuf,
+    /// Where packs come from, if not from the folder.
+    pub(super) store: Option<Arc<Objects>>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) base: Base,
     pub(super) tasks: RwLock<BTreeMap<TaskId, Entry>>,
@@ -56,6 +59,7 @@ impl Catalog {
             .build();
         Self {
             root,
+            store: None,
             disk,
             base,
             tasks: RwLock::default(),

@@ -15,7 +15,7 @@ use super::state::AppState;
 use super::status::status;
 use super::{
     access, answers, classify, classify_many, described, embed, folder, health, page, server, taken, tasks,
-    usage, v2,
+    usage, v2, versions,
 };
 use crate::service::Code;
 use crate::tenants::Need;
@@ -30,6 +30,7 @@ use crate::tenants::Need;
         tasks::list,
         tasks::show,
         tasks::reload,
+        versions::publish,
         folder::show,
         folder::confirm,
         usage::show,
@@ -138,7 +139,9 @@ fn failures(path: &str) -> &'static [Code] {
             Code::ShuttingDown,
             Code::Internal,
         ],
-        "/v2/repository/models/{model}/load" | "/v2/repository/models/{model}/unload" => PUBLISH,
+        "/v1/tasks/{task}/versions/{version}"
+        | "/v2/repository/models/{model}/load"
+        | "/v2/repository/models/{model}/unload" => PUBLISH,
         "/v2/repository/index" => &[
             Code::InvalidRequest,
             Code::BodyTimeout,
