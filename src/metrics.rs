@@ -34,7 +34,7 @@ pub use connections::ConnectionMetrics;
 pub use engine::EngineMetrics;
 pub use journal::JournalMetrics;
 pub use packs::PackMetrics;
-pub use process::{Build, ProcessMetrics};
+pub use process::{Build, Cpu, ProcessMetrics};
 pub use requests::RequestMetrics;
 pub use task_labels::TaskLabels;
 pub use task_times::TaskTimes;

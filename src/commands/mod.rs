@@ -16,6 +16,7 @@ pub mod predict;
 mod progress;
 mod proof;
 pub mod serve;
+pub mod study;
 pub mod train_task;
 pub mod tune;
 pub mod usage;

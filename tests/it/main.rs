@@ -128,6 +128,10 @@ mod reload;
 mod resident;
 /// The service without a door.
 mod service;
+/// Paired differences against SciPy's numbers.
+mod statistics;
+/// Studies: what is run, what is concluded.
+mod study;
 /// Swin: what its checkpoints tell, what its published sizes count and cost.
 mod swin;
 /// Any bytes as a file of `torch.save`.

@@ -92,6 +92,8 @@ fn shape(mimi: &mut MimiOptions, settings: &Settings) -> Result<()> {
     ensure!(follows || settings.sigma_0.is_none(), "it has no sigma_0 but a rank");
     let prunes = mimi.target != Target::Never;
     ensure!(prunes || settings.sigma.or(settings.rho).is_none(), "it prunes nothing");
+    ensure!(follows || settings.init.is_none(), "its first values are its own: it has no init");
+    mimi.init = settings.init.unwrap_or(mimi.init);
     mimi.rank = settings.rank.unwrap_or(mimi.rank);
     mimi.sigma = settings.sigma_0.unwrap_or(mimi.sigma);
     mimi.rho = settings.rho.unwrap_or(mimi.rho);

@@ -14,11 +14,13 @@ use serde::Serialize;
 use super::arena::{Arena, ImageSet, Seen};
 use super::entrant::Entrant;
 use super::ledger::Ledger;
+use super::machine::Machine;
 use super::own;
 use super::price::Priced;
 use super::run::{Figures, Plan, Purpose, Run};
 use super::settings::Settings;
 use super::training::Training;
+use crate::runtime::Resident;
 use crate::train::data::intake::Intake;
 use crate::train::data::load::Loaded;
 use crate::train::data::rows::Rows;
@@ -46,10 +48,39 @@ pub struct MethodsOptions {
     pub seeds: Vec<u64>,
     /// How long every method trains.
     pub budget: Budget,
+    /// Epochs of every method are a multiple of this, where steps are asked for.
+    pub multiple: usize,
     /// The first block that may be changed.
     pub first_block: usize,
     /// File of results; runs it holds are not made again.
     pub results: PathBuf,
+    /// Runs that other files hold: they are not made again either.
+    pub elsewhere: Vec<Run>,
+    /// Which of the runs this process makes.
+    pub turn: Turn,
+    /// What makes them.
+    pub machine: Machine,
+}
+
+/// Every `count`-th run of a set, from number `index` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// From 0.
+    pub index: usize,
+    /// Above the index.
+    pub count: usize,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { index: 0, count: 1 }
+    }
+}
+
+impl Turn {
+    fn has(self, number: usize) -> bool {
+        number % self.count.max(1) == self.index
+    }
 }
 
 /// How long every method trains, MiMi's trainings together.
@@ -72,15 +103,16 @@ pub fn compare_methods(
     observe: &mut Observer<'_>,
     done: &mut dyn FnMut(&Run),
 ) -> Result<Ledger> {
-    let mut ledger = Ledger::open(&options.results, &options.identity(setup)?)?;
+    let mut ledger =
+        Ledger::open(&options.results, &options.identity(setup)?)?.beside(options.elsewhere.clone());
     // All sets are looked at before anything is trained.
     let open = |set| Arena::open(setup, set, &options.results, observe).map(|arena| (set, arena));
     let arenas = options.sets.iter().map(open).collect::<Result<Vec<_>>>()?;
     for (set, arena) in arenas {
         let mut meeting = Meeting { setup, options, set, arena, ledger: &mut ledger };
         let fitting = meeting.fitting(observe)?;
-        for (seed, entrant) in options.runs().filter(|(_, entrant)| fitting.contains(&entrant.name.as_str()))
-        {
+        let runs = options.runs().filter(|(_, entrant)| fitting.contains(&entrant.name.as_str()));
+        for (_, (seed, entrant)) in runs.enumerate().filter(|(number, _)| options.turn.has(*number)) {
             let result = meeting.play(entrant, seed, observe, done);
             result.with_context(|| format!("{} on {}, seed {seed}", entrant.name, set.name))?;
         }
@@ -92,6 +124,17 @@ impl MethodsOptions {
     /// Every method with every seed, a seed at a time, so that an unfinished comparison compares all methods.
     fn runs(&self) -> impl Iterator<Item = (u64, &Entrant)> {
         self.seeds.iter().flat_map(|&seed| self.entrants.iter().map(move |entrant| (seed, entrant)))
+    }
+
+    /// A method with what replaces its recipe.
+    fn set(&self, entrant: &Entrant) -> Result<Training> {
+        entrant.training.clone().with(&self.settings.get(&entrant.name).cloned().unwrap_or_default())
+    }
+
+    /// Epochs that every method can divide among its trainings: their least common multiple.
+    pub(super) fn together(&self, resident: &Resident) -> usize {
+        let of = |entrant: &Entrant| self.set(entrant).ok()?.trainings(resident).ok();
+        self.entrants.iter().filter_map(of).fold(self.multiple.max(1), |all, own| all / gcd(all, own) * own)
     }
 
     /// Identity of the results: what is the same for all runs.
@@ -150,8 +193,7 @@ impl<'a> Meeting<'a> {
     /// The method as it is trained on this set.
     pub(super) fn prepared(&self, entrant: &Entrant, chosen: &Settings, seed: u64) -> Result<Training> {
         let resident = &self.setup.resident;
-        let said = self.options.settings.get(&entrant.name).cloned().unwrap_or_default();
-        let training = entrant.training.clone().with(&said)?.with(chosen)?.seeded(seed);
+        let training = self.options.set(entrant)?.with(chosen)?.seeded(seed);
         training.check(resident)?;
         let (trainings, images) = (training.trainings(resident)?, self.arena.partition.train.len());
         let epochs = match self.options.budget {
@@ -169,10 +211,8 @@ impl<'a> Meeting<'a> {
         Ok(training.lasting(epochs / trainings))
     }
 
-    /// Epochs that every method can divide among its trainings: their least common multiple.
     fn together(&self) -> usize {
-        let of = |entrant: &Entrant| entrant.training.trainings(&self.setup.resident).ok();
-        self.options.entrants.iter().filter_map(of).fold(1, |all, own| all / gcd(all, own) * own)
+        self.options.together(&self.setup.resident)
     }
 
     /// A run, unless it was made before.
@@ -223,10 +263,11 @@ impl<'a> Meeting<'a> {
         let config = self.setup.resident.config();
         Ok(Run {
             version: env!("CARGO_PKG_VERSION").into(),
+            machine: self.options.machine.clone(),
             backbone: config.name.clone(),
             fingerprint: self.setup.resident.identity(),
             first_block: self.options.first_block,
-            origin: serde_json::to_value(&self.set.origin)?,
+            origin: self.set.told()?,
             measured_on: match plan.purpose {
                 Purpose::Tuning => "a fifth of the training images".into(),
                 Purpose::Result => self.arena.partition.held_out.clone(),

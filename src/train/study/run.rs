@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::machine::Machine;
 use crate::train::fingerprint::Fingerprint;
 
 /// What a run is for.
@@ -44,6 +45,9 @@ pub struct Run {
     pub plan: Plan,
     /// Version of this software.
     pub version: String,
+    /// What made it.
+    #[serde(default)]
+    pub machine: Machine,
     /// The backbone's name.
     pub backbone: String,
     /// SHA-256 of its weights.

@@ -1,0 +1,122 @@
+//! What a study's comparisons gave: gains paired by set and seed, with intervals and tests.
+
+use std::collections::BTreeMap;
+
+use super::protocol::{Comparison, Protocol};
+use super::run::{Purpose, Run};
+use super::statistics::{Interval, Pairs, bootstrap, holm, sign_flip, wilcoxon};
+
+/// A comparison with what it gave, in points of accuracy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// What was compared.
+    pub comparison: Comparison,
+    /// Sets with at least one pair, in the protocol's order, and their mean gains.
+    pub sets: Vec<Gained>,
+    /// Pairs in all.
+    pub pairs: usize,
+    /// Mean of the sets' means; none without a pair.
+    pub estimate: Option<f64>,
+    /// Its 95 % interval.
+    pub interval: Option<Interval>,
+    /// The exact sign-flip test, on these sets.
+    pub p: Option<f64>,
+    /// The same for the family of comparisons together (Holm).
+    pub adjusted: Option<f64>,
+    /// Wilcoxon's test over sets.
+    pub over_sets: Option<f64>,
+}
+
+/// A set's mean gain, points.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gained {
+    /// The set.
+    pub set: String,
+    /// Gain of each seed, in their order.
+    pub gains: Vec<f64>,
+}
+
+/// What a comparison's success is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No pair was run.
+    Open,
+    /// The gain is below the bound.
+    Missed,
+    /// The gain is at least the bound, the interval's lower end is not.
+    Met,
+    /// So is the interval's lower end.
+    Shown,
+}
+
+impl Effect {
+    /// Whether the comparison succeeded by what the protocol says.
+    pub fn verdict(&self) -> Verdict {
+        let (Some(estimate), Some(interval)) = (self.estimate, self.interval) else { return Verdict::Open };
+        match self.comparison.at_least {
+            bound if estimate < bound => Verdict::Missed,
+            bound if interval.low < bound => Verdict::Met,
+            _ => Verdict::Shown,
+        }
+    }
+}
+
+/// Every comparison of a protocol.
+pub fn effects(protocol: &Protocol, runs: &[Run]) -> Vec<Effect> {
+    let cells = Cells::of(runs);
+    let mut all: Vec<Effect> =
+        protocol.comparisons.iter().map(|comparison| effect(protocol, comparison, &cells)).collect();
+    let mut families: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, one) in all.iter().enumerate().filter(|(_, one)| one.p.is_some()) {
+        families.entry(one.comparison.family.clone()).or_default().push(index);
+    }
+    for family in families.into_values() {
+        let p_values: Vec<f64> = family.iter().filter_map(|&index| all[index].p).collect();
+        for (index, adjusted) in family.into_iter().zip(holm(&p_values)) {
+            all[index].adjusted = Some(adjusted);
+        }
+    }
+    all
+}
+
+/// Results by set, arm and seed.
+struct Cells<'a>(BTreeMap<(&'a str, &'a str, u64), &'a Run>);
+
+impl<'a> Cells<'a> {
+    fn of(runs: &'a [Run]) -> Self {
+        let results = runs.iter().filter(|run| run.plan.purpose == Purpose::Result);
+        let cell = |run: &'a Run| ((run.plan.set.as_str(), run.plan.method.as_str(), run.plan.seed), run);
+        Self(results.map(cell).collect())
+    }
+
+    /// Gains of a comparison on a set. Runs on other images or of other lengths are no pair.
+    fn gains(&self, comparison: &Comparison, set: &str, seeds: &[u64]) -> Vec<f64> {
+        let gain = |&seed: &u64| {
+            let of = self.0.get(&(set, comparison.of.as_str(), seed))?;
+            let over = self.0.get(&(set, comparison.over.as_str(), seed))?;
+            let is_pair = of.plan.images == over.plan.images && of.steps == over.steps;
+            is_pair.then(|| 100.0 * (of.figures.accuracy - over.figures.accuracy))
+        };
+        seeds.iter().filter_map(gain).collect()
+    }
+}
+
+fn effect(protocol: &Protocol, comparison: &Comparison, cells: &Cells<'_>) -> Effect {
+    let own = protocol.sets.iter().filter(|set| comparison.is_on(&set.name));
+    let gained = own.map(|set| Gained {
+        set: set.name.clone(),
+        gains: cells.gains(comparison, &set.name, &protocol.seeds),
+    });
+    let sets: Vec<Gained> = gained.filter(|gained| !gained.gains.is_empty()).collect();
+    let pairs = Pairs { sets: sets.iter().map(|gained| gained.gains.clone()).collect() };
+    Effect {
+        comparison: comparison.clone(),
+        pairs: pairs.count(),
+        estimate: (!sets.is_empty()).then(|| pairs.estimate()),
+        interval: bootstrap(&pairs),
+        p: sign_flip(&pairs),
+        adjusted: None,
+        over_sets: wilcoxon(&pairs.means()),
+        sets,
+    }
+}
