@@ -6,10 +6,12 @@
 use std::fmt::Write;
 
 use crate::backbone::{BackboneConfig, Form, Module, ModuleSet};
-use crate::graph::{Error, Plan, module_flops, plan_flops};
+use crate::graph::{Error, Plan, module_flops, plan_flops, tasks_flops};
 use crate::pack::{Manifest, ProblemType, Stored};
 use crate::text::grouped;
 
+/// Tasks that one image is priced under.
+const TASKS: u64 = 8;
 /// Most thresholds that are listed.
 const LISTED: usize = 12;
 
@@ -49,6 +51,10 @@ pub fn pack(pack: &Stored, config: &BackboneConfig) -> Result<String, Error> {
     let m = &pack.manifest;
     let (adapters, others): (Vec<_>, Vec<_>) =
         pack.widths.keys().copied().partition(|module| module.form == Form::Adapter);
+    let modules: ModuleSet = pack.widths.keys().copied().collect();
+    let first = modules.lowest_block().unwrap_or(config.depth());
+    let width = |module| pack.widths.get(&module).copied().unwrap_or(0);
+    let eight = tasks_flops(config, first, TASKS, (modules, &width))?;
     let sum = |of: &[Module]| of.iter().map(|&own| pack.served_parameters(own, config)).sum::<usize>();
     let share =
         |part: usize| format!("{} ({:.3} % of the backbone)", grouped(part as u64), percent(part, config));
@@ -69,6 +75,8 @@ pub fn pack(pack: &Stored, config: &BackboneConfig) -> Result<String, Error> {
             "FLOPs per image",
             format!("{} ({:.3} G; multiply-add = 2)", grouped(pack.flops), pack.flops as f64 / 1e9),
         ),
+        ("starts at", start(first, config)),
+        ("8 tasks, an image", format!("{:.2} of 1 task's FLOPs", eight as f64 / pack.flops as f64)),
         ("over the backbone", format!("+{:.3} %", 100.0 * (pack.flops - bare) as f64 / bare as f64)),
     ];
     rows.iter().for_each(|(key, value)| line(&mut out, key, value));
@@ -86,6 +94,14 @@ pub fn pack(pack: &Stored, config: &BackboneConfig) -> Result<String, Error> {
     sites(&mut out, pack, config)?;
     other_modules(&mut out, &others, (pack, config))?;
     Ok(out)
+}
+
+/// The first block that other tasks may not share.
+fn start(first: usize, config: &BackboneConfig) -> String {
+    match first < config.depth() {
+        true => format!("block {first} of {}", config.depth()),
+        false => "the head: every block is shared".into(),
+    }
 }
 
 /// Sizes of fp32 tensors in memory.

@@ -103,6 +103,7 @@ impl MimiArgs {
             rho: self.rho,
             score,
             selection: self.pruning.selection(),
+            front: self.pruning.front(),
             init: self.pruning.init(score),
             first_block: self.first_block,
             epochs: recipe.epochs.unwrap_or(default.epochs),

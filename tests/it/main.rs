@@ -40,9 +40,13 @@ mod examples;
 mod factors;
 /// The folder of packs: what goes wrong with it, and what is made of that.
 mod finetune;
+/// What scores see of first values.
+mod first_values;
 mod folder;
 /// One image under many packs, known or not.
 mod forking;
+/// Whole early blocks cut away.
+mod front_first;
 /// What fuzzing runs, over its corpora.
 mod fuzz;
 /// Backward equals finite differences and PyTorch.

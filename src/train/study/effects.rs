@@ -6,6 +6,9 @@ use super::protocol::{Comparison, Protocol};
 use super::run::{Purpose, Run};
 use super::statistics::{Interval, Pairs, bootstrap, holm, sign_flip, wilcoxon};
 
+/// Least pairs by which an interval shows anything.
+const LEAST: usize = 3;
+
 /// A comparison with what it gave, in points of accuracy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
@@ -45,7 +48,7 @@ pub enum Verdict {
     Missed,
     /// The gain is at least the bound, the interval's lower end is not.
     Met,
-    /// So is the interval's lower end.
+    /// So is the interval's lower end, of three pairs or more.
     Shown,
 }
 
@@ -55,7 +58,7 @@ impl Effect {
         let (Some(estimate), Some(interval)) = (self.estimate, self.interval) else { return Verdict::Open };
         match self.comparison.at_least {
             bound if estimate < bound => Verdict::Missed,
-            bound if interval.low < bound => Verdict::Met,
+            bound if interval.low < bound || self.pairs < LEAST => Verdict::Met,
             _ => Verdict::Shown,
         }
     }

@@ -76,7 +76,7 @@ fn answers(all: &[Effect]) -> Result<String> {
     out += "\nA gain is the mean over sets of the mean over seeds, paired by seed. The interval is a bootstrap over sets, then \
             seeds. p is the exact sign-flip test on these sets; \"p, Holm\" is that of its family of comparisons together; \
             \"p over sets\" is Wilcoxon's signed-rank test, made with six sets or more. Met: the gain is at least the bound. \
-            Shown: so is the interval's lower end.\n";
+            Shown: so is the interval's lower end, of three pairs or more.\n";
     Ok(out)
 }
 

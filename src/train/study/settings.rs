@@ -36,6 +36,8 @@ pub struct Settings {
     pub sigma: Option<f64>,
     /// Share of the neurons that a pruning removes.
     pub rho: Option<f64>,
+    /// Share of the score that may lie in early blocks which each pruning removes whole.
+    pub tau: Option<f64>,
     /// How adapters begin.
     pub init: Option<Init>,
     /// What only the method has, as `--set` takes it.
@@ -72,6 +74,7 @@ impl Settings {
             ("sigma_0", self.sigma_0.is_some()),
             ("sigma", self.sigma.is_some()),
             ("rho", self.rho.is_some()),
+            ("tau", self.tau.is_some()),
             ("init", self.init.is_some()),
             ("set", !self.set.is_empty()),
             ("grid", self.grid.is_some()),
@@ -93,6 +96,7 @@ impl Settings {
             sigma_0: own.sigma_0.or(self.sigma_0),
             sigma: own.sigma.or(self.sigma),
             rho: own.rho.or(self.rho),
+            tau: own.tau.or(self.tau),
             init: own.init.or(self.init),
             set: set.into_iter().chain(own.set).collect(),
             grid: own.grid.or(self.grid.clone()),

@@ -34,6 +34,7 @@ impl MimiOptions {
         self.check_widths(config)?;
         self.kind(config).on(config).check()?;
         self.check_target()?;
+        self.check_front()?;
         self.check_score(config)?;
         ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
         check_rates(self.rate, self.step.decay)?;
@@ -67,6 +68,18 @@ impl MimiOptions {
                 "{name} begins at a rate of {first:.1} and pruning ends at {sigma}: choose a larger rank or rate"
             );
         }
+        Ok(())
+    }
+
+    /// Whole blocks go only where neurons are chosen among all, after a training.
+    fn check_front(&self) -> Result<()> {
+        let Some(share) = self.front.filter(|_| self.target != Target::Never) else { return Ok(()) };
+        ensure!((0.0..1.0).contains(&share), "tau is {share}, expected 0 to less than 1");
+        ensure!(
+            self.selection == Selection::Global && self.at_start().is_none(),
+            "the front-first cut removes whole blocks after a training: it needs the global selection, and no score \
+             before training"
+        );
         Ok(())
     }
 

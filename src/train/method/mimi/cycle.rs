@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use rand::RngExt;
 
 use super::activity::{Activity, Observatory};
+use super::front::behind;
 use super::options::{MimiOptions, Target};
 use super::prune::{Pruning, select, survivors};
 use super::score::{Evidence, scores};
@@ -177,6 +178,8 @@ impl<'a> Trainer<'a> {
         state.place.cycle += 1;
         state.place.epoch = 0;
         let pruning = Pruning { rho: self.options.rho, round: state.place.cycle };
+        let left = survivors(state.original.values().sum(), pruning.rho, pruning.round);
+        let scores = self.options.front.map(|share| behind(&scores, share, left)).unwrap_or(scores);
         state.model.keep(&select(&scores, self.options.selection, &state.original, pruning));
         Ok(())
     }

@@ -61,6 +61,10 @@ pub struct MimiOptions {
     pub score: Score,
     /// Among which neurons the weakest are sought.
     pub selection: Selection,
+    /// Share of the score that may lie in early blocks which each pruning removes whole (τ); none looks at neurons alone.
+    /// Left out of an identity where it is none, so that older records can be continued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub front: Option<f64>,
     /// How adapters begin.
     pub init: Init,
     /// First block with adapters; what comes before is computed once an image.
@@ -98,6 +102,7 @@ impl Default for MimiOptions {
             rho: 0.5,
             score: Score::default(),
             selection: Selection::default(),
+            front: None,
             init: Init::default(),
             first_block: 0,
             epochs: 10,
