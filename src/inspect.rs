@@ -84,6 +84,9 @@ pub fn pack(pack: &Stored, config: &BackboneConfig) -> Result<String, Error> {
         line(&mut out, "other modules", &others.len().to_string());
         line(&mut out, "their params", &share(sum(&others)));
     }
+    if !m.stored_bits.is_full() {
+        line(&mut out, "bits a weight", &bits(m));
+    }
     if let Some(factorised) = &m.factorised {
         line(&mut out, "factorised by", format!("{} {}", factorised.method, factorised.settings).trim_end());
         line(&mut out, "stored params", &share(pack.stored_parameters()));
@@ -102,6 +105,13 @@ fn start(first: usize, config: &BackboneConfig) -> String {
         true => format!("block {first} of {}", config.depth()),
         false => "the head: every block is shared".into(),
     }
+}
+
+/// Bits a weight on disk, of what is kept at few.
+fn bits(m: &Manifest) -> String {
+    let own = [("adapters", m.stored_bits.adapters), ("head", m.stored_bits.head)];
+    let told = own.into_iter().filter_map(|(what, bits)| Some(format!("{what} {}", bits?.count())));
+    format!("{}, expanded when it is loaded", told.collect::<Vec<_>>().join(", "))
 }
 
 /// Sizes of fp32 tensors in memory.

@@ -8,7 +8,10 @@ use ndarray::{Array1, Array2};
 use safetensors::{Dtype, SafeTensors};
 
 use super::factored::served_bytes;
-use super::{Base, CONFIG_FILE, Error, Factored, Factorised, Head, Manifest, Pack, SelfTest, Stored};
+use super::small::{CODES, HEAD_WEIGHT, SCALE};
+use super::{
+    Base, Bits, CONFIG_FILE, Error, Factored, Factorised, Head, Manifest, Pack, SelfTest, Small, Stored,
+};
 use super::{WEIGHTS_FILE, Weights, stored, tensor_key, transpose};
 use crate::backbone::{BackboneConfig, Module, Part, sha256_hex};
 use crate::files::{Disk, System, without_mark};
@@ -67,9 +70,17 @@ pub fn read_stored_with(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Sto
     let mut file = Tensors { file: SafeTensors::deserialize(&bytes).map_err(invalid)?, read: 0 };
     let tensors = match &manifest.factorised {
         Some(factorised) => stored::Tensors::Factored(read_factors(&mut file, factorised, &widths, base)?),
-        None => stored::Tensors::Served(read_modules(&mut file, &widths, backbone)?),
+        None => {
+            check_expanded(&manifest, &widths, base)?;
+            stored::Tensors::Served(read_modules(
+                &mut file,
+                (&widths, manifest.stored_bits.adapters),
+                backbone,
+            )?)
+        }
     };
-    let head = read_head(&mut file, manifest.labels.len(), backbone.feature_width())?;
+    let classes = manifest.labels.len();
+    let head = read_head(&mut file, (classes, manifest.stored_bits.head), backbone.feature_width())?;
     let self_test = read_self_test(&mut file, &manifest)?;
     file.check_all_read(&manifest)?;
     let flops = base.flops() + modules_flops(&widths, backbone)?;
@@ -153,6 +164,32 @@ impl Tensors<'_> {
         Ok(view.data())
     }
 
+    /// A matrix `[in, out]` at few bits, expanded.
+    fn small(&mut self, key: &str, (input, output): (usize, usize), bits: Bits) -> Result<Vec<f32>, Error> {
+        let (codes, scale) = (format!("{key}.{CODES}"), format!("{key}.{SCALE}"));
+        let scales = self.floats(&scale, &[bits.scales(output)])?;
+        // Of the two numbers of a whole matrix the first is a mean, which may be negative.
+        let first = usize::from(bits != Bits::Eight);
+        if let Some(index) = scales[first..].iter().position(|scale| *scale < 0.0) {
+            let found = format!("{} at {}", scales[first + index], first + index);
+            return Err(Error::Mismatch { tensor: scale, found, expected: "0 or more".into() });
+        }
+        let bytes = self.bytes(&codes, Dtype::U8, &[bits.bytes(input * output)])?;
+        let small = Small::from_outputs(bytes, (input, output), (bits, scales));
+        let misfit = |found| Error::Mismatch {
+            tensor: codes,
+            found,
+            expected: format!("{} bits a weight", bits.count()),
+        };
+        let values = small.map_err(misfit)?.expand();
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(index) => {
+                Err(Error::NotFinite { tensor: format!("{key}, expanded,"), index, value: values[index] })
+            }
+            None => Ok(values),
+        }
+    }
+
     /// Refuses unknown tensors: a misspelt adapter would otherwise be left out silently.
     fn check_all_read(&self, manifest: &Manifest) -> Result<(), Error> {
         if self.read == self.file.len() {
@@ -176,9 +213,18 @@ impl Tensors<'_> {
     }
 }
 
+/// Few bits on disk may be many bytes in memory.
+fn check_expanded(manifest: &Manifest, widths: &BTreeMap<Module, usize>, base: &Base) -> Result<(), Error> {
+    let (bytes, limit) = (served_bytes(widths, base.config()), base.most());
+    match manifest.stored_bits.adapters {
+        Some(_) if bytes > limit => Err(Error::TooWide { method: "few bits a weight", bytes, limit }),
+        _ => Ok(()),
+    }
+}
+
 fn read_modules(
     tensors: &mut Tensors<'_>,
-    widths: &BTreeMap<Module, usize>,
+    (widths, bits): (&BTreeMap<Module, usize>, Option<Bits>),
     backbone: &BackboneConfig,
 ) -> Result<BTreeMap<Module, Weights>, Error> {
     let mut weights = BTreeMap::new();
@@ -187,7 +233,13 @@ fn read_modules(
         for &part in module.form.parts() {
             let no_place = || Error::field("modules", module, "the backbone has no such place");
             let shape = backbone.part_shape(module, part, width).ok_or_else(no_place)?;
-            parts.push((part, read_part(tensors, (module, part), &shape)?));
+            let values = match (bits, &shape[..]) {
+                (Some(bits), &[input, output]) if part.is_matrix() => {
+                    tensors.small(&tensor_key(module, part), (input, output), bits)?
+                }
+                _ => read_part(tensors, (module, part), &shape)?,
+            };
+            parts.push((part, values));
         }
         weights.insert(module, Weights::new(width, parts));
     }
@@ -233,8 +285,15 @@ fn read_factors(
     Ok(Factored { kind, tensors: found })
 }
 
-fn read_head(tensors: &mut Tensors<'_>, classes: usize, width: usize) -> Result<Head, Error> {
-    let weight = tensors.floats("head.weight", &[classes, width])?;
+fn read_head(
+    tensors: &mut Tensors<'_>,
+    (classes, bits): (usize, Option<Bits>),
+    width: usize,
+) -> Result<Head, Error> {
+    let weight = match bits {
+        Some(bits) => transpose(&tensors.small(HEAD_WEIGHT, (width, classes), bits)?, width, classes),
+        None => tensors.floats(HEAD_WEIGHT, &[classes, width])?,
+    };
     let bias = tensors.floats("head.bias", &[classes])?;
     let misfit = |e: ndarray::ShapeError| Error::field("labels", classes, e.to_string());
     let weight = Array2::from_shape_vec((classes, width), weight).map_err(misfit)?;

@@ -132,6 +132,8 @@ mod reload;
 mod resident;
 /// The service without a door.
 mod service;
+/// Packs at few bits a weight.
+mod small;
 /// Paired differences against SciPy's numbers.
 mod statistics;
 /// Studies: what is run, what is concluded.

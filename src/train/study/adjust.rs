@@ -63,6 +63,7 @@ impl Method {
                 ensure!(other.is_none(), "it has no {}", other.unwrap_or_default());
                 linear.rate = settings.learning_rate.unwrap_or(linear.rate);
                 linear.decay = settings.weight_decay.unwrap_or(linear.decay);
+                linear.head_bits = settings.head_bits.or(linear.head_bits);
             }
             Self::Mimi(mimi) => {
                 shape(mimi, settings)?;
@@ -97,6 +98,8 @@ fn shape(mimi: &mut MimiOptions, settings: &Settings) -> Result<()> {
     mimi.rank = settings.rank.unwrap_or(mimi.rank);
     mimi.sigma = settings.sigma_0.unwrap_or(mimi.sigma);
     mimi.rho = settings.rho.unwrap_or(mimi.rho);
+    mimi.bits.adapters = settings.bits.or(mimi.bits.adapters);
+    mimi.bits.head = settings.head_bits.or(mimi.bits.head);
     mimi.front = settings.tau.or(mimi.front);
     mimi.target = settings.sigma.map_or(mimi.target, Target::Sigma);
     Ok(())

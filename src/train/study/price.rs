@@ -65,6 +65,7 @@ impl Priced<'_> {
         Ok(Contents {
             weights: model.weights(),
             factored: model.stored.clone(),
+            small: model.small.clone(),
             head_weight: head.weight.iter().copied().collect(),
             head_bias: head.bias.to_vec(),
             labels: self.labels.to_vec(),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::adaptation::Init;
+use crate::pack::Bits;
 
 /// Learning rates that are tried unless a file says otherwise, over the recipe's own.
 const RATES: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
@@ -38,6 +39,10 @@ pub struct Settings {
     pub rho: Option<f64>,
     /// Share of the score that may lie in early blocks which each pruning removes whole.
     pub tau: Option<f64>,
+    /// Bits a weight that a pack keeps of adapters.
+    pub bits: Option<Bits>,
+    /// Bits a weight that it keeps of the head.
+    pub head_bits: Option<Bits>,
     /// How adapters begin.
     pub init: Option<Init>,
     /// What only the method has, as `--set` takes it.
@@ -58,8 +63,8 @@ pub struct Grid {
 }
 
 impl Settings {
-    /// Settings that every method has.
-    pub(super) const OF_ALL: [&str; 3] = ["learning_rate", "weight_decay", "grid"];
+    /// Settings that every method with a pack has.
+    pub(super) const OF_ALL: [&str; 4] = ["learning_rate", "weight_decay", "head_bits", "grid"];
 
     /// Names of what is set.
     pub(super) fn names(&self) -> Vec<&'static str> {
@@ -75,6 +80,8 @@ impl Settings {
             ("sigma", self.sigma.is_some()),
             ("rho", self.rho.is_some()),
             ("tau", self.tau.is_some()),
+            ("bits", self.bits.is_some()),
+            ("head_bits", self.head_bits.is_some()),
             ("init", self.init.is_some()),
             ("set", !self.set.is_empty()),
             ("grid", self.grid.is_some()),
@@ -97,6 +104,8 @@ impl Settings {
             sigma: own.sigma.or(self.sigma),
             rho: own.rho.or(self.rho),
             tau: own.tau.or(self.tau),
+            bits: own.bits.or(self.bits),
+            head_bits: own.head_bits.or(self.head_bits),
             init: own.init.or(self.init),
             set: set.into_iter().chain(own.set).collect(),
             grid: own.grid.or(self.grid.clone()),

@@ -9,6 +9,7 @@ use super::prune::Selection;
 use super::score::Score;
 use crate::adaptation::{Chosen, Init, Kind, Settings};
 use crate::backbone::{BackboneConfig, BlockRange, Module, ModuleSet};
+use crate::pack::StoredBits;
 use crate::train::data::augment::options::AugmentOptions;
 use crate::train::method::recipe_file::RecipeFile;
 use crate::train::optim::recipe::Recipe;
@@ -83,6 +84,10 @@ pub struct MimiOptions {
     pub smoothing: f64,
     /// What is done to training images.
     pub augment: AugmentOptions,
+    /// Bits a weight that the pack keeps; training rounds to them, straight through. Left out of an identity where all are
+    /// whole, so that older records can be continued.
+    #[serde(skip_serializing_if = "StoredBits::is_full")]
+    pub bits: StoredBits,
     /// Seed of first values and orders.
     pub seed: u64,
 }
@@ -112,6 +117,7 @@ impl Default for MimiOptions {
             step: StepOptions { decay: 0.05, clip: 5.0, drop_path: 0.0, micro_batch: 8 },
             smoothing: 0.1,
             augment: AugmentOptions::none(),
+            bits: StoredBits::default(),
             seed: 0,
         }
     }

@@ -48,6 +48,7 @@ impl TrainingMethod for MimiOptions {
             ("drop_path", json!(self.step.drop_path)),
             ("smoothing", json!(self.smoothing)),
             ("augment", json!(self.augment)),
+            ("bits", json!(self.bits)),
             ("training_seed", json!(self.seed)),
         ];
         // What had no effect is no setting.
@@ -57,6 +58,7 @@ impl TrainingMethod for MimiOptions {
             "rank" => !follows,
             "settings" => !self.settings.is_empty(),
             "tau" => self.front.is_some(),
+            "bits" => !self.bits.is_full(),
             _ => true,
         };
         let pairs = pairs.into_iter().filter(|(key, _)| has_effect(key));
