@@ -32,6 +32,7 @@ mod resident;
 pub(crate) mod small;
 mod state;
 mod stored;
+mod tensors;
 mod weights;
 mod write;
 

@@ -156,6 +156,20 @@ impl Model {
         model
     }
 
+    /// Bytes of the modules' tensors in a pack.
+    pub fn adapter_bytes(&self) -> u64 {
+        let whole = |count: usize| size_of::<f32>() * count;
+        if let Some(factored) = &self.stored {
+            return factored.tensors.values().map(|values| whole(values.len()) as u64).sum();
+        }
+        let of = |(name, parameter): (ParameterName, &Parameter)| match self.small.get(&name) {
+            _ if name.is_of_head() => 0,
+            Some(small) => (small.bits.bytes(small.codes.len()) + whole(small.scales.len())) as u64,
+            None => whole(parameter.values.len()) as u64,
+        };
+        self.parameters.iter().map(of).sum()
+    }
+
     /// The model as it is kept at few bits a weight.
     pub fn kept_at(&self, bits: StoredBits) -> Self {
         let mut model = self.clone();

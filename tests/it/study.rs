@@ -26,6 +26,8 @@ fn protocol(world: &World) -> Value {
         ],
         "comparisons": [
             {"name": "gain", "of": "mimi", "over": "plain", "at_least": 1.0, "family": "a"},
+            {"name": "cost", "of": "plain", "over": "mimi", "measure": "flops-of-8", "at_most": 0.99, "family": "c"},
+            {"name": "bytes", "of": "mimi", "over": "plain", "measure": "adapter-bytes", "at_most": 0.1, "family": "c"},
             {"name": "worth", "of": "plain", "over": "head", "at_least": -50, "family": "a", "sets": ["one"]}
         ]
     })
@@ -107,6 +109,13 @@ fn shards_together_make_every_run_once_and_each_line_tells_how_to_repeat_it() {
     );
     assert_eq!(of("mimi", "two")["learning_rate"], 5e-3);
     let report = findings(&parsed(&value).unwrap(), &second.0).unwrap();
+    let found = effects(&parsed(&value).unwrap(), &second.0);
+    let of = |name: &str| found.iter().find(|effect| effect.comparison.name == name).unwrap();
+    assert_eq!((of("cost").p, of("cost").adjusted, of("cost").verdict()), (None, None, Verdict::Shown));
+    // Plain adapters begin a block later, with as many neurons a site.
+    assert_eq!(of("bytes").verdict(), Verdict::Missed, "{:?}", of("bytes"));
+    assert!(report.contains("| cost | plain | mimi | ≤ 0.99 |"), "{report}");
+    assert!(!forest(&found, "x").unwrap().contains("cost"), "a ratio is no gain");
     assert!(report.contains("| gain | mimi | plain | +1 |") && report.contains("10 runs."), "{report}");
 }
 
@@ -154,7 +163,9 @@ fn a_protocol_that_contradicts_itself_is_refused_with_its_operands() {
         ("/arms/0/name", json!("plain"), "two arms"),
         ("/comparisons/0/of", json!("nobody"), "\"nobody\", which is no arm"),
         ("/comparisons/0/over", json!("mimi"), "mimi with itself"),
-        ("/comparisons/1/sets", json!(["three"]), "which is no set"),
+        ("/comparisons/3/sets", json!(["three"]), "which is no set"),
+        ("/comparisons/0/at_most", json!(1), "a gain has at_least"),
+        ("/comparisons/1/at_least", json!(1), "a cost has at_most"),
         ("/augment", json!({"crpo": 0.5}), "crpo"),
         ("/arms/0/speed", json!(1), "speed"),
         ("/stop", json!({"after": 0, "within": 0.5}), "stop.after is 0"),

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 
 use super::arena::ImageSet;
+use super::asked::{Budget, MethodsOptions, Turn};
 use super::entrant::{Entrant, Terms};
 use super::machine::Machine;
-use super::methods::{Budget, MethodsOptions, Turn};
 use super::protocol::{Arm, Protocol, SetTerms};
 use super::run::Run;
 use super::settings::Settings;

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::arms::Places;
+use super::asked::{MethodsOptions, Turn};
 use super::effects::effects;
 use super::ledger::Ledger;
 use super::machine::Machine;
-use super::methods::{MethodsOptions, Turn, compare_methods};
+use super::methods::compare_methods;
 use super::protocol::{Arm, Protocol};
 use super::run::Run;
 use crate::train::progress::{Observer, Progress};

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::protocol::{Comparison, Protocol};
-use super::run::{Purpose, Run};
+use super::protocol::{Comparison, Measured, Protocol};
+use super::run::{Figures, Purpose, Run};
 use super::statistics::{Interval, Pairs, bootstrap, holm, sign_flip, wilcoxon};
 
 /// Least pairs by which an interval shows anything.
 const LEAST: usize = 3;
 
-/// A comparison with what it gave, in points of accuracy.
+/// A comparison with what it gave: points of accuracy, or ratios of costs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
     /// What was compared.
@@ -30,12 +30,12 @@ pub struct Effect {
     pub over_sets: Option<f64>,
 }
 
-/// A set's mean gain, points.
+/// What a set gave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gained {
     /// The set.
     pub set: String,
-    /// Gain of each seed, in their order.
+    /// Gain of each seed in points, or ratio of costs, in their order.
     pub gains: Vec<f64>,
 }
 
@@ -44,19 +44,28 @@ pub struct Gained {
 pub enum Verdict {
     /// No pair was run.
     Open,
-    /// The gain is below the bound.
+    /// The gain is below the bound, or the ratio above it.
     Missed,
     /// The gain is at least the bound, the interval's lower end is not.
     Met,
-    /// So is the interval's lower end, of three pairs or more.
+    /// So is the interval's lower end, of three pairs or more; or the ratio is at most the bound.
     Shown,
 }
 
 impl Effect {
+    /// Whether it is a gain in points, of which there is a test; a ratio of costs is exact.
+    pub fn is_gain(&self) -> bool {
+        self.comparison.measure == Measured::Accuracy
+    }
+
     /// Whether the comparison succeeded by what the protocol says.
     pub fn verdict(&self) -> Verdict {
         let (Some(estimate), Some(interval)) = (self.estimate, self.interval) else { return Verdict::Open };
-        match self.comparison.at_least {
+        let bound = self.comparison.bound();
+        if !self.is_gain() {
+            return if estimate <= bound { Verdict::Shown } else { Verdict::Missed };
+        }
+        match bound {
             bound if estimate < bound => Verdict::Missed,
             bound if interval.low < bound || self.pairs < LEAST => Verdict::Met,
             _ => Verdict::Shown,
@@ -98,9 +107,18 @@ impl<'a> Cells<'a> {
             let of = self.0.get(&(set, comparison.of.as_str(), seed))?;
             let over = self.0.get(&(set, comparison.over.as_str(), seed))?;
             let is_pair = of.plan.images == over.plan.images && of.steps == over.steps;
-            is_pair.then(|| 100.0 * (of.figures.accuracy - over.figures.accuracy))
+            if is_pair { compared(comparison.measure, &of.figures, &over.figures) } else { None }
         };
         seeds.iter().filter_map(gain).collect()
+    }
+}
+
+fn compared(measure: Measured, of: &Figures, over: &Figures) -> Option<f64> {
+    let ratio = |of: u64, over: u64| of as f64 / over as f64;
+    match measure {
+        Measured::Accuracy => Some(100.0 * (of.accuracy - over.accuracy)),
+        Measured::FlopsOf8 => Some(ratio(of.cost.flops_of_8, over.cost.flops_of_8)),
+        Measured::AdapterBytes => Some(ratio(of.cost.adapter_bytes?, over.cost.adapter_bytes?)),
     }
 }
 
@@ -112,14 +130,15 @@ fn effect(protocol: &Protocol, comparison: &Comparison, cells: &Cells<'_>) -> Ef
     });
     let sets: Vec<Gained> = gained.filter(|gained| !gained.gains.is_empty()).collect();
     let pairs = Pairs { sets: sets.iter().map(|gained| gained.gains.clone()).collect() };
+    let is_gain = comparison.measure == Measured::Accuracy;
     Effect {
         comparison: comparison.clone(),
         pairs: pairs.count(),
         estimate: (!sets.is_empty()).then(|| pairs.estimate()),
         interval: bootstrap(&pairs),
-        p: sign_flip(&pairs),
+        p: is_gain.then(|| sign_flip(&pairs)).flatten(),
         adjusted: None,
-        over_sets: wilcoxon(&pairs.means()),
+        over_sets: is_gain.then(|| wilcoxon(&pairs.means())).flatten(),
         sets,
     }
 }

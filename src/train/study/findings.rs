@@ -52,7 +52,7 @@ fn closed(protocol: &Protocol, runs: &[Run]) -> String {
 
 fn answers(all: &[Effect]) -> Result<String> {
     let mut out = String::from(
-        "| comparison | of | over | bound | gain, points | 95 % interval | p | p, Holm | p over sets | sets | pairs | \
+        "| comparison | of | over | bound | gain, points, or ratio | 95 % interval | p | p, Holm | p over sets | sets | pairs | \
          verdict |\n|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
     );
     for effect in all {
@@ -61,9 +61,14 @@ fn answers(all: &[Effect]) -> Result<String> {
             comparison.name.clone(),
             comparison.of.clone(),
             comparison.over.clone(),
-            format!("{:+}", comparison.at_least),
-            estimate.map_or(String::new(), |estimate| format!("{estimate:+.2}")),
-            interval.map_or(String::new(), |at| format!("{:+.2} to {:+.2}", at.low, at.high)),
+            if effect.is_gain() {
+                format!("{:+}", comparison.bound())
+            } else {
+                format!("≤ {}", comparison.bound())
+            },
+            estimate.map_or(String::new(), |estimate| effect.told(estimate)),
+            interval
+                .map_or(String::new(), |at| format!("{} to {}", effect.told(at.low), effect.told(at.high))),
             told(*p),
             told(*adjusted),
             told(*over_sets),
@@ -76,7 +81,8 @@ fn answers(all: &[Effect]) -> Result<String> {
     out += "\nA gain is the mean over sets of the mean over seeds, paired by seed. The interval is a bootstrap over sets, then \
             seeds. p is the exact sign-flip test on these sets; \"p, Holm\" is that of its family of comparisons together; \
             \"p over sets\" is Wilcoxon's signed-rank test, made with six sets or more. Met: the gain is at least the bound. \
-            Shown: so is the interval's lower end, of three pairs or more.\n";
+            Shown: so is the interval's lower end, of three pairs or more. \
+            Costs are ratios, which are exact: shown is at most the bound.\n";
     Ok(out)
 }
 
@@ -87,12 +93,19 @@ fn by_set(protocol: &Protocol, all: &[Effect]) -> Result<String> {
         let cell = |effect: &Effect| {
             let own = effect.sets.iter().find(|gained| gained.set == set.name);
             own.map_or(String::new(), |Gained { gains, .. }| {
-                gains.iter().map(|gain| format!("{gain:+.2}")).collect::<Vec<_>>().join(", ")
+                gains.iter().map(|gain| effect.told(*gain)).collect::<Vec<_>>().join(", ")
             })
         };
         writeln!(out, "| {} | {} |", set.name, all.iter().map(cell).collect::<Vec<_>>().join(" | "))?;
     }
     Ok(out)
+}
+
+impl Effect {
+    /// A number of its kind.
+    fn told(&self, value: f64) -> String {
+        if self.is_gain() { format!("{value:+.2}") } else { format!("{value:.3}") }
+    }
 }
 
 fn told(p: Option<f64>) -> String {

@@ -28,6 +28,8 @@ type Drawing<T> = Result<T, Box<dyn std::error::Error>>;
 /// When the drawing fails.
 pub fn forest(effects: &[Effect], title: &str) -> Result<String> {
     let mut svg = String::new();
+    let effects: Vec<Effect> = effects.iter().filter(|effect| effect.is_gain()).cloned().collect();
+    let effects = &effects[..];
     let size = (WIDTH, AROUND + LINE * effects.len() as u32);
     let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     draw(&area, effects, title).map_err(|error| anyhow!("drawing the gains: {error}"))?;
@@ -51,7 +53,7 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, effects: &[Effect], title: &s
     chart.draw_series(LineSeries::new(zero, BLACK.stroke_width(1)))?;
     for (row, effect) in effects.iter().enumerate() {
         let y = -(row as f64);
-        let bound = effect.comparison.at_least;
+        let bound = effect.comparison.bound();
         let mark = [(bound, y - 0.35), (bound, y + 0.35)];
         chart.draw_series(LineSeries::new(mark, BOUND.stroke_width(2)))?;
         let means = effect.sets.iter().map(|set| set.gains.iter().sum::<f64>() / set.gains.len() as f64);
@@ -74,7 +76,7 @@ fn reach(effects: &[Effect]) -> (f64, f64) {
     let of = |effect: &Effect| {
         let ends = effect.interval.map(|at| [at.low, at.high]).into_iter().flatten();
         let gains = effect.sets.iter().flat_map(|set| set.gains.iter().copied());
-        ends.chain(gains).chain([effect.comparison.at_least]).collect::<Vec<_>>()
+        ends.chain(gains).chain([effect.comparison.bound()]).collect::<Vec<_>>()
     };
     let wide = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
     effects.iter().flat_map(of).fold((-0.5, 0.5), wide)

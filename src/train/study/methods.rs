@@ -3,28 +3,24 @@
 //! Nothing is chosen by the images that are measured: settings come from recipes and files, or from a split of the
 //! training images, and each training is measured once, after its last step.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
 
 use super::arena::{Arena, ImageSet, Seen};
+use super::asked::{Budget, MethodsOptions};
 use super::entrant::Entrant;
 use super::ledger::Ledger;
-use super::machine::Machine;
 use super::own;
 use super::price::Priced;
 use super::run::{Figures, Plan, Purpose, Run};
 use super::settings::Settings;
 use super::training::Training;
-use crate::runtime::Resident;
 use crate::train::data::intake::Intake;
 use crate::train::data::load::Loaded;
 use crate::train::data::rows::Rows;
-use crate::train::fingerprint::Fingerprint;
 use crate::train::measure::predict::{Measure, Predictor};
 use crate::train::measure::scorer::Scorer;
 use crate::train::method::Method;
@@ -32,66 +28,6 @@ use crate::train::method::training_method::{Checkpoint, Course, Trained, Trainin
 use crate::train::model::Model;
 use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
-
-/// What to compare.
-#[derive(Clone, Debug)]
-pub struct MethodsOptions {
-    /// The sets of images.
-    pub sets: Vec<ImageSet>,
-    /// The methods.
-    pub entrants: Vec<Entrant>,
-    /// What replaces their recipes, by name.
-    pub settings: BTreeMap<String, Settings>,
-    /// Whether learning rate and weight decay are chosen on a split of the training images.
-    pub tune: bool,
-    /// Seeds: a run of each method on each set for each.
-    pub seeds: Vec<u64>,
-    /// How long every method trains.
-    pub budget: Budget,
-    /// Epochs of every method are a multiple of this, where steps are asked for.
-    pub multiple: usize,
-    /// The first block that may be changed.
-    pub first_block: usize,
-    /// File of results; runs it holds are not made again.
-    pub results: PathBuf,
-    /// Runs that other files hold: they are not made again either.
-    pub elsewhere: Vec<Run>,
-    /// Which of the runs this process makes.
-    pub turn: Turn,
-    /// What makes them.
-    pub machine: Machine,
-}
-
-/// Every `count`-th run of a set, from number `index` on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
-    /// From 0.
-    pub index: usize,
-    /// Above the index.
-    pub count: usize,
-}
-
-impl Default for Turn {
-    fn default() -> Self {
-        Self { index: 0, count: 1 }
-    }
-}
-
-impl Turn {
-    fn has(self, number: usize) -> bool {
-        number % self.count.max(1) == self.index
-    }
-}
-
-/// How long every method trains, MiMi's trainings together.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Budget {
-    /// Passes over the training images.
-    Epochs(usize),
-    /// About so many steps: whole epochs.
-    Steps(usize),
-}
 
 /// Makes the runs that are missing; `observe` hears how they go, `done` what each gave.
 ///
@@ -118,35 +54,6 @@ pub fn compare_methods(
         }
     }
     Ok(ledger)
-}
-
-impl MethodsOptions {
-    /// Every method with every seed, a seed at a time, so that an unfinished comparison compares all methods.
-    fn runs(&self) -> impl Iterator<Item = (u64, &Entrant)> {
-        self.seeds.iter().flat_map(|&seed| self.entrants.iter().map(move |entrant| (seed, entrant)))
-    }
-
-    /// A method with what replaces its recipe.
-    fn set(&self, entrant: &Entrant) -> Result<Training> {
-        entrant.training.clone().with(&self.settings.get(&entrant.name).cloned().unwrap_or_default())
-    }
-
-    /// Epochs that every method can divide among its trainings: their least common multiple.
-    pub(super) fn together(&self, resident: &Resident) -> usize {
-        let of = |entrant: &Entrant| self.set(entrant).ok()?.trainings(resident).ok();
-        self.entrants.iter().filter_map(of).fold(self.multiple.max(1), |all, own| all / gcd(all, own) * own)
-    }
-
-    /// Identity of the results: what is the same for all runs.
-    fn identity(&self, setup: &Setup) -> Result<Fingerprint> {
-        Fingerprint::default()
-            .with("backbone", &setup.resident.identity())?
-            .with("budget", &self.budget)?
-            .with("first_block", &self.first_block)?
-            .with("tuned", &self.tune)?
-            .with("limits.max_bytes", &setup.limits.max_bytes)?
-            .with("limits.max_pixels", &setup.limits.max_pixels)
-    }
 }
 
 /// The methods on one set.
@@ -323,10 +230,6 @@ impl<'a> Meeting<'a> {
         };
         method.train(course, observe)
     }
-}
-
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 fn answers(setup: &Setup, model: &Model, measured: &Rows) -> Result<Scorer> {

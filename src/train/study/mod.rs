@@ -8,6 +8,7 @@
 mod adjust;
 mod arena;
 mod arms;
+mod asked;
 pub(in crate::train) mod compare;
 mod conduct;
 pub(in crate::train) mod contender;
@@ -37,6 +38,7 @@ mod training;
 mod tuning;
 
 pub use arena::ImageSet;
+pub use asked::{Budget, MethodsOptions, Turn};
 pub use compare::{CompareOptions, compare};
 pub use conduct::{StudyOptions, runs, study};
 pub use contender::Contender;
@@ -46,9 +48,9 @@ pub use findings::findings;
 pub use forest::forest;
 pub use ledger::Ledger;
 pub use machine::Machine;
-pub use methods::{Budget, MethodsOptions, Turn, compare_methods};
+pub use methods::compare_methods;
 pub use plot::plot;
-pub use protocol::{Arm, Comparison, Protocol, SetTerms, Stop};
+pub use protocol::{Arm, Comparison, Measured, Protocol, SetTerms, Stop};
 pub use results::{Point, Results};
 pub use run::{Cost, Figures, Plan, Purpose, Run};
 pub use scatter::{Against, scatter};

@@ -39,6 +39,7 @@ pub(super) fn run(
             trained_parameters: found.parameters,
             head_parameters: classes * (config.feature_width() + 1),
             pack_bytes: None,
+            adapter_bytes: None,
             flops: found.flops,
             flops_of_8: tasks_flops(config, own.first_block, TASKS, (ModuleSet::EMPTY, &|_| 0))?,
         },

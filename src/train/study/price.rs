@@ -43,6 +43,7 @@ impl Priced<'_> {
             trained_parameters: trained,
             head_parameters: head.weight.len() + head.bias.len(),
             pack_bytes: Some(self.bytes(path)?),
+            adapter_bytes: Some(model.adapter_bytes()),
             flops: one,
             flops_of_8: eight,
         })

@@ -89,13 +89,34 @@ pub struct Comparison {
     pub of: String,
     /// The arm that it is set against.
     pub over: String,
+    /// What is compared.
+    #[serde(default)]
+    pub measure: Measured,
     /// Success is a mean gain of at least so many points of accuracy.
-    pub at_least: f64,
+    #[serde(default)]
+    pub at_least: Option<f64>,
+    /// Success is a mean ratio of costs of at most this.
+    #[serde(default)]
+    pub at_most: Option<f64>,
     /// Comparisons of one family share the chance of a false finding.
     pub family: String,
     /// Sets that it is made on; all without.
     #[serde(default)]
     pub sets: Vec<String>,
+}
+
+/// What a comparison compares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measured {
+    /// Accuracy: the difference in points, tested.
+    #[default]
+    Accuracy,
+    /// FLOPs of one image under eight tasks: the ratio, exact.
+    #[serde(rename = "flops-of-8")]
+    FlopsOf8,
+    /// Bytes of the adapters' tensors in the pack: the ratio, exact.
+    AdapterBytes,
 }
 
 /// When a comparison is not pursued.
@@ -157,10 +178,20 @@ impl Comparison {
             ensure!(arms.contains(arm), "{} compares {arm:?}, which is no arm", self.name);
         }
         ensure!(self.of != self.over, "{} compares {} with itself", self.name, self.of);
-        ensure!(self.at_least.is_finite(), "{}: at_least is {}", self.name, self.at_least);
+        let is_told = match self.measure {
+            Measured::Accuracy => self.at_least.is_some() && self.at_most.is_none(),
+            _ => self.at_most.is_some() && self.at_least.is_none(),
+        };
+        ensure!(is_told, "{}: a gain has at_least, a cost has at_most", self.name);
+        ensure!(self.bound().is_finite(), "{}: the bound is {}", self.name, self.bound());
         let stranger = self.sets.iter().find(|set| !sets.contains(set));
         ensure!(stranger.is_none(), "{} is made on {:?}, which is no set", self.name, stranger);
         Ok(())
+    }
+
+    /// The bound that its success has.
+    pub fn bound(&self) -> f64 {
+        self.at_least.or(self.at_most).unwrap_or_default()
     }
 
     /// Whether it is made on a set.

@@ -98,6 +98,9 @@ pub struct Cost {
     pub head_parameters: usize,
     /// Bytes of the pack on disk, self-test included; none where there is no pack.
     pub pack_bytes: Option<u64>,
+    /// Bytes of the adapters' tensors in it, few bits a weight counted as such; none where there is no pack or nobody counted.
+    #[serde(default)]
+    pub adapter_bytes: Option<u64>,
     /// FLOPs of one image without the head, a multiply-add counting as 2.
     pub flops: u64,
     /// FLOPs of one image under eight such tasks, what they share counted once.

@@ -56,5 +56,5 @@ impl Protocol {
 }
 
 fn is_settled(effect: &Effect, stop: Stop) -> bool {
-    effect.estimate.is_some_and(|estimate| estimate.abs() < stop.within)
+    effect.is_gain() && effect.estimate.is_some_and(|estimate| estimate.abs() < stop.within)
 }
