@@ -33,7 +33,7 @@ fn blocks_go_whole_until_as_many_neurons_are_left_as_are_kept() {
     // Three blocks of 24 neurons: 36 kept ones need two blocks, 18 of these fit into one.
     let (blocks, report) = trained(Some(0.99));
     assert_eq!(blocks, [2].into(), "nearly all score may lie in front");
-    let base = Base::new(world.tiny.config.clone().into()).unwrap();
+    let base = Base::new(world.tiny.config.clone()).unwrap();
     let (stored, _) = read_stored(&report.folder, &base).unwrap();
     let tau = &stored.manifest.provenance.details["tau"];
     assert_eq!(*tau, 0.99);

@@ -137,7 +137,7 @@ fn a_pack_at_few_bits_is_served_as_it_was_measured_and_small() {
         &world,
         &task(&world, data.path(), MimiOptions { bits: StoredBits::default(), ..few(Bits::One) }),
     );
-    let base = Base::new(world.tiny.config.clone().into()).unwrap();
+    let base = Base::new(world.tiny.config.clone()).unwrap();
     let mut before = weights(&whole.folder);
     for bits in [Bits::Eight, Bits::Four, Bits::Two, Bits::One] {
         let report = run(&world, &task(&world, data.path(), few(bits)));

@@ -137,7 +137,7 @@ impl Protocol {
     /// Reads a protocol.
     ///
     /// # Errors
-    /// When it is no such file, or contradicts itself.
+    /// When the text is not a protocol, or contradicts itself.
     pub fn parse(text: &str) -> Result<Self> {
         let protocol: Self = serde_json::from_str(text).context("no protocol")?;
         protocol.check()?;
@@ -161,7 +161,7 @@ impl Protocol {
         for name in sets.iter().copied() {
             let mut parts = Path::new(name).components();
             let is_plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
-            ensure!(is_plain, "{name:?} is no folder's name");
+            ensure!(is_plain, "{name:?} cannot name a folder");
         }
         self.comparisons.iter().try_for_each(|comparison| comparison.check(&arms, &sets))?;
         if let Some(stop) = self.stop {
@@ -175,7 +175,7 @@ impl Protocol {
 impl Comparison {
     fn check(&self, arms: &BTreeSet<&String>, sets: &BTreeSet<&String>) -> Result<()> {
         for arm in [&self.of, &self.over] {
-            ensure!(arms.contains(arm), "{} compares {arm:?}, which is no arm", self.name);
+            ensure!(arms.contains(arm), "{} compares {arm:?}: there is no such arm", self.name);
         }
         ensure!(self.of != self.over, "{} compares {} with itself", self.name, self.of);
         let is_told = match self.measure {
@@ -185,7 +185,8 @@ impl Comparison {
         ensure!(is_told, "{}: a gain has at_least, a cost has at_most", self.name);
         ensure!(self.bound().is_finite(), "{}: the bound is {}", self.name, self.bound());
         let stranger = self.sets.iter().find(|set| !sets.contains(set));
-        ensure!(stranger.is_none(), "{} is made on {:?}, which is no set", self.name, stranger);
+        let named = stranger.map_or("", String::as_str);
+        ensure!(stranger.is_none(), "{} is made on {named:?}: there is no such set", self.name);
         Ok(())
     }
 
