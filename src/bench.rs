@@ -201,6 +201,7 @@ impl Bench {
             leave_out: Vec::new(),
             modules: BTreeMap::new(),
             factorised: None,
+            stored_bits: Default::default(),
             labels: (0..CLASSES).map(|class| class.to_string()).collect(),
             problem_type: Default::default(),
             thresholds: None,

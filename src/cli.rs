@@ -28,6 +28,7 @@ mod recipe;
 mod runtime;
 mod serve;
 mod shard;
+mod study;
 mod tasks;
 mod tls;
 mod traces;
@@ -56,6 +57,7 @@ pub use predict::PredictArgs;
 pub use publishing::{GcArgs, PublishArgs, RollbackArgs, VersionsArgs};
 pub use runtime::{RuntimeArgs, batch_rows, cores, worker_count};
 pub use serve::ServeArgs;
+pub use study::StudyArgs;
 pub use tasks::Listed;
 pub use traces::Traces;
 pub use train::TrainArgs;
@@ -93,6 +95,8 @@ pub enum Command {
     TrainTask(Box<TrainArgs>),
     /// Compare methods over sets of images and seeds, or MiMi with its ablations. Writes tables and plots.
     Compare(Box<CompareArgs>),
+    /// Run a protocol: arms on sets of images with seeds, resumable. Writes a report with intervals and tests.
+    Study(Box<StudyArgs>),
     /// Measure a pack on labelled images.
     Eval(Box<EvalArgs>),
     /// Score a folder of images under tasks, here or by a running server. Writes JSON lines or CSV.

@@ -6,10 +6,12 @@
 use std::fmt::Write;
 
 use crate::backbone::{BackboneConfig, Form, Module, ModuleSet};
-use crate::graph::{Error, Plan, module_flops, plan_flops};
+use crate::graph::{Error, Plan, module_flops, plan_flops, tasks_flops};
 use crate::pack::{Manifest, ProblemType, Stored};
 use crate::text::grouped;
 
+/// Tasks that one image is priced under.
+const TASKS: u64 = 8;
 /// Most thresholds that are listed.
 const LISTED: usize = 12;
 
@@ -49,6 +51,10 @@ pub fn pack(pack: &Stored, config: &BackboneConfig) -> Result<String, Error> {
     let m = &pack.manifest;
     let (adapters, others): (Vec<_>, Vec<_>) =
         pack.widths.keys().copied().partition(|module| module.form == Form::Adapter);
+    let modules: ModuleSet = pack.widths.keys().copied().collect();
+    let first = modules.lowest_block().unwrap_or(config.depth());
+    let width = |module| pack.widths.get(&module).copied().unwrap_or(0);
+    let eight = tasks_flops(config, first, TASKS, (modules, &width))?;
     let sum = |of: &[Module]| of.iter().map(|&own| pack.served_parameters(own, config)).sum::<usize>();
     let share =
         |part: usize| format!("{} ({:.3} % of the backbone)", grouped(part as u64), percent(part, config));
@@ -69,12 +75,17 @@ pub fn pack(pack: &Stored, config: &BackboneConfig) -> Result<String, Error> {
             "FLOPs per image",
             format!("{} ({:.3} G; multiply-add = 2)", grouped(pack.flops), pack.flops as f64 / 1e9),
         ),
+        ("starts at", start(first, config)),
+        ("8 tasks, an image", format!("{:.2} of 1 task's FLOPs", eight as f64 / pack.flops as f64)),
         ("over the backbone", format!("+{:.3} %", 100.0 * (pack.flops - bare) as f64 / bare as f64)),
     ];
     rows.iter().for_each(|(key, value)| line(&mut out, key, value));
     if !others.is_empty() {
         line(&mut out, "other modules", &others.len().to_string());
         line(&mut out, "their params", &share(sum(&others)));
+    }
+    if !m.stored_bits.is_full() {
+        line(&mut out, "bits a weight", &bits(m));
     }
     if let Some(factorised) = &m.factorised {
         line(&mut out, "factorised by", format!("{} {}", factorised.method, factorised.settings).trim_end());
@@ -86,6 +97,21 @@ pub fn pack(pack: &Stored, config: &BackboneConfig) -> Result<String, Error> {
     sites(&mut out, pack, config)?;
     other_modules(&mut out, &others, (pack, config))?;
     Ok(out)
+}
+
+/// The first block that other tasks may not share.
+fn start(first: usize, config: &BackboneConfig) -> String {
+    match first < config.depth() {
+        true => format!("block {first} of {}", config.depth()),
+        false => "the head: every block is shared".into(),
+    }
+}
+
+/// Bits a weight on disk, of what is kept at few.
+fn bits(m: &Manifest) -> String {
+    let own = [("adapters", m.stored_bits.adapters), ("head", m.stored_bits.head)];
+    let told = own.into_iter().filter_map(|(what, bits)| Some(format!("{what} {}", bits?.count())));
+    format!("{}, expanded when it is loaded", told.collect::<Vec<_>>().join(", "))
 }
 
 /// Sizes of fp32 tensors in memory.

@@ -66,6 +66,7 @@ fn run(command: Command, ready: Ready) -> Result<()> {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::TrainTask(args) => commands::train_task::run(*args),
         Command::Compare(args) => commands::compare::run(&args),
+        Command::Study(args) => commands::study::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Bench(args) => commands::bench::run(&args),

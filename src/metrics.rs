@@ -36,7 +36,7 @@ pub use connections::ConnectionMetrics;
 pub use engine::EngineMetrics;
 pub use journal::JournalMetrics;
 pub use packs::PackMetrics;
-pub use process::{Build, ProcessMetrics};
+pub use process::{Build, Cpu, ProcessMetrics};
 pub use requests::RequestMetrics;
 pub use store::StoreMetrics;
 pub use task_labels::TaskLabels;

@@ -1,12 +1,12 @@
 //! First values of adapters.
 
 use rand::Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::random::{normal, uniform};
 
 /// How an adapter's matrices begin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
     /// Normal, deviation 0.02, both matrices (docs/method.md section 1: Swin, CvT, T2T). Not zero: the network starts

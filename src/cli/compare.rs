@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use mimi_server::train::study::{CompareOptions, Contender, Entrant, ImageSet, MethodsOptions, Terms};
+use mimi_server::train::study::{
+    CompareOptions, Contender, Entrant, ImageSet, Machine, MethodsOptions, Terms, Turn,
+};
 use mimi_server::train::{
     Adaptation, FinetuneOptions, LinearOptions, MimiOptions, StepOptions, Subset, Target,
 };
@@ -33,7 +35,7 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub images: ImagesArgs,
     /// MiMi and its ablations, to be compared on one set: probe, adapters, uniform, wide, mimi, local, unscaled, widths,
-    /// down-only, gradient, product, taylor, activation, contribution, random; and before training, with single weights or
+    /// down-only, gradient, product, taylor, activation, contribution, random, front-first; and before training, with single weights or
     /// neurons: snip, snip-neurons, grasp, grasp-neurons, sparse-adapter, sparse-adapter-neurons; and the backbone's own
     /// weights, all or some: full, attention, mlp.
     #[arg(long, value_delimiter = ',', default_value = "probe,adapters,mimi", value_name = "NAMES")]
@@ -127,6 +129,10 @@ impl CompareArgs {
             budget: self.methods.budget(self.recipe.epochs),
             first_block: self.mimi.first_block,
             results: self.out.join("results.jsonl"),
+            multiple: 1,
+            elsewhere: Vec::new(),
+            turn: Turn::default(),
+            machine: Machine::here(""),
         }))
     }
 
@@ -151,7 +157,10 @@ impl CompareArgs {
     }
 
     fn sets(&self) -> Result<Vec<ImageSet>> {
-        let set = |named: &Named| ImageSet { name: named.told(), origin: self.images.origin(&named.path, 0) };
+        let set = |named: &Named| {
+            let origin = self.images.origin(&named.path, 0);
+            ImageSet { name: named.told(), origin, is_moved: false }
+        };
         let sets: Vec<ImageSet> = self.data.iter().map(set).collect();
         let odd = sets.iter().find(|set| set.name.is_empty() || set.name.contains(['/', '\\']));
         ensure!(odd.is_none(), "{:?} cannot name a set: give NAME=DIR", odd.map_or("", |set| &set.name));

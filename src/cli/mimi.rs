@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use mimi_server::pack::{Bits, StoredBits};
 use mimi_server::train::{Adaptation, AugmentOptions, MimiOptions, StepOptions, Target, Widths};
 
 use super::pruning::PruningArgs;
-use super::recipe::RecipeArgs;
+use super::recipe::{RecipeArgs, bits};
 
 /// Options of `--method mimi` and `--method adapters`.
 #[derive(Debug, Args)]
@@ -52,6 +53,9 @@ pub struct MimiArgs {
     /// A setting that only the method has, such as n=4; may be given several times. See docs/methods.md.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub settings: Vec<String>,
+    /// Keep the adapters' weights at 1, 2, 4 or 8 bits. Training rounds to them at every step [default: 32-bit floats].
+    #[arg(long, value_name = "BITS", value_parser = bits)]
+    pub bits: Option<Bits>,
     /// What mimi prunes: adapters, or another method with neurons.
     #[arg(long, default_value = "adapters", value_name = "METHOD", value_parser = adaptation)]
     pub prunes: Adaptation,
@@ -103,6 +107,7 @@ impl MimiArgs {
             rho: self.rho,
             score,
             selection: self.pruning.selection(),
+            front: self.pruning.front(),
             init: self.pruning.init(score),
             first_block: self.first_block,
             epochs: recipe.epochs.unwrap_or(default.epochs),
@@ -116,6 +121,7 @@ impl MimiArgs {
             },
             smoothing: self.smoothing.unwrap_or(default.smoothing),
             augment: AugmentOptions::none(),
+            bits: StoredBits { adapters: self.bits, head: recipe.head_bits },
             seed,
             ..default
         })

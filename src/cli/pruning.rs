@@ -15,6 +15,12 @@ pub struct PruningArgs {
     /// Among what the weakest are removed.
     #[arg(long, default_value = "global")]
     pub selection: SelectionArg,
+    /// What a pruning removes whole.
+    #[arg(long, default_value = "neurons")]
+    pub cut: CutArg,
+    /// Share of the score that may lie in the early blocks that --cut front-first removes whole, 0 to 1.
+    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
+    pub tau: f64,
     /// First values of the adapters [default: normal; xavier with the scores snip and grasp].
     #[arg(long)]
     pub init: Option<InitArg>,
@@ -69,6 +75,16 @@ pub enum SelectionArg {
     Unstructured,
 }
 
+/// What a pruning removes whole.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum CutArg {
+    /// Neurons, wherever they are.
+    Neurons,
+    /// First the blocks before the largest one before which at most --tau of the score lies, then neurons: many tasks then share
+    /// more blocks of an image.
+    FrontFirst,
+}
+
 /// How adapters begin.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum InitArg {
@@ -112,6 +128,11 @@ impl PruningArgs {
             SelectionArg::Local => Selection::Local,
             SelectionArg::Unstructured => Selection::Unstructured,
         }
+    }
+
+    /// Share of the score that may lie in early blocks which a pruning removes whole.
+    pub fn front(&self) -> Option<f64> {
+        matches!(self.cut, CutArg::FrontFirst).then_some(self.tau)
     }
 
     /// How adapters begin under a score.

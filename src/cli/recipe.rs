@@ -1,6 +1,7 @@
 //! What all ways to train have in common.
 
 use clap::Args;
+use mimi_server::pack::Bits;
 use mimi_server::train::LinearOptions;
 
 /// What linear heads and adapters have in common.
@@ -19,6 +20,14 @@ pub struct RecipeArgs {
     /// Weight decay of matrices; biases have none [default: 0.05 for linear, else that of the method's recipe].
     #[arg(long)]
     pub weight_decay: Option<f64>,
+    /// Keep the head's weights at 8 bits, with a scale for each class [default: 32-bit floats].
+    #[arg(long, value_name = "BITS", value_parser = bits)]
+    pub head_bits: Option<Bits>,
+}
+
+/// Bits a weight.
+pub(super) fn bits(text: &str) -> Result<Bits, String> {
+    text.parse::<u8>().map_err(|error| format!("{text:?}: {error}"))?.try_into()
 }
 
 impl RecipeArgs {
@@ -30,6 +39,7 @@ impl RecipeArgs {
             batch: self.batch.unwrap_or(default.batch),
             rate: self.learning_rate.unwrap_or(default.rate),
             decay: self.weight_decay.unwrap_or(default.decay),
+            head_bits: self.head_bits,
             seed,
         }
     }

@@ -155,6 +155,7 @@ impl TrainArgs {
         let method = match self.method.as_str() {
             LINEAR => {
                 ensure!(self.mimi.settings.is_empty(), "{LINEAR} has no settings for --set");
+                ensure!(self.mimi.bits.is_none(), "{LINEAR} has no adapters for --bits: see --head-bits");
                 Method::Linear(self.recipe.linear(self.seed))
             }
             MIMI => Method::Mimi(MimiOptions { augment, ..self.mimi.options(&self.recipe, self.seed)? }),
@@ -164,6 +165,11 @@ impl TrainArgs {
                 Method::Mimi(MimiOptions { augment, ..once })
             }
         };
+        let has_values = self.problem == ProblemArg::Regression;
+        ensure!(
+            !has_values || self.recipe.head_bits.is_none(),
+            "a head of values is kept whole: no --head-bits"
+        );
         let task = self.task.as_deref().context("--task is missing")?;
         Ok(TaskOptions {
             task: task.parse()?,

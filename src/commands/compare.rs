@@ -99,7 +99,8 @@ fn write(args: &CompareArgs, name: &str, text: &str) -> Result<()> {
     write_atomically(&path, text.as_bytes()).with_context(|| path.display().to_string())
 }
 
-fn told(run: &Run) -> String {
+/// A run in a line.
+pub(super) fn told(run: &Run) -> String {
     let Run { plan, figures, .. } = run;
     let what = if plan.purpose == Purpose::Tuning { "tuning" } else { "seed" };
     format!(

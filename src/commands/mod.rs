@@ -19,6 +19,7 @@ mod proof;
 pub mod publish;
 pub mod rollback;
 pub mod serve;
+pub mod study;
 pub mod train_task;
 pub mod tune;
 pub mod usage;

@@ -142,13 +142,20 @@ fn resident(status: &str) -> Option<i64> {
 }
 
 /// A processor.
-#[derive(Debug, PartialEq)]
-struct Cpu {
-    model: String,
-    features: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// Its name.
+    pub model: String,
+    /// Those of its instructions that decide how fast a backbone runs, with commas between.
+    pub features: String,
 }
 
 impl Cpu {
+    /// This machine's, as Linux tells it.
+    pub fn here() -> Self {
+        Self::of(&read_to_string("/proc/cpuinfo").unwrap_or_default())
+    }
+
     fn of(cpuinfo: &str) -> Self {
         let field = |names: [&str; 2]| {
             let of = |line: &str| {

@@ -15,6 +15,7 @@ impl Pack {
         let contents = Contents {
             weights: BTreeMap::new(),
             factored: None,
+            small: Default::default(),
             head_weight: Vec::new(),
             head_bias: Vec::new(),
             labels: Vec::new(),

@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::decision::threshold;
-use super::{Decision, Error, FORMAT_VERSION, Factorised, NEWEST_FORMAT_VERSION, PEFT_TYPE, ProblemType};
+use super::{
+    Decision, Error, FORMAT_VERSION, Factorised, NEWEST_FORMAT_VERSION, PEFT_TYPE, ProblemType, StoredBits,
+};
 use crate::backbone::{Activation, BackboneConfig, Form, Module, Precision, Site};
 use crate::image::{DECODER_VERSION, Preprocessing};
 
+/// Version of the format that added other modules than adapters, and other heads than of classes.
+const SECOND_FORMAT_VERSION: u32 = 2;
 /// Most classes a head may have.
 const MAX_LABELS: usize = 100_000;
 
@@ -36,6 +40,9 @@ pub struct Manifest {
     /// it serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factorised: Option<Factorised>,
+    /// Bits a weight, where matrices are kept at few.
+    #[serde(default, skip_serializing_if = "StoredBits::is_full")]
+    pub stored_bits: StoredBits,
     /// Class names, in the order of the head's rows.
     pub labels: Vec<String>,
     /// What the head's outputs mean; not written where it is what format 1 knows, like the next two.
@@ -119,8 +126,11 @@ impl Manifest {
 
     /// The oldest format that says all of this manifest.
     pub fn format_version_needed(&self) -> u32 {
+        if !self.stored_bits.is_full() {
+            return NEWEST_FORMAT_VERSION;
+        }
         let is_plain = self.decision().is_plain() && self.modules.is_empty() && self.factorised.is_none();
-        if is_plain { FORMAT_VERSION } else { NEWEST_FORMAT_VERSION }
+        if is_plain { FORMAT_VERSION } else { SECOND_FORMAT_VERSION }
     }
 
     /// How outputs become answers.
@@ -153,6 +163,7 @@ impl Manifest {
         }
         self.check_settings(backbone)?;
         self.check_labels()?;
+        self.stored_bits.check(self.factorised.is_some())?;
         self.decision().check(self.labels.len())?;
         let mut widths = self.check_sites(backbone)?;
         for (name, &width) in &self.modules {

@@ -30,8 +30,10 @@ mod problem;
 mod read;
 mod receive;
 mod resident;
+pub(crate) mod small;
 mod state;
 mod stored;
+mod tensors;
 mod weights;
 mod write;
 
@@ -46,6 +48,7 @@ pub use problem::ProblemType;
 pub use read::{read, read_digest, read_manifest, read_stored, read_stored_with, read_with};
 pub use receive::{Upload, receive};
 pub use resident::{Head, Pack, SelfTest};
+pub use small::{Bits, Small, StoredBits};
 pub use state::VersionState;
 pub use stored::Stored;
 pub use weights::Weights;
@@ -59,7 +62,7 @@ pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 /// Version of the format that every server reads. A pack is written in it wherever it suffices.
 pub const FORMAT_VERSION: u32 = 1;
 /// Newest version of the format; raised when an older server could misread a newer pack.
-pub const NEWEST_FORMAT_VERSION: u32 = 2;
+pub const NEWEST_FORMAT_VERSION: u32 = 3;
 /// `peft_type` of every pack.
 pub const PEFT_TYPE: &str = "MIMI";
 /// Key of a provenance's details, `true` where nothing proves that the backbone is the one a pack was trained on.

@@ -8,7 +8,9 @@ use ndarray::{Array1, Array2};
 use safetensors::{Dtype, SafeTensors};
 
 use super::factored::served_bytes;
-use super::{Base, CONFIG_FILE, Error, Factored, Factorised, Head, Manifest, Pack, SelfTest, Stored};
+use super::small::HEAD_WEIGHT;
+use super::tensors::Tensors;
+use super::{Base, Bits, CONFIG_FILE, Error, Factored, Factorised, Head, Manifest, Pack, SelfTest, Stored};
 use super::{WEIGHTS_FILE, Weights, stored, tensor_key, transpose};
 use crate::backbone::{BackboneConfig, Module, Part, sha256_hex};
 use crate::files::{Disk, System, without_mark};
@@ -67,9 +69,17 @@ pub fn read_stored_with(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Sto
     let mut file = Tensors { file: SafeTensors::deserialize(&bytes).map_err(invalid)?, read: 0 };
     let tensors = match &manifest.factorised {
         Some(factorised) => stored::Tensors::Factored(read_factors(&mut file, factorised, &widths, base)?),
-        None => stored::Tensors::Served(read_modules(&mut file, &widths, backbone)?),
+        None => {
+            check_expanded(&manifest, &widths, base)?;
+            stored::Tensors::Served(read_modules(
+                &mut file,
+                (&widths, manifest.stored_bits.adapters),
+                backbone,
+            )?)
+        }
     };
-    let head = read_head(&mut file, manifest.labels.len(), backbone.feature_width())?;
+    let classes = manifest.labels.len();
+    let head = read_head(&mut file, (classes, manifest.stored_bits.head), backbone.feature_width())?;
     let self_test = read_self_test(&mut file, &manifest)?;
     file.check_all_read(&manifest)?;
     let flops = base.flops() + modules_flops(&widths, backbone)?;
@@ -121,64 +131,18 @@ pub(super) fn read_limited(disk: &dyn Disk, path: &Path, limit: u64) -> Result<V
     disk.read(path, limit).map_err(Error::io(path))
 }
 
-struct Tensors<'a> {
-    file: SafeTensors<'a>,
-    read: usize,
-}
-
-impl Tensors<'_> {
-    /// The finite fp32 values of a tensor that must have `shape`.
-    fn floats(&mut self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-        let bytes = self.bytes(tensor, Dtype::F32, shape)?;
-        let values: Vec<f32> =
-            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        match values.iter().position(|value| !value.is_finite()) {
-            Some(index) => Err(Error::NotFinite { tensor: tensor.into(), index, value: values[index] }),
-            None => Ok(values),
-        }
-    }
-
-    fn bytes(&mut self, tensor: &str, dtype: Dtype, shape: &[usize]) -> Result<&[u8], Error> {
-        let missing = |_| Error::Missing { tensor: tensor.into(), expected: shape.to_vec() };
-        let view = self.file.tensor(tensor).map_err(missing)?;
-        if view.dtype() != dtype || view.shape() != shape {
-            let found = format!("{:?} {:?}", view.dtype(), view.shape());
-            return Err(Error::Mismatch {
-                tensor: tensor.into(),
-                found,
-                expected: format!("{dtype:?} {shape:?}"),
-            });
-        }
-        self.read += 1;
-        Ok(view.data())
-    }
-
-    /// Refuses unknown tensors: a misspelt adapter would otherwise be left out silently.
-    fn check_all_read(&self, manifest: &Manifest) -> Result<(), Error> {
-        if self.read == self.file.len() {
-            return Ok(());
-        }
-        let known = |name: &str| {
-            // `{module}.down.weight` and `{module}.scale`.
-            let mut prefixes = name.match_indices('.').map(|(end, _)| &name[..end]);
-            let has_adapter = |site: &str| manifest.adapter_widths.contains_key(site);
-            let is_shared = manifest.factorised.is_some() && name.starts_with("shared.");
-            is_shared
-                || ["head.", "self_test."].iter().any(|start| name.starts_with(start))
-                || prefixes.any(|prefix| {
-                    manifest.modules.contains_key(prefix)
-                        || prefix.strip_suffix(".adapter").is_some_and(has_adapter)
-                })
-        };
-        let names = self.file.names();
-        let extra = names.iter().find(|name| !known(name)).or(names.first());
-        Err(Error::Unexpected { tensor: extra.map(|name| name.to_string()).unwrap_or_default() })
+/// Few bits on disk may be many bytes in memory.
+fn check_expanded(manifest: &Manifest, widths: &BTreeMap<Module, usize>, base: &Base) -> Result<(), Error> {
+    let (bytes, limit) = (served_bytes(widths, base.config()), base.most());
+    match manifest.stored_bits.adapters {
+        Some(_) if bytes > limit => Err(Error::TooWide { method: "few bits a weight", bytes, limit }),
+        _ => Ok(()),
     }
 }
 
 fn read_modules(
     tensors: &mut Tensors<'_>,
-    widths: &BTreeMap<Module, usize>,
+    (widths, bits): (&BTreeMap<Module, usize>, Option<Bits>),
     backbone: &BackboneConfig,
 ) -> Result<BTreeMap<Module, Weights>, Error> {
     let mut weights = BTreeMap::new();
@@ -187,7 +151,13 @@ fn read_modules(
         for &part in module.form.parts() {
             let no_place = || Error::field("modules", module, "the backbone has no such place");
             let shape = backbone.part_shape(module, part, width).ok_or_else(no_place)?;
-            parts.push((part, read_part(tensors, (module, part), &shape)?));
+            let values = match (bits, &shape[..]) {
+                (Some(bits), &[input, output]) if part.is_matrix() => {
+                    tensors.small(&tensor_key(module, part), (input, output), bits)?
+                }
+                _ => read_part(tensors, (module, part), &shape)?,
+            };
+            parts.push((part, values));
         }
         weights.insert(module, Weights::new(width, parts));
     }
@@ -233,8 +203,15 @@ fn read_factors(
     Ok(Factored { kind, tensors: found })
 }
 
-fn read_head(tensors: &mut Tensors<'_>, classes: usize, width: usize) -> Result<Head, Error> {
-    let weight = tensors.floats("head.weight", &[classes, width])?;
+fn read_head(
+    tensors: &mut Tensors<'_>,
+    (classes, bits): (usize, Option<Bits>),
+    width: usize,
+) -> Result<Head, Error> {
+    let weight = match bits {
+        Some(bits) => transpose(&tensors.small(HEAD_WEIGHT, (width, classes), bits)?, width, classes),
+        None => tensors.floats(HEAD_WEIGHT, &[classes, width])?,
+    };
     let bias = tensors.floats("head.bias", &[classes])?;
     let misfit = |e: ndarray::ShapeError| Error::field("labels", classes, e.to_string());
     let weight = Array2::from_shape_vec((classes, width), weight).map_err(misfit)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::small::{CODES, HEAD_WEIGHT, SCALE, Small, StoredBits};
 use super::{
     CONFIG_FILE, Decision, Error, FORMAT_VERSION, Factored, Manifest, PEFT_TYPE, Provenance, SelfTest,
     SelfTestInfo,
@@ -24,6 +25,8 @@ pub struct Contents {
     pub weights: BTreeMap<Module, Weights>,
     /// What they are made of, where that is kept instead.
     pub factored: Option<Factored>,
+    /// Matrices that are kept at few bits, by name, laid out `[in, out]`; the values beside must be what they expand to.
+    pub small: BTreeMap<ParameterName, Small>,
     /// Head weight `[C, D]`, row-major.
     pub head_weight: Vec<f32>,
     /// Head bias `[C]`.
@@ -139,6 +142,7 @@ pub(super) fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_s
         adapter_widths: adapters.iter().map(|(module, width)| (module.site.to_string(), *width)).collect(),
         leave_out: backbone.sites().iter().filter(|site| left_out(site)).map(Site::to_string).collect(),
         factorised: contents.factored.as_ref().map(|factored| (&factored.kind).into()),
+        stored_bits: StoredBits::of(&contents.small),
         modules: others.iter().map(|(module, width)| (module.to_string(), *width)).collect(),
         labels: contents.labels.clone(),
         problem_type: problem,
@@ -197,11 +201,43 @@ fn kept(module: Module, part: Part, shape: &[usize], values: &[f32]) -> Result<T
     }
 }
 
+/// The matrices at few bits by their keys, once the values beside are theirs.
+fn smalls(contents: &Contents) -> Result<Vec<(String, &Small)>, String> {
+    contents.small.iter().map(|(&name, small)| Ok((checked(contents, name, small)?, small))).collect()
+}
+
+/// The key of a matrix at few bits.
+fn checked(contents: &Contents, name: ParameterName, small: &Small) -> Result<String, String> {
+    let (key, values) = match name {
+        ParameterName::Module(module, part) => {
+            let own = contents.weights.get(&module);
+            (tensor_key(module, part), own.map(|own| own.part(part).to_vec()).unwrap_or_default())
+        }
+        ParameterName::HeadWeight => {
+            let inputs = contents.head_weight.len() / small.outputs.max(1);
+            (HEAD_WEIGHT.to_owned(), transpose(&contents.head_weight, small.outputs, inputs))
+        }
+        _ => return Err(format!("{name} is kept whole")),
+    };
+    match values == small.expand() {
+        true => Ok(key),
+        false => Err(format!("{key} is not what its codes expand to")),
+    }
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
 fn serialize(contents: &Contents, backbone: &BackboneConfig) -> Result<Vec<u8>, String> {
     let (classes, width) = (contents.labels.len(), backbone.feature_width());
     let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    let small = smalls(contents)?;
+    let is_small = |key: &str| small.iter().any(|(own, _)| own == key);
     let mut floats = |name: String, shape: Vec<usize>, data: &[f32]| {
-        tensors.push((name, Dtype::F32, shape, data.iter().flat_map(|v| v.to_le_bytes()).collect()));
+        if !is_small(&name) {
+            tensors.push((name, Dtype::F32, shape, bytes(data)));
+        }
     };
     for (key, shape, values) in modules(contents, backbone)? {
         floats(key, shape, &values);
@@ -211,6 +247,11 @@ fn serialize(contents: &Contents, backbone: &BackboneConfig) -> Result<Vec<u8>, 
     if !contents.self_test.images.is_empty() {
         let logits = contents.self_test.logits.concat();
         floats("self_test.logits".into(), vec![contents.self_test.images.len(), classes], &logits);
+    }
+    for (key, own) in &small {
+        let codes = own.by_output();
+        tensors.push((format!("{key}.{CODES}"), Dtype::U8, vec![codes.len()], codes));
+        tensors.push((format!("{key}.{SCALE}"), Dtype::F32, vec![own.scales.len()], bytes(&own.scales)));
     }
     for (k, image) in contents.self_test.images.iter().enumerate() {
         tensors.push((format!("self_test.image.{k}"), Dtype::U8, vec![image.len()], image.clone()));

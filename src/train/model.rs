@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2};
 use super::parameters::{MissingParameter, Parameter, Parameters};
 use crate::backbone::{BackboneConfig, Module, ModuleSet, Part};
 use crate::graph::ParameterName;
-use crate::pack::{Factored, Head, Weights};
+use crate::pack::{Factored, Head, Small, StoredBits, Weights};
 use crate::train::data::truth::Scale;
 
 /// The matrices of the adapter at one site.
@@ -40,6 +40,8 @@ pub struct Model {
     pub made: BTreeMap<Module, usize>,
     /// What served tensors were made from, where a pack keeps that.
     pub stored: Option<Factored>,
+    /// Matrices that a pack keeps at few bits; their tensors are what these expand to.
+    pub small: BTreeMap<ParameterName, Small>,
 }
 
 impl Model {
@@ -149,6 +151,36 @@ impl Model {
             for (value, scale) in parameter.values.iter_mut().zip(scales.iter().cycle()) {
                 let shift = if is_bias { scale.mean } else { 0.0 };
                 *value = (f64::from(*value) * scale.deviation + shift) as f32;
+            }
+        }
+        model
+    }
+
+    /// Bytes of the modules' tensors in a pack.
+    pub fn adapter_bytes(&self) -> u64 {
+        let whole = |count: usize| size_of::<f32>() * count;
+        if let Some(factored) = &self.stored {
+            return factored.tensors.values().map(|values| whole(values.len()) as u64).sum();
+        }
+        let of = |(name, parameter): (ParameterName, &Parameter)| match self.small.get(&name) {
+            _ if name.is_of_head() => 0,
+            Some(small) => (small.bits.bytes(small.codes.len()) + whole(small.scales.len())) as u64,
+            None => whole(parameter.values.len()) as u64,
+        };
+        self.parameters.iter().map(of).sum()
+    }
+
+    /// The model as it is kept at few bits a weight.
+    pub fn kept_at(&self, bits: StoredBits) -> Self {
+        let mut model = self.clone();
+        if bits.is_full() {
+            return model;
+        }
+        for (name, parameter) in model.parameters.iter_mut() {
+            if let (Some(bits), &[_, outputs]) = (bits.of_matrix(name), &parameter.shape[..]) {
+                let small = Small::of(&parameter.values, outputs, bits);
+                parameter.values = small.expand();
+                model.small.insert(name, small);
             }
         }
         model

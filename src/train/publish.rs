@@ -107,6 +107,7 @@ impl Publisher<'_> {
         Ok(Contents {
             weights: model.weights(),
             factored: model.stored.clone(),
+            small: model.small.clone(),
             head_weight: head.weight.iter().copied().collect(),
             head_bias: head.bias.to_vec(),
             labels: self.images.labels.clone(),

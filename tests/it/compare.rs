@@ -8,7 +8,7 @@ use mimi_server::train::{AugmentOptions, Init, LinearOptions, MimiOptions, Origi
 use crate::server::World;
 use crate::train::{dataset, origin, setup};
 
-const ALL: [Contender; 24] = [
+const ALL: [Contender; 25] = [
     Contender::Probe,
     Contender::Adapters,
     Contender::Uniform,
@@ -24,6 +24,7 @@ const ALL: [Contender; 24] = [
     Contender::Taylor,
     Contender::Activation,
     Contender::Contribution,
+    Contender::FrontFirst,
     Contender::Snip,
     Contender::SnipNeurons,
     Contender::Grasp,

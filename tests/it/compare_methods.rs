@@ -27,7 +27,7 @@ fn entrants(names: &[&str]) -> Vec<Entrant> {
 fn options(data: &Path, out: &Path, names: &[&str]) -> MethodsOptions {
     let origin = Origin { per_class: Some(6), held_out_per_class: Some(2), ..origin(data) };
     MethodsOptions {
-        sets: vec![ImageSet { name: "colours".into(), origin }],
+        sets: vec![ImageSet { name: "colours".into(), origin, is_moved: false }],
         entrants: entrants(names),
         settings: Default::default(),
         tune: false,
@@ -35,6 +35,10 @@ fn options(data: &Path, out: &Path, names: &[&str]) -> MethodsOptions {
         budget: Budget::Epochs(6),
         first_block: 0,
         results: out.join("results.jsonl"),
+        multiple: 1,
+        elsewhere: Vec::new(),
+        turn: Default::default(),
+        machine: Default::default(),
     }
 }
 

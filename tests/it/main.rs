@@ -46,9 +46,13 @@ mod factors;
 mod finetune;
 /// Floods by every door: refused, and memory stays flat.
 mod floods;
+/// What scores see of first values.
+mod first_values;
 mod folder;
 /// One image under many packs, known or not.
 mod forking;
+/// Whole early blocks cut away.
+mod front_first;
 /// What fuzzing runs, over its corpora.
 mod fuzz;
 /// Backward equals finite differences and PyTorch.
@@ -138,6 +142,12 @@ mod schema;
 mod service;
 /// Packs from object stores, and publishing.
 mod shelf;
+/// Packs at few bits a weight.
+mod small;
+/// Paired differences against SciPy's numbers.
+mod statistics;
+/// Studies: what is run, what is concluded.
+mod study;
 /// Swin: what its checkpoints tell, what its published sizes count and cost.
 mod swin;
 /// Any bytes as a file of `torch.save`.

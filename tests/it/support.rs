@@ -247,6 +247,7 @@ impl TinyBackbone {
         Contents {
             weights: weights.collect(),
             factored: None,
+            small: Default::default(),
             head_weight: random.floats(classes * d, 0.3),
             head_bias: random.floats(classes, 0.3),
             labels: (0..classes).map(|c| format!("class-{c}")).collect(),

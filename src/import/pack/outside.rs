@@ -38,6 +38,7 @@ pub(super) fn write(resident: &Resident, request: &Request, mut found: Extract) 
     let contents = Contents {
         labels,
         factored: None,
+        small: Default::default(),
         decision: Decision::default(),
         self_test,
         weights: found.modules,

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::training_method::{Accuracies, Course, Demand, Trained, TrainingMethod};
 use crate::backbone::{BackboneConfig, ModuleSet};
-use crate::pack::Head;
+use crate::pack::{Bits, Head, StoredBits};
 use crate::train::data::augment::options::AugmentOptions;
 use crate::train::data::intake::Intake;
 use crate::train::data::load::Loaded;
@@ -23,7 +23,7 @@ use crate::train::measure::predict::{Measure, Predictor};
 use crate::train::measure::scorer::Scorer;
 use crate::train::model::Model;
 use crate::train::optim::adamw::{AdamW, AdamWOptions};
-use crate::train::optim::recipe::check_rates;
+use crate::train::optim::recipe::{check_head_bits, check_rates};
 use crate::train::optim::schedule::{Schedule, cosine_with_warmup};
 use crate::train::progress::{Observer, Progress, Step};
 
@@ -38,6 +38,9 @@ pub struct LinearOptions {
     pub rate: f64,
     /// Weight decay on the weight; the bias has none (docs/method.md section 5).
     pub decay: f64,
+    /// Bits a weight that the pack keeps of the head; rounded after the last epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_bits: Option<Bits>,
     /// Seed of the order of images.
     pub seed: u64,
 }
@@ -46,7 +49,7 @@ impl Default for LinearOptions {
     /// 100 epochs and decay 0.05 are docs/method.md section 5's; the rate is ten times its, since on frozen features
     /// the problem is convex; a fifth of the run warms up, as there.
     fn default() -> Self {
-        Self { epochs: 100, batch: 64, rate: 5e-3, decay: 0.05, seed: 0 }
+        Self { epochs: 100, batch: 64, rate: 5e-3, decay: 0.05, head_bits: None, seed: 0 }
     }
 }
 
@@ -56,15 +59,17 @@ impl TrainingMethod for LinearOptions {
     }
 
     fn settings(&self) -> Map<String, Value> {
-        let Self { epochs, batch, rate, decay, seed } = self;
+        let Self { epochs, batch, rate, decay, head_bits, seed } = self;
         let pairs = [
             ("epochs", json!(epochs)),
             ("batch", json!(batch)),
             ("learning_rate", json!(rate)),
             ("weight_decay", json!(decay)),
+            ("head_bits", json!(head_bits)),
             ("order_seed", json!(seed)),
         ];
-        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+        let pairs = pairs.into_iter().filter(|(key, _)| *key != "head_bits" || head_bits.is_some());
+        pairs.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
     fn check(&self, _: &BackboneConfig) -> Result<()> {
@@ -92,7 +97,8 @@ impl TrainingMethod for LinearOptions {
             observe(Progress::Step(&self.step(epoch, &train, seen, rate)));
             Ok(())
         })?;
-        let model = Model::from_head(&head);
+        let bits = StoredBits { adapters: None, head: self.head_bits };
+        let model = Model::from_head(&head).kept_at(bits);
         let accuracies = Accuracies {
             train: predictor.measure(&model, &train)?.accuracy,
             held_out: predictor.measure(&model, &held_out)?.accuracy,
@@ -108,6 +114,7 @@ impl LinearOptions {
     /// With the option that cannot.
     pub fn check(&self) -> Result<()> {
         ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
+        check_head_bits(self.head_bits)?;
         check_rates(self.rate, self.decay)
     }
 

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 
 use super::schedule::Shape;
 use super::step::StepOptions;
+use crate::pack::Bits;
 use crate::train::data::chance::Chance;
 use crate::train::history::Place;
 
@@ -40,5 +41,19 @@ impl Recipe {
 pub fn check_rates(rate: f64, decay: f64) -> Result<()> {
     ensure!(rate >= 0.0 && rate.is_finite(), "the learning rate is {rate}, expected 0 or more");
     ensure!(decay >= 0.0 && decay.is_finite(), "the weight decay is {decay}, expected 0 or more");
+    Ok(())
+}
+
+/// Checks the bits of a head's weights.
+///
+/// # Errors
+/// When a pack cannot keep it so.
+pub fn check_head_bits(bits: Option<Bits>) -> Result<()> {
+    let other = bits.filter(|bits| *bits != Bits::Eight);
+    ensure!(
+        other.is_none(),
+        "a head is kept whole or at 8 bits a weight, not {}",
+        other.map_or(0, Bits::count)
+    );
     Ok(())
 }

@@ -14,6 +14,7 @@ use super::parts::{PartOptions, Parts};
 use crate::backbone::BlockRange;
 use crate::graph::training::{gradient_output, training_graph};
 use crate::graph::{ParameterName, Plan, Trained};
+use crate::pack::StoredBits;
 use crate::runtime::{Input, Resident};
 use crate::train::data::minibatch::Minibatch;
 use crate::train::model::Model;
@@ -48,6 +49,8 @@ pub struct Stepper {
     parts: Parts,
     options: StepOptions,
     masks: Masks,
+    /// Bits a weight that every step rounds to.
+    bits: StoredBits,
     /// Threads that update parameters.
     threads: usize,
 }
@@ -72,6 +75,7 @@ impl Stepper {
             parts: Parts::new(resident, &graph, parts)?,
             options,
             masks: Masks::default(),
+            bits: StoredBits::default(),
             threads: resident.threads(),
         })
     }
@@ -79,6 +83,12 @@ impl Stepper {
     /// Holds the masked elements at zero, where they are.
     pub fn masked(self, masks: Masks) -> Self {
         Self { masks, ..self }
+    }
+
+    /// Rounds weights to so few bits before each run. Gradients are those at the rounded weights and go straight through to the
+    /// others (Bengio et al. 2013).
+    pub fn kept_at(self, bits: StoredBits) -> Self {
+        Self { bits, ..self }
     }
 
     /// Makes one step. Returns the clipped gradients, which some scores need.
@@ -124,6 +134,8 @@ impl Stepper {
         batch: &Minibatch,
         random: &mut ChaCha8Rng,
     ) -> Result<Stepped> {
+        let kept = (!self.bits.is_full()).then(|| model.kept_at(self.bits));
+        let model = kept.as_ref().unwrap_or(model);
         let named = |(name, parameter): (ParameterName, _)| (name.to_string(), parameter);
         let parameters: Vec<(String, &Parameter)> = model.parameters.iter().map(named).collect();
         let inputs: Vec<Input<'_>> = parameters

@@ -63,6 +63,7 @@ impl Method {
                 ensure!(other.is_none(), "it has no {}", other.unwrap_or_default());
                 linear.rate = settings.learning_rate.unwrap_or(linear.rate);
                 linear.decay = settings.weight_decay.unwrap_or(linear.decay);
+                linear.head_bits = settings.head_bits.or(linear.head_bits);
             }
             Self::Mimi(mimi) => {
                 shape(mimi, settings)?;
@@ -91,10 +92,15 @@ fn shape(mimi: &mut MimiOptions, settings: &Settings) -> Result<()> {
     ensure!(!follows || settings.rank.is_none(), "it has no rank but sigma_0");
     ensure!(follows || settings.sigma_0.is_none(), "it has no sigma_0 but a rank");
     let prunes = mimi.target != Target::Never;
-    ensure!(prunes || settings.sigma.or(settings.rho).is_none(), "it prunes nothing");
+    ensure!(prunes || settings.sigma.or(settings.rho).or(settings.tau).is_none(), "it prunes nothing");
+    ensure!(follows || settings.init.is_none(), "its first values are its own: it has no init");
+    mimi.init = settings.init.unwrap_or(mimi.init);
     mimi.rank = settings.rank.unwrap_or(mimi.rank);
     mimi.sigma = settings.sigma_0.unwrap_or(mimi.sigma);
     mimi.rho = settings.rho.unwrap_or(mimi.rho);
+    mimi.bits.adapters = settings.bits.or(mimi.bits.adapters);
+    mimi.bits.head = settings.head_bits.or(mimi.bits.head);
+    mimi.front = settings.tau.or(mimi.front);
     mimi.target = settings.sigma.map_or(mimi.target, Target::Sigma);
     Ok(())
 }

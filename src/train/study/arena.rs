@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::run::Purpose;
@@ -34,6 +35,19 @@ pub struct ImageSet {
     pub name: String,
     /// Where its images are.
     pub origin: Origin,
+    /// Whether results call its folder by the set's name, so that they say nothing of the machine.
+    pub is_moved: bool,
+}
+
+impl ImageSet {
+    /// Where its images are, as results tell it.
+    pub(super) fn told(&self) -> Result<Value> {
+        Ok(serde_json::to_value(Origin { data: self.folder(), ..self.origin.clone() })?)
+    }
+
+    fn folder(&self) -> PathBuf {
+        if self.is_moved { PathBuf::from(&self.name) } else { self.origin.data.clone() }
+    }
 }
 
 /// The images of a set.
@@ -86,7 +100,7 @@ impl<'a> Arena<'a> {
         // Images that were asked for are measured, whatever else there is.
         if set.origin.validation.is_none() && !partition.test.is_empty() {
             partition.validation = std::mem::take(&mut partition.test);
-            partition.held_out = format!("the test images of {}", set.origin.data.display());
+            partition.held_out = format!("the test images of {}", set.folder().display());
             if let Some(most) = set.origin.held_out_per_class {
                 limit(&mut partition.validation, most, set.origin.seed);
             }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::train::method::finetune::options::FinetuneOptions;
 use crate::train::method::finetune::subset::Subset;
+use crate::train::method::mimi::front::SHARE;
 use crate::train::method::mimi::options::{MimiOptions, Target, Widths};
 use crate::train::method::mimi::prune::{Selection, prunings};
 use crate::train::method::mimi::score::{Normaliser, Score, StartScore};
@@ -47,6 +48,8 @@ pub enum Contender {
     Activation,
     /// MiMi with scores of what neurons add on average.
     Contribution,
+    /// MiMi that removes early blocks whole where little of the score lies before a block.
+    FrontFirst,
     /// Adapters whose weakest weights by SNIP are held at zero from the start.
     Snip,
     /// Adapters whose weakest neurons by SNIP are removed before training.
@@ -68,7 +71,7 @@ pub enum Contender {
 }
 
 /// Every contender with its name.
-const NAMES: [(Contender, &str); 24] = [
+const NAMES: [(Contender, &str); 25] = [
     (Contender::Probe, "probe"),
     (Contender::Adapters, "adapters"),
     (Contender::Uniform, "uniform"),
@@ -84,6 +87,7 @@ const NAMES: [(Contender, &str); 24] = [
     (Contender::Taylor, "taylor"),
     (Contender::Activation, "activation"),
     (Contender::Contribution, "contribution"),
+    (Contender::FrontFirst, "front-first"),
     (Contender::Snip, "snip"),
     (Contender::SnipNeurons, "snip-neurons"),
     (Contender::Grasp, "grasp"),
@@ -157,6 +161,7 @@ impl Contender {
             Self::Taylor => scored(Score::Taylor),
             Self::Activation => scored(Score::Activation),
             Self::Contribution => scored(Score::Contribution),
+            Self::FrontFirst => MimiOptions { front: mimi.front.or(Some(SHARE)), ..mimi },
             Self::Snip => at_once(&mimi, StartScore::Snip, Selection::Unstructured),
             Self::SnipNeurons => at_once(&mimi, StartScore::Snip, Selection::Global),
             Self::Grasp => at_once(&mimi, StartScore::Grasp, Selection::Unstructured),

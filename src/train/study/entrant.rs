@@ -56,6 +56,14 @@ impl Entrant {
         Ok(Self { name: name.to_owned(), training: terms.training(name)?, is_optional: false })
     }
 
+    /// The method `method` under a name of its own.
+    ///
+    /// # Errors
+    /// When there is no such method, with all names.
+    pub(super) fn arm(name: &str, method: &str, terms: &Terms<'_>) -> Result<Self> {
+        Ok(Self { name: name.to_owned(), ..Self::named(method, terms)? })
+    }
+
     /// Reads a file of settings by method.
     ///
     /// # Errors

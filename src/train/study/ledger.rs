@@ -3,8 +3,8 @@
 //! A line is written at once and flushed to the disk. A process that dies in the middle of a line loses that run only:
 //! what follows the last newline is cut away when the file is opened again.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,6 +22,8 @@ pub struct Ledger {
     /// The first line, until it is written: with the first run.
     heading: Option<Heading>,
     runs: Vec<Run>,
+    /// Runs of other files of the same comparison.
+    elsewhere: Vec<Run>,
 }
 
 /// The first line.
@@ -44,7 +46,8 @@ impl Ledger {
         file.read_to_end(&mut text).with_context(context)?;
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
         let torn = text.split_off(whole);
-        let mut ledger = Self { path: path.to_owned(), file, heading: None, runs: Vec::new() };
+        let mut ledger =
+            Self { path: path.to_owned(), file, heading: None, runs: Vec::new(), elsewhere: Vec::new() };
         ledger.read(&text, comparison)?;
         // Only once the file is known to be this comparison's.
         if !torn.is_empty() {
@@ -71,7 +74,30 @@ impl Ledger {
         Ok(())
     }
 
-    /// Every run.
+    /// The same with runs that other files hold.
+    pub(super) fn beside(self, elsewhere: Vec<Run>) -> Self {
+        Self { elsewhere, ..self }
+    }
+
+    /// The runs of a file, of whatever comparison; none if there is no file. What follows the last newline is no run yet.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn look(path: &Path) -> Result<Vec<Run>> {
+        let text = match fs::read(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read.with_context(|| path.display().to_string())?,
+        };
+        let whole = text.iter().rposition(|&byte| byte == b'\n').unwrap_or(0);
+        let lines = text[..whole].split(|&byte| byte == b'\n').enumerate();
+        let lines = lines.skip(1).filter(|(_, line)| !line.is_empty());
+        let read = |(number, line): (usize, &[u8])| {
+            serde_json::from_slice(line).with_context(|| format!("{}, line {}", path.display(), number + 1))
+        };
+        lines.map(read).collect()
+    }
+
+    /// Every run of the file.
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
@@ -82,7 +108,7 @@ impl Ledger {
     /// When a result has its place that was made with other settings or images.
     pub(super) fn find(&self, plan: &Plan) -> Result<Option<&Run>> {
         let identity = plan.identity()?;
-        for run in self.runs.iter().filter(|run| run.plan.is_cell_of(plan)) {
+        for run in self.runs.iter().chain(&self.elsewhere).filter(|run| run.plan.is_cell_of(plan)) {
             match identity.refuses(&serde_json::to_value(run.plan.identity()?)?) {
                 None => return Ok(Some(run)),
                 Some(_) if plan.purpose == Purpose::Tuning => {}

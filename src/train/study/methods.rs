@@ -3,15 +3,14 @@
 //! Nothing is chosen by the images that are measured: settings come from recipes and files, or from a split of the
 //! training images, and each training is measured once, after its last step.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
 
 use super::arena::{Arena, ImageSet, Seen};
+use super::asked::{Budget, MethodsOptions};
 use super::entrant::Entrant;
 use super::ledger::Ledger;
 use super::own;
@@ -22,7 +21,6 @@ use super::training::Training;
 use crate::train::data::intake::Intake;
 use crate::train::data::load::Loaded;
 use crate::train::data::rows::Rows;
-use crate::train::fingerprint::Fingerprint;
 use crate::train::measure::predict::{Measure, Predictor};
 use crate::train::measure::scorer::Scorer;
 use crate::train::method::Method;
@@ -30,37 +28,6 @@ use crate::train::method::training_method::{Checkpoint, Course, Trained, Trainin
 use crate::train::model::Model;
 use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
-
-/// What to compare.
-#[derive(Clone, Debug)]
-pub struct MethodsOptions {
-    /// The sets of images.
-    pub sets: Vec<ImageSet>,
-    /// The methods.
-    pub entrants: Vec<Entrant>,
-    /// What replaces their recipes, by name.
-    pub settings: BTreeMap<String, Settings>,
-    /// Whether learning rate and weight decay are chosen on a split of the training images.
-    pub tune: bool,
-    /// Seeds: a run of each method on each set for each.
-    pub seeds: Vec<u64>,
-    /// How long every method trains.
-    pub budget: Budget,
-    /// The first block that may be changed.
-    pub first_block: usize,
-    /// File of results; runs it holds are not made again.
-    pub results: PathBuf,
-}
-
-/// How long every method trains, MiMi's trainings together.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Budget {
-    /// Passes over the training images.
-    Epochs(usize),
-    /// About so many steps: whole epochs.
-    Steps(usize),
-}
 
 /// Makes the runs that are missing; `observe` hears how they go, `done` what each gave.
 ///
@@ -72,38 +39,21 @@ pub fn compare_methods(
     observe: &mut Observer<'_>,
     done: &mut dyn FnMut(&Run),
 ) -> Result<Ledger> {
-    let mut ledger = Ledger::open(&options.results, &options.identity(setup)?)?;
+    let mut ledger =
+        Ledger::open(&options.results, &options.identity(setup)?)?.beside(options.elsewhere.clone());
     // All sets are looked at before anything is trained.
     let open = |set| Arena::open(setup, set, &options.results, observe).map(|arena| (set, arena));
     let arenas = options.sets.iter().map(open).collect::<Result<Vec<_>>>()?;
     for (set, arena) in arenas {
         let mut meeting = Meeting { setup, options, set, arena, ledger: &mut ledger };
         let fitting = meeting.fitting(observe)?;
-        for (seed, entrant) in options.runs().filter(|(_, entrant)| fitting.contains(&entrant.name.as_str()))
-        {
+        let runs = options.runs().filter(|(_, entrant)| fitting.contains(&entrant.name.as_str()));
+        for (_, (seed, entrant)) in runs.enumerate().filter(|(number, _)| options.turn.has(*number)) {
             let result = meeting.play(entrant, seed, observe, done);
             result.with_context(|| format!("{} on {}, seed {seed}", entrant.name, set.name))?;
         }
     }
     Ok(ledger)
-}
-
-impl MethodsOptions {
-    /// Every method with every seed, a seed at a time, so that an unfinished comparison compares all methods.
-    fn runs(&self) -> impl Iterator<Item = (u64, &Entrant)> {
-        self.seeds.iter().flat_map(|&seed| self.entrants.iter().map(move |entrant| (seed, entrant)))
-    }
-
-    /// Identity of the results: what is the same for all runs.
-    fn identity(&self, setup: &Setup) -> Result<Fingerprint> {
-        Fingerprint::default()
-            .with("backbone", &setup.resident.identity())?
-            .with("budget", &self.budget)?
-            .with("first_block", &self.first_block)?
-            .with("tuned", &self.tune)?
-            .with("limits.max_bytes", &setup.limits.max_bytes)?
-            .with("limits.max_pixels", &setup.limits.max_pixels)
-    }
 }
 
 /// The methods on one set.
@@ -150,8 +100,7 @@ impl<'a> Meeting<'a> {
     /// The method as it is trained on this set.
     pub(super) fn prepared(&self, entrant: &Entrant, chosen: &Settings, seed: u64) -> Result<Training> {
         let resident = &self.setup.resident;
-        let said = self.options.settings.get(&entrant.name).cloned().unwrap_or_default();
-        let training = entrant.training.clone().with(&said)?.with(chosen)?.seeded(seed);
+        let training = self.options.set(entrant)?.with(chosen)?.seeded(seed);
         training.check(resident)?;
         let (trainings, images) = (training.trainings(resident)?, self.arena.partition.train.len());
         let epochs = match self.options.budget {
@@ -169,10 +118,8 @@ impl<'a> Meeting<'a> {
         Ok(training.lasting(epochs / trainings))
     }
 
-    /// Epochs that every method can divide among its trainings: their least common multiple.
     fn together(&self) -> usize {
-        let of = |entrant: &Entrant| entrant.training.trainings(&self.setup.resident).ok();
-        self.options.entrants.iter().filter_map(of).fold(1, |all, own| all / gcd(all, own) * own)
+        self.options.together(&self.setup.resident)
     }
 
     /// A run, unless it was made before.
@@ -223,10 +170,11 @@ impl<'a> Meeting<'a> {
         let config = self.setup.resident.config();
         Ok(Run {
             version: env!("CARGO_PKG_VERSION").into(),
+            machine: self.options.machine.clone(),
             backbone: config.name.clone(),
             fingerprint: self.setup.resident.identity(),
             first_block: self.options.first_block,
-            origin: serde_json::to_value(&self.set.origin)?,
+            origin: self.set.told()?,
             measured_on: match plan.purpose {
                 Purpose::Tuning => "a fifth of the training images".into(),
                 Purpose::Result => self.arena.partition.held_out.clone(),
@@ -282,10 +230,6 @@ impl<'a> Meeting<'a> {
         };
         method.train(course, observe)
     }
-}
-
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 fn answers(setup: &Setup, model: &Model, measured: &Rows) -> Result<Scorer> {

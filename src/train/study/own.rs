@@ -5,9 +5,10 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use super::arena::Seen;
-use super::price::flops_of_8;
+use super::price::TASKS;
 use super::run::{Cost, Figures};
 use crate::backbone::ModuleSet;
+use crate::graph::tasks_flops;
 use crate::train::method::finetune::options::FinetuneOptions;
 use crate::train::method::finetune::run::{Images, finetune};
 use crate::train::optim::diverged::Diverged;
@@ -38,8 +39,9 @@ pub(super) fn run(
             trained_parameters: found.parameters,
             head_parameters: classes * (config.feature_width() + 1),
             pack_bytes: None,
+            adapter_bytes: None,
             flops: found.flops,
-            flops_of_8: flops_of_8(config, own.first_block, (ModuleSet::EMPTY, &|_| 0))?,
+            flops_of_8: tasks_flops(config, own.first_block, TASKS, (ModuleSet::EMPTY, &|_| 0))?,
         },
         train_seconds,
     })

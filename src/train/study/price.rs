@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::run::Cost;
-use crate::backbone::{BackboneConfig, BlockRange, Module, ModuleSet};
+use crate::backbone::BackboneConfig;
 use crate::files::beside;
-use crate::graph::{Plan, plan_flops};
+use crate::graph::{Plan, plan_flops, tasks_flops};
 use crate::pack::{self, Contents, Decision, ProblemType, Provenance, self_test_tolerance};
 use crate::train::data::rows::Rows;
 use crate::train::measure::self_test::self_test;
@@ -17,7 +17,7 @@ use crate::train::model::Model;
 use crate::train::setup::Setup;
 
 /// Tasks that one image is run under.
-const TASKS: u64 = 8;
+pub(super) const TASKS: u64 = 8;
 
 /// A task that was trained.
 pub(super) struct Priced<'a> {
@@ -43,6 +43,7 @@ impl Priced<'_> {
             trained_parameters: trained,
             head_parameters: head.weight.len() + head.bias.len(),
             pack_bytes: Some(self.bytes(path)?),
+            adapter_bytes: Some(model.adapter_bytes()),
             flops: one,
             flops_of_8: eight,
         })
@@ -65,6 +66,7 @@ impl Priced<'_> {
         Ok(Contents {
             weights: model.weights(),
             factored: model.stored.clone(),
+            small: model.small.clone(),
             head_weight: head.weight.iter().copied().collect(),
             head_bias: head.bias.to_vec(),
             labels: self.labels.to_vec(),
@@ -104,18 +106,5 @@ fn flops(config: &BackboneConfig, model: &Model) -> Result<Flops> {
     let (modules, widths) = (model.modules(), model.widths());
     let width = |module| widths.get(&module).copied().unwrap_or(0);
     let one = plan_flops(config, &Plan::whole(config, modules), width)?;
-    Ok(Flops { one, eight: flops_of_8(config, model.lowest_block(config), (modules, &width))? })
-}
-
-/// FLOPs of one image under eight tasks that share the blocks before `first`, where no module is.
-pub(super) fn flops_of_8(
-    config: &BackboneConfig,
-    first: usize,
-    (modules, width): (ModuleSet, &dyn Fn(Module) -> usize),
-) -> Result<u64> {
-    let of = |start, end, modules| match start < end {
-        true => plan_flops(config, &Plan { blocks: BlockRange { start, end }, modules }, width),
-        false => Ok(0),
-    };
-    Ok(of(0, first, ModuleSet::EMPTY)? + TASKS * of(first, config.depth(), modules)?)
+    Ok(Flops { one, eight: tasks_flops(config, model.lowest_block(config), TASKS, (modules, &width))? })
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::machine::Machine;
 use crate::train::fingerprint::Fingerprint;
 
 /// What a run is for.
@@ -44,6 +45,9 @@ pub struct Run {
     pub plan: Plan,
     /// Version of this software.
     pub version: String,
+    /// What made it.
+    #[serde(default)]
+    pub machine: Machine,
     /// The backbone's name.
     pub backbone: String,
     /// SHA-256 of its weights.
@@ -94,6 +98,9 @@ pub struct Cost {
     pub head_parameters: usize,
     /// Bytes of the pack on disk, self-test included; none where there is no pack.
     pub pack_bytes: Option<u64>,
+    /// Bytes of the adapters' tensors in it, few bits a weight counted as such; none where there is no pack or nobody counted.
+    #[serde(default)]
+    pub adapter_bytes: Option<u64>,
     /// FLOPs of one image without the head, a multiply-add counting as 2.
     pub flops: u64,
     /// FLOPs of one image under eight such tasks, what they share counted once.

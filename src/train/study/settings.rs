@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::adaptation::Init;
+use crate::pack::Bits;
+
 /// Learning rates that are tried unless a file says otherwise, over the recipe's own.
 const RATES: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
 /// Weight decays that are tried unless a file says otherwise: those of Adapter+ and of the MiMi paper.
@@ -34,6 +37,14 @@ pub struct Settings {
     pub sigma: Option<f64>,
     /// Share of the neurons that a pruning removes.
     pub rho: Option<f64>,
+    /// Share of the score that may lie in early blocks which each pruning removes whole.
+    pub tau: Option<f64>,
+    /// Bits a weight that a pack keeps of adapters.
+    pub bits: Option<Bits>,
+    /// Bits a weight that it keeps of the head.
+    pub head_bits: Option<Bits>,
+    /// How adapters begin.
+    pub init: Option<Init>,
     /// What only the method has, as `--set` takes it.
     pub set: BTreeMap<String, Value>,
     /// What tuning tries.
@@ -52,8 +63,8 @@ pub struct Grid {
 }
 
 impl Settings {
-    /// Settings that every method has.
-    pub(super) const OF_ALL: [&str; 3] = ["learning_rate", "weight_decay", "grid"];
+    /// Settings that every method with a pack has.
+    pub(super) const OF_ALL: [&str; 4] = ["learning_rate", "weight_decay", "head_bits", "grid"];
 
     /// Names of what is set.
     pub(super) fn names(&self) -> Vec<&'static str> {
@@ -68,10 +79,37 @@ impl Settings {
             ("sigma_0", self.sigma_0.is_some()),
             ("sigma", self.sigma.is_some()),
             ("rho", self.rho.is_some()),
+            ("tau", self.tau.is_some()),
+            ("bits", self.bits.is_some()),
+            ("head_bits", self.head_bits.is_some()),
+            ("init", self.init.is_some()),
             ("set", !self.set.is_empty()),
             ("grid", self.grid.is_some()),
         ];
         set.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect()
+    }
+
+    /// These, and `own` where it says otherwise.
+    pub(super) fn overlaid(&self, own: &Self) -> Self {
+        let (own, set) = (own.clone(), self.set.clone());
+        Self {
+            learning_rate: own.learning_rate.or(self.learning_rate),
+            weight_decay: own.weight_decay.or(self.weight_decay),
+            clip: own.clip.or(self.clip),
+            smoothing: own.smoothing.or(self.smoothing),
+            drop_path: own.drop_path.or(self.drop_path),
+            warmup: own.warmup.or(self.warmup),
+            rank: own.rank.or(self.rank),
+            sigma_0: own.sigma_0.or(self.sigma_0),
+            sigma: own.sigma.or(self.sigma),
+            rho: own.rho.or(self.rho),
+            tau: own.tau.or(self.tau),
+            bits: own.bits.or(self.bits),
+            head_bits: own.head_bits.or(self.head_bits),
+            init: own.init.or(self.init),
+            set: set.into_iter().chain(own.set).collect(),
+            grid: own.grid.or(self.grid.clone()),
+        }
     }
 
     /// What tuning tries for a method with these rates of its own, in order.

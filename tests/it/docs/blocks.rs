@@ -30,6 +30,10 @@ const LONG: &[(&str, &str)] = &[
     ),
     ("docs/quickstart.md", "make run"),
     (
+        "docs/studies.md",
+        "nice target/release/server study --backbone dinov2-small-56 --protocol studies/mimi/protocol.json --data data --out studies/mimi",
+    ),
+    (
         "docs/training.md",
         "target/release/server train-task --task shoes --data my-images/ --method mimi --first-block 8 --sigma-0 8 --sigma 64",
     ),

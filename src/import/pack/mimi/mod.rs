@@ -130,6 +130,7 @@ fn write(
     let contents = Contents {
         labels: labels::of_classes(request.labels.as_deref(), found.head_bias.len())?,
         factored: None,
+        small: Default::default(),
         decision: Decision::default(),
         self_test: model::self_test(&mut model)?,
         weights,

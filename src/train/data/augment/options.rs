@@ -8,6 +8,7 @@ const MOST_VARIANTS: usize = 1024;
 
 /// What is done to training images, and how much of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default = "AugmentOptions::none")]
 pub struct AugmentOptions {
     /// Smallest share of the image's area that a random crop takes; 1 leaves the backbone's own crop.
     pub crop: f64,
@@ -25,7 +26,7 @@ pub struct AugmentOptions {
     pub cutmix: f64,
     /// Changed variants of each image that are kept, of which every epoch draws one; 0 changes images again at each. Left out of
     /// an identity where it is 0, so that older records can be continued.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_none")]
     pub variants: usize,
 }
 

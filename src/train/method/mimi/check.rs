@@ -6,9 +6,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::options::{MimiOptions, Target};
 use super::prune::Selection;
-use crate::adaptation::Drawn;
+use crate::adaptation::{Chosen, Drawn};
 use crate::backbone::{BackboneConfig, Part};
-use crate::train::optim::recipe::check_rates;
+use crate::train::optim::recipe::{check_head_bits, check_rates};
 
 /// First values that are looked at.
 const SAMPLE: usize = 16;
@@ -34,6 +34,8 @@ impl MimiOptions {
         self.check_widths(config)?;
         self.kind(config).on(config).check()?;
         self.check_target()?;
+        self.check_front()?;
+        self.check_bits()?;
         self.check_score(config)?;
         ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
         check_rates(self.rate, self.step.decay)?;
@@ -67,6 +69,32 @@ impl MimiOptions {
                 "{name} begins at a rate of {first:.1} and pruning ends at {sigma}: choose a larger rank or rate"
             );
         }
+        Ok(())
+    }
+
+    /// Served tensors of other methods are made of trained ones.
+    fn check_bits(&self) -> Result<()> {
+        ensure!(
+            self.bits.adapters.is_none() || self.adaptation == Chosen::default(),
+            "few bits a weight are of adapters: {} keeps its own tensors",
+            self.adaptation.name()
+        );
+        ensure!(
+            self.bits.adapters.is_none() || self.at_start().is_none(),
+            "few bits a weight have no zeros that a score before training could hold"
+        );
+        check_head_bits(self.bits.head)
+    }
+
+    /// Whole blocks go only where neurons are chosen among all, after a training.
+    fn check_front(&self) -> Result<()> {
+        let Some(share) = self.front.filter(|_| self.target != Target::Never) else { return Ok(()) };
+        ensure!((0.0..1.0).contains(&share), "tau is {share}, expected 0 to less than 1");
+        ensure!(
+            self.selection == Selection::Global && self.at_start().is_none(),
+            "the front-first cut removes whole blocks after a training: it needs the global selection, and no score \
+             before training"
+        );
         Ok(())
     }
 

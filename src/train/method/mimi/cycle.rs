@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use rand::RngExt;
 
 use super::activity::{Activity, Observatory};
+use super::front::behind;
 use super::options::{MimiOptions, Target};
 use super::prune::{Pruning, select, survivors};
 use super::score::{Evidence, scores};
@@ -76,7 +77,7 @@ impl<'a> Trainer<'a> {
         let (source, recipe, place) = (&self.images.train, &self.recipe, state.place);
         let pass = Pass { source, recipe, place, trainings };
         let tally = pass.run(&mut programs.stepper, &mut state.model, observe)?;
-        let served = programs.expression.served(&state.model)?;
+        let served = programs.expression.served(&state.model.kept_at(self.options.bits))?;
         let measure = programs.predictor.measure(&served, &self.images.held_out)?;
         let epoch = Epoch::new(place, tally.measure(), measure, tally.rate());
         observe(Progress::Epoch(&epoch));
@@ -94,7 +95,8 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// When a program cannot be compiled or run.
     pub fn served(&self, model: &Model) -> Result<Model> {
-        Expression::new(&self.setup.resident, model.modules(), &self.kind)?.served(model)
+        let kept = model.kept_at(self.options.bits);
+        Expression::new(&self.setup.resident, model.modules(), &self.kind)?.served(&kept)
     }
 
     /// The held-out images.
@@ -132,7 +134,8 @@ impl<'a> Trainer<'a> {
         let (train, bound) = (&self.images.train, self.kind.on(resident.config()));
         let trained = self.options.trained(&bound, train.truths().loss());
         let stepper = Stepper::new(resident, train.block(), model, trained, self.recipe.step)?
-            .masked(state.masks.clone());
+            .masked(state.masks.clone())
+            .kept_at(self.options.bits);
         let expression = Expression::new(resident, modules, &self.kind)?;
         let predictor = Predictor::new(resident, self.images.held_out.block, modules)?;
         self.programs = Some(Programs { modules, stepper, expression, predictor });
@@ -177,6 +180,8 @@ impl<'a> Trainer<'a> {
         state.place.cycle += 1;
         state.place.epoch = 0;
         let pruning = Pruning { rho: self.options.rho, round: state.place.cycle };
+        let left = survivors(state.original.values().sum(), pruning.rho, pruning.round);
+        let scores = self.options.front.map(|share| behind(&scores, share, left)).unwrap_or(scores);
         state.model.keep(&select(&scores, self.options.selection, &state.original, pruning));
         Ok(())
     }

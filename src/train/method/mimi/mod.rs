@@ -1,13 +1,14 @@
 //! MiMi: adapters, trained and pruned in turn (Marouf et al. 2024).
 //!
 //! [`options`] say how. A [`state`] begins at first widths and values; a [`cycle`] takes it from epoch to
-//! epoch, and after the last epoch of a training [`score`] and [`prune`] choose the neurons that stay; rivals that prune before training do so in [`start`]. A [`checkpoint`]
+//! epoch, and after the last epoch of a training [`score`] and [`prune`] choose the neurons that stay, whole early blocks first where [`front`] is asked for; rivals that prune before training do so in [`start`]. A [`checkpoint`]
 //! keeps the state on disk. [`train`] ties them together.
 
 pub(in crate::train) mod activity;
 mod check;
 pub(in crate::train) mod checkpoint;
 pub(in crate::train) mod cycle;
+pub(in crate::train) mod front;
 mod neuron;
 pub(in crate::train) mod options;
 pub(in crate::train) mod prune;

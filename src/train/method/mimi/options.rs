@@ -9,6 +9,7 @@ use super::prune::Selection;
 use super::score::Score;
 use crate::adaptation::{Chosen, Init, Kind, Settings};
 use crate::backbone::{BackboneConfig, BlockRange, Module, ModuleSet};
+use crate::pack::StoredBits;
 use crate::train::data::augment::options::AugmentOptions;
 use crate::train::method::recipe_file::RecipeFile;
 use crate::train::optim::recipe::Recipe;
@@ -61,6 +62,10 @@ pub struct MimiOptions {
     pub score: Score,
     /// Among which neurons the weakest are sought.
     pub selection: Selection,
+    /// Share of the score that may lie in early blocks which each pruning removes whole (τ); none looks at neurons alone.
+    /// Left out of an identity where it is none, so that older records can be continued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub front: Option<f64>,
     /// How adapters begin.
     pub init: Init,
     /// First block with adapters; what comes before is computed once an image.
@@ -79,6 +84,10 @@ pub struct MimiOptions {
     pub smoothing: f64,
     /// What is done to training images.
     pub augment: AugmentOptions,
+    /// Bits a weight that the pack keeps; training rounds to them, straight through. Left out of an identity where all are
+    /// whole, so that older records can be continued.
+    #[serde(skip_serializing_if = "StoredBits::is_full")]
+    pub bits: StoredBits,
     /// Seed of first values and orders.
     pub seed: u64,
 }
@@ -98,6 +107,7 @@ impl Default for MimiOptions {
             rho: 0.5,
             score: Score::default(),
             selection: Selection::default(),
+            front: None,
             init: Init::default(),
             first_block: 0,
             epochs: 10,
@@ -107,6 +117,7 @@ impl Default for MimiOptions {
             step: StepOptions { decay: 0.05, clip: 5.0, drop_path: 0.0, micro_batch: 8 },
             smoothing: 0.1,
             augment: AugmentOptions::none(),
+            bits: StoredBits::default(),
             seed: 0,
         }
     }

@@ -61,7 +61,7 @@ impl State {
         parameters.insert(ParameterName::HeadBias, Parameter::new(vec![classes], bias));
         Self {
             place: Place::default(),
-            model: Model { parameters, made: kind.made(), stored: None },
+            model: Model { parameters, made: kind.made(), ..Model::default() },
             masks: Masks::default(),
             held: None,
             original,

@@ -36,6 +36,7 @@ impl TrainingMethod for MimiOptions {
             ("rho", json!(self.rho)),
             ("score", json!(self.score)),
             ("selection", json!(self.selection)),
+            ("tau", json!(self.front)),
             ("init", json!(self.init)),
             ("first_block", json!(self.first_block)),
             ("epochs_per_cycle", json!(self.epochs)),
@@ -47,6 +48,7 @@ impl TrainingMethod for MimiOptions {
             ("drop_path", json!(self.step.drop_path)),
             ("smoothing", json!(self.smoothing)),
             ("augment", json!(self.augment)),
+            ("bits", json!(self.bits)),
             ("training_seed", json!(self.seed)),
         ];
         // What had no effect is no setting.
@@ -55,6 +57,8 @@ impl TrainingMethod for MimiOptions {
             "sigma_0" | "widths" | "init" => follows,
             "rank" => !follows,
             "settings" => !self.settings.is_empty(),
+            "tau" => self.front.is_some(),
+            "bits" => !self.bits.is_full(),
             _ => true,
         };
         let pairs = pairs.into_iter().filter(|(key, _)| has_effect(key));

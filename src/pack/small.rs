@@ -1,0 +1,289 @@
+//! Tensors at few bits a weight.
+//!
+//! At 1, 2 and 4 bits a matrix has a mean m and a deviation s, and a weight is `m + s · q`: q is the median of one of 2ᵇ
+//! equally likely intervals of the normal distribution (Jie et al. 2023, "Revisiting the Parameter Efficiency of Adapters
+//! from the Perspective of Precision Redundancy"). At 8 bits each output has a scale a, and a weight is `a · q` with a whole q
+//! from −127 to 127.
+//!
+//! On disk codes lie in the order of elements, the first in the lowest bits of the first byte.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use crate::graph::ParameterName;
+
+/// What the keys of codes and of scales end with.
+pub(super) const CODES: &str = "codes";
+pub(super) const SCALE: &str = "scale";
+/// Key of the head's matrix.
+pub(super) const HEAD_WEIGHT: &str = "head.weight";
+/// Medians of the intervals above zero at 1, 2 and 4 bits, ascending: `Φ⁻¹((k + ½) / 2ᵇ)`. Those below are their negatives.
+const ABOVE: [&[f32]; 3] = [
+    &[0.674_489_74],
+    &[0.318_639_37, 1.150_349_4],
+    &[
+        0.078_412_41,
+        0.237_202_11,
+        0.402_250_05,
+        0.579_132_14,
+        0.776_421_8,
+        1.009_990_2,
+        1.318_010_9,
+        1.862_731_8,
+    ],
+];
+/// Largest whole number of an 8-bit weight.
+const MOST: f32 = 127.0;
+
+/// How many bits a weight has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub enum Bits {
+    /// Two levels.
+    One,
+    /// Four levels.
+    Two,
+    /// Sixteen levels.
+    Four,
+    /// 255 levels of each output.
+    Eight,
+}
+
+impl Bits {
+    /// Every number of bits.
+    pub const ALL: [Self; 4] = [Self::One, Self::Two, Self::Four, Self::Eight];
+
+    /// The number.
+    pub fn count(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Four => 4,
+            Self::Eight => 8,
+        }
+    }
+
+    /// Bytes of so many codes.
+    pub fn bytes(self, codes: usize) -> usize {
+        codes.div_ceil(8 / self.count())
+    }
+
+    /// Scales of a matrix with so many outputs.
+    pub fn scales(self, outputs: usize) -> usize {
+        if self == Self::Eight { outputs } else { 2 }
+    }
+
+    /// The levels of a standard normal weight, ascending; none at 8 bits.
+    fn levels(self) -> Vec<f32> {
+        let above = match self {
+            Self::One => ABOVE[0],
+            Self::Two => ABOVE[1],
+            Self::Four => ABOVE[2],
+            Self::Eight => &[],
+        };
+        above.iter().rev().map(|level| -level).chain(above.iter().copied()).collect()
+    }
+}
+
+impl TryFrom<u8> for Bits {
+    type Error = String;
+
+    fn try_from(count: u8) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|bits| bits.count() == usize::from(count));
+        found.ok_or_else(|| format!("{count} bits a weight: expected 1, 2, 4 or 8"))
+    }
+}
+
+impl From<Bits> for u8 {
+    fn from(bits: Bits) -> Self {
+        bits.count() as Self
+    }
+}
+
+/// Bits a weight of a pack's matrices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredBits {
+    /// Of the adapters; none keeps them whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<Bits>,
+    /// Of the head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Bits>,
+}
+
+impl StoredBits {
+    /// Whether everything is kept whole.
+    pub fn is_full(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Those of a matrix; none of what is kept whole.
+    pub fn of_matrix(&self, name: ParameterName) -> Option<Bits> {
+        match name {
+            ParameterName::HeadWeight => self.head,
+            ParameterName::Module(_, part) if part.is_matrix() => self.adapters,
+            _ => None,
+        }
+    }
+
+    pub(super) fn of(small: &BTreeMap<ParameterName, Small>) -> Self {
+        let bits = |is_head: bool| {
+            let own = small.iter().find(|(name, _)| (**name == ParameterName::HeadWeight) == is_head);
+            own.map(|(_, small)| small.bits)
+        };
+        Self { adapters: bits(false), head: bits(true) }
+    }
+
+    pub(super) fn check(&self, is_factorised: bool) -> Result<(), Error> {
+        if let Some(bits) = self.head.filter(|bits| *bits != Bits::Eight) {
+            return Err(Error::field("stored_bits.head", u8::from(bits), "expected 8"));
+        }
+        match self.adapters.filter(|_| is_factorised) {
+            Some(bits) => {
+                let reason = "a factorised pack keeps its smaller tensors whole";
+                Err(Error::field("stored_bits.adapters", u8::from(bits), reason))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A matrix `[in, out]` at few bits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Small {
+    /// Bits a weight.
+    pub bits: Bits,
+    /// Outputs.
+    pub outputs: usize,
+    /// A code for each element, row-major.
+    pub codes: Vec<u8>,
+    /// Mean and deviation, or at 8 bits a scale for each output.
+    pub scales: Vec<f32>,
+}
+
+impl Small {
+    /// The nearest codes of a matrix `[in, out]`.
+    pub fn of(values: &[f32], outputs: usize, bits: Bits) -> Self {
+        let scales = if bits == Bits::Eight { largest(values, outputs) } else { moments(values).to_vec() };
+        let mut small = Self { bits, outputs, codes: Vec::new(), scales };
+        small.codes = match bits {
+            Bits::Eight => small.whole(values),
+            _ => small.nearest(values),
+        };
+        small
+    }
+
+    /// The weights, row-major.
+    pub fn expand(&self) -> Vec<f32> {
+        if self.bits == Bits::Eight {
+            let scales = self.scales.iter().cycle();
+            return self
+                .codes
+                .iter()
+                .zip(scales)
+                .map(|(&code, scale)| scale * (f32::from(code) - MOST))
+                .collect();
+        }
+        let (levels, [mean, deviation]) = (self.bits.levels(), [self.scales[0], self.scales[1]]);
+        self.codes.iter().map(|&code| mean + deviation * levels[usize::from(code)]).collect()
+    }
+
+    fn whole(&self, values: &[f32]) -> Vec<u8> {
+        let code = |(value, scale): (&f32, &f32)| {
+            let whole = if *scale > 0.0 { (value / scale).round().clamp(-MOST, MOST) } else { 0.0 };
+            (whole + MOST) as u8
+        };
+        values.iter().zip(self.scales.iter().cycle()).map(code).collect()
+    }
+
+    /// The code of the level whose interval a weight is in.
+    fn nearest(&self, values: &[f32]) -> Vec<u8> {
+        let edges = edges(self.bits);
+        let [mean, deviation] = [self.scales[0], self.scales[1]];
+        let code = |value: &f32| {
+            let standard = if deviation > 0.0 { (value - mean) / deviation } else { 0.0 };
+            edges.iter().filter(|edge| standard >= **edge).count() as u8
+        };
+        values.iter().map(code).collect()
+    }
+
+    /// The codes as bytes, an output's after the other: as `[out, in]`.
+    pub fn by_output(&self) -> Vec<u8> {
+        let (outputs, inputs) = (self.outputs, self.codes.len() / self.outputs.max(1));
+        self.packed((0..outputs).flat_map(|out| (0..inputs).map(move |input| input * outputs + out)))
+    }
+
+    /// The matrix `[in, out]` of codes that lie as `[out, in]`.
+    ///
+    /// # Errors
+    /// As [`unpacked`].
+    pub fn from_outputs(
+        bytes: &[u8],
+        (inputs, outputs): (usize, usize),
+        (bits, scales): (Bits, Vec<f32>),
+    ) -> Result<Self, String> {
+        let codes = unpacked(bytes, inputs * outputs, bits)?;
+        let place = |at: usize| at % outputs * inputs + at / outputs;
+        let codes = (0..codes.len()).map(|at| codes[place(at)]).collect();
+        Ok(Self { bits, outputs, codes, scales })
+    }
+
+    fn packed(&self, order: impl Iterator<Item = usize>) -> Vec<u8> {
+        let (count, each) = (self.bits.count(), 8 / self.bits.count());
+        let mut bytes = vec![0; self.bits.bytes(self.codes.len())];
+        for (place, from) in order.enumerate() {
+            bytes[place / each] |= self.codes[from] << (place % each * count);
+        }
+        bytes
+    }
+}
+
+/// So many codes out of bytes, in order.
+///
+/// # Errors
+/// With the first code that is no level, or with bits behind the last.
+pub(super) fn unpacked(bytes: &[u8], count: usize, bits: Bits) -> Result<Vec<u8>, String> {
+    let each = 8 / bits.count();
+    let mask = u8::MAX >> (8 - bits.count());
+    let code = |place: usize| (bytes[place / each] >> (place % each * bits.count())) & mask;
+    let all: Vec<u8> = (0..bytes.len() * each).map(code).collect();
+    if let Some(place) = all[count..].iter().position(|&code| code != 0) {
+        return Err(format!("a bit is set behind its {count} codes, {place} codes after the last"));
+    }
+    match all[..count].iter().position(|&code| bits == Bits::Eight && code == u8::MAX) {
+        Some(place) => Err(format!("code {place} is 255, expected at most 254")),
+        None => Ok(all[..count].to_vec()),
+    }
+}
+
+/// Mean and deviation (n), summed in double precision.
+fn moments(values: &[f32]) -> [f32; 2] {
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
+    let square = values.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / count;
+    [mean as f32, square.sqrt() as f32]
+}
+
+/// The scale of each output: its largest weight is 127.
+fn largest(values: &[f32], outputs: usize) -> Vec<f32> {
+    let mut most = vec![0.0_f32; outputs];
+    for row in values.chunks(outputs.max(1)) {
+        most.iter_mut().zip(row).for_each(|(most, value)| *most = most.max(value.abs()));
+    }
+    most.into_iter().map(|most| most / MOST).collect()
+}
+
+/// Ends of the intervals, `Φ⁻¹(k / 2ᵇ)`, ascending.
+fn edges(bits: Bits) -> Vec<f32> {
+    let above: &[f32] = match bits {
+        Bits::One | Bits::Eight => &[],
+        Bits::Two => &[0.674_489_74],
+        Bits::Four => {
+            &[0.157_310_68, 0.318_639_37, 0.488_776_42, 0.674_489_74, 0.887_146_53, 1.150_349_4, 1.534_120_6]
+        }
+    };
+    above.iter().rev().map(|edge| -edge).chain([0.0]).chain(above.iter().copied()).collect()
+}

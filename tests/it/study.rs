@@ -1,0 +1,207 @@
+//! Studies: what a protocol says, which runs are made, what is concluded.
+
+use std::fs;
+use std::path::Path;
+
+use mimi_server::train::study::{
+    Machine, Protocol, Run, StudyOptions, Turn, Verdict, effects, findings, forest, runs, study,
+};
+use serde_json::{Value, json};
+
+use crate::server::World;
+use crate::support::repository;
+use crate::train::{dataset, setup};
+
+fn protocol(world: &World) -> Value {
+    json!({
+        "title": "Tiny", "question": "Does it run?", "backbone": world.tiny.config.name,
+        "first_block": 0, "steps": 12, "batch": 8, "seeds": [0, 1],
+        "augment": {"crop": 0.9, "variants": 2},
+        "settings": {"learning_rate": 5e-3, "smoothing": 0.0},
+        "sets": [{"name": "one"}, {"name": "two", "augment": {"flip": 0.5, "variants": 2}}],
+        "arms": [
+            {"name": "head", "method": "linear"},
+            {"name": "plain", "method": "adapters", "first_block": 1, "settings": {"sigma_0": 8, "init": "identity"}},
+            {"name": "mimi", "method": "mimi", "settings": {"sigma_0": 4, "sigma": 8}}
+        ],
+        "comparisons": [
+            {"name": "gain", "of": "mimi", "over": "plain", "at_least": 1.0, "family": "a"},
+            {"name": "cost", "of": "plain", "over": "mimi", "measure": "flops-of-8", "at_most": 0.99, "family": "c"},
+            {"name": "bytes", "of": "mimi", "over": "plain", "measure": "adapter-bytes", "at_most": 0.1, "family": "c"},
+            {"name": "worth", "of": "plain", "over": "head", "at_least": -50, "family": "a", "sets": ["one"]}
+        ]
+    })
+}
+
+fn parsed(value: &Value) -> anyhow::Result<Protocol> {
+    Protocol::parse(&value.to_string())
+}
+
+/// Two sets of the same pictures, of which the second has fewer classes.
+fn sets(folder: &Path) {
+    for set in ["one", "two"] {
+        dataset(&folder.join(set));
+    }
+    fs::remove_dir_all(folder.join("two/blue")).unwrap();
+}
+
+struct Place {
+    world: World,
+    data: tempfile::TempDir,
+    out: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self {
+            world: World::new(),
+            data: tempfile::tempdir().unwrap(),
+            out: tempfile::tempdir().unwrap(),
+        };
+        sets(place.data.path());
+        place
+    }
+
+    fn study(&self, value: &Value, turn: Turn) -> anyhow::Result<(Vec<Run>, usize)> {
+        let options = StudyOptions {
+            protocol: parsed(value)?,
+            data: self.data.path().to_owned(),
+            out: self.out.path().to_owned(),
+            turn,
+            machine: Machine::here("0123"),
+        };
+        let mut made = 0;
+        let all = study(&setup(&self.world), &options, &mut |_| {}, &mut |_| made += 1)?;
+        Ok((all, made))
+    }
+}
+
+#[test]
+fn shards_together_make_every_run_once_and_each_line_tells_how_to_repeat_it() {
+    let place = Place::new();
+    let value = protocol(&place.world);
+    let shard = |index| place.study(&value, Turn { index, count: 2 }).unwrap();
+    let (first, second) = (shard(0), shard(1));
+    assert_eq!((first.1, second.1, second.0.len()), (5, 5, 10), "no comparison wants a head on two");
+    assert_eq!(shard(0).1, 0, "nothing is made again");
+    assert_eq!(place.study(&value, Turn::default()).unwrap().1, 0, "nor by a single process");
+    for run in &second.0 {
+        let line = serde_json::to_value(run).unwrap();
+        assert!(!line.to_string().contains(place.data.path().to_str().unwrap()), "{line}");
+        assert_eq!(line["origin"]["data"], run.plan.set);
+        assert_eq!(line["machine"]["program"], "0123");
+        assert!(!line["machine"]["instructions"].as_str().unwrap().is_empty());
+        for key in ["settings", "images", "seed", "steps", "fingerprint", "version", "train_seconds"] {
+            assert!(!line[key].is_null(), "{key}");
+        }
+    }
+    let of = |arm: &str, set: &str| {
+        let found = second.0.iter().find(|run| run.plan.method == arm && run.plan.set == set);
+        found.unwrap().plan.settings.clone()
+    };
+    assert_eq!(of("plain", "one")["first_block"], 1);
+    assert_eq!(of("plain", "one")["init"], "identity");
+    assert_eq!(of("mimi", "one")["augment"]["crop"], 0.9);
+    assert_eq!(
+        of("mimi", "two")["augment"],
+        json!({"crop": 1.0, "flip": 0.5, "jitter": 0.0, "rand_augment": 0.0,
+        "erase": 0.0, "mixup": 0.0, "cutmix": 0.0, "variants": 2})
+    );
+    assert_eq!(of("mimi", "two")["learning_rate"], 5e-3);
+    let report = findings(&parsed(&value).unwrap(), &second.0).unwrap();
+    let found = effects(&parsed(&value).unwrap(), &second.0);
+    let of = |name: &str| found.iter().find(|effect| effect.comparison.name == name).unwrap();
+    assert_eq!((of("cost").p, of("cost").adjusted, of("cost").verdict()), (None, None, Verdict::Shown));
+    // Plain adapters begin a block later, with as many neurons a site.
+    assert_eq!(of("bytes").verdict(), Verdict::Missed, "{:?}", of("bytes"));
+    assert!(report.contains("| cost | plain | mimi | ≤ 0.99 |"), "{report}");
+    assert!(!forest(&found, "x").unwrap().contains("cost"), "a ratio is no gain");
+    assert!(report.contains("| gain | mimi | plain | +1 |") && report.contains("10 runs."), "{report}");
+}
+
+#[test]
+fn the_stop_rule_waits_for_the_first_sets_and_drops_what_is_settled() {
+    let place = Place::new();
+    let mut value = protocol(&place.world);
+    value["arms"] = json!([{"name": "head", "method": "linear"},
+        {"name": "other", "method": "linear", "settings": {"learning_rate": 4.9e-3}},
+        {"name": "slow", "method": "linear", "settings": {"learning_rate": 1e-9}}]);
+    value["comparisons"] = json!([
+        {"name": "same", "of": "other", "over": "head", "at_least": 0, "family": "a"},
+        {"name": "far", "of": "head", "over": "slow", "at_least": -1, "family": "a"}]);
+    value["stop"] = json!({"after": 1, "within": 1.0});
+    let (all, made) = place.study(&value, Turn { index: 0, count: 2 }).unwrap();
+    assert_eq!((all.len(), made), (3, 3), "the other shard's runs of the first set are missing");
+    assert!(findings(&parsed(&value).unwrap(), &all).unwrap().contains("3 runs of them are missing"));
+    let (all, _) = place.study(&value, Turn { index: 1, count: 2 }).unwrap();
+    let on_two: Vec<&str> =
+        all.iter().filter(|run| run.plan.set == "two").map(|run| run.plan.method.as_str()).collect();
+    assert!(!on_two.is_empty() && on_two.iter().all(|arm| ["head", "slow"].contains(arm)), "{on_two:?}");
+    let (all, _) = place.study(&value, Turn::default()).unwrap();
+    assert_eq!(all.len(), 6 + 4);
+    let protocol = parsed(&value).unwrap();
+    let found = effects(&protocol, &all);
+    assert_eq!((found[0].sets.len(), found[1].sets.len(), found[1].pairs), (1, 2, 4));
+    assert_eq!(found[1].verdict(), Verdict::Shown, "{found:?}");
+    let report = findings(&protocol, &all).unwrap();
+    assert!(report.contains("within 1 points and were not pursued: same."), "{report}");
+    let svg = forest(&found, "a < b").unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("far") && svg.contains("a &lt; b"));
+}
+
+#[test]
+fn a_protocol_that_contradicts_itself_is_refused_with_its_operands() {
+    let world = World::new();
+    let good = protocol(&world);
+    parsed(&good).unwrap();
+    let bad = [
+        ("/seeds", json!([1, 1]), "two seeds have the name 1"),
+        ("/seeds", json!([]), "0 seeds"),
+        ("/sets/1/name", json!("one"), "two sets"),
+        ("/sets/0/name", json!("../x"), "cannot name a folder"),
+        ("/sets/0/name", json!(""), "cannot name a folder"),
+        ("/arms/0/name", json!("plain"), "two arms"),
+        ("/comparisons/0/of", json!("nobody"), "\"nobody\": there is no such arm"),
+        ("/comparisons/0/over", json!("mimi"), "mimi with itself"),
+        ("/comparisons/3/sets", json!(["three"]), "there is no such set"),
+        ("/comparisons/0/at_most", json!(1), "a gain has at_least"),
+        ("/comparisons/1/at_least", json!(1), "a cost has at_most"),
+        ("/augment", json!({"crpo": 0.5}), "crpo"),
+        ("/arms/0/speed", json!(1), "speed"),
+        ("/stop", json!({"after": 0, "within": 0.5}), "stop.after is 0"),
+    ];
+    for (place, wrong, told) in bad {
+        let mut value = good.clone();
+        let (parent, key) = place.rsplit_once('/').unwrap();
+        value.pointer_mut(parent).unwrap()[key] = wrong;
+        let error = format!("{:#}", parsed(&value).unwrap_err());
+        assert!(error.contains(told), "{place}: {error}");
+    }
+}
+
+#[test]
+fn an_arm_or_a_place_that_does_not_fit_is_refused() {
+    let place = Place::new();
+    let good = protocol(&place.world);
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let mut value = good.clone();
+        change(&mut value);
+        format!("{:#}", place.study(&value, Turn::default()).unwrap_err())
+    };
+    assert!(refused(&|value| value["backbone"] = json!("other")).contains("the protocol is for other"));
+    assert!(refused(&|value| value["arms"][0]["method"] = json!("nothing")).contains("there is no method"));
+    let text = refused(&|value| value["arms"][2]["settings"] = json!({"sigma_0": 4}));
+    assert!(text.contains("arm mimi") && text.contains("give it a sigma"), "{text}");
+    assert!(refused(&|value| value["sets"][1]["name"] = json!("three")).contains("is not there"));
+    assert!(runs(place.out.path()).unwrap().is_empty(), "nothing was trained");
+}
+
+#[test]
+fn the_protocols_that_are_kept_can_be_read() {
+    let folder = repository().join("studies");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path().join("protocol.json");
+        Protocol::parse(&fs::read_to_string(&path).unwrap())
+            .unwrap_or_else(|e| panic!("{}: {e:#}", path.display()));
+    }
+}
