@@ -15,8 +15,10 @@ const MAX_TIMEOUT_MS: u64 = 600_000;
 /// With the value `off`, nothing of the request's images is kept or looked up: how fast an answer comes tells whether
 /// somebody asked about the same image lately.
 const PREFIX_CACHE: &str = "x-mimi-prefix-cache";
+/// What a balancer in front may choose the replica by, instead of the task. It means nothing to a server.
+const AFFINITY: &str = "x-mimi-affinity";
 /// The headers that a request may set.
-const KNOWN: [&str; 2] = [TIMEOUT, PREFIX_CACHE];
+const KNOWN: [&str; 3] = [TIMEOUT, PREFIX_CACHE, AFFINITY];
 
 /// The deadline that a request sets for itself, if any, from its arrival.
 pub(super) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {

@@ -17,6 +17,10 @@ use crate::text::brief;
 
 /// With the value `off`, nothing of the request's images is kept or looked up.
 const PREFIX_CACHE: &str = "x-mimi-prefix-cache";
+/// What a balancer in front may choose the replica by. It means nothing to a server.
+const AFFINITY: &str = "x-mimi-affinity";
+/// The metadata that a request may set.
+const KNOWN: [&str; 2] = [PREFIX_CACHE, AFFINITY];
 /// The cost of an answer.
 const FLOPS: &str = "x-mimi-flops";
 /// Bytes before a message.
@@ -70,8 +74,8 @@ async fn infer(door: &Door, asked: Asked<ModelInferRequest>, may_keep: bool) -> 
 fn may_keep(request: &Request<ModelInferRequest>) -> Result<bool, Error> {
     // One that only looks like ours must not be ignored.
     let mut ours = request.metadata().as_ref().keys().filter(|name| name.as_str().starts_with("x-mimi-"));
-    if let Some(name) = ours.find(|name| *name != PREFIX_CACHE) {
-        return Err(Error::Invalid(format!("unknown metadata {name}: known is {PREFIX_CACHE}")));
+    if let Some(name) = ours.find(|name| !KNOWN.contains(&name.as_str())) {
+        return Err(Error::Invalid(format!("unknown metadata {name}: known are {}", KNOWN.join(", "))));
     }
     match request.metadata().get(PREFIX_CACHE).map(|value| value.as_encoded_bytes()) {
         None | Some(b"on") => Ok(true),
