@@ -174,6 +174,7 @@ impl PredictArgs {
             task_labels: Default::default(),
             access: Default::default(),
             sampler: None,
+            exit_notice: Duration::ZERO,
             exit_timeout: Duration::ZERO,
         };
         config.reload.notices = false;

@@ -171,6 +171,7 @@ impl ServeArgs {
             task_labels: self.journal.task_labels(),
             access: self.journal.access(),
             sampler: None,
+            exit_notice: self.connections.exit_notice(),
             exit_timeout: self.connections.exit_timeout(),
         }
     }

@@ -57,6 +57,8 @@ pub struct Config {
     pub sampler: Option<Sampler>,
     /// Which tasks have times of their own in metrics.
     pub task_labels: TaskLabels,
+    /// How long requests are still taken at the end, while readiness says no.
+    pub exit_notice: Duration,
     /// Longest wait for open requests at the end.
     pub exit_timeout: Duration,
 }

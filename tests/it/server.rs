@@ -124,6 +124,7 @@ impl World {
             task_labels: Default::default(),
             access: Default::default(),
             sampler: None,
+            exit_notice: Duration::ZERO,
             exit_timeout: Duration::from_secs(20),
         }
     }
