@@ -23,12 +23,14 @@
 //! | `publish` | versions that go live and versions that go |
 //! | `allowance` | how much of the catalog owners of tasks may take |
 //! | `unload` | tasks that answer nothing until they are loaded again |
+//! | `place` | where versions are read: a folder, or copies of a store's packs |
 //! | `marks` | what the watcher of the folder notes about tasks |
 //! | `status`, `error` | what is known of a task, and why it has no pack |
 
 mod allowance;
 mod error;
 mod marks;
+mod place;
 mod publish;
 mod resolve;
 mod status;

@@ -3,6 +3,7 @@
 mod access;
 mod augment;
 mod bench;
+mod clouds;
 mod compare;
 mod connections;
 mod environment;
@@ -18,9 +19,11 @@ mod methods;
 mod mimi;
 mod moment;
 mod named;
+mod packs;
 mod pairs;
 mod predict;
 mod pruning;
+mod publishing;
 mod recipe;
 mod runtime;
 mod serve;
@@ -30,6 +33,7 @@ mod tls;
 mod traces;
 mod train;
 mod usage;
+mod verify;
 mod walk;
 
 use std::net::IpAddr;
@@ -38,6 +42,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use bench::BenchArgs;
+pub use clouds::settings;
 pub use compare::CompareArgs;
 pub use environment::{is_set, parse, typed};
 pub use folder::FolderArgs;
@@ -46,13 +51,16 @@ pub use import_pack::ImportPackArgs;
 pub use keys::{KeysArgs, KeysCommand, NewArgs as NewKeyArgs};
 pub use limits::LimitArgs;
 pub use lines::LinesArgs;
+pub use packs::PacksArgs;
 pub use predict::PredictArgs;
+pub use publishing::{GcArgs, PublishArgs, RollbackArgs, VersionsArgs};
 pub use runtime::{RuntimeArgs, batch_rows, cores, worker_count};
 pub use serve::ServeArgs;
 pub use tasks::Listed;
 pub use traces::Traces;
 pub use train::TrainArgs;
 pub use usage::UsageArgs;
+pub use verify::VerifyArgs;
 pub use walk::WalkArgs;
 
 /// Multi-tenant inference server for adapted vision transformers.
@@ -91,6 +99,16 @@ pub enum Command {
     Predict(Box<PredictArgs>),
     /// Measure this machine: bare program, batches through the engine, memory, or training steps.
     Bench(BenchArgs),
+    /// Publish a version of a task to a folder of packs or a store, or write it as one .mipack file.
+    Publish(PublishArgs),
+    /// Have another version of a task answer, by default the one before.
+    Rollback(RollbackArgs),
+    /// List a task's versions and labels.
+    Versions(VersionsArgs),
+    /// Remove old versions that no label names, and what crashes left behind.
+    Gc(GcArgs),
+    /// Read, check and self-test every version in a source: after a restore, or before an upgrade.
+    Verify(VerifyArgs),
     /// Make, revoke and list the keys of tenants.
     Keys(KeysArgs),
     /// Sum a usage log: what each tenant used.

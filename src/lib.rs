@@ -18,6 +18,7 @@
 //! | `graph` | graphs as values: operators, ViT, plans, cost, ONNX bytes | `backbone` and below |
 //! | `adaptation` | what is trained beside the backbone, and what is served of it; one file each | `graph` and below |
 //! | `pack` | what a task ships: manifest, checked reading, atomic writing | `adaptation` and below |
+//! | `shelf` | where packs come from: pointers, blobs, copies on this disk, publishing | `pack` and below |
 //! | `inspect` | tables of backbones and packs | `pack` and below |
 //! | `runtime` | ONNX Runtime: environment, shared weights, programs | the pure modules |
 //! | `import` | other people's checkpoints as backbones and packs; PyTorch's files, read without executing anything | `runtime` and below |
@@ -73,6 +74,7 @@ pub mod graph;
 pub mod image;
 pub mod inspect;
 pub mod pack;
+pub mod shelf;
 
 pub mod import;
 pub mod runtime;

@@ -12,6 +12,7 @@
 //! | `connections` | connections and TLS |
 //! | `tenants` | who asks, and what each tenant uses |
 //! | `packs` | tasks, packs and their folder |
+//! | `store` | the store of packs and this disk's copies |
 //! | `journal` | logs of use and of events |
 //! | `process` | what runs here, on what, and within which limits |
 //! | `make` | series, made and registered |
@@ -23,6 +24,7 @@ mod make;
 mod packs;
 mod process;
 mod requests;
+mod store;
 mod task_labels;
 mod task_times;
 mod tasks;
@@ -36,6 +38,7 @@ pub use journal::JournalMetrics;
 pub use packs::PackMetrics;
 pub use process::{Build, ProcessMetrics};
 pub use requests::RequestMetrics;
+pub use store::StoreMetrics;
 pub use task_labels::TaskLabels;
 pub use task_times::TaskTimes;
 pub use tasks::TaskCounters;
@@ -65,6 +68,8 @@ pub struct Metrics {
     pub tenants: TenantMetrics,
     /// Tasks and packs.
     pub packs: PackMetrics,
+    /// The store of packs.
+    pub store: StoreMetrics,
     /// Logs of use and of events.
     pub journal: JournalMetrics,
     /// What runs here.
@@ -93,6 +98,7 @@ impl Metrics {
             connections: ConnectionMetrics::new(r)?,
             tenants: TenantMetrics::new(r)?,
             packs: PackMetrics::new(r)?,
+            store: StoreMetrics::new(r)?,
             journal: JournalMetrics::new(r)?,
             process: ProcessMetrics::new(r)?,
             registry,

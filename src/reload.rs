@@ -13,16 +13,25 @@
 //! | `survey`, `watched` | what has changed in the folder of packs |
 //! | `home`, `memory`, `trust` | whether it is still the same folder |
 //! | `losses` | which losses of a listing are believed (pure) |
+//! | `archived`, `upload` | versions that come with a request |
 //! | `attempts` | which failed versions are tried again, and when (pure) |
+//! | `labelled` | tasks of a folder whose labels say which version answers |
+//! | `learn`, `lessons` | tasks of a store, known at their first request |
+//! | `follow` | brings the catalog to what a store's pointers say |
 //! | `watch`, `watcher` | brings the catalog to what the folder holds |
 //! | `rewritten` | live versions whose files changed |
 
+mod archived;
 mod attempts;
 mod blocking;
 mod checks;
 mod error;
 mod first_reading;
+mod follow;
 mod home;
+mod labelled;
+mod learn;
+mod lessons;
 mod losses;
 mod memory;
 mod options;

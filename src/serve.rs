@@ -34,6 +34,7 @@ use crate::http::{self, AppState, HttpOptions, Watch};
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
 use crate::service::{self, Service};
+use crate::shelf::StoreOptions;
 use crate::tenants::Tenants;
 
 pub use config::Config;
@@ -197,7 +198,14 @@ impl Server {
     fn watch(&self, tls: Option<&Arc<Live>>) -> Vec<JoinHandle<()>> {
         let (reloader, poll) = (Arc::clone(&self.reloader), self.config.poll);
         let tenants = tokio::spawn(Arc::clone(&self.tenants).watch());
-        let mut watchers = vec![tokio::spawn(async move { reloader.watch(poll).await }), tenants];
+        let store = self.config.store.clone();
+        let packs = async move {
+            match store {
+                Some(StoreOptions { follow, revalidate, .. }) => reloader.follow(follow, revalidate).await,
+                None => reloader.watch(poll).await,
+            }
+        };
+        let mut watchers = vec![tokio::spawn(packs), tenants];
         let tls = tls.map(|tls| Arc::clone(tls).watch(poll, Arc::clone(&self.metrics)));
         watchers.extend(tls.map(tokio::spawn));
         watchers

@@ -11,6 +11,14 @@ pub enum Error {
     /// No such task is published.
     #[error("task {0} is not published")]
     UnknownTask(String),
+    /// The task has no such version.
+    #[error("task {task}: version {version} is not served: there is no such version")]
+    NoSuchVersion {
+        /// The task.
+        task: TaskId,
+        /// The version.
+        version: u64,
+    },
     /// Somebody asked that the task answer nothing.
     #[error("task {0} is unloaded: load it to have it answer")]
     Unloaded(TaskId),

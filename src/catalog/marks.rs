@@ -69,6 +69,16 @@ impl Catalog {
         (found, last)
     }
 
+    /// Up to `limit` tasks after `after`, and where to go on; none at the end.
+    pub fn known_after(&self, after: Option<&TaskId>, limit: usize) -> (Vec<TaskId>, Option<TaskId>) {
+        let from = after.map_or(Bound::Unbounded, |task| Bound::Excluded(task.clone()));
+        let tasks = self.read();
+        let known = tasks.range((from, Bound::Unbounded)).take(limit).map(|(task, _)| task.clone());
+        let known: Vec<TaskId> = known.collect();
+        let last = known.last().filter(|_| known.len() == limit).cloned();
+        (known, last)
+    }
+
     /// Records how the files of a live version look now, and whether they differ from those that were read.
     pub fn looked_at(&self, task: &TaskId, served: Served, rewritten: Option<String>) {
         let mut tasks = self.write();

@@ -1,7 +1,6 @@
 //! Versions that go live, and versions that go.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::status::{Entry, Failure, FailureKind, Served, VersionRead};
 use super::table::Catalog;
@@ -93,9 +92,7 @@ impl Catalog {
             self.metrics.packs.pack_reloads.with_label_values(&["failed"]).inc();
         }
         self.lock_doubtful().insert(task.clone());
-        let (disk, folder) = (Arc::clone(&self.disk), self.root.join(task.as_str()));
-        let versions = tokio::task::spawn_blocking(move || list_versions(&*disk, &folder)).await;
-        let Ok(Ok(versions)) = versions else { return false };
+        let Ok(versions) = self.versions(task).await else { return false };
         let Some(&older) = versions.iter().rev().find(|&&version| version < broken) else { return false };
         if let Some(entry) = self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
             *entry = Entry { failure: entry.failure.take(), ..Entry::of(older) };

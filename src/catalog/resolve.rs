@@ -51,6 +51,41 @@ impl Catalog {
         }
     }
 
+    /// A version of a task, live or not, with its pack, read from disk if it is not in memory. One that is not live and does
+    /// not work changes nothing.
+    ///
+    /// # Errors
+    /// As [`Catalog::resolve`], and [`Error::NoSuchVersion`].
+    pub async fn resolve_version(&self, task: &TaskId, version: u64) -> Result<Resolved, Error> {
+        if !self.contains(task) {
+            return Err(Error::UnknownTask(task.to_string()));
+        }
+        if self.is_unloaded(task) {
+            return Err(Error::Unloaded(task.clone()));
+        }
+        let listed = self.versions(task).await;
+        let failed = |e: std::io::Error| Error::Folder { path: self.root.clone(), reason: e.to_string() };
+        if !listed.map_err(failed)?.contains(&version) {
+            return Err(Error::NoSuchVersion { task: task.clone(), version });
+        }
+        let held = (task.clone(), version);
+        let read = self.packs.entry(held.clone()).or_try_insert_with(self.load(task, version)).await;
+        let entry = read.map_err(|reason| {
+            let task = task.clone();
+            match reason.is_of_reading() {
+                true => Error::OutOfReach { task, version, reason },
+                false => Error::Pack { task, version, reason },
+            }
+        })?;
+        let is_fresh = entry.is_fresh();
+        if is_fresh {
+            self.hold(task, version, entry.value().bytes()).await;
+        } else {
+            self.holdings.used(&held);
+        }
+        Ok(Resolved { version, pack: entry.into_value(), is_fresh })
+    }
+
     /// Whether the failure says nothing about the version: the system failed, or its whole folder is gone. The watcher,
     /// which sees all of the folder, decides what that means.
     async fn is_out_of_reach(&self, task: &TaskId, version: u64, reason: &pack::Error) -> bool {
@@ -75,18 +110,12 @@ impl Catalog {
     }
 
     async fn load(&self, task: &TaskId, version: u64) -> Result<Arc<Pack>, pack::Error> {
-        let (folder, base) = (self.folder(task, version), self.base.clone());
-        let disk = Arc::clone(&self.disk);
-        let read = tokio::task::spawn_blocking(move || {
-            let state = VersionState::of(&*disk, &folder).map_err(pack::Error::io(&folder))?;
-            let (pack, _) = pack::read_with(&*disk, &folder, &base)?;
-            Ok::<_, pack::Error>(VersionRead { pack: Arc::new(pack), state })
+        let read = self.read_version(task, version, |disk, folder, base| {
+            let state = VersionState::of(disk, folder).map_err(pack::Error::io(folder))?;
+            let (pack, _) = pack::read_with(disk, folder, base)?;
+            Ok(VersionRead { pack: Arc::new(pack), state })
         });
-        let interrupted = |e: tokio::task::JoinError| pack::Error::Io {
-            path: self.folder(task, version),
-            source: std::io::Error::other(e.to_string()),
-        };
-        let VersionRead { pack, state } = read.await.map_err(interrupted)??;
+        let VersionRead { pack, state } = read.await?;
         self.count_load(&pack);
         let digest = pack.digest.clone();
         let before = self.served_state(task).filter(|served| served.version == version);

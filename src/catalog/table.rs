@@ -13,10 +13,13 @@ use super::status::{Entry, Failure, FailureKind, TaskStatus};
 use crate::files::Disk;
 use crate::metrics::Metrics;
 use crate::pack::{Base, Pack, TaskId};
+use crate::shelf::Objects;
 
 /// The tasks and the resident packs.
 pub struct Catalog {
     pub(super) root: PathBuf,
+    /// Where packs come from, if not from the folder.
+    pub(super) store: Option<Arc<Objects>>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) base: Base,
     pub(super) tasks: RwLock<BTreeMap<TaskId, Entry>>,
@@ -55,6 +58,7 @@ impl Catalog {
             .build();
         Self {
             root,
+            store: None,
             disk,
             base,
             tasks: RwLock::default(),

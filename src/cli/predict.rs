@@ -133,6 +133,7 @@ impl PredictArgs {
         let mut config = serve::Config {
             backbone: local.runtime.backbone_folder(),
             adapters: local.adapters.clone(),
+            store: None,
             runtime: local.runtime.options_for(workers),
             other_devices: local.runtime.other_devices().to_vec(),
             weights: local.runtime.weights(),

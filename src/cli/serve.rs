@@ -17,7 +17,7 @@ use super::connections::ConnectionArgs;
 use super::journal::JournalArgs;
 use super::tls::TlsArgs;
 use super::traces::{TraceArgs, Traces};
-use super::{FolderArgs, RuntimeArgs, batch_rows, cores, worker_count};
+use super::{FolderArgs, PacksArgs, RuntimeArgs, batch_rows, cores, worker_count};
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -30,9 +30,11 @@ pub struct ServeArgs {
     /// Port to listen on; 0 lets the system choose.
     #[arg(long, short, env = "MIMI_PORT", default_value_t = 8080)]
     port: u16,
-    /// Folder of packs.
+    /// Folder of packs, where --packs names no source.
     #[arg(long, env = "MIMI_ADAPTERS", default_value = "adapters", value_name = "DIR")]
     adapters: PathBuf,
+    #[command(flatten)]
+    packs: PacksArgs,
     /// Most memory for packs, MiB. Packs beyond it are dropped, least recently used first, and read again on
     /// demand.
     #[arg(long, env = "MIMI_PACK_MEMORY", default_value_t = 1024, value_name = "MIB")]
@@ -145,7 +147,8 @@ impl ServeArgs {
         let max_batch = batch_rows(self.max_batch, runtime.device);
         serve::Config {
             backbone: self.runtime.backbone_folder(),
-            adapters: self.adapters.clone(),
+            adapters: self.packs.folder().unwrap_or_else(|| self.adapters.clone()),
+            store: self.packs.store(self.folder.options().state),
             runtime,
             other_devices: self.runtime.other_devices().to_vec(),
             weights: self.runtime.weights(),

@@ -37,6 +37,10 @@ pub struct TrainArgs {
     /// Folder of packs. The new version appears there by a rename, and a running server finds it.
     #[arg(long, env = "MIMI_ADAPTERS", default_value = "adapters", value_name = "DIR")]
     pub adapters: PathBuf,
+    /// Publish the new version here too, as stable: a folder of packs, or a store: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX,
+    /// az://CONTAINER/PREFIX.
+    #[arg(long, value_name = "SOURCE")]
+    pub publish: Option<String>,
     /// Folder for the state of adapters in training. Written after every epoch, removed at the end.
     #[arg(long, default_value = "checkpoints", value_name = "DIR")]
     pub checkpoints: PathBuf,

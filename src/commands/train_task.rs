@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use mimi_server::shelf::{Naming, STABLE, open_source};
 use mimi_server::train::{Features, Outcome, Setup, train};
 use mimi_server::{errors, pack};
 
@@ -10,7 +11,9 @@ use super::backbone;
 use super::judged;
 use super::left_out::tell_left_out;
 use super::progress::Reporter;
-use crate::cli::{Listed, TrainArgs};
+use super::publish::{archive, tell};
+use super::waiting::wait_for;
+use crate::cli::{Listed, TrainArgs, settings};
 
 /// Exit status of a process that SIGINT ended: 128 and the signal's number.
 const INTERRUPTED: i32 = 130;
@@ -54,6 +57,19 @@ fn one(setup: &Setup, args: &TrainArgs) -> Result<()> {
     let outcome = outcome?;
     tell_left_out(&outcome.left_out, args.images.walk.list_skipped.as_deref());
     show(&outcome);
+    publish_to(args.publish.as_deref(), &outcome, options.task.as_str())
+}
+
+/// Publishes a new version where that was asked for. One that was held back stays here.
+fn publish_to(source: Option<&str>, outcome: &Outcome, task: &str) -> Result<()> {
+    let Some(source) = source.filter(|_| outcome.refused.is_none()) else { return Ok(()) };
+    let archive = archive(&outcome.folder)?;
+    let published = wait_for(async {
+        let source = open_source(source, &settings(), None)?;
+        let naming = Naming { version: None, label: Some(STABLE.to_owned()) };
+        source.publish(&task.parse()?, archive, naming).await.with_context(|| source.name())
+    })?;
+    tell(task, &published);
     Ok(())
 }
 

@@ -26,7 +26,7 @@ use crate::tenants::{Caller, Credentials, Denied, Known, Need, Scope};
 const KEY_HEADER: &str = "x-api-key";
 
 /// Routes and what they want. A route that is not here wants [`Scope::Admin`].
-const NEEDS: [(&str, Need); 31] = [
+const NEEDS: [(&str, Need); 32] = [
     ("/healthz", Need::Nothing),
     ("/readyz", Need::Nothing),
     ("/metrics", Need::Scope(Scope::Metrics)),
@@ -41,6 +41,7 @@ const NEEDS: [(&str, Need); 31] = [
     ("/v1/tasks", Need::Scope(Scope::Read)),
     ("/v1/tasks/{task}", Need::Scope(Scope::Read)),
     ("/v1/tasks/{task}/reload", Need::Scope(Scope::Publish)),
+    ("/v1/tasks/{task}/versions/{version}", Need::Scope(Scope::Publish)),
     ("/v1/usage", Need::Scope(Scope::Read)),
     ("/v1/server", Need::Scope(Scope::Read)),
     ("/v1/folder", Need::Scope(Scope::Admin)),

@@ -34,6 +34,9 @@ pub(super) struct Readiness {
     /// Logs that cannot be written now, and wait in memory: `usage`, `audit`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     logs_failing: Vec<&'static str>,
+    /// Whether the store of packs does not answer. What is in memory and on this disk is served.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    store_away: bool,
 }
 
 /// A state in one word.
@@ -63,7 +66,8 @@ pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Readines
     };
     let tenants_refused = tenants.is_some_and(|tenants| tenants.error.is_some());
     let logs_failing = state.service.failing_logs();
-    Ok(Json(Readiness { status: "ok", access, tenants_refused, logs_failing }))
+    let store_away = state.service.is_store_away();
+    Ok(Json(Readiness { status: "ok", access, tenants_refused, logs_failing, store_away }))
 }
 
 /// Gives every series in Prometheus' text format, or as OpenMetrics if that is accepted.

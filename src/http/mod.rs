@@ -10,6 +10,7 @@
 //! | `POST /v1/classify` | `classify_many` |
 //! | `POST /v1/embed` | `embed` |
 //! | `GET /v1/tasks`, `GET /v1/tasks/{task}`, `POST /v1/tasks/{task}/reload` | `tasks` |
+//! | `PUT /v1/tasks/{task}/versions/{version}` | `versions` |
 //! | `GET /v1/folder`, `POST /v1/folder/confirm` | `folder` |
 //! | `GET /v1/usage` | `usage` |
 //! | `/v2`, the Open Inference Protocol | `v2` |
@@ -49,6 +50,7 @@ mod status;
 mod tasks;
 mod usage;
 mod v2;
+mod versions;
 mod wanted;
 mod watch;
 
@@ -85,6 +87,7 @@ fn routes(state: AppState) -> Router {
         .merge(classify_many::router())
         .merge(embed::router())
         .merge(tasks::router())
+        .merge(versions::router())
         .merge(folder::router())
         .merge(usage::router())
         .merge(v2::router())

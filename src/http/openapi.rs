@@ -15,6 +15,7 @@ use super::state::AppState;
 use super::status::status;
 use super::{
     answers, classify, classify_many, described, embed, folder, health, page, server, tasks, usage, v2,
+    versions,
 };
 use crate::service::Code;
 
@@ -28,6 +29,7 @@ use crate::service::Code;
         tasks::list,
         tasks::show,
         tasks::reload,
+        versions::publish,
         folder::show,
         folder::confirm,
         usage::show,
@@ -123,7 +125,9 @@ fn failures(path: &str) -> &'static [Code] {
             Code::ShuttingDown,
             Code::Internal,
         ],
-        "/v2/repository/models/{model}/load" | "/v2/repository/models/{model}/unload" => PUBLISH,
+        "/v1/tasks/{task}/versions/{version}"
+        | "/v2/repository/models/{model}/load"
+        | "/v2/repository/models/{model}/unload" => PUBLISH,
         "/v2/repository/index" => &[
             Code::InvalidRequest,
             Code::BodyTimeout,

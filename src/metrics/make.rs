@@ -2,8 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry,
+    CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 /// Upper bounds for durations, seconds; the last finite one is far above any deadline in use.
@@ -92,6 +92,15 @@ pub(super) fn number(registry: &Registry, name: &str, help: &str) -> Result<Gaug
 
 pub(super) fn seconds(registry: &Registry, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
     histogram(registry, name, help, &SECONDS)
+}
+
+pub(super) fn seconds_by(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<HistogramVec, prometheus::Error> {
+    registered(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels)?)
 }
 
 pub(super) fn counts(registry: &Registry, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {

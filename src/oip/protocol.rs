@@ -24,10 +24,10 @@ impl Protocol {
         self.service.is_ready()
     }
 
-    /// The live version of a model with its pack, for an inference by this caller; call it before a body is read.
+    /// A version of a model, the live one where none is named, with its pack, for an inference by this caller; call it before a body is read.
     ///
     /// # Errors
-    /// As [`Service::pin`], and when `version` is given and is not the live one.
+    /// As [`Service::pin`].
     pub async fn pin(
         &self,
         caller: &Caller,
@@ -35,9 +35,10 @@ impl Protocol {
         version: Option<&str>,
         deadline: Instant,
     ) -> Result<Pinned, Error> {
-        let pinned = self.service.pin(caller, model, deadline).await?;
-        check_version(&pinned.task, version, pinned.version)?;
-        Ok(pinned)
+        match version.filter(|version| !version.is_empty()) {
+            None => self.service.pin(caller, model, deadline).await,
+            Some(version) => self.service.pin(caller, &format!("{model}@{version}"), deadline).await,
+        }
     }
 
     /// Whether a model answers.
@@ -45,20 +46,25 @@ impl Protocol {
     /// # Errors
     /// When there is no such model or version, or the caller may not know of it; [`Error::NotReady`] when no version of it
     /// is live.
-    pub fn model_ready(&self, caller: &Caller, model: &str, version: Option<&str>) -> Result<(), Error> {
-        self.serving(caller, model, version)?;
+    pub async fn model_ready(
+        &self,
+        caller: &Caller,
+        model: &str,
+        version: Option<&str>,
+    ) -> Result<(), Error> {
+        self.serving(caller, model, version).await?;
         if self.is_ready() { Ok(()) } else { Err(Error::NotReady) }
     }
 
     /// The task of a model and its live version, which is `version` where one is given.
-    pub(super) fn serving(
+    pub(super) async fn serving(
         &self,
         caller: &Caller,
         model: &str,
         version: Option<&str>,
     ) -> Result<Serving, Error> {
         let task: TaskId = model.parse().map_err(Error::TaskId)?;
-        let status = self.service.status(caller, &task)?;
+        let status = self.service.status(caller, &task).await?;
         match status.live.filter(|_| !status.is_unloaded) {
             Some(live) => {
                 check_version(&task, version, live)?;
@@ -77,7 +83,7 @@ impl Protocol {
         model: &str,
         version: Option<&str>,
     ) -> Result<Live, Error> {
-        let Serving { task, version } = self.serving(caller, model, version)?;
+        let Serving { task, version } = self.serving(caller, model, version).await?;
         Ok(Live { version, details: self.service.show(caller, &task).await? })
     }
 }

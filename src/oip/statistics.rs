@@ -55,14 +55,14 @@ impl Protocol {
     ///
     /// # Errors
     /// As [`Protocol::model_ready`] where a model is named.
-    pub fn statistics(
+    pub async fn statistics(
         &self,
         caller: &Caller,
         model: Option<&str>,
         version: Option<&str>,
     ) -> Result<Vec<ModelStatistics>, Error> {
         if let Some(model) = model {
-            let Serving { task, version } = self.serving(caller, model, version)?;
+            let Serving { task, version } = self.serving(caller, model, version).await?;
             return Ok(vec![self.told(caller, &task, version)]);
         }
         let all = self.service.page(caller, None, MAX_INDEX).tasks;

@@ -134,6 +134,22 @@ pub enum Error {
         /// NaN or an infinity.
         value: f32,
     },
+    /// A file is not a pack's archive.
+    #[error("{path}: not a .mipack: {reason}")]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The pack cannot be had from where packs come from.
+    #[error("it cannot be fetched: {reason}")]
+    Fetch {
+        /// Why not.
+        reason: String,
+        /// Whether that may pass by itself.
+        is_passing: bool,
+    },
     /// A task's name is not allowed.
     #[error(
         "invalid task id {0:?}: expected 1 to 64 of a-z, 0-9, '.', '_', '-', starting with a letter or digit"
@@ -156,6 +172,7 @@ impl Error {
             Self::Io { source, .. } => !matches!(source.kind(), NotFound | NotADirectory | IsADirectory),
             // Names and shapes were checked before.
             Self::Expansion { .. } => true,
+            Self::Fetch { is_passing, .. } => *is_passing,
             _ => false,
         }
     }

@@ -18,6 +18,7 @@
 
 use crate::backbone::{Module, Part, Precision};
 
+mod archive;
 mod bare;
 mod base;
 mod decision;
@@ -34,6 +35,7 @@ mod stored;
 mod weights;
 mod write;
 
+pub use archive::{MAX_ARCHIVE_BYTES, archive, archive_of, check_archive, unpack};
 pub use base::Base;
 pub use decision::Decision;
 pub use error::Error;

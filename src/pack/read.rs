@@ -15,9 +15,9 @@ use crate::files::{Disk, System, without_mark};
 use crate::graph::{ParameterName, module_flops};
 
 /// Largest manifest that is read, bytes; a hundred thousand labels fit.
-const MAX_CONFIG_BYTES: u64 = 8 << 20;
+pub(super) const MAX_CONFIG_BYTES: u64 = 8 << 20;
 /// Largest tensors' file that is read, bytes; full-width adapters for ViT-L fit.
-const MAX_WEIGHTS_BYTES: u64 = 512 << 20;
+pub(super) const MAX_WEIGHTS_BYTES: u64 = 512 << 20;
 /// Most images a self-test may have.
 const MAX_SELF_TEST_IMAGES: usize = 16;
 
@@ -112,7 +112,7 @@ fn parse_manifest(dir: &Path, bytes: &[u8]) -> Result<Manifest, Error> {
         .map_err(|source| Error::Manifest { path: dir.join(CONFIG_FILE), source })
 }
 
-fn read_limited(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+pub(super) fn read_limited(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let bytes = disk.size(path).map_err(Error::io(path))?;
     if bytes > limit {
         return Err(Error::TooLarge { path: path.into(), bytes, limit });

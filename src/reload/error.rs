@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog::{self, FailureKind};
 use crate::pack::TaskId;
-use crate::{engine, image, pack};
+use crate::{engine, image, pack, shelf};
 
 /// Why a version was not published, or the folder of packs was not read.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,22 @@ pub enum Error {
         task: TaskId,
         /// Why not.
         reason: String,
+    },
+    /// A version's number is none.
+    #[error("task {task}: version {version:?} is not served: it is not a number")]
+    NoNumber {
+        /// The task.
+        task: TaskId,
+        /// What was given.
+        version: String,
+    },
+    /// The store that packs come from did not say, or its pointer is wrong.
+    #[error("task {task}: {error}")]
+    Source {
+        /// The task.
+        task: TaskId,
+        /// What went wrong.
+        error: Arc<shelf::Error>,
     },
     /// The failure of a check that several requests waited for.
     #[error(transparent)]

@@ -34,10 +34,45 @@ impl Reloader {
     /// # Errors
     /// [`Error::Folder`] when the task has no version to serve, and what kept the check from ending.
     pub async fn pin(self: &Arc<Self>, task: &TaskId) -> Result<Pinned, Error> {
+        self.learn(task).await?;
         let Resolved { version, pack, is_fresh } = self.verified(task).await?;
         if is_fresh {
             // This request runs on a covering program; later ones on one that skips what the pack leaves out.
             self.engine.suggest(pack.modules);
+            self.warn_of_precision(task, &pack);
+        }
+        Ok(Pinned { task: task.clone(), version, pack })
+    }
+
+    /// As [`Reloader::pin`], for a version that need not be live. It gives its stored answers before its first own, too.
+    ///
+    /// # Errors
+    /// As [`Reloader::pin`], and when the task has no such version.
+    pub async fn pin_version(self: &Arc<Self>, task: &TaskId, version: u64) -> Result<Pinned, Error> {
+        self.learn(task).await?;
+        if self.catalog.live(task) == Some(version) {
+            return self.pin(task).await;
+        }
+        self.checked(task, version).await
+    }
+
+    /// Reads a version and has it give its stored answers, whether or not it is live; nothing is withdrawn.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn verify_version(self: &Arc<Self>, task: &TaskId, version: u64) -> Result<(), Error> {
+        self.learn(task).await?;
+        self.checked(task, version).await.map(drop)
+    }
+
+    async fn checked(self: &Arc<Self>, task: &TaskId, version: u64) -> Result<Pinned, Error> {
+        let Resolved { pack, is_fresh, .. } = self.catalog.resolve_version(task, version).await?;
+        if self.has_passed(&pack) {
+            self.cover(&pack).await?;
+        } else {
+            self.check(task, version, &pack).await.map_err(Error::Shared)?;
+        }
+        if is_fresh {
             self.warn_of_precision(task, &pack);
         }
         Ok(Pinned { task: task.clone(), version, pack })

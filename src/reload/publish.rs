@@ -14,6 +14,7 @@ use crate::audit::{Event, Who};
 use crate::catalog::{Failure, FailureKind, VersionRead};
 use crate::engine;
 use crate::pack::{Pack, TaskId, VersionState};
+use crate::shelf::{Labels, LabelsError};
 
 /// Why a task's newest version was not published.
 struct Refused {
@@ -51,12 +52,31 @@ impl Reloader {
 
     async fn publish_newest(&self, task: &TaskId, by: &Who) -> Result<u64, Refused> {
         let mut attempts = self.attempts.lock().await;
-        let versions = self.versions(task).await?;
-        let newest = versions.into_iter().max().ok_or_else(|| Error::NoVersion(task.clone()))?;
+        let newest = self.wanted(task).await?;
         let state = self.state_of(task, newest).await;
         attempts.forget(task);
         let published = self.publish(task, (newest, state), &mut attempts, Some(by)).await;
         published.map(|()| newest).map_err(|error| Refused { version: Some(newest), error })
+    }
+
+    /// The version that its source says is to answer.
+    async fn wanted(&self, task: &TaskId) -> Result<u64, Error> {
+        let none = || Error::NoVersion(task.clone());
+        let Some(store) = self.catalog.store() else {
+            let newest = self.versions(task).await?.into_iter().max();
+            return self.labelled(task).await?.unwrap_or(newest).ok_or_else(none);
+        };
+        let failed = |error| Error::Source { task: task.clone(), error: Arc::new(error) };
+        let pointer = store.refresh(task).await.map_err(failed)?;
+        pointer.and_then(|pointer| pointer.stable()).ok_or_else(none)
+    }
+
+    /// What the labels in a task's folder say, where there are any.
+    pub(super) async fn labelled(&self, task: &TaskId) -> Result<Option<Option<u64>>, Error> {
+        let (disk, folder) = (Arc::clone(self.catalog.disk()), self.catalog.root().join(task.as_str()));
+        let read = blocking(move || Labels::read(&*disk, &folder)).await?;
+        let failed = |error: LabelsError| Error::Listing { task: task.clone(), reason: error.to_string() };
+        Ok(read.map_err(failed)?.map(|labels| labels.stable()))
     }
 
     pub(super) async fn versions(&self, task: &TaskId) -> Result<Vec<u64>, Error> {
@@ -73,6 +93,10 @@ impl Reloader {
 
     /// State of a version's files; none if the system cannot say.
     pub(super) async fn state_of(&self, task: &TaskId, version: u64) -> Option<VersionState> {
+        if self.catalog.store().is_some() {
+            // A blob never changes.
+            return None;
+        }
         let (disk, folder) = (Arc::clone(self.catalog.disk()), self.catalog.folder(task, version));
         blocking(move || VersionState::of(&*disk, &folder)).await.ok()?.ok()
     }

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::blocking::blocking;
 use super::error::Error;
 use super::reloader::Reloader;
 use crate::files::Disk;
@@ -24,16 +23,14 @@ impl Reloader {
     /// # Errors
     /// [`Error::Pack`], and [`Error::Changed`] when its files changed meanwhile.
     pub(super) async fn read(&self, task: &TaskId, version: u64) -> Result<Reading, Error> {
-        let (folder, base) = (self.catalog.folder(task, version), self.catalog.base().clone());
-        let disk = Arc::clone(self.catalog.disk());
-        let reading = blocking(move || {
-            let before = state(&*disk, &folder)?;
-            let (pack, self_test) = pack::read_with(&*disk, &folder, &base)?;
-            let state = state(&*disk, &folder)?;
+        let reading = self.catalog.read_version(task, version, |disk, folder, base| {
+            let before = state(disk, folder)?;
+            let (pack, self_test) = pack::read_with(disk, folder, base)?;
+            let state = state(disk, folder)?;
             let reading = Reading { pack: Arc::new(pack), self_test, state };
-            Ok::<_, pack::Error>((state == before).then_some(reading))
+            Ok((state == before).then_some(reading))
         });
-        reading.await??.ok_or_else(|| Error::Changed { task: task.clone(), version })
+        reading.await?.ok_or_else(|| Error::Changed { task: task.clone(), version })
     }
 }
 
@@ -43,13 +40,12 @@ impl Reloader {
     /// # Errors
     /// As [`Reloader::read`].
     pub(super) async fn answers(&self, task: &TaskId, version: u64, pack: &Pack) -> Result<SelfTest, Error> {
-        let (folder, base) = (self.catalog.folder(task, version), self.catalog.base().clone());
-        let (disk, digest) = (Arc::clone(self.catalog.disk()), pack.digest.clone());
-        let reading = blocking(move || {
-            let (stored, self_test) = pack::read_stored_with(&*disk, &folder, &base)?;
-            Ok::<_, pack::Error>((stored.digest() == digest).then_some(self_test))
+        let digest = pack.digest.clone();
+        let reading = self.catalog.read_version(task, version, move |disk, folder, base| {
+            let (stored, self_test) = pack::read_stored_with(disk, folder, base)?;
+            Ok((stored.digest() == digest).then_some(self_test))
         });
-        reading.await??.ok_or_else(|| Error::Changed { task: task.clone(), version })
+        reading.await?.ok_or_else(|| Error::Changed { task: task.clone(), version })
     }
 }
 

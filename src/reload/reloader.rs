@@ -6,6 +6,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use super::attempts::Attempts;
 use super::checks::Checks;
+use super::lessons::Lessons;
 use super::options::ReloadOptions;
 use super::status::FolderStatus;
 use super::survey::Survey;
@@ -34,6 +35,8 @@ pub struct Reloader {
     /// Checks that requests wait for.
     pub(super) checks: Checks,
     pub(super) turns: Semaphore,
+    /// What a store said about tasks that are not published.
+    pub(super) lessons: Lessons,
     pub(super) survey: Arc<std::sync::Mutex<Survey>>,
     pub(super) watcher: Mutex<Watcher>,
     status: std::sync::RwLock<FolderStatus>,
@@ -62,6 +65,7 @@ impl Reloader {
             verdicts,
             checks: Checks::default(),
             turns: Semaphore::new(CHECKS_AT_ONCE),
+            lessons: Lessons::default(),
             survey: Arc::new(std::sync::Mutex::new(survey)),
             watcher,
             status: std::sync::RwLock::default(),

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use super::home::read_marker;
 use super::watched::Watched;
 use crate::catalog::list_versions;
-use crate::files::{Disk, FileState, is_absence};
+use crate::files::{Disk, Entry, FileState, is_absence};
 use crate::pack::{TaskId, parse_version};
+use crate::shelf::{LABELS_FILE, Labels};
 
 /// A folder's times may count in steps of two seconds: a folder listed sooner after a change is listed once more.
 const SETTLED: Duration = Duration::from_secs(3);
@@ -35,6 +36,8 @@ pub(super) struct Look {
     pub(super) gone: BTreeSet<TaskId>,
     /// Tasks that were listed, with their versions, or why they could not be.
     pub(super) seen: BTreeMap<TaskId, Result<Vec<u64>, String>>,
+    /// What labels say of those of them that have any: the version that is to answer, or none.
+    pub(super) stable: BTreeMap<TaskId, Option<u64>>,
     /// Folders whose name is neither a task id nor a version, seen for the first time.
     pub(super) passed_over: Vec<String>,
 }
@@ -53,6 +56,8 @@ struct Mark {
 #[derive(Debug, Default)]
 struct Known {
     versions: Vec<u64>,
+    /// What labels say, where there are any.
+    stable: Option<Option<u64>>,
     /// How it looked; none where it could not be looked at.
     mark: Option<Mark>,
     /// Whether notices report changes.
@@ -153,6 +158,11 @@ impl Survey {
         self.tasks.get(task).map(|known| known.versions.clone())
     }
 
+    /// What a task's labels said at the last look, if it has any.
+    pub(super) fn stable(&self, task: &TaskId) -> Option<Option<u64>> {
+        self.tasks.get(task).and_then(|known| known.stable)
+    }
+
     /// Tasks of the last look.
     pub(super) fn count(&self) -> usize {
         self.tasks.len()
@@ -196,9 +206,12 @@ impl Survey {
         let folder = self.root.join(task.as_str());
         // Watched before it is listed, so that no change in between is missed.
         let watched = self.watched.watch(&task, &folder);
-        let looked = self.disk.state(&folder).and_then(|state| Ok((state, self.disk.list(&folder)?)));
+        let looked = self.disk.state(&folder).and_then(|state| {
+            let entries = self.disk.list(&folder)?;
+            Ok((state, stable(&*self.disk, &folder, &entries)?, entries))
+        });
         let is_new = !self.tasks.contains_key(&task);
-        let (state, entries) = match looked {
+        let (state, stable, entries) = match looked {
             Ok(looked) => looked,
             // Gone since the folder of packs was listed, or a file that has the name of a task.
             Err(error) if is_new && is_absence(&error) => return,
@@ -219,6 +232,8 @@ impl Survey {
         known.odd = odd;
         known.versions = versions.iter().filter_map(|name| parse_version(name)).collect();
         known.versions.sort_unstable();
+        known.stable = stable;
+        look.stable.extend(stable.map(|stable| (task.clone(), stable)));
         look.seen.insert(task, Ok(known.versions.clone()));
     }
 
@@ -243,6 +258,15 @@ impl Survey {
         self.next_unwatched = Some(now + REST * started.elapsed());
         stale
     }
+}
+
+/// What a task's labels say, where it has any.
+fn stable(disk: &dyn Disk, folder: &Path, entries: &[Entry]) -> io::Result<Option<Option<u64>>> {
+    if !entries.iter().any(|entry| entry.name == LABELS_FILE) {
+        return Ok(None);
+    }
+    let labels = Labels::read(disk, folder).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(labels.map(|labels| labels.stable()))
 }
 
 fn is_same_place(one: FileState, other: FileState) -> bool {

@@ -33,6 +33,10 @@ impl Reloader {
         if let Some(over) = self.catalog.one_too_many(task) {
             return Err(Error::OverLimit { task: task.clone(), over });
         }
+        if self.catalog.store().is_some() || self.labelled(task).await?.is_some() {
+            let archive = pack::archive_of(&upload.config, &upload.weights).into();
+            return self.verify_and_publish(task, (version, archive), by).await.map(drop);
+        }
         let mut attempts = self.attempts.lock().await;
         self.check_number(task, version).await?;
         let (disk, base) = (Arc::clone(self.catalog.disk()), self.catalog.base().clone());

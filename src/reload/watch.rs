@@ -25,11 +25,16 @@ impl Reloader {
     /// # Errors
     /// When the folder of packs cannot be listed.
     pub async fn list(&self) -> Result<usize, catalog::Error> {
+        if self.catalog.store().is_some() {
+            // Its tasks are learned at their first request.
+            return Ok(0);
+        }
         let mut watcher = self.watcher.lock().await;
         let look = self.survey(true).await?;
         let newest = look.seen.iter().filter_map(|(task, seen)| {
-            let newest = seen.as_ref().ok()?.last()?;
-            Some((task.clone(), *newest))
+            let versions = seen.as_ref().ok()?;
+            let stable = look.stable.get(task).copied().unwrap_or(versions.last().copied())?;
+            versions.contains(&stable).then(|| (task.clone(), stable))
         });
         self.catalog.list(newest);
         self.apply(&mut watcher, look, false).await;
@@ -113,7 +118,10 @@ impl Reloader {
                 self.catalog.has_versions(task, versions);
             }
             if !is_strange || self.catalog.live(task).is_none() {
-                self.advance(task, versions, believed.contains(task), QUIET).await;
+                match look.stable.get(task) {
+                    Some(stable) => self.advance_to_label(task, *stable, versions).await,
+                    None => self.advance(task, versions, believed.contains(task), QUIET).await,
+                }
             }
         }
         self.settle(watcher, &look, trust).await;
@@ -214,8 +222,14 @@ impl Reloader {
         let mut tasks = self.catalog.take_doubtful();
         tasks.extend(self.attempts.lock().await.tasks().cloned());
         for task in tasks {
-            let versions = lock(&self.survey).versions(&task);
-            if let Some(versions) = versions {
+            let (versions, stable) = {
+                let survey = lock(&self.survey);
+                (survey.versions(&task), survey.stable(&task))
+            };
+            let Some(versions) = versions else { continue };
+            if let Some(stable) = stable {
+                self.advance_to_label(&task, stable, &versions).await;
+            } else {
                 let live = self.catalog.live(&task);
                 let is_lost = self.attempts.lock().await.retain(&task, live, &versions);
                 self.advance(&task, &versions, is_lost, interval.min(QUIET)).await;

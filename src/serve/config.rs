@@ -13,6 +13,7 @@ use crate::metrics::TaskLabels;
 use crate::reload::ReloadOptions;
 use crate::runtime::{Device, RuntimeOptions, WeightOptions};
 use crate::service::ServiceOptions;
+use crate::shelf::StoreOptions;
 use crate::traces::Sampler;
 use crate::usage::UsageOptions;
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub backbone: PathBuf,
     /// Folder of packs.
     pub adapters: PathBuf,
+    /// Where packs come from, if not from the folder.
+    pub store: Option<StoreOptions>,
     /// The runtime.
     pub runtime: RuntimeOptions,
     /// Devices beside the runtime's, with as many workers each.

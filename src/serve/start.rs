@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::pack::Base;
-use crate::reload::{Reloader, arithmetic};
+use crate::reload::{ReloadOptions, Reloader, arithmetic};
 use crate::runtime::{Device, Expander, Resident, Runtime, RuntimeOptions};
 use crate::tenants::{Status, Tenants};
 use crate::usage::Usage;
@@ -41,7 +41,12 @@ pub(super) fn tenants(config: &Config, metrics: &Arc<Metrics>) -> Result<Tenants
 
 pub(super) fn catalog(config: &Config, base: Base, metrics: &Arc<Metrics>) -> Result<Catalog> {
     let disk = Arc::clone(&config.reload.disk);
-    Ok(Catalog::new(config.adapters.clone(), disk, base, config.pack_memory, Arc::clone(metrics)))
+    let store =
+        config.store.as_ref().map(|store| store.open(metrics)).transpose().context("store of packs")?;
+    // Copies of a store's packs take the folder's place: callers are told of neither.
+    let root = config.store.as_ref().map_or(&config.adapters, |store| &store.cache).clone();
+    let catalog = Catalog::new(root, disk, base, config.pack_memory, Arc::clone(metrics));
+    Ok(catalog.with_store(store.map(Arc::new)))
 }
 
 pub(super) fn reloader(
@@ -54,7 +59,14 @@ pub(super) fn reloader(
     let more = format!("{devices} {precision} {}", engine.config().fingerprint);
     let arithmetic = arithmetic(&config.runtime.library, &more);
     let (catalog, metrics) = (Arc::clone(catalog), Arc::clone(metrics));
-    Reloader::new(catalog, engine.clone(), metrics, config.reload.clone(), arithmetic)
+    let notices = config.reload.notices && config.store.is_none();
+    Reloader::new(
+        catalog,
+        engine.clone(),
+        metrics,
+        ReloadOptions { notices, ..config.reload.clone() },
+        arithmetic,
+    )
 }
 
 /// What is written down.

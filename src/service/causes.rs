@@ -6,7 +6,9 @@ use crate::{catalog, engine, image, pack, reload};
 /// The code of a failure of the catalog.
 pub(super) fn of_catalog(error: &catalog::Error) -> Code {
     match error {
-        catalog::Error::UnknownTask(_) | catalog::Error::Unloaded(_) => Code::TaskNotFound,
+        catalog::Error::UnknownTask(_)
+        | catalog::Error::Unloaded(_)
+        | catalog::Error::NoSuchVersion { .. } => Code::TaskNotFound,
         // What could not be read now may be read later; what was read and is wrong stays so.
         catalog::Error::NoWorkingVersion { is_passing: true, .. } => Code::NotReady,
         catalog::Error::Pack { reason, .. } if may_be_copied(reason) => Code::NotReady,
@@ -61,7 +63,7 @@ pub(super) fn of_engine(error: &engine::Error) -> Code {
 /// The code of a failure to publish.
 pub(super) fn of_reload(error: &reload::Error) -> Code {
     match error.inner() {
-        reload::Error::NoVersion(_) => Code::TaskNotFound,
+        reload::Error::NoVersion(_) | reload::Error::NoNumber { .. } => Code::TaskNotFound,
         reload::Error::OverLimit { .. } => Code::QuotaExceeded,
         reload::Error::Listing { .. } | reload::Error::Changed { .. } => Code::NotReady,
         reload::Error::Folder(error) => of_catalog(error),
@@ -72,6 +74,8 @@ pub(super) fn of_reload(error: &reload::Error) -> Code {
         }
         reload::Error::Engine(error) => of_engine(error),
         reload::Error::Refused { .. } => Code::InvalidRequest,
+        reload::Error::Source { error, .. } if error.is_passing() => Code::NotReady,
+        reload::Error::Source { .. } => Code::TaskBroken,
         reload::Error::Shared(_) | reload::Error::Interrupted(_) => Code::Internal,
     }
 }

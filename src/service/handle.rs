@@ -22,9 +22,10 @@ use crate::catalog::{self, Catalog};
 use crate::engine::Engine;
 use crate::journal::State;
 use crate::metrics::{Metrics, NO_TASK};
-use crate::pack::{Pack, TaskId};
+use crate::pack::{self, Pack, TaskId};
 use crate::reload::{self, Pinned, Reloader};
 use crate::tenants::{Caller, Tenants};
+use crate::text::brief;
 use crate::usage::Usage;
 
 /// Reloads that are served at once; they take turns, so more would only wait.
@@ -148,18 +149,25 @@ impl Service {
         &self.shared.audit
     }
 
-    /// The task's live pack, for a caller that may use it. One that is read for the first time gives its stored answers
+    /// The task's live pack, or that of a version by `task@version`, for a caller that may use it. One that is read for the first time gives its stored answers
     /// before, within the deadline.
     ///
     /// # Errors
     /// When there is no such task, none of its versions works, or the deadline passes. A task that the caller may not use
     /// is answered as one that there is not, and before anything is looked up that could take another time.
     pub async fn pin(&self, caller: &Caller, task: &str, deadline: Instant) -> Result<Pinned, Error> {
+        let (task, version) = addressed(task);
         let task: TaskId = task.parse().map_err(Error::TaskId)?;
         if !caller.may_use(&task) {
             return Err(self.unknown(&task));
         }
-        let pinned = tokio::time::timeout_at(deadline.into(), self.shared.reloader.pin(&task)).await;
+        let reloader = &self.shared.reloader;
+        let pinned = async {
+            let Some(text) = version else { return reloader.pin(&task).await };
+            let wrong = || reload::Error::NoNumber { task: task.clone(), version: brief(text) };
+            reloader.pin_version(&task, pack::parse_version(text).ok_or_else(wrong)?).await
+        };
+        let pinned = tokio::time::timeout_at(deadline.into(), pinned).await;
         let pinned = pinned.map_err(|_| Error::late())?;
         pinned.map_err(|error| self.reload_error(&error))
     }
@@ -188,10 +196,10 @@ impl Service {
     pub fn count(&self, caller: Option<&Caller>, task: &str, ending: Ending, inferred: Option<Duration>) {
         // Only names that the catalog knows become label values, and only for who may know of them.
         let known = caller.and_then(|caller| {
-            let task = task.parse::<TaskId>().ok()?;
+            let task = addressed(task).0.parse::<TaskId>().ok()?;
             (caller.may_see(&task) && self.shared.catalog.contains(&task)).then_some(task)
         });
-        let label = if known.is_some() { task } else { NO_TASK };
+        let label = known.as_ref().map_or(NO_TASK, TaskId::as_str);
         let (metrics, Ending { code, rejection }) = (&self.shared.metrics, ending);
         metrics.requests.tasks.request(label, code.as_str());
         metrics.requests.answers.with_label_values(&[code.as_str()]).inc();
@@ -200,7 +208,7 @@ impl Service {
         }
         let Some(known) = known else { return };
         if let Some(time) = inferred.filter(|_| code == Code::Ok) {
-            metrics.requests.times.observe(task, time);
+            metrics.requests.times.observe(known.as_str(), time);
         }
         forget_unpublished(metrics, &self.shared.catalog, &known);
     }
@@ -223,6 +231,11 @@ impl Service {
     /// Whether load balancers should send requests.
     pub fn is_ready(&self) -> bool {
         self.shared.ready.load(Ordering::Acquire) && self.shared.reloader.is_folder_there()
+    }
+
+    /// Whether the store of packs does not answer; what is here is served.
+    pub fn is_store_away(&self) -> bool {
+        self.shared.catalog.store().is_some_and(|store| store.away().is_some())
     }
 
     /// Tells load balancers whether to send requests.
@@ -250,6 +263,11 @@ impl Service {
     pub(super) fn told(&self, text: &str) -> String {
         self.shared.folders.strip(text)
     }
+}
+
+/// A task and the version that is asked for, if one is: `task@version`.
+fn addressed(task: &str) -> (&str, Option<&str>) {
+    task.split_once('@').map_or((task, None), |(task, version)| (task, Some(version)))
 }
 
 /// Forgets what was counted of a task that went meanwhile. One that goes after this look is forgotten then.

@@ -1,5 +1,6 @@
 //! Publishing on request, admitted like everything else.
 
+use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::Error;
@@ -42,6 +43,32 @@ impl Service {
             let who = caller.who();
             let received = service.shared.reloader.receive(&task, version, upload, &who);
             service.published(&caller, &task, async { received.await.map(|()| version) }).await
+        })
+        .await
+    }
+
+    /// Publishes a version that came as a `.mipack`, of a task that the caller may change; else as [`Service::reload`]. Gives
+    /// the SHA-256 of the archive.
+    ///
+    /// # Errors
+    /// As [`Service::reload`], and when the number is not newer than the newest version's, unless the bytes are the same.
+    pub async fn receive_archive(
+        &self,
+        caller: &Caller,
+        task: &TaskId,
+        version: u64,
+        archive: Bytes,
+    ) -> Result<String, Error> {
+        self.may_change(caller, task)?;
+        let (service, caller, task) = (self.clone(), caller.clone(), task.clone());
+        whole(async move {
+            let (who, mut digest) = (caller.who(), String::new());
+            let received = async {
+                let received = service.shared.reloader.receive_archive(&task, version, archive, &who).await?;
+                digest = received.to_string();
+                Ok(version)
+            };
+            service.published(&caller, &task, received).await.map(|_| digest)
         })
         .await
     }
@@ -116,6 +143,8 @@ impl Service {
 }
 
 /// Ends what was begun, though its client may go away: half a publication would be neither told nor noted.
-async fn whole(publishing: impl Future<Output = Result<u64, Error>> + Send + 'static) -> Result<u64, Error> {
+async fn whole<T: Send + 'static>(
+    publishing: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
     tokio::spawn(publishing).await.map_err(|error| Error::Internal(error.to_string()))?
 }

@@ -44,13 +44,20 @@ impl Service {
         Page { tasks: tasks.into_iter().map(|status| self.told_status(status)).collect(), next }
     }
 
-    /// What the catalog knows about one task, without a look at the disk.
+    /// What the catalog knows about one task, without a look at the disk. A store is asked for a task that it does not know.
     ///
     /// # Errors
     /// When there is no such task, or the caller may not know of it.
-    pub fn status(&self, caller: &Caller, task: &TaskId) -> Result<TaskStatus, Error> {
-        let status = caller.may_see(task).then(|| self.shared.catalog.status(task)).flatten();
-        status.map(|status| self.told_status(status)).ok_or_else(|| self.unknown(task))
+    pub async fn status(&self, caller: &Caller, task: &TaskId) -> Result<TaskStatus, Error> {
+        self.known(caller, task).await.map(|status| self.told_status(status))
+    }
+
+    async fn known(&self, caller: &Caller, task: &TaskId) -> Result<TaskStatus, Error> {
+        if !caller.may_see(task) {
+            return Err(self.unknown(task));
+        }
+        self.shared.reloader.learn(task).await.map_err(|error| self.reload_error(&error))?;
+        self.shared.catalog.status(task).ok_or_else(|| self.unknown(task))
     }
 
     /// All about one task.
@@ -58,8 +65,7 @@ impl Service {
     /// # Errors
     /// When there is no such task, or the caller may not know of it.
     pub async fn show(&self, caller: &Caller, task: &TaskId) -> Result<TaskDetails, Error> {
-        let status = caller.may_see(task).then(|| self.shared.catalog.status(task)).flatten();
-        let status = status.ok_or_else(|| self.unknown(task))?;
+        let status = self.known(caller, task).await?;
         let manifest = self.manifest(task, status.live).await?;
         let served_precision = self.shared.engine.precision();
         let warning = manifest.as_ref().and_then(|manifest| warning(manifest, served_precision));
@@ -75,10 +81,10 @@ impl Service {
         if let Some(pack) = self.shared.catalog.served(task).await {
             return Ok(Some(pack.manifest.clone()));
         }
-        let folder = self.shared.catalog.folder(task, version);
-        let read = tokio::task::spawn_blocking(move || pack::read_manifest(&folder)).await;
+        let read =
+            self.shared.catalog.read_version(task, version, |_, folder, _| pack::read_manifest(folder));
         // A broken manifest is told by the task's failure; the rest of the answer stands.
-        Ok(read.map_err(|e| Error::Internal(e.to_string()))?.ok())
+        Ok(read.await.ok())
     }
 
     fn told_status(&self, mut status: TaskStatus) -> TaskStatus {

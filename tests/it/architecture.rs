@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["graph"],
     &["adaptation"],
     &["pack"],
-    &["inspect", "runtime"],
+    &["inspect", "runtime", "shelf"],
     &["import", "engine", "catalog"],
     &["reload", "tenants"],
     &["service"],

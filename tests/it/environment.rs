@@ -37,6 +37,8 @@ fn f16_a_variable_that_cannot_be_read_is_named() {
         "MODELS",
         "BACKBONE",
         "ADAPTERS",
+        "PACKS",
+        "PACK_CACHE",
         "STATE",
         "TLS_CERT",
         "TLS_KEY",

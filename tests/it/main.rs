@@ -128,6 +128,8 @@ mod reload;
 mod resident;
 /// The service without a door.
 mod service;
+/// Packs from object stores, and publishing.
+mod shelf;
 /// Swin: what its checkpoints tell, what its published sizes count and cost.
 mod swin;
 /// Any bytes as a file of `torch.save`.

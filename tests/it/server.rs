@@ -84,6 +84,7 @@ impl World {
         serve::Config {
             backbone: self.tiny.folder.clone(),
             adapters: self.adapters.path().to_owned(),
+            store: None,
             runtime: support::runtime_options(),
             other_devices: Vec::new(),
             weights: self.tiny.weights(),

@@ -15,7 +15,7 @@ pub(super) async fn answer(
 ) -> Result<ModelStatisticsResponse, Error> {
     let Asked { message: ModelStatisticsRequest { name, version: wanted }, caller, .. } = asked;
     let model = (!name.is_empty()).then_some(name.as_str());
-    let all = door.protocol.statistics(&caller, model, version(&wanted))?;
+    let all = door.protocol.statistics(&caller, model, version(&wanted)).await?;
     Ok(ModelStatisticsResponse { model_stats: all.into_iter().map(told).collect() })
 }
 

@@ -182,7 +182,7 @@ pub(crate) async fn ready(
     named: Result<Path<Named>, PathRejection>,
 ) -> Result<Json<ModelReady>, ApiError> {
     let Path(Named { model, version }) = named?;
-    state.protocol.model_ready(&caller, &model, version.as_deref())?;
+    state.protocol.model_ready(&caller, &model, version.as_deref()).await?;
     Ok(Json(ModelReady { name: model, ready: true }))
 }
 

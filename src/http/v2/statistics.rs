@@ -139,7 +139,7 @@ pub(crate) async fn all(
     State(state): State<AppState>,
     Asking(caller): Asking,
 ) -> Result<Json<Statistics>, ApiError> {
-    Ok(told(state.protocol.statistics(&caller, None, None)?))
+    Ok(told(state.protocol.statistics(&caller, None, None).await?))
 }
 
 /// Says what a model did.
@@ -151,7 +151,7 @@ pub(crate) async fn one(
     named: Result<Path<Named>, PathRejection>,
 ) -> Result<Json<Statistics>, ApiError> {
     let Path(Named { model, version }) = named?;
-    Ok(told(state.protocol.statistics(&caller, Some(&model), version.as_deref())?))
+    Ok(told(state.protocol.statistics(&caller, Some(&model), version.as_deref()).await?))
 }
 
 fn told(all: Vec<ModelStatistics>) -> Json<Statistics> {

@@ -56,6 +56,10 @@ const SHOWN: &[(&str, &str)] = &[
         "docs/packs.md",
         "target/release/server import-pack --from last_fused_ckpt_epoch_0.pth --task shoes --labels names.txt --backbone my-vit",
     ),
+    (
+        "docs/shelf.md",
+        "curl -s --data-binary @image.png 'http://127.0.0.1:8080/v1/tasks/fashion-mnist@7/classify'",
+    ),
     ("docs/training.md", "cat > tasks.txt <<'END'"),
 ];
 

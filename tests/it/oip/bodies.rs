@@ -176,7 +176,7 @@ async fn failures_have_their_statuses() {
     let good = asked(&image("rgb.png"), &[]);
     let at = |path: &str| request(path, good.to_string(), None);
     assert!(told(&send(&app, at("/v2/models/none/infer")).await, 404).contains("none"));
-    assert!(told(&send(&app, at("/v2/models/one/versions/2/infer")).await, 404).contains("version 1 is"));
+    assert!(told(&send(&app, at("/v2/models/one/versions/2/infer")).await, 404).contains("is not served"));
     assert_eq!(send(&app, at("/v2/models/one/versions/1/infer")).await.status, 200);
     told(&send(&app, at("/v2/models/a/b/infer")).await, 404);
     told(&send(&app, at("/v2/models/one")).await, 405);

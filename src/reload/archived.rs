@@ -1,0 +1,92 @@
+//! A version that comes as one archive: verified aside, then published to the source, then live.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::blocking::blocking;
+use super::error::Error;
+use super::reloader::Reloader;
+use crate::audit::Who;
+use crate::engine;
+use crate::files;
+use crate::pack::{self, TaskId};
+use crate::shelf::{self, Digest, Folder, Naming, PackSource, STABLE};
+
+impl Reloader {
+    /// Publishes a version that came as a `.mipack`, once it has given its stored answers here, and has it answer. The same
+    /// bytes under the same number change nothing.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where the number cannot be this version's, and the reason why the catalog was left as it was.
+    pub async fn receive_archive(
+        &self,
+        task: &TaskId,
+        version: u64,
+        archive: Bytes,
+        by: &Who,
+    ) -> Result<Digest, Error> {
+        let received = self.verify_and_publish(task, (version, archive), by).await;
+        received.inspect_err(|error| self.note_refused(by, task, Some(version), error))
+    }
+
+    pub(super) async fn verify_and_publish(
+        &self,
+        task: &TaskId,
+        (version, archive): (u64, Bytes),
+        by: &Who,
+    ) -> Result<Digest, Error> {
+        if let Some(over) = self.catalog.one_too_many(task) {
+            return Err(Error::OverLimit { task: task.clone(), over });
+        }
+        self.verify_archive(task, archive.clone()).await?;
+        let source: Arc<dyn PackSource> = match self.catalog.store() {
+            Some(store) => Arc::clone(store) as _,
+            None => Arc::new(Folder::new(self.catalog.root().to_owned())),
+        };
+        let mut attempts = self.attempts.lock().await;
+        let naming = Naming { version: Some(version), label: Some(STABLE.to_owned()) };
+        let failed = |error| source_error(task, error);
+        let published = source.publish(task, archive, naming).await.map_err(failed)?;
+        if let Some(store) = self.catalog.store() {
+            store.refresh(task).await.map_err(failed)?;
+        }
+        if self.catalog.live(task) != Some(version) {
+            let state = self.state_of(task, version).await;
+            attempts.forget(task);
+            self.publish(task, (version, state), &mut attempts, Some(by)).await?;
+        }
+        Ok(published.digest)
+    }
+
+    /// Unpacks an archive aside and has its pack give its stored answers.
+    async fn verify_archive(&self, task: &TaskId, archive: Bytes) -> Result<(), Error> {
+        let (base, disk) = (self.catalog.base().clone(), Arc::clone(self.catalog.disk()));
+        let aside = files::beside(&self.catalog.root().join("received"));
+        let read = blocking(move || {
+            let name = Path::new("the body");
+            let read = pack::unpack(&mut &archive[..], name, &aside)
+                .and_then(|()| pack::read_with(&*disk, &aside, &base));
+            // Best effort: what is left has a name that scans ignore.
+            let _ = std::fs::remove_dir_all(&aside);
+            read
+        });
+        let (pack, self_test) = read.await??;
+        let pack = Arc::new(pack);
+        self.engine.prepare(pack.modules).await.map_err(|_| engine::Error::CompilerLost)??;
+        self.test_once(task, &pack, self_test).await.map(drop)
+    }
+}
+
+/// What a source says, in this module's words.
+fn source_error(task: &TaskId, error: shelf::Error) -> Error {
+    match error {
+        shelf::Error::Refused { task, reason } => Error::Refused { task, reason },
+        shelf::Error::Pack(error) => Error::Pack(error),
+        shelf::Error::ReadOnly(what) => {
+            Error::Refused { task: task.clone(), reason: format!("{what} can only be read") }
+        }
+        error => Error::Source { task: task.clone(), error: Arc::new(error) },
+    }
+}

@@ -1,0 +1,216 @@
+//! Copies of packs on this disk, by digest: bounded, shared by processes, whole after any crash.
+//!
+//! A copy is a folder `packs/<digest>` that is written beside and renamed. Whoever reads one holds a shared lock on it;
+//! whoever removes one needs an exclusive lock, so no copy goes while it is read. The folder's time is its last use.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_OMIT, flock, futimens};
+use rustix::io::Errno;
+
+use super::digest::Digest;
+use super::error::Error;
+use super::place::Place;
+use crate::files::{self, is_absence};
+use crate::metrics::Metrics;
+use crate::pack::{self, CONFIG_FILE, WEIGHTS_FILE};
+
+/// Folder of the copies inside the folder of the cache.
+const PACKS: &str = "packs";
+/// Folder of what is coming.
+const COMING: &str = "coming";
+/// Age at which something half-written is taken for a crash's: no fetch lasts so long.
+const STALE: Duration = Duration::from_secs(3600);
+
+/// The copies.
+#[derive(Clone)]
+pub struct Cache {
+    root: PathBuf,
+    limit: u64,
+    /// Bytes at the last count and what came since.
+    bytes: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cache({}, {} bytes at most)", self.root.display(), self.limit)
+    }
+}
+
+/// A copy, for whoever looks for the least recently used.
+struct Copied {
+    folder: PathBuf,
+    used: SystemTime,
+    bytes: u64,
+}
+
+impl Cache {
+    /// Opens the cache in `root`, which is made if need be, and counts what is there. Waits for the disk.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or listed.
+    pub fn open(root: &Path, limit: u64, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        for folder in [PACKS, COMING] {
+            let folder = root.join(folder);
+            fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        }
+        let cache = Self { root: root.to_owned(), limit, bytes: Arc::default(), metrics };
+        cache.sweep()?;
+        cache.shrink(None)?;
+        Ok(cache)
+    }
+
+    /// The folder of the cache.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The copy of a digest, held against removal; none if there is none. Waits for the disk.
+    ///
+    /// # Errors
+    /// When the disk cannot tell.
+    pub fn get(&self, digest: &Digest) -> Result<Option<Place>, Error> {
+        let folder = self.folder(digest);
+        held(&folder).map_err(Error::io(&folder))
+    }
+
+    /// A file to write a blob to.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn coming(&self, digest: &Digest) -> Result<(File, PathBuf), Error> {
+        let path = files::beside(&self.root.join(COMING).join(digest.as_str()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path);
+        Ok((file.map_err(Error::io(&path))?, path))
+    }
+
+    /// Unpacks a blob whose bytes were verified, and gives the copy. Of two that come at once one stays.
+    ///
+    /// # Errors
+    /// [`Error::Pack`] when it is not an archive of a pack, and when the disk fails; then no copy appears.
+    pub fn insert(&self, digest: &Digest, blob: &mut impl Read) -> Result<Place, Error> {
+        let (partial, target) = (files::beside(&self.root.join(COMING).join("pack")), self.folder(digest));
+        let name = PathBuf::from(format!("{digest}.mipack"));
+        let unpacked = pack::unpack(&mut BufReader::new(blob), &name, &partial).map_err(Error::from);
+        let placed = unpacked.and_then(|()| match files::rename_to_free(&partial, &target) {
+            Err(error) if is_taken(&error) => Ok(()),
+            renamed => renamed.map_err(Error::io(&target)),
+        });
+        // What was renamed is not there any more; what was not goes.
+        let _ = fs::remove_dir_all(&partial);
+        placed?;
+        let place = self.get(digest)?.ok_or_else(|| Error::Absent(format!("copy of {digest}")))?;
+        self.bytes.fetch_add(size(&target), Ordering::Relaxed);
+        self.shrink(Some(digest))?;
+        Ok(place)
+    }
+
+    /// Removes a copy whose bytes proved wrong. One that somebody reads stays until they are done.
+    pub fn discard(&self, digest: &Digest) {
+        self.remove(&self.folder(digest));
+    }
+
+    /// Removes the least recently used copies until the rest is within the bound. `keep` stays.
+    fn shrink(&self, keep: Option<&Digest>) -> Result<(), Error> {
+        if keep.is_none() || self.bytes.load(Ordering::Relaxed) > self.limit {
+            let mut copies = self.copies()?;
+            copies.sort_by_key(|copy| copy.used);
+            let mut total: u64 = copies.iter().map(|copy| copy.bytes).sum();
+            let kept = keep.map(|digest| self.folder(digest));
+            for copy in copies {
+                if total <= self.limit {
+                    break;
+                }
+                if kept.as_ref() != Some(&copy.folder) && self.remove(&copy.folder) {
+                    self.metrics.store.cache_evictions.inc();
+                    total -= copy.bytes;
+                }
+            }
+            self.bytes.store(total, Ordering::Relaxed);
+        }
+        self.metrics.store.cache_bytes.set(self.bytes.load(Ordering::Relaxed) as i64);
+        Ok(())
+    }
+
+    fn copies(&self) -> Result<Vec<Copied>, Error> {
+        let root = self.root.join(PACKS);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&root).map_err(Error::io(&root))? {
+            let folder = entry.map_err(Error::io(&root))?.path();
+            // Another process may have removed it since.
+            let Ok(used) = fs::metadata(&folder).and_then(|found| found.modified()) else { continue };
+            let bytes = size(&folder);
+            found.push(Copied { folder, used, bytes });
+        }
+        Ok(found)
+    }
+
+    /// Removes a copy that nobody reads. Returns whether it is gone.
+    fn remove(&self, folder: &Path) -> bool {
+        let Ok(opened) = File::open(folder) else { return true };
+        if flock(&opened, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return false;
+        }
+        let going = files::beside(&self.root.join(COMING).join("going"));
+        // Renamed first: a copy is whole or not there.
+        fs::rename(folder, &going).is_ok() && fs::remove_dir_all(&going).is_ok()
+    }
+
+    /// Removes what crashes left behind.
+    fn sweep(&self) -> Result<(), Error> {
+        let root = self.root.join(COMING);
+        for entry in fs::read_dir(&root).map_err(Error::io(&root))? {
+            let path = entry.map_err(Error::io(&root))?.path();
+            let age = fs::symlink_metadata(&path).and_then(|found| found.modified()).ok();
+            if age.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > STALE) {
+                // Best effort: another process may remove it too.
+                let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+            }
+        }
+        Ok(())
+    }
+
+    fn folder(&self, digest: &Digest) -> PathBuf {
+        self.root.join(PACKS).join(digest.as_str())
+    }
+}
+
+/// A copy with a shared lock and the time of its use; none if it is not there or is going.
+fn held(folder: &Path) -> io::Result<Option<Place>> {
+    let opened = match File::open(folder) {
+        Ok(opened) => opened,
+        Err(error) if is_absence(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match flock(&opened, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    // It may have been renamed between opening and locking.
+    if !folder.join(WEIGHTS_FILE).exists() {
+        return Ok(None);
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let used = Timespec { tv_sec: now.as_secs() as i64, tv_nsec: i64::from(now.subsec_nanos()) as _ };
+    let times =
+        Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ }, last_modification: used };
+    // A cache of another user can be read, though not marked as used.
+    let _ = futimens(&opened, &times);
+    Ok(Some(Place::held(folder.to_owned(), opened)))
+}
+
+fn size(folder: &Path) -> u64 {
+    let of = |name: &str| fs::metadata(folder.join(name)).map_or(0, |found| found.len());
+    of(CONFIG_FILE) + of(WEIGHTS_FILE)
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty)
+}

@@ -1,0 +1,119 @@
+//! From a version of a known pointer to a verified copy on this disk.
+
+use std::fs::File;
+use std::io::Seek;
+
+use futures::StreamExt;
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt;
+
+use super::blocking::blocking;
+use super::cache::Cache;
+use super::digest::Digest;
+use super::error::Error;
+use super::objects::Objects;
+use super::place::Place;
+use super::pointer::Stored;
+use crate::pack::TaskId;
+
+/// How often a copy that goes while it is fetched is fetched again.
+const FETCHES: usize = 3;
+
+impl Objects {
+    /// Where a version of a known pointer can be read on this disk, fetched if need be.
+    ///
+    /// # Errors
+    /// When there is no such version, the store or the disk fails, or the blob is not what its pointer says.
+    pub async fn place(&self, task: &TaskId, version: u64) -> Result<Place, Error> {
+        let pointer = self.known(task).ok_or_else(|| Error::NoTask(task.clone()))?;
+        let stored = pointer.versions.get(&version);
+        let stored = stored.ok_or_else(|| Error::NoVersion { task: task.clone(), version })?;
+        for fetches in 0..=FETCHES {
+            if let Some(place) = self.copy(&stored.digest).await? {
+                let outcome = if fetches == 0 { "hit" } else { "miss" };
+                self.metrics.store.cache.with_label_values(&[outcome]).inc();
+                return Ok(place);
+            }
+            self.fetching.invalidate(&stored.digest).await;
+            let fetched = self.fetching.try_get_with(stored.digest.clone(), self.fetch(stored));
+            fetched.await.map_err(Error::Shared)?;
+        }
+        Err(Error::Absent(format!(
+            "copy of {}: it is removed as soon as it comes; the cache is too small",
+            stored.digest
+        )))
+    }
+
+    /// Removes the copy of a version, whose bytes proved wrong.
+    pub async fn discard(&self, task: &TaskId, version: u64) {
+        let stored = self.known(task).and_then(|pointer| pointer.versions.get(&version).cloned());
+        let (Some(stored), Some(cache)) = (stored, self.cache.clone()) else { return };
+        tracing::warn!(%task, version, digest = %stored.digest, "the copy on this disk is broken: it is fetched again");
+        // Best effort: a copy that stays is refused again.
+        let _ = tokio::task::spawn_blocking(move || cache.discard(&stored.digest)).await;
+    }
+
+    async fn copy(&self, digest: &Digest) -> Result<Option<Place>, Error> {
+        let (cache, digest) = (self.cache()?, digest.clone());
+        blocking(move || cache.get(&digest)).await
+    }
+
+    pub(super) fn cache(&self) -> Result<Cache, Error> {
+        self.cache.clone().ok_or_else(|| Error::Absent("folder for copies of packs".into()))
+    }
+
+    /// Fetches a blob, verifies its bytes and unpacks it into a copy.
+    async fn fetch(&self, stored: &Stored) -> Result<(), Error> {
+        let (cache, digest) = (self.cache()?, stored.digest.clone());
+        let (file, path) = {
+            let (cache, digest) = (cache.clone(), digest.clone());
+            blocking(move || cache.coming(&digest)).await?
+        };
+        let mut file = tokio::fs::File::from_std(file);
+        let written = self.download(stored, &mut file).await;
+        let inserted = match written {
+            Ok(()) => insert(cache, digest, file.into_std().await).await,
+            Err(error) => Err(error),
+        };
+        // Best effort: what is left is swept at a later start.
+        let _ = tokio::fs::remove_file(&path).await;
+        inserted
+    }
+
+    async fn download(&self, stored: &Stored, file: &mut tokio::fs::File) -> Result<(), Error> {
+        let Stored { digest, bytes, .. } = stored;
+        let path = self.layout.blob(digest);
+        let parts = match self.bucket.stream(&path, *bytes).await? {
+            Some(parts) => Some(parts),
+            // `gc` may have taken it out while a publisher named it again; it is in the trash then.
+            None => self.bucket.stream(&self.layout.trash(digest), *bytes).await?,
+        };
+        let mut parts = parts.ok_or_else(|| Error::Absent(path.to_string()))?;
+        let (mut hash, mut came) = (Sha256::new(), 0u64);
+        while let Some(part) = parts.next().await {
+            let part = part?;
+            hash.update(&part);
+            came += part.len() as u64;
+            file.write_all(&part).await.map_err(Error::io("coming"))?;
+        }
+        file.flush().await.map_err(Error::io("coming"))?;
+        let found = Digest::finished(hash);
+        if came != *bytes {
+            return Err(Error::OtherSize { what: path.to_string(), expected: *bytes, found: came });
+        }
+        if found != *digest {
+            let (expected, found) = (digest.to_string(), found.to_string());
+            return Err(Error::OtherBytes { what: path.to_string(), expected, found });
+        }
+        Ok(())
+    }
+}
+
+/// Unpacks a blob that was written to a file.
+async fn insert(cache: Cache, digest: Digest, mut file: File) -> Result<(), Error> {
+    blocking(move || {
+        file.rewind().map_err(Error::io("coming"))?;
+        cache.insert(&digest, &mut file).map(drop)
+    })
+    .await
+}
