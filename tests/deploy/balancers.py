@@ -102,6 +102,8 @@ class Balancer:
         for old, new in zip(PORTS, ports):
             text = re.sub(rf"127\.0\.0\.1:{old}\b", f"127.0.0.1:@{new}", text)
         config = folder / f"{name}.conf"
+        # Of four replicas, four times the mean is all that there is.
+        text = text.replace("hash-balance-factor 400", "hash-balance-factor 150")
         # One thread: else a request can come before the one before it is counted out, and the bound sends it elsewhere.
         config.write_text(text.replace(":@", ":").replace("global\n", "global\n    nbthread 1\n"))
         command = {
