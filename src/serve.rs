@@ -236,13 +236,23 @@ impl Server {
     ) {
         let metrics = Arc::clone(&self.metrics);
         let mut acceptor = Acceptor::new(self.app(), self.config.connections, most, gate, metrics);
-        acceptor.accept(&listener, shutdown).await;
+        acceptor.accept(&listener, self.noticed(shutdown)).await;
         tracing::info!("ending: answering what was accepted");
-        self.service.set_ready(false);
         drop(listener);
         let limit = self.config.exit_timeout;
         if !acceptor.drain(Instant::now() + limit).await {
             tracing::warn!(seconds = limit.as_secs(), "requests were still open at the exit timeout");
+        }
+    }
+
+    /// Resolves a while after `shutdown`. Meanwhile readiness says no, and balancers that ask for it turn away.
+    async fn noticed(&self, shutdown: impl Future<Output = ()>) {
+        shutdown.await;
+        self.service.set_ready(false);
+        let notice = self.config.exit_notice;
+        if !notice.is_zero() {
+            tracing::info!(seconds = notice.as_secs(), "ending: no longer ready, and still taking requests");
+            tokio::time::sleep(notice).await;
         }
     }
 

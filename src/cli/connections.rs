@@ -41,7 +41,11 @@ pub struct ConnectionArgs {
     /// Deadline of a request without `x-mimi-timeout-ms`, milliseconds.
     #[arg(long, env = "MIMI_TIMEOUT_MS", default_value_t = 30_000, value_parser = value_parser!(u64).range(1..=MAX_SECONDS * 1000))]
     timeout_ms: u64,
-    /// Longest wait for open requests after SIGTERM, seconds. Kubernetes kills 30 s after SIGTERM.
+    /// How long the server still takes requests after SIGTERM, with `/readyz` at 503, seconds. A balancer that asks
+    /// `/readyz` turns away meanwhile: give it the time of two or three of its checks.
+    #[arg(long, env = "MIMI_EXIT_NOTICE_SECS", default_value_t = 0, value_parser = value_parser!(u64).range(0..=MAX_SECONDS))]
+    exit_notice_secs: u64,
+    /// Longest wait for open requests after SIGTERM and the notice, seconds. Kubernetes kills 30 s after SIGTERM.
     #[arg(long, env = "MIMI_EXIT_TIMEOUT_SECS", default_value_t = 20, value_parser = value_parser!(u64).range(0..=MAX_SECONDS))]
     exit_timeout_secs: u64,
 }
@@ -72,6 +76,11 @@ impl ConnectionArgs {
     /// Most memory of all requests, bytes.
     pub fn bytes_in_flight(&self) -> u64 {
         self.bytes_in_flight << 20
+    }
+
+    /// How long requests are still taken at the end, while readiness says no.
+    pub fn exit_notice(&self) -> Duration {
+        Duration::from_secs(self.exit_notice_secs)
     }
 
     /// Longest wait for open requests at the end.

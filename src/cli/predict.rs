@@ -176,6 +176,7 @@ impl PredictArgs {
             access: Default::default(),
             sampler: None,
             spans_lost: Default::default(),
+            exit_notice: Duration::ZERO,
             exit_timeout: Duration::ZERO,
         };
         config.reload.notices = false;

@@ -175,6 +175,7 @@ impl ServeArgs {
             access: self.journal.access(),
             sampler: None,
             spans_lost: Default::default(),
+            exit_notice: self.connections.exit_notice(),
             exit_timeout: self.connections.exit_timeout(),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::ApiError;
-use crate::service::{self, Maker, PREFIX_CACHE, Spent};
+use crate::service::{self, AFFINITY, Maker, PREFIX_CACHE, Spent};
 use crate::tenants::Left;
 
 /// Sets the request's own deadline, milliseconds from its arrival.
@@ -13,7 +13,7 @@ const TIMEOUT: &str = "x-mimi-timeout-ms";
 /// Longest deadline a request may set, milliseconds.
 const MAX_TIMEOUT_MS: u64 = 600_000;
 /// The headers that a request may set.
-const KNOWN: [&str; 2] = [TIMEOUT, PREFIX_CACHE];
+const KNOWN: [&str; 3] = [TIMEOUT, PREFIX_CACHE, AFFINITY];
 
 /// The deadline that a request sets for itself, if any, from its arrival.
 pub(super) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {

@@ -64,6 +64,8 @@ pub struct Config {
     pub spans_lost: Arc<AtomicU64>,
     /// Which tasks have times of their own in metrics.
     pub task_labels: TaskLabels,
+    /// How long requests are still taken at the end, while readiness says no.
+    pub exit_notice: Duration,
     /// Longest wait for open requests at the end.
     pub exit_timeout: Duration,
 }

@@ -7,6 +7,9 @@ use crate::text::brief;
 /// answer comes tells whether somebody asked about the same image lately.
 pub const PREFIX_CACHE: &str = "x-mimi-prefix-cache";
 
+/// What a balancer in front may choose the replica by, instead of the task. It means nothing to a server.
+pub const AFFINITY: &str = "x-mimi-affinity";
+
 /// Whether a request with this value of [`PREFIX_CACHE`] lets its images be kept.
 ///
 /// # Errors

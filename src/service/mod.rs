@@ -62,7 +62,7 @@ pub use code::Code;
 pub use error::Error;
 pub use handle::{Parts, Service};
 pub use infer::{AskOutputs, Output, Outputs};
-pub use keeping::{PREFIX_CACHE, may_keep};
+pub use keeping::{AFFINITY, PREFIX_CACHE, may_keep};
 pub use maker::{BUILD, Fact, Maker};
 pub use memory::{Held, Memory};
 pub use options::ServiceOptions;

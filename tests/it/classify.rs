@@ -205,6 +205,18 @@ async fn deadlines_are_kept_and_checked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_balancers_choose_by_changes_no_answer() {
+    let world = world();
+    let app = world.server().await.app();
+    let plain = classify(&app, "one", image("rgb.png")).await;
+    for value in ["tenant-7", "", "\u{e9}"] {
+        let request = Request::post("/v1/tasks/one/classify").header("x-mimi-affinity", value);
+        let answer = send(&app, request.body(image("rgb.png").into()).unwrap()).await;
+        assert_eq!((answer.status, answer.json()), (StatusCode::OK, plain.json()), "{value:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_servers_live_in_one_process() {
     let (a, b) = (world(), world());
     b.publish("only-b", &b.contents(7, 3));

@@ -2,7 +2,7 @@
 //! their own, so that a slow machine only takes longer.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use http_body_util::{BodyExt, Empty, StreamBody};
@@ -110,6 +110,24 @@ async fn f6_open_requests_end_at_the_exit_timeout() {
     ask(running.address, "/healthz").await;
     ended(running).await;
     assert_eq!(rest(&mut slow).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f6_while_the_end_is_announced_readiness_is_down_and_requests_are_taken() {
+    let world = world();
+    let running = start(config(&world, |c| c.exit_notice = SHORT), None).await;
+    let address = running.address;
+    assert!(ask(address, "/readyz").await.contains("200 OK"));
+    let (begun, ending) = (Instant::now(), running.end());
+    while ask(address, "/readyz").await.contains("200 OK") {
+        assert!(begun.elapsed() < SHORT, "readiness stays up");
+    }
+    for path in ["/v1/tasks/one", "/healthz"] {
+        assert!(ask(address, path).await.contains("200 OK"), "{path}");
+    }
+    ending.await.unwrap().unwrap();
+    assert!(begun.elapsed() >= SHORT);
+    assert!(TcpStream::connect(address).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

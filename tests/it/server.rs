@@ -126,6 +126,7 @@ impl World {
             access: Default::default(),
             sampler: None,
             spans_lost: Default::default(),
+            exit_notice: Duration::ZERO,
             exit_timeout: Duration::from_secs(20),
         }
     }

@@ -12,8 +12,10 @@ use crate::grpc::messages::model_infer_response::InferOutputTensor;
 use crate::grpc::messages::{ModelInferRequest, ModelInferResponse};
 use crate::grpc::status::failed;
 use crate::oip::{Arrived, InferRequest, InferResponse, Inferred, RequestedOutput, Tensor};
-use crate::service::{self, Costs, Ending, Error, Maker, PREFIX_CACHE};
+use crate::service::{self, AFFINITY, Costs, Ending, Error, Maker, PREFIX_CACHE};
 
+/// The metadata that a request may set.
+const KNOWN: [&str; 2] = [PREFIX_CACHE, AFFINITY];
 /// The cost of an answer.
 const FLOPS: &str = "x-mimi-flops";
 /// Bytes before a message.
@@ -67,8 +69,8 @@ async fn infer(door: &Door, asked: Asked<ModelInferRequest>, may_keep: bool) -> 
 fn may_keep(request: &Request<ModelInferRequest>) -> Result<bool, Error> {
     // One that only looks like ours must not be ignored.
     let mut ours = request.metadata().as_ref().keys().filter(|name| name.as_str().starts_with("x-mimi-"));
-    if let Some(name) = ours.find(|name| *name != PREFIX_CACHE) {
-        return Err(Error::Invalid(format!("unknown metadata {name}: known is {PREFIX_CACHE}")));
+    if let Some(name) = ours.find(|name| !KNOWN.contains(&name.as_str())) {
+        return Err(Error::Invalid(format!("unknown metadata {name}: known are {}", KNOWN.join(", "))));
     }
     service::may_keep(request.metadata().get(PREFIX_CACHE).map(|value| value.as_encoded_bytes()))
 }

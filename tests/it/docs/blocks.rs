@@ -29,6 +29,7 @@ const LONG: &[(&str, &str)] = &[
         "target/release/server bench --precisions --images assets/datasets/openclipart/test/*/*1.png",
     ),
     ("docs/quickstart.md", "make run"),
+    ("docs/scale.md", "make replicas-test     # load-tests/replicas/run.py: every part, 20 minutes"),
     (
         "docs/studies.md",
         "nice target/release/server study --backbone dinov2-small-56 --protocol studies/mimi/protocol.json --data data --out studies/mimi",
@@ -42,6 +43,8 @@ const LONG: &[(&str, &str)] = &[
 /// Blocks that need what only a user has: a checkpoint, a GPU, many data sets.
 const SHOWN: &[(&str, &str)] = &[
     ("docs/backbones.md", "target/release/server import-backbone --weights model.safetensors --name my-vit"),
+    // Needs a cluster; `make deploy-check` renders and validates what it would apply.
+    ("docs/deploying.md", "kubectl apply -k deploy/kubernetes/overlays/folder"),
     (
         "docs/gpu.md",
         "export LD_LIBRARY_PATH=$(python3 -c \"import glob, sys; print(':'.join(f for p in sys.path for f in glob.glob(p + '/nvidia/*/lib')))\")",

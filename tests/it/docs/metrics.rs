@@ -70,9 +70,9 @@ fn families(text: &str) -> BTreeMap<String, Family> {
             found.entry(name.into()).or_default().kind = kind.into();
         } else if let Some((name, labels)) = line.split_once('{') {
             // A histogram's buckets have a name of their own, which no family has.
-            let pairs = labels.split('}').next().unwrap_or_default().split(',');
-            // A value may have commas: what is behind them is no pair.
-            let names = pairs.filter_map(|pair| Some(pair.split_once("=\"")?.0.into())).collect();
+            // A value may have commas, as a processor's features do.
+            let pairs = labels.split('}').next().unwrap_or_default().split("\",");
+            let names = pairs.filter_map(|pair| pair.split('=').next()).map(Into::into).collect();
             found.entry(name.into()).or_default().labels = names;
         }
     }

@@ -87,7 +87,9 @@ async fn wrong_tensors_are_refused_with_their_numbers() {
         let refused = client.model_infer(request).await.unwrap_err();
         assert_eq!((refused.code(), refused.message().contains(name)), (Code::InvalidArgument, true));
     }
-    let answer = client.model_infer(encoded("one", &[])).await.unwrap();
+    let mut request = tonic::Request::new(encoded("one", &[]));
+    request.metadata_mut().insert("x-mimi-affinity", "tenant-7".parse().unwrap());
+    let answer = client.model_infer(request).await.unwrap();
     assert!(answer.metadata().contains_key("x-mimi-flops"));
     running.end().await.unwrap().unwrap();
 }

@@ -1,0 +1,94 @@
+"""That the check of manifests fails where it should: a misspelt field in every kind, and selectors of nothing."""
+
+import copy
+import unittest
+from typing import Dict, Iterator, Tuple
+
+import manifests
+
+# Fields that are there in a document of the kind, each by its way; the last part is misspelt.
+FIELDS = {
+    "Deployment": ["spec/strategy", "spec/template/spec/enableServiceLinks",
+                   "spec/template/spec/containers/0/securityContext/readOnlyRootFilesystem",
+                   "spec/template/spec/containers/0/lifecycle/preStop/sleep/seconds"],
+    "Service": ["spec/ports/0/targetPort"],
+    "PodDisruptionBudget": ["spec/maxUnavailable"],
+    "NetworkPolicy": ["spec/ingress/0/from"],
+    "HorizontalPodAutoscaler": ["spec/metrics/0/resource/target/averageUtilization"],
+    "PersistentVolumeClaim": ["spec/accessModes"],
+    "Job": ["spec/backoffLimitPerIndex", "spec/template/spec/restartPolicy"],
+    "ScaledObject": ["spec/pollingInterval", "spec/triggers/0/metadata", "spec/fallback/replicas"],
+    "ServiceMonitor": ["spec/endpoints/0/scrapeTimeout"],
+    "ClusterServingRuntime": ["spec/protocolVersions", "spec/supportedModelFormats/0/autoSelect",
+                              "spec/containers/0/readinessProbe/periodSeconds"],
+    "InferenceService": ["spec/predictor/minReplicas", "spec/predictor/autoScaling/metrics/0/external/metric/query",
+                         "spec/predictor/terminationGracePeriodSeconds"],
+}
+Document = Dict[str, object]
+
+
+def documents() -> Iterator[Document]:
+    """Every document of deploy/."""
+    for folder in manifests.folders():
+        yield from manifests.render(folder)
+
+
+def holder(document: Document, way: str) -> Tuple[object, str]:
+    """What holds the last part of a way, and that part."""
+    *parts, last = way.split("/")
+    for part in parts:
+        document = document[int(part)] if part.isdigit() else document[part]
+    return document, last
+
+
+class Misspelt(unittest.TestCase):
+    """Documents as they are, spoilt."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.checker = manifests.Checker(manifests.WHEELS)
+        cls.documents = list(documents())
+
+    def test_a_misspelt_field_is_refused_in_every_kind(self) -> None:
+        kinds = {one["kind"] for one in self.documents} - {"ConfigMap", "ServiceAccount"}
+        self.assertEqual(kinds, FIELDS.keys())
+        for document in self.documents:
+            for way in FIELDS.get(document["kind"], []):
+                spoilt = copy.deepcopy(document)
+                held, last = holder(spoilt, way)
+                held[last + "s"] = held.pop(last)
+                told = list(self.checker.faults(spoilt))
+                self.assertTrue(told, f"{manifests.name(document)}: {way}s")
+                self.assertIn(last, " ".join(told))
+
+    def test_a_wrong_type_is_refused(self) -> None:
+        for kind, way in (("Deployment", "spec/minReadySeconds"), ("InferenceService", "spec/predictor/minReplicas"),
+                          ("ScaledObject", "spec/minReplicaCount")):
+            spoilt = copy.deepcopy(next(one for one in self.documents if one["kind"] == kind))
+            held, last = holder(spoilt, way)
+            held[last] = "two"
+            self.assertTrue(list(self.checker.faults(spoilt)), way)
+
+    def test_an_unknown_kind_is_refused(self) -> None:
+        document = {"apiVersion": "example.org/v1", "kind": "Nothing", "metadata": {"name": "x"}}
+        self.assertTrue(list(self.checker.faults(document)))
+
+    def test_documents_fit_together(self) -> None:
+        whole = manifests.render(manifests.DEPLOY / "kubernetes" / "overlays" / "object-store")
+        self.assertEqual(list(manifests.together(whole)), [])
+        for kind, way, value, words in (
+            ("PodDisruptionBudget", "spec/selector", {"matchLabels": {"app": "other"}}, "selects"),
+            ("NetworkPolicy", "spec/podSelector", {}, "selects"),
+            ("Service", "spec/selector", {"app": "other"}, "selects"),
+            ("ServiceMonitor", "spec/selector", {"matchLabels": {"app": "other"}}, "selects 0"),
+            ("ScaledObject", "spec/scaleTargetRef", {"name": "other"}, "not there"),
+            ("Deployment", "spec/template/spec/terminationGracePeriodSeconds", 30, "less than"),
+        ):
+            spoilt = copy.deepcopy(whole)
+            held, last = holder(next(one for one in spoilt if one["kind"] == kind), way)
+            held[last] = value
+            self.assertIn(words, " ".join(manifests.together(spoilt)), kind)
+
+
+if __name__ == "__main__":
+    unittest.main()
