@@ -219,7 +219,7 @@ impl Small {
     /// The matrix `[in, out]` of codes that lie as `[out, in]`.
     ///
     /// # Errors
-    /// As [`unpacked`].
+    /// With the first code that is not a level, or with bits behind the last.
     pub fn from_outputs(
         bytes: &[u8],
         (inputs, outputs): (usize, usize),
@@ -244,7 +244,7 @@ impl Small {
 /// So many codes out of bytes, in order.
 ///
 /// # Errors
-/// With the first code that is no level, or with bits behind the last.
+/// With the first code that is not a level, or with bits behind the last.
 pub(super) fn unpacked(bytes: &[u8], count: usize, bits: Bits) -> Result<Vec<u8>, String> {
     let each = 8 / bits.count();
     let mask = u8::MAX >> (8 - bits.count());
