@@ -108,6 +108,7 @@ impl VerifyArgs {
             task_labels: Default::default(),
             access: Default::default(),
             sampler: None,
+            spans_lost: Default::default(),
             exit_notice: Duration::ZERO,
             exit_timeout: Duration::ZERO,
         }
