@@ -19,6 +19,8 @@
 //! | `GET /docs/` | `page` |
 //! | `GET /v1/server` | `server` |
 //! | `GET /`, `/ui/{file}` | `home` |
+//!
+//! `closing` ends kept connections before the server ends.
 
 mod access;
 mod answers;
@@ -27,6 +29,7 @@ mod bill;
 mod body;
 mod classify;
 mod classify_many;
+mod closing;
 mod cors;
 mod described;
 mod embed;
@@ -110,6 +113,7 @@ fn routes(state: AppState) -> Router {
         .layer(encoding::compress())
         // Before the gate: a browser asks what it may without a key.
         .layer(option_layer(cors))
+        .layer(from_fn_with_state(state.clone(), closing::layer))
         .with_state(state)
 }
 

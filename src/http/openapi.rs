@@ -77,7 +77,7 @@ pub(super) fn router() -> Router<AppState> {
 fn document() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     for (path, item) in &mut document.paths.paths {
-        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+        for operation in [&mut item.get, &mut item.post, &mut item.put].into_iter().flatten() {
             let body = if path.starts_with("/v2") { "InferenceError" } else { "ErrorBody" };
             let failures = failures(path);
             add_failures(operation, &[failures, refusals(path)].concat(), body);

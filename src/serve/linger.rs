@@ -22,13 +22,15 @@ const PIECE: usize = 8 << 10;
 /// Reads what nobody wants.
 pub(super) struct Linger {
     ends: Instant,
+    /// Bytes that are still taken.
+    left: usize,
     silence: Pin<Box<Sleep>>,
 }
 
 impl Linger {
-    /// Begins after the answer's last byte.
-    pub(super) fn new(now: Instant) -> Self {
-        Self { ends: now + LONGEST, silence: Box::pin(sleep_until((now + SILENCE).into())) }
+    /// Begins after the answer's last byte, and takes at most so many bytes.
+    pub(super) fn new(left: usize, now: Instant) -> Self {
+        Self { ends: now + LONGEST, left, silence: Box::pin(sleep_until((now + SILENCE).into())) }
     }
 
     /// Ready when the client has closed its side, is silent, or has sent for long enough.
@@ -40,7 +42,8 @@ impl Linger {
             }
             let mut piece = ReadBuf::new(&mut piece);
             let read = ready!(Pin::new(&mut *socket).poll_read(cx, &mut piece));
-            if read.is_err() || piece.filled().is_empty() {
+            self.left = self.left.saturating_sub(piece.filled().len());
+            if read.is_err() || piece.filled().is_empty() || self.left == 0 {
                 return Poll::Ready(());
             }
             let until = self.ends.min(Instant::now() + SILENCE);

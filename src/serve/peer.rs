@@ -74,6 +74,9 @@ impl Reason {
     }
 }
 
+/// Most bytes of a refused header that are thrown away, so that its client reads the answer; more is a flood.
+const HEADER_REST: usize = 256 << 10;
+
 /// One connection as everybody sees it.
 pub(super) struct Peer {
     state: Mutex<State>,
@@ -93,6 +96,8 @@ struct State {
     multiplexed: bool,
     /// Whether its last request was answered without its whole body: more of it may come.
     unheard: bool,
+    /// Whether a header was answered before it had come whole: one that is too long, or none at all.
+    refused: bool,
     /// Since when the client takes nothing of what is to be written.
     stalled: Option<Instant>,
     /// When the client last took something of an answer, or an answer was first there to be taken.
@@ -121,6 +126,7 @@ impl Peer {
             served: false,
             multiplexed: false,
             unheard: false,
+            refused: false,
             stalled: None,
             taken: now,
             control: CONTROL_BYTES,
@@ -157,6 +163,7 @@ impl Peer {
     pub(super) fn wrote(&self, taken: Option<usize>, now: Instant) {
         let mut state = self.lock();
         state.stalled = if taken.is_some() { None } else { state.stalled.or(Some(now)) };
+        state.refused |= taken.is_some() && state.phase == Phase::Header && !state.multiplexed;
         if taken.is_some_and(|bytes| bytes > state.control) {
             state.taken = now;
         }
@@ -166,7 +173,7 @@ impl Peer {
     pub(super) fn entered(&self, multiplexed: bool, stage: Stage, now: Instant) {
         let mut state = self.lock();
         state.multiplexed |= multiplexed;
-        state.unheard = false;
+        (state.unheard, state.refused) = (false, false);
         state.add(stage, now);
         state.settle(now);
     }
@@ -177,9 +184,15 @@ impl Peer {
         state.unheard = !state.multiplexed;
     }
 
-    /// Whether more of a body may come that nobody wants.
-    pub(super) fn is_unheard(&self) -> bool {
-        self.lock().unheard
+    /// How many bytes may come that nobody wants: any number of a body, some of a header that was refused, none of who was
+    /// shut out.
+    pub(super) fn unwanted(&self) -> usize {
+        let state = self.lock();
+        match state.unheard {
+            true => usize::MAX,
+            false if state.refused && state.verdict.is_none() => HEADER_REST,
+            false => 0,
+        }
     }
 
     /// A request went on.

@@ -85,7 +85,8 @@ impl AsyncWrite for Watched {
         let Self { socket, peer, ending } = self.get_mut();
         if let Ending::Open = ending {
             ready!(Pin::new(&mut *socket).poll_shutdown(cx))?;
-            *ending = Ending::Shut(peer.is_unheard().then(|| Linger::new(Instant::now())));
+            let unwanted = peer.unwanted();
+            *ending = Ending::Shut((unwanted > 0).then(|| Linger::new(unwanted, Instant::now())));
         }
         match ending {
             Ending::Shut(Some(linger)) => linger.poll(socket, cx).map(Ok),

@@ -19,6 +19,8 @@ use crate::support::fixtures;
 /// Longer than any limit these tests set; what takes so long is taken to last for ever.
 const FOR_EVER: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(200);
+/// Long enough for some requests.
+const NOTICE: Duration = Duration::from_secs(1);
 
 fn world() -> World {
     let world = World::new();
@@ -115,18 +117,23 @@ async fn f6_open_requests_end_at_the_exit_timeout() {
 #[tokio::test(flavor = "multi_thread")]
 async fn f6_while_the_end_is_announced_readiness_is_down_and_requests_are_taken() {
     let world = world();
-    let running = start(config(&world, |c| c.exit_notice = SHORT), None).await;
+    let running = start(config(&world, |c| c.exit_notice = NOTICE), None).await;
     let address = running.address;
     assert!(ask(address, "/readyz").await.contains("200 OK"));
+    let request = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut kept = connect(address, request).await;
     let (begun, ending) = (Instant::now(), running.end());
     while ask(address, "/readyz").await.contains("200 OK") {
-        assert!(begun.elapsed() < SHORT, "readiness stays up");
+        assert!(begun.elapsed() < NOTICE, "readiness stays up");
     }
     for path in ["/v1/tasks/one", "/healthz"] {
         assert!(ask(address, path).await.contains("200 OK"), "{path}");
     }
+    // Whoever keeps a connection is told to open another, elsewhere.
+    kept.write_all(request.as_bytes()).await.unwrap();
+    assert!(rest(&mut kept).await.contains("connection: close"));
     ending.await.unwrap().unwrap();
-    assert!(begun.elapsed() >= SHORT);
+    assert!(begun.elapsed() >= NOTICE);
     assert!(TcpStream::connect(address).await.is_err());
 }
 

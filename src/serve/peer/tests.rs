@@ -62,12 +62,23 @@ fn the_rest_of_a_body_may_come_until_the_next_request() {
     let start = Instant::now();
     let peer = Peer::new(start);
     peer.entered(false, Stage::Body, start);
-    assert!(!peer.is_unheard());
+    assert_eq!(peer.unwanted(), 0);
     peer.unheard();
-    assert!(peer.is_unheard());
+    assert_eq!(peer.unwanted(), usize::MAX);
     peer.entered(false, Stage::Working, start);
-    assert!(!peer.is_unheard(), "what comes is another request");
+    assert_eq!(peer.unwanted(), 0, "what comes is another request");
     peer.entered(true, Stage::Body, start);
     peer.unheard();
-    assert!(!peer.is_unheard(), "HTTP/2 tells its client");
+    assert_eq!(peer.unwanted(), 0, "HTTP/2 tells its client");
+}
+
+#[test]
+fn the_rest_of_a_refused_header_may_come_up_to_a_bound() {
+    let start = Instant::now();
+    let peer = Peer::new(start);
+    assert_eq!(peer.unwanted(), 0);
+    peer.wrote(Some(100), start);
+    assert_eq!(peer.unwanted(), HEADER_REST);
+    peer.entered(false, Stage::Working, start);
+    assert_eq!(peer.unwanted(), 0);
 }
