@@ -2,6 +2,7 @@
 
 mod archives;
 mod faulty;
+mod folder_kills;
 mod kills;
 mod pointers;
 mod races;
