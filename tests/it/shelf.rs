@@ -1,6 +1,7 @@
 //! Packs from object stores, and publishing: whole at every step, bounded, refused by name.
 
 mod archives;
+mod collecting;
 mod copies;
 mod faulty;
 mod folder_kills;
