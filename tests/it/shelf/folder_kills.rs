@@ -1,10 +1,11 @@
 //! Commands on a folder that are killed at any time: readers see whole versions, and another run ends what was begun.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mimi_server::files::System;
 use mimi_server::pack;
@@ -15,6 +16,8 @@ use crate::support::command;
 
 /// Commands that are killed.
 const ROUNDS: u32 = 30;
+/// How much later than the one before a command of its kind is killed. A version is written within 20 ms or so.
+const STEP: Duration = Duration::from_micros(1500);
 const SWEEP: Sweep = Sweep { keep: 1, grace: Duration::ZERO, is_dry: false };
 
 /// Every version has the bytes of one that was published, and one of them answers.
@@ -39,8 +42,9 @@ fn file(root: &Path, round: u32) -> PathBuf {
     file
 }
 
-/// Runs one of three commands and kills it after `delay`. Returns whether it was killed.
+/// Runs one of three commands and kills it `delay` after it has begun to change the folder. Returns whether it was killed.
 fn run(packs: &Path, file: &Path, (round, delay): (u32, Duration)) -> bool {
+    let (folder, before) = (packs.join("t"), names(&packs.join("t")));
     let (packs, file) = (packs.display().to_string(), file.display().to_string());
     let args = match round % 3 {
         0 => vec!["publish", "--to", &packs, "--task", "t", &file],
@@ -48,9 +52,16 @@ fn run(packs: &Path, file: &Path, (round, delay): (u32, Duration)) -> bool {
         _ => vec!["gc", "--in", &packs, "--keep", "2", "--grace-hours", "0"],
     };
     let mut child = command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while names(&folder) == before && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_micros(100));
+    }
     std::thread::sleep(delay);
     let _ = child.kill();
     child.wait().unwrap().signal().is_some()
+}
+
+fn names(folder: &Path) -> BTreeSet<OsString> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
 }
 
 #[tokio::test]
@@ -62,21 +73,14 @@ async fn commands_on_a_folder_may_be_killed_at_any_time() {
     for seed in 1..=3 {
         known.insert(source.publish(&task("t"), archive(seed), stable(None)).await.unwrap().digest);
     }
-    // As long as a command takes here: kills are spread over that.
-    let begun = Instant::now();
-    let first = file(root.path(), ROUNDS);
-    known.insert(Digest::of(&archive(100 + u64::from(ROUNDS))));
-    let done = command(&["publish", "--to", &packs.display().to_string(), "--task", "t"]).arg(first).output();
-    assert!(done.unwrap().status.success());
-    let whole = begun.elapsed().min(Duration::from_millis(120));
     let mut killed = 0;
     for round in 0..ROUNDS {
         known.insert(Digest::of(&archive(100 + u64::from(round))));
         let file = file(root.path(), round);
-        killed += u32::from(run(&packs, &file, (round, whole * round / ROUNDS)));
+        killed += u32::from(run(&packs, &file, (round, STEP * (round / 3))));
         is_whole(&packs, &known).await;
     }
-    assert!(killed >= 3, "{killed} of {ROUNDS} were killed");
+    assert!(killed >= 5, "{killed} of {ROUNDS} were killed");
     let last = source.publish(&task("t"), archive(999), stable(None)).await.unwrap();
     source.sweep(SWEEP).await.unwrap();
     let pointer = source.pointer(&task("t")).await.unwrap().unwrap();
