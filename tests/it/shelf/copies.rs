@@ -13,7 +13,7 @@ use object_store::memory::InMemory;
 
 use super::{archive, objects, reading, stable, task};
 
-/// Bytes of a copy: see [`archive`].
+/// Seeds of [`archive`] that give copies of one size.
 const SEEDS: std::ops::Range<u64> = 100..130;
 
 fn digest(seed: u64) -> Digest {
@@ -111,8 +111,11 @@ fn processes_keep_to_one_bound_together() {
     assert!(bytes(root.path()) <= 8 * one(), "{:?}", seeds(root.path()));
 }
 
+/// What is done to a copy's folder, in words and by a function.
+type Tear = (&'static str, fn(&Path));
+
 /// What a loss of power leaves of files that were not flushed.
-fn torn() -> [(&'static str, fn(&Path)); 6] {
+fn torn() -> [Tear; 6] {
     [
         ("weights cut", |folder| cut_at(folder, WEIGHTS_FILE)),
         ("manifest cut", |folder| cut_at(folder, CONFIG_FILE)),
