@@ -13,6 +13,7 @@
 //! | `objects`, `fetch`, `change`, `operate` | packs in an object store |
 //! | `folder`, `labels` | packs in a folder |
 //! | `cache`, `place` | copies on this disk, held while they are read |
+//! | `verified`, `tally` | which copies are whole, and how many bytes they have |
 //! | `options` | how packs of a store are served |
 //! | `patience` | how often a compare-and-swap is tried |
 
@@ -37,6 +38,8 @@ mod patience;
 mod place;
 mod pointer;
 mod source;
+mod tally;
+mod verified;
 
 pub use cache::Cache;
 pub use connect::{Settings, is_store};

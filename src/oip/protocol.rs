@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::pack::TaskId;
+use crate::pack::{self, TaskId};
 use crate::reload::Pinned;
 use crate::service::{Code, Error, Service, TaskDetails};
 use crate::tenants::Caller;
@@ -41,7 +41,7 @@ impl Protocol {
         }
     }
 
-    /// Whether a model answers.
+    /// Whether a model answers. Of a version that is not live it says that it is there: it is read when it is called.
     ///
     /// # Errors
     /// When there is no such model or version, or the caller may not know of it; [`Error::NotReady`] when no version of it
@@ -52,7 +52,7 @@ impl Protocol {
         model: &str,
         version: Option<&str>,
     ) -> Result<(), Error> {
-        self.serving(caller, model, version).await?;
+        self.addressed(caller, model, version).await?;
         if self.is_ready() { Ok(()) } else { Err(Error::NotReady) }
     }
 
@@ -63,28 +63,42 @@ impl Protocol {
         model: &str,
         version: Option<&str>,
     ) -> Result<Serving, Error> {
-        let task: TaskId = model.parse().map_err(Error::TaskId)?;
-        let status = self.service.status(caller, &task).await?;
-        match status.live.filter(|_| !status.is_unloaded) {
-            Some(live) => {
+        let serving = self.served(caller, model).await?;
+        check_version(&serving.task, version, serving.version)?;
+        Ok(serving)
+    }
+
+    /// The task of a model and a version that is there, the live one where none is named.
+    async fn addressed(&self, caller: &Caller, model: &str, version: Option<&str>) -> Result<Serving, Error> {
+        let Serving { task, version: live } = self.served(caller, model).await?;
+        match version.and_then(pack::parse_version).filter(|number| *number != live) {
+            Some(version) if self.service.has_version(&task, version).await? => Ok(Serving { task, version }),
+            _ => {
                 check_version(&task, version, live)?;
                 Ok(Serving { task, version: live })
-            }
-            None => {
-                Err(Error::Part { code: Code::NotReady, told: format!("model {task}: no version is live") })
             }
         }
     }
 
-    /// A model with its live version, and all that is known of it.
+    /// The task of a model and its live version.
+    async fn served(&self, caller: &Caller, model: &str) -> Result<Serving, Error> {
+        let task: TaskId = model.parse().map_err(Error::TaskId)?;
+        let status = self.service.status(caller, &task).await?;
+        let told = || format!("model {task}: no version is live");
+        let none = || Error::Part { code: Code::NotReady, told: told() };
+        let version = status.live.filter(|_| !status.is_unloaded).ok_or_else(none)?;
+        Ok(Serving { task, version })
+    }
+
+    /// A model with a version that is there, the live one where none is named, and all that is known of it.
     pub(super) async fn live(
         &self,
         caller: &Caller,
         model: &str,
         version: Option<&str>,
     ) -> Result<Live, Error> {
-        let Serving { task, version } = self.serving(caller, model, version).await?;
-        Ok(Live { version, details: self.service.show(caller, &task).await? })
+        let Serving { task, version } = self.addressed(caller, model, version).await?;
+        Ok(Live { version, details: self.service.show_version(caller, &task, version).await? })
     }
 }
 
@@ -94,7 +108,7 @@ pub(super) struct Serving {
     pub(super) version: u64,
 }
 
-/// A model with its live version.
+/// A model with its live version, or with the one that was asked for.
 pub(super) struct Live {
     pub(super) version: u64,
     pub(super) details: TaskDetails,

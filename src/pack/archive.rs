@@ -51,15 +51,44 @@ pub fn archive_of(config: &[u8], weights: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`Error::Archive`] with what is wrong, and when the folder cannot be written. A part may be left behind then.
 pub fn unpack(archive: &mut dyn Read, name: &Path, folder: &Path) -> Result<(), Error> {
+    unpack_unsynced(archive, name, folder)?;
+    for (file, _) in FILES {
+        let path = folder.join(file);
+        File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(path))?;
+    }
+    files::sync_folder(folder).map_err(Error::io(folder))
+}
+
+/// As [`unpack`], for files that can be had again: after a loss of power they may be anything.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_unsynced(archive: &mut dyn Read, name: &Path, folder: &Path) -> Result<(), Error> {
     std::fs::create_dir(folder).map_err(Error::io(folder))?;
     walk(archive, name, |file, content| {
         let path = folder.join(file);
         let mut out = File::create_new(&path).map_err(Error::io(&path))?;
-        let copied = io::copy(content, &mut out).map_err(Error::io(&path))?;
-        out.flush().and_then(|()| out.sync_all()).map_err(Error::io(&path))?;
-        Ok(copied)
-    })?;
-    files::sync_folder(folder).map_err(Error::io(folder))
+        io::copy(content, &mut out).map_err(Error::io(&path))
+    })
+}
+
+/// Writes the archive of the pack in `folder`, a piece at a time.
+///
+/// # Errors
+/// As [`archive`], and when `out` does not take it.
+pub fn write_archive(folder: &Path, out: &mut dyn Write) -> Result<(), Error> {
+    for (name, limit) in FILES {
+        let path = folder.join(name);
+        let file = File::open(&path).map_err(Error::io(&path))?;
+        let bytes = file.metadata().map_err(Error::io(&path))?.len();
+        if bytes > limit {
+            return Err(Error::TooLarge { path, bytes, limit });
+        }
+        let (header, zeros) = (header(name, bytes), io::repeat(0).take(padded(bytes) - bytes));
+        let mut parts = header.as_slice().chain(file.take(bytes)).chain(zeros);
+        io::copy(&mut parts, out).map_err(Error::io(path))?;
+    }
+    out.write_all(&[0; 2 * BLOCK as usize]).map_err(Error::io(folder))
 }
 
 /// Checks that bytes are an archive, without unpacking them.

@@ -37,7 +37,9 @@ mod tensors;
 mod weights;
 mod write;
 
-pub use archive::{MAX_ARCHIVE_BYTES, archive, archive_of, check_archive, unpack};
+pub use archive::{
+    MAX_ARCHIVE_BYTES, archive, archive_of, check_archive, unpack, unpack_unsynced, write_archive,
+};
 pub use base::Base;
 pub use decision::Decision;
 pub use error::Error;

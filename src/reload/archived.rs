@@ -66,7 +66,7 @@ impl Reloader {
         let aside = files::beside(&self.catalog.root().join("received"));
         let read = blocking(move || {
             let name = Path::new("the body");
-            let read = pack::unpack(&mut &archive[..], name, &aside)
+            let read = pack::unpack_unsynced(&mut &archive[..], name, &aside)
                 .and_then(|()| pack::read_with(&*disk, &aside, &base));
             // Best effort: what is left has a name that scans ignore.
             let _ = std::fs::remove_dir_all(&aside);

@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::handle::Service;
 use crate::backbone::Precision;
-use crate::catalog::TaskStatus;
+use crate::catalog::{self, TaskStatus};
 use crate::pack::{self, Manifest, TaskId};
 use crate::tenants::Caller;
 
@@ -21,7 +21,7 @@ pub struct Page {
 pub struct TaskDetails {
     /// What the catalog knows.
     pub status: TaskStatus,
-    /// The live version's manifest.
+    /// The manifest of the live version, or of the one that was asked for.
     pub manifest: Option<Manifest>,
     /// What this server's backbone multiplies in.
     pub served_precision: Precision,
@@ -67,25 +67,59 @@ impl Service {
     /// When there is no such task, or the caller may not know of it.
     pub async fn show(&self, caller: &Caller, task: &TaskId) -> Result<TaskDetails, Error> {
         let status = self.known(caller, task).await?;
-        let manifest = self.manifest(task, status.live).await?;
+        let live = status.live;
+        Ok(self.details(status, live).await)
+    }
+
+    /// As [`Service::show`], with the manifest of a version that need not be live.
+    ///
+    /// # Errors
+    /// As [`Service::show`].
+    pub async fn show_version(
+        &self,
+        caller: &Caller,
+        task: &TaskId,
+        version: u64,
+    ) -> Result<TaskDetails, Error> {
+        Ok(self.details(self.known(caller, task).await?, Some(version)).await)
+    }
+
+    /// Whether a task has a version, live or not. Whether the caller may know of the task was asked before.
+    ///
+    /// # Errors
+    /// When the task's folder cannot be listed.
+    pub async fn has_version(&self, task: &TaskId, version: u64) -> Result<bool, Error> {
+        let catalog = &self.shared.catalog;
+        let failed = |e: std::io::Error| catalog::Error::Folder {
+            path: catalog.root().to_owned(),
+            reason: e.to_string(),
+        };
+        let listed = catalog.versions(task).await.map_err(failed);
+        Ok(listed.map_err(|error| self.catalog_error(&error))?.contains(&version))
+    }
+
+    async fn details(&self, status: TaskStatus, version: Option<u64>) -> TaskDetails {
+        let manifest = self.manifest(&status, version).await;
         let served_precision = self.shared.engine.precision();
         let warning = manifest.as_ref().and_then(|manifest| warning(manifest, served_precision));
         let unproved = |manifest: &Manifest| manifest.provenance.details.get(pack::BASE_UNVERIFIED).cloned();
         let is_base_unverified = manifest.as_ref().and_then(unproved).is_some_and(|told| told == true);
         let status = self.told_status(status);
-        Ok(TaskDetails { status, manifest, served_precision, warning, is_base_unverified })
+        TaskDetails { status, manifest, served_precision, warning, is_base_unverified }
     }
 
-    /// The manifest of the served version: from memory, or from disk if nobody has called the task yet.
-    async fn manifest(&self, task: &TaskId, live: Option<u64>) -> Result<Option<Manifest>, Error> {
-        let Some(version) = live else { return Ok(None) };
-        if let Some(pack) = self.shared.catalog.served(task).await {
-            return Ok(Some(pack.manifest.clone()));
+    /// The manifest of a version: from memory, or from disk if nobody has called the task yet.
+    async fn manifest(&self, status: &TaskStatus, version: Option<u64>) -> Option<Manifest> {
+        let (version, task) = (version?, &status.task);
+        if status.live == Some(version)
+            && let Some(pack) = self.shared.catalog.served(task).await
+        {
+            return Some(pack.manifest.clone());
         }
         let read =
             self.shared.catalog.read_version(task, version, |_, folder, _| pack::read_manifest(folder));
         // A broken manifest is told by the task's failure; the rest of the answer stands.
-        Ok(read.await.ok())
+        read.await.ok()
     }
 
     fn told_status(&self, mut status: TaskStatus) -> TaskStatus {

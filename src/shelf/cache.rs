@@ -2,12 +2,13 @@
 //!
 //! A copy is a folder `packs/<digest>` that is written beside and renamed. Whoever reads one holds a shared lock on it;
 //! whoever removes one needs an exclusive lock, so no copy goes while it is read. The folder's time is its last use.
+//! Copies are not flushed to the disk: each process hashes what it has not written before it reads it.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_OMIT, flock, futimens};
@@ -16,6 +17,8 @@ use rustix::io::Errno;
 use super::digest::Digest;
 use super::error::Error;
 use super::place::Place;
+use super::tally::Tally;
+use super::verified::Verified;
 use crate::files::{self, is_absence};
 use crate::metrics::Metrics;
 use crate::pack::{self, CONFIG_FILE, WEIGHTS_FILE};
@@ -26,14 +29,17 @@ const PACKS: &str = "packs";
 const COMING: &str = "coming";
 /// Age at which something half-written is taken for a crash's: no fetch lasts so long.
 const STALE: Duration = Duration::from_secs(3600);
+/// The part of the bound that is made free where it is passed.
+const ROOM: u64 = 16;
+/// How often a copy that came is given its name.
+const TRIES: usize = 3;
 
 /// The copies.
 #[derive(Clone)]
 pub struct Cache {
     root: PathBuf,
     limit: u64,
-    /// Bytes at the last count and what came since.
-    bytes: Arc<AtomicU64>,
+    verified: Verified,
     metrics: Arc<Metrics>,
 }
 
@@ -60,9 +66,11 @@ impl Cache {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
         }
-        let cache = Self { root: root.to_owned(), limit, bytes: Arc::default(), metrics };
+        let cache = Self { root: root.to_owned(), limit, verified: Verified::default(), metrics };
         cache.sweep()?;
-        cache.shrink(None)?;
+        let mut tally = Tally::lock(root)?;
+        // What crashes and losses of power left is counted.
+        cache.shrink(&mut tally, None)?;
         Ok(cache)
     }
 
@@ -71,13 +79,20 @@ impl Cache {
         &self.root
     }
 
-    /// The copy of a digest, held against removal; none if there is none. Waits for the disk.
+    /// The copy of a digest, held against removal; none if there is none. One that is torn is removed. Waits for the disk.
     ///
     /// # Errors
     /// When the disk cannot tell.
     pub fn get(&self, digest: &Digest) -> Result<Option<Place>, Error> {
         let folder = self.folder(digest);
-        held(&folder).map_err(Error::io(&folder))
+        let Some(place) = held(&folder).map_err(Error::io(&folder))? else { return Ok(None) };
+        if self.verified.holds(digest, &folder)? {
+            return Ok(Some(place));
+        }
+        tracing::warn!(%digest, "the copy on this disk is torn: it is fetched again");
+        drop(place);
+        self.discard(digest);
+        Ok(None)
     }
 
     /// A file to write a blob to.
@@ -97,18 +112,46 @@ impl Cache {
     pub fn insert(&self, digest: &Digest, blob: &mut impl Read) -> Result<Place, Error> {
         let (partial, target) = (files::beside(&self.root.join(COMING).join("pack")), self.folder(digest));
         let name = PathBuf::from(format!("{digest}.mipack"));
-        let unpacked = pack::unpack(&mut BufReader::new(blob), &name, &partial).map_err(Error::from);
-        let placed = unpacked.and_then(|()| match files::rename_to_free(&partial, &target) {
-            Err(error) if is_taken(&error) => Ok(()),
-            renamed => renamed.map_err(Error::io(&target)),
-        });
+        let unpacked = pack::unpack_unsynced(&mut BufReader::new(blob), &name, &partial).map_err(Error::from);
+        let placed = unpacked.and_then(|()| self.settle(digest, (&partial, &target)));
         // What was renamed is not there any more; what was not goes.
         let _ = fs::remove_dir_all(&partial);
-        placed?;
-        let place = self.get(digest)?.ok_or_else(|| Error::Absent(format!("copy of {digest}")))?;
-        self.bytes.fetch_add(size(&target), Ordering::Relaxed);
-        self.shrink(Some(digest))?;
-        Ok(place)
+        placed
+    }
+
+    /// Gives what was unpacked its name, unless a whole copy has it.
+    fn settle(&self, digest: &Digest, (partial, target): (&Path, &Path)) -> Result<Place, Error> {
+        for _ in 0..TRIES {
+            match files::rename_to_free(partial, target) {
+                Err(error) if is_taken(&error) => {
+                    // A torn one is removed by this look, and the name is free then.
+                    if let Some(place) = self.get(digest)? {
+                        return Ok(place);
+                    }
+                }
+                renamed => {
+                    renamed.map_err(Error::io(target))?;
+                    self.verified.note(digest);
+                    let place = self.get(digest)?;
+                    self.count(digest, size(target))?;
+                    return place.ok_or_else(|| Error::Absent(format!("copy of {digest}")));
+                }
+            }
+        }
+        Err(Error::Absent(format!("copy of {digest}: a torn one is in its place and is read just now")))
+    }
+
+    /// Counts a copy that came, and makes room.
+    fn count(&self, came: &Digest, bytes: u64) -> Result<(), Error> {
+        let mut tally = Tally::lock(&self.root)?;
+        match tally.read()?.map(|total| total.saturating_add(bytes)) {
+            Some(total) if total <= self.limit => {
+                tally.write(total)?;
+                self.metrics.store.cache_bytes.set(total as i64);
+                Ok(())
+            }
+            _ => self.shrink(&mut tally, Some(came)),
+        }
     }
 
     /// Removes a copy whose bytes proved wrong. One that somebody reads stays until they are done.
@@ -116,25 +159,25 @@ impl Cache {
         self.remove(&self.folder(digest));
     }
 
-    /// Removes the least recently used copies until the rest is within the bound. `keep` stays.
-    fn shrink(&self, keep: Option<&Digest>) -> Result<(), Error> {
-        if keep.is_none() || self.bytes.load(Ordering::Relaxed) > self.limit {
-            let mut copies = self.copies()?;
-            copies.sort_by_key(|copy| copy.used);
-            let mut total: u64 = copies.iter().map(|copy| copy.bytes).sum();
-            let kept = keep.map(|digest| self.folder(digest));
-            for copy in copies {
-                if total <= self.limit {
-                    break;
-                }
-                if kept.as_ref() != Some(&copy.folder) && self.remove(&copy.folder) {
-                    self.metrics.store.cache_evictions.inc();
-                    total -= copy.bytes;
-                }
+    /// Counts the copies. If they are beyond the bound, removes the least recently used until there is room for more, so
+    /// that not every copy that comes has them counted. `keep` stays.
+    fn shrink(&self, tally: &mut Tally, keep: Option<&Digest>) -> Result<(), Error> {
+        let mut copies = self.copies()?;
+        copies.sort_by_key(|copy| copy.used);
+        let mut total: u64 = copies.iter().map(|copy| copy.bytes).sum();
+        let kept = keep.map(|digest| self.folder(digest));
+        let enough = if total > self.limit { self.limit - self.limit / ROOM } else { self.limit };
+        for copy in copies {
+            if total <= enough {
+                break;
             }
-            self.bytes.store(total, Ordering::Relaxed);
+            if kept.as_ref() != Some(&copy.folder) && self.remove(&copy.folder) {
+                self.metrics.store.cache_evictions.inc();
+                total -= copy.bytes;
+            }
         }
-        self.metrics.store.cache_bytes.set(self.bytes.load(Ordering::Relaxed) as i64);
+        tally.write(total)?;
+        self.metrics.store.cache_bytes.set(total as i64);
         Ok(())
     }
 
@@ -156,6 +199,9 @@ impl Cache {
         let Ok(opened) = File::open(folder) else { return true };
         if flock(&opened, FlockOperation::NonBlockingLockExclusive).is_err() {
             return false;
+        }
+        if let Some(digest) = folder.file_name().and_then(|name| name.to_str()?.parse().ok()) {
+            self.verified.forget(&digest);
         }
         let going = files::beside(&self.root.join(COMING).join("going"));
         // Renamed first: a copy is whole or not there.
@@ -194,8 +240,10 @@ fn held(folder: &Path) -> io::Result<Option<Place>> {
         Err(error) => return Err(error.into()),
     }
     // It may have been renamed between opening and locking.
-    if !folder.join(WEIGHTS_FILE).exists() {
-        return Ok(None);
+    match fs::metadata(folder) {
+        Ok(now) if now.ino() == opened.metadata()?.ino() => {}
+        Err(error) if !is_absence(&error) => return Err(error),
+        Ok(_) | Err(_) => return Ok(None),
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let used = Timespec { tv_sec: now.as_secs() as i64, tv_nsec: i64::from(now.subsec_nanos()) as _ };

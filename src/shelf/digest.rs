@@ -1,12 +1,15 @@
 //! The name of a blob: SHA-256 over its bytes.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use super::error::Error;
+use crate::pack;
 use crate::text::brief;
 
 /// Hexadecimal digits of a digest.
@@ -22,6 +25,16 @@ impl Digest {
         Self::finished(Sha256::new_with_prefix(bytes))
     }
 
+    /// The digest of a folder's archive.
+    ///
+    /// # Errors
+    /// When a file of the pack is missing, unreadable or oversized.
+    pub(super) fn of_pack(folder: &Path) -> Result<Self, pack::Error> {
+        let mut hashing = Hashing(Sha256::new());
+        pack::write_archive(folder, &mut hashing)?;
+        Ok(Self::finished(hashing.0))
+    }
+
     pub(super) fn finished(hash: Sha256) -> Self {
         Self(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
@@ -34,6 +47,20 @@ impl Digest {
     /// The first two digits: objects are spread over folders by them.
     pub fn shard(&self) -> &str {
         &self.0[..2]
+    }
+}
+
+/// Hashes what is written to it.
+struct Hashing(Sha256);
+
+impl io::Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

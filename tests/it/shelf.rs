@@ -1,12 +1,16 @@
 //! Packs from object stores, and publishing: whole at every step, bounded, refused by name.
 
 mod archives;
+mod collecting;
+mod copies;
 mod faulty;
+mod folder_kills;
 mod kills;
 mod pointers;
 mod races;
 mod s3;
 mod serving;
+mod trained;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -63,7 +63,7 @@ fn clipping_equals_pytorch() {
 }
 
 /// Noise around a colour.
-fn write_images(folder: &Path, class: &str, colour: [u8; 3], (count, seed): (usize, u64)) {
+pub fn write_images(folder: &Path, class: &str, colour: [u8; 3], (count, seed): (usize, u64)) {
     std::fs::create_dir_all(folder.join(class)).unwrap();
     let mut random = Random::new(seed);
     for i in 0..count {

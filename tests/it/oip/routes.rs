@@ -65,6 +65,30 @@ async fn every_route_with_and_without_a_slash_and_a_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_there_tells_of_itself() {
+    let world = world();
+    let mut contents = world.contents(2, 1);
+    contents.labels[0] = "other".into();
+    world.publish("one", &contents);
+    let app = world.server().await.app();
+    for (version, number, label) in
+        [("", 2, "other"), ("/versions/2", 2, "other"), ("/versions/1", 1, "class-0")]
+    {
+        let path = |rest: &str| format!("/v2/models/one{version}{rest}");
+        let model = json_of(&app, &path("")).await;
+        assert_eq!((&model["versions"], &model["labels"][0]), (&json!([number.to_string()]), &json!(label)));
+        assert_eq!(json_of(&app, &path("/ready")).await, json!({"name": "one", "ready": true}));
+        let config = json_of(&app, &path("/config")).await;
+        assert_eq!(config["version_policy"]["specific"]["versions"], json!([number]));
+    }
+    for path in
+        ["/versions/3", "/versions/0", "/versions/01/ready", "/versions/3/config", "/versions/1/stats"]
+    {
+        told(&get(&app, &format!("/v2/models/one{path}")).await, 404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn statistics_count_what_was_answered() {
     let world = world();
     let app = world.server().await.app();

@@ -24,6 +24,8 @@ pub struct Faulty {
     stop: usize,
     /// Whether that one still takes effect, and only its answer is lost.
     takes_effect: bool,
+    /// Whether others get a turn before a request, at random.
+    gives_way: bool,
     pub is_away: AtomicBool,
 }
 
@@ -34,7 +36,20 @@ impl Faulty {
 
     pub fn stopping(inner: Arc<InMemory>, stop: usize, takes_effect: bool) -> Self {
         let (requests, lists, is_away) = Default::default();
-        Self { inner, requests, lists, stop, takes_effect, is_away }
+        Self { inner, requests, lists, stop, takes_effect, gives_way: false, is_away }
+    }
+
+    /// One whose requests are in any order with those of others.
+    pub fn giving_way(inner: Arc<InMemory>) -> Self {
+        Self { gives_way: true, ..Self::new(inner) }
+    }
+
+    async fn give_way(&self) {
+        if self.gives_way {
+            for _ in 0..rand::random_range(0..4) {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     pub fn requests(&self) -> usize {
@@ -53,6 +68,7 @@ impl Faulty {
 
     async fn run<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
         let lost = || Error::Generic { store: "test", source: "connection refused".into() };
+        self.give_way().await;
         let (takes_effect, is_answered) = self.next();
         let done = if takes_effect { request.await } else { Err(lost()) };
         if is_answered { done } else { Err(lost()) }
