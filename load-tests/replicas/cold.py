@@ -33,8 +33,8 @@ def run(table: Table, place: Place, args) -> None:
         table.row("cold: bytes of a pack", store.bytes // TASKS)
         store.proxy.delay = DELAY
         replica = Replica(place, store, 0, place.new("cold"), ["--pack-memory", MEMORY])
-        replica.start()
         try:
+            replica.start()
             measure(table, replica)
         finally:
             replica.kill()

@@ -14,6 +14,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 import packs
 from proxy import Proxy
+from table import Table
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "packaging"))
@@ -24,6 +25,8 @@ HERE = Path(__file__).resolve().parent
 EXAMPLE = ROOT / "deploy" / "balancers" / "haproxy.cfg"
 IMAGE = ROOT / "tests" / "fixtures" / "images" / "rgb.png"
 PATIENCE = 120.0
+# Of the requests that a load means, at least this share is sent and answered.
+WHOLE = 0.999
 
 
 @dataclass
@@ -61,6 +64,7 @@ class Store:
         self.process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
         told = self.process.stdout.readline().split()
         if told[:1] != ["serving"]:
+            self.__exit__()
             sys.exit("the store did not start: is moto[server] in the Python given by --python?")
         self.bytes, self.took = int(told[1]), time.monotonic() - started
         self.direct = port
@@ -120,8 +124,9 @@ class Replica:
         return (self.folder / f"replica-{self.number}.log").read_text()[-2000:]
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def end(self) -> int:
         """SIGTERM; gives the status."""
@@ -151,6 +156,7 @@ class Fleet:
         self.place, self.store, self.folder = place, store, place.new(name)
         self.replicas = [Replica(place, store, number, self.folder, list(options)) for number in range(4)]
         self.port, self.stats = free_port(), self.folder / "haproxy.sock"
+        self.balancer: Optional[subprocess.Popen] = None
         self.config = self.folder / "haproxy.cfg"
         self.config.write_text(self.configured(balance))
 
@@ -169,6 +175,15 @@ class Fleet:
         return text
 
     def __enter__(self) -> "Fleet":
+        try:
+            self.start()
+        except BaseException:
+            # Whoever begins a `with` that fails is not asked to end it.
+            self.__exit__()
+            raise
+        return self
+
+    def start(self) -> None:
         for replica in self.replicas:
             replica.start()
         log = (self.folder / "haproxy.log").open("ab")
@@ -178,13 +193,13 @@ class Fleet:
             if time.monotonic() > until:
                 sys.exit(f"the balancer does not answer: {(self.folder / 'haproxy.log').read_text()[-2000:]}")
             time.sleep(0.1)
-        return self
 
     def __exit__(self, *_: object) -> None:
-        self.balancer.kill()
+        if self.balancer:
+            self.balancer.kill()
+            self.balancer.wait()
         for replica in self.replicas:
-            if replica.process and replica.process.poll() is None:
-                replica.kill()
+            replica.kill()
 
     def loads(self) -> float:
         """Packs read into memory, by those that run."""
@@ -211,7 +226,7 @@ class Load:
 
     def __init__(self, fleet: Fleet, tasks: int, rate: int, seconds: int, *, warm: bool = False) -> None:
         place = fleet.place
-        self.folder = place.new("k6")
+        self.folder, self.expected = place.new("k6"), rate * seconds
         env = dict(os.environ, K6_NO_USAGE_REPORT="true", TASKS=str(tasks), RATE=str(rate), SECONDS=str(seconds), IMAGE=str(IMAGE),
                    URL=f"http://127.0.0.1:{fleet.port}", WARM="1" if warm else "0")
         self.summary = self.folder / "summary.json"
@@ -220,9 +235,18 @@ class Load:
         self.process = subprocess.Popen(list(map(str, command)), env=env, stdout=subprocess.DEVNULL,
                                         stderr=(self.folder / "k6.log").open("wb"))
 
+    def __enter__(self) -> "Load":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
     def wait(self) -> List[Answer]:
         """Waits for its end; gives every answer."""
-        if self.process.wait() != 0:
+        with self:
+            status = self.process.wait()
+        if status != 0:
             sys.exit(f"k6 ended with {self.process.returncode}: {(self.folder / 'k6.log').read_text()[-2000:]}")
         return list(self.answers())
 
@@ -238,3 +262,8 @@ class Load:
         """Requests that k6 could not send in time."""
         metrics = json.loads(self.summary.read_text())["metrics"]
         return int(metrics.get("dropped_iterations", {}).get("count", 0))
+
+    def tell(self, table: Table, part: str, answers: List[Answer]) -> None:
+        """That the load was what it was meant to be: else few failures would say little."""
+        table.at_least(f"{part}: answers", len(answers), WHOLE * self.expected)
+        table.at_most(f"{part}: requests that k6 could not send in time", self.dropped(), (1 - WHOLE) * self.expected)

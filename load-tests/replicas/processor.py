@@ -42,8 +42,7 @@ def run(table: Table, place: Place, args) -> None:
             ratios = [rounds(one, four, shares, turn) for turn in range(ROUNDS)]
         finally:
             for replica in (one, *four):
-                if replica.process:
-                    replica.kill()
+                replica.kill()
     table.row("processor: cores", os.cpu_count() or 1)
     table.row("processor: four over one, each round", " ".join(f"{ratio:.3f}" for ratio in ratios))
     table.at_most("processor: time an answer, four replicas over one", statistics.median(ratios), BAR)

@@ -14,8 +14,10 @@ def run(table: Table, place: Place, args) -> None:
         times = []
         for turn in range(3):
             replica = Replica(place, store, turn, place.new("start"))
-            times.append(replica.start())
-            status, version, _ = replica.classify(args.many - 1)
+            try:
+                times.append(replica.start())
+                status, version, _ = replica.classify(args.many - 1)
+            finally:
+                replica.kill()
             table.row("start: the last task is answered", status, "200", status == 200 and version == 1)
-            replica.kill()
         table.at_most("start: until ready, longest of 3, s", max(times), BAR)

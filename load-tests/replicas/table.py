@@ -18,10 +18,10 @@ class Table:
             self.missed.append(what)
 
     def at_most(self, what: str, value: float, bar: float) -> None:
-        self.row(what, value, f"<= {bar:g}", value <= bar)
+        self.row(what, value, f"<= {bar:.6g}", value <= bar)
 
     def at_least(self, what: str, value: float, bar: float) -> None:
-        self.row(what, value, f">= {bar:g}", value >= bar)
+        self.row(what, value, f">= {bar:.6g}", value >= bar)
 
 
 def percentile(values: List[float], share: float) -> float:

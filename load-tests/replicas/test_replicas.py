@@ -3,6 +3,7 @@
 import io
 import random
 import re
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -84,7 +85,9 @@ class Balancers(unittest.TestCase):
         self.assertIn("balance random", anywhere)
         self.assertFalse(re.search("hash-type|hash-balance-factor|balance hash", anywhere))
         changed = set(plain.splitlines()) - set(EXAMPLE.read_text().splitlines())
-        self.assertEqual(len(changed), 6, changed)
+        # The stats socket, the way in, and four replicas for REST and for gRPC each.
+        self.assertEqual(len(changed), 10, changed)
+        self.assertNotIn("@", "".join(changed))
 
 
 class Slow(unittest.TestCase):
@@ -125,6 +128,25 @@ class Slow(unittest.TestCase):
         ask()
         far.shutdown()
         far.server_close()
+
+
+class Beginnings(unittest.TestCase):
+    """What did not begin well leaves nothing behind."""
+
+    def test_a_fleet_that_fails_to_start_ends_what_ran(self) -> None:
+        fleet, sleeper = Fleet.__new__(Fleet), subprocess.Popen(["sleep", "60"])
+
+        class Begun(Replica):
+            def start(self) -> float:
+                if self.number:
+                    sys.exit("no")
+                self.process = sleeper
+                return 0.0
+
+        fleet.balancer, fleet.replicas = None, [Begun(None, None, number, Path()) for number in range(2)]
+        with self.assertRaises(SystemExit), fleet:
+            pass
+        self.assertEqual(sleeper.poll(), -9)
 
 
 class Percentiles(unittest.TestCase):

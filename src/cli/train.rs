@@ -98,7 +98,7 @@ pub struct ManyArgs {
     /// Train only every COUNT-th line of --tasks-file, from INDEX on (0 is the first): one machine's share.
     #[arg(long, value_name = "INDEX/COUNT", requires = "tasks_file")]
     pub shard: Option<Shard>,
-    /// Skip tasks that have a version in --adapters.
+    /// Skip tasks that have a version in --adapters. With --publish it is published if the source lacks the task.
     #[arg(long)]
     pub skip_existing: bool,
     /// Most memory for outputs of frozen blocks for images that tasks share, MiB.

@@ -1,11 +1,13 @@
 //! `server train-task`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use mimi_server::errors;
+use mimi_server::pack::{self, TaskId};
 use mimi_server::shelf::{Naming, STABLE, open_source};
 use mimi_server::train::{Features, Outcome, Setup, train};
-use mimi_server::{errors, pack};
 
 use super::backbone;
 use super::judged;
@@ -46,9 +48,10 @@ fn many(setup: &Setup, tasks: Vec<Listed>) -> Result<()> {
 fn one(setup: &Setup, args: &TrainArgs) -> Result<()> {
     let options = args.options()?;
     let folder = options.adapters.join(options.task.as_str());
-    if args.many.skip_existing && folder.try_exists()? && !pack::versions(&folder)?.is_empty() {
+    if let Some(version) = existing(args, &folder)? {
         println!("{} has a version already", folder.display());
-        return Ok(());
+        let folder = folder.join(version.to_string());
+        return catch_up(args.publish.as_deref(), &folder, &options.task);
     }
     let setup = Setup { limits: args.images.limits.limits(), ..setup.clone() };
     let mut reporter = Reporter::of(options.images.problem.score());
@@ -57,19 +60,43 @@ fn one(setup: &Setup, args: &TrainArgs) -> Result<()> {
     let outcome = outcome?;
     tell_left_out(&outcome.left_out, args.images.walk.list_skipped.as_deref());
     show(&outcome);
-    publish_to(args.publish.as_deref(), &outcome, options.task.as_str())
+    // One that was held back stays here.
+    let source = args.publish.as_deref().filter(|_| outcome.refused.is_none());
+    source.map_or(Ok(()), |source| publish_to(source, &outcome.folder, &options.task))
 }
 
-/// Publishes a new version where that was asked for. One that was held back stays here.
-fn publish_to(source: Option<&str>, outcome: &Outcome, task: &str) -> Result<()> {
-    let Some(source) = source.filter(|_| outcome.refused.is_none()) else { return Ok(()) };
-    let archive = archive(&outcome.folder)?;
+/// The newest version that is there, for which the task is skipped.
+fn existing(args: &TrainArgs, folder: &Path) -> Result<Option<u64>> {
+    if !args.many.skip_existing || !folder.try_exists()? {
+        return Ok(None);
+    }
+    Ok(pack::versions(folder)?.pop())
+}
+
+/// Publishes a version of a skipped task: the run that trained it may have ended before it could. A source that has the
+/// task stays as it is: its label may have been moved since, and its versions may be newer.
+fn catch_up(source: Option<&str>, folder: &Path, task: &TaskId) -> Result<()> {
+    let Some(source) = source else { return Ok(()) };
+    let pointer = wait_for(async {
+        let source = open_source(source, &settings(), None)?;
+        source.pointer(task).await.with_context(|| source.name())
+    })?;
+    if pointer.is_some_and(|pointer| !pointer.versions.is_empty()) {
+        println!("{source} has {task} already");
+        return Ok(());
+    }
+    publish_to(source, folder, task)
+}
+
+/// Publishes a version as the stable one.
+fn publish_to(source: &str, folder: &Path, task: &TaskId) -> Result<()> {
+    let archive = archive(folder)?;
     let published = wait_for(async {
         let source = open_source(source, &settings(), None)?;
         let naming = Naming { version: None, label: Some(STABLE.to_owned()) };
-        source.publish(&task.parse()?, archive, naming).await.with_context(|| source.name())
+        source.publish(task, archive, naming).await.with_context(|| source.name())
     })?;
-    tell(task, &published);
+    tell(task.as_str(), &published);
     Ok(())
 }
 

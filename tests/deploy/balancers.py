@@ -5,8 +5,10 @@ HAProxy and nginx of Debian run as the files have it, on other ports. Envoy's fi
 
 import collections
 import concurrent.futures
+import contextlib
 import http.client
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,12 +21,13 @@ from typing import Dict, List, Tuple
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "packaging"))
 
+import h2  # noqa: E402
 from serving import free_port  # noqa: E402
 
 FOLDER = ROOT / "deploy" / "balancers"
 TASKS = [f"task-{number}" for number in range(200)]
-# Ports of the examples, the balancer's last.
-PORTS = ["8080", "8081", "8082", "8083", "8000"]
+# Ports of the examples, the balancer's last: of nginx one for gRPC beside it.
+PORTS = ["8080", "8081", "8082", "8083", "8000", "8001"]
 
 
 class Replica(ThreadingHTTPServer):
@@ -34,16 +37,24 @@ class Replica(ThreadingHTTPServer):
 
     def __init__(self, number: int) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
-        self.number, self.tries, self.is_gone = number, 0, False
+        self.number, self.tries, self.is_draining, self.connections = number, 0, False, []
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def handle_error(self, *_: object) -> None:
         """A balancer closes a check's connection as soon as it knows the status."""
 
+    def get_request(self) -> Tuple[socket.socket, object]:
+        connection, address = super().get_request()
+        self.connections.append(connection)
+        return connection, address
+
     def end(self) -> None:
-        self.is_gone = True
+        """Ends as a process does: with all of its connections."""
         self.shutdown()
         self.server_close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -54,16 +65,21 @@ class Answer(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
+    def handle_one_request(self) -> None:
+        """HTTP/2 where a connection begins so."""
+        if not self.rfile.peek(3).startswith(h2.PREFACE[:3]):
+            super().handle_one_request()
+            return
+        self.rfile.read(len(h2.PREFACE))
+        self.close_connection = True
+        h2.answers(self.rfile, self.connection.sendall, str(self.server.number))
+
     def respond(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))
-        if self.server.is_gone:
-            # On a connection from before.
-            self.close_connection = True
-            return
-        if self.path != "/readyz":
-            self.server.tries += 1
+        is_check = self.path == "/readyz"
+        self.server.tries += not is_check
         time.sleep(float(self.headers.get("x-slow", 0)))
-        is_busy = self.headers.get("x-busy") == str(self.server.number)
+        is_busy = self.headers.get("x-busy") == str(self.server.number) or is_check and self.server.is_draining
         body = str(self.server.number).encode()
         self.send_response(int(self.headers.get("x-status", 503)) if is_busy else 200)
         self.send_header("content-length", str(len(body)))
@@ -83,8 +99,10 @@ def parse() -> None:
         import yaml
     except ImportError:
         return
-    kinds = [one["kind"] for one in yaml.safe_load_all((FOLDER / "envoy-gateway.yaml").read_text())]
-    check(kinds == ["HTTPRoute", "BackendTrafficPolicy"], f"Envoy Gateway's file has {kinds}")
+    documents = list(yaml.safe_load_all((FOLDER / "envoy-gateway.yaml").read_text()))
+    names = {kind: [one["metadata"]["name"] for one in documents if one["kind"] == kind]
+             for kind in ("HTTPRoute", "BackendTrafficPolicy")}
+    check(set(map(tuple, names.values())) == {("mimi", "mimi-changes")}, f"Envoy Gateway's file has {names}")
 
 
 def check(is_right: bool, told: str) -> None:
@@ -96,8 +114,10 @@ class Balancer:
     """An example before replicas."""
 
     def __init__(self, name: str, folder: Path, replicas: List[Replica]) -> None:
-        self.name, self.port = name, free_port()
-        ports = [replica.server_address[1] for replica in replicas] + [self.port]
+        self.name, self.port, self.calls = name, free_port(), free_port()
+        ports = [replica.server_address[1] for replica in replicas] + [self.port, self.calls]
+        if name == "haproxy":
+            self.calls = self.port
         text = (FOLDER / {"haproxy": "haproxy.cfg", "nginx": "nginx.conf"}[name]).read_text()
         for old, new in zip(PORTS, ports):
             text = re.sub(rf"127\.0\.0\.1:{old}\b", f"127.0.0.1:@{new}", text)
@@ -167,12 +187,37 @@ def behaves(balancer: Balancer, replicas: List[Replica], homes: Dict[str, str]) 
             busy = {"x_busy": homes[task], "x_status": status}
             told = balancer.ask(f"/v1/tasks/{task}/classify", **busy)
             check(told[0] == 200 and told[1] != homes[task], f"{name}: {status} is answered {told}")
-    for method, path in (("PUT", "/v1/tasks/a/versions/1"), ("POST", "/v1/tasks/a/reload"), ("POST", "/v1/folder/confirm")):
+    for method, path in (("PUT", "/v1/tasks/a/versions/1"), ("POST", "/v1/tasks/a/reload"), ("POST", "/v1/tasks/a/reload/"),
+                         ("POST", "/v1/folder/confirm"), ("POST", "/inference.GRPCInferenceService/RepositoryModelLoad")):
         for number in range(4):
             before = tries(replicas)
             balancer.ask(path, method, x_busy=str(number))
             check(tries(replicas) == before + 1, f"{name}: {method} {path} was tried more than once")
     return f"200 tasks spread {spread[0]} to {spread[-1]}"
+
+
+def calls(balancer: Balancer) -> None:
+    """Calls by gRPC reach the replicas, those with one affinity the same one."""
+    for method in ("ModelInfer", "RepositoryModelLoad"):
+        told = {h2.call(balancer.calls, method, []) for _ in range(24)}
+        check(told <= set("0123") and len(told) > 1, f"{balancer.name}: calls of {method} are answered {told}")
+    together = {h2.call(balancer.calls, "ModelInfer", [("x-mimi-affinity", "tenant-7")]) for _ in range(8)}
+    check(len(together) == 1, f"{balancer.name}: calls of one affinity went to {together}")
+
+
+def drains(balancer: Balancer, replica: Replica, task: str) -> None:
+    """A replica that says it ends still answers what it has."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        before = replica.tries
+        asked = pool.submit(balancer.ask, f"/v1/tasks/{task}/classify", x_slow="2.5")
+        time.sleep(0.3)
+        replica.is_draining = True
+        told = asked.result()
+    replica.is_draining = False
+    check(told == (200, str(replica.number)), f"{balancer.name}: a slow request at a replica that ends is answered {told}")
+    check(replica.tries == before + 1, f"{balancer.name}: a slow request was tried {replica.tries - before} times")
+    # Two checks find it ready.
+    time.sleep(1.5)
 
 
 def bound(balancer: Balancer) -> int:
@@ -186,6 +231,11 @@ def moves(balancer: Balancer, replicas: List[Replica], homes: Dict[str, str]) ->
     """Ends a replica: its tasks move and no others. Gives how many moved."""
     gone = replicas[2]
     gone.end()
+    # At once, before any check: nothing was sent to the one that is gone.
+    for task in [task for task, home in homes.items() if home == "2"][:5]:
+        for method, path in (("PUT", "versions/1"), ("POST", "reload")):
+            told = balancer.ask(f"/v1/tasks/{task}/{path}", method)
+            check(told[0] == 200, f"{balancer.name}: {method} {path} without a replica is answered {told}")
     time.sleep(1.5)
     moved = {task for task, home in balancer.homes().items() if home != homes[task]}
     check(moved == {task for task, home in homes.items() if home == "2"}, f"{balancer.name}: {len(moved)} tasks moved")
@@ -201,6 +251,8 @@ def main() -> None:
             try:
                 homes = balancer.homes()
                 told = behaves(balancer, replicas, homes)
+                calls(balancer)
+                drains(balancer, replicas[0], next(task for task, home in homes.items() if home == "0"))
                 hot = bound(balancer)
                 check(name != "haproxy" or hot > 1, "haproxy: a hot task stays at one replica")
                 moved = moves(balancer, replicas, homes)

@@ -109,6 +109,9 @@ def wheel(folder: Path, package: str) -> Path:
 def together(documents: List[Document]) -> Iterator[str]:
     """What is wrong with documents beside each other."""
     pods = [one["spec"]["template"] for one in documents if one["kind"] == "Deployment"]
+    for one in documents:
+        if one["kind"] == "InferenceService":
+            yield from ending(one["spec"]["predictor"])
     services = [one for one in documents if one["kind"] == "Service"]
     for pod in pods:
         labels = pod["metadata"]["labels"]
@@ -140,8 +143,11 @@ def selector(document: Document) -> object:
 
 def ending(pod: Document) -> Iterator[str]:
     """Whether the pod is killed before the server has ended by itself."""
-    for container in pod["containers"]:
+    for container in pod.get("containers", []):
         told = {one["name"]: one.get("value") for one in container.get("env", [])}
+        if "MIMI_EXIT_NOTICE_SECS" not in told:
+            # Not a server: the proxy of a mesh, say.
+            continue
         sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         needs = sleep + int(told["MIMI_EXIT_NOTICE_SECS"]) + int(told["MIMI_EXIT_TIMEOUT_SECS"]) + CLOSING
         grace = pod.get("terminationGracePeriodSeconds", 30)

@@ -41,6 +41,15 @@ def holder(document: Document, way: str) -> Tuple[object, str]:
     return document, last
 
 
+def values(held: object) -> Iterator[object]:
+    """Every value in a document that holds no others."""
+    if isinstance(held, (dict, list)):
+        for one in held.values() if isinstance(held, dict) else held:
+            yield from values(one)
+    else:
+        yield held
+
+
 class Misspelt(unittest.TestCase):
     """Documents as they are, spoilt."""
 
@@ -50,7 +59,7 @@ class Misspelt(unittest.TestCase):
         cls.documents = list(documents())
 
     def test_a_misspelt_field_is_refused_in_every_kind(self) -> None:
-        kinds = {one["kind"] for one in self.documents} - {"ConfigMap", "ServiceAccount"}
+        kinds = {one["kind"] for one in self.documents} - {"ConfigMap", "ServiceAccount", "Namespace"}
         self.assertEqual(kinds, FIELDS.keys())
         for document in self.documents:
             for way in FIELDS.get(document["kind"], []):
@@ -88,6 +97,26 @@ class Misspelt(unittest.TestCase):
             held, last = holder(next(one for one in spoilt if one["kind"] == kind), way)
             held[last] = value
             self.assertIn(words, " ".join(manifests.together(spoilt)), kind)
+
+    def test_endings_of_inference_services_have_time(self) -> None:
+        whole = manifests.render(manifests.DEPLOY / "kserve" / "object-store")
+        self.assertEqual(list(manifests.together(whole)), [])
+        predictor = next(one for one in whole if one["kind"] == "InferenceService")["spec"]["predictor"]
+        # The proxy of a mesh says nothing of notices.
+        predictor["containers"].insert(0, {"name": "proxy", "env": []})
+        self.assertEqual(list(manifests.together(whole)), [])
+        predictor["terminationGracePeriodSeconds"] = 20
+        self.assertIn("less than", " ".join(manifests.together(whole)))
+
+    def test_what_is_scaled_counts_its_own_backlog(self) -> None:
+        told = [value for one in self.documents for value in values(one) if "mimi_backlog_seconds" in str(value)]
+        self.assertGreaterEqual(len(told), 3)
+        self.assertEqual(len(told), len(set(told)), told)
+
+    def test_accounts_are_made_before_they_are_named(self) -> None:
+        made = {one["metadata"]["name"] for one in self.documents if one["kind"] == "ServiceAccount"}
+        named = [one for one in self.documents if one["kind"] in ("Deployment", "Job")]
+        self.assertEqual({one["spec"]["template"]["spec"]["serviceAccountName"] for one in named}, made)
 
 
 if __name__ == "__main__":

@@ -145,3 +145,27 @@ fn a_file_of_tasks_trains_them_all_and_one_that_fails_stops_no_other() {
         assert!(!done.status.success() && errors.contains(words), "{text:?}: {errors}");
     }
 }
+
+#[test]
+fn a_skipped_task_is_published_where_the_source_lacks_it() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    run(&world, &options(&world, data.path())).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let there = || pack::versions(&out.path().join("colours")).unwrap();
+    let skip = |more: &[&str]| {
+        let plain = ["--task", "colours", "--data", "/nowhere", "--skip-existing"];
+        let done = server(&world, data.path(), &[&plain, more].concat());
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    let source = out.path().to_str().unwrap();
+    skip(&[]);
+    assert!(!out.path().join("colours").exists(), "nobody asked for it");
+    let told = skip(&["--publish", source]);
+    assert!(told.contains("colours version 1") && there() == [1], "{told}");
+    // A source that has the task keeps what it has, though there is a version of other bytes here.
+    run(&world, &TaskOptions { method: idle(), ..options(&world, data.path()) }).unwrap();
+    let told = skip(&["--publish", source]);
+    assert!(told.contains("has colours already") && there() == [1], "{told}");
+}
