@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `digest`, `pointer`, `edit` | the words: names of blobs, pointers, and changes of them (pure) |
 //! | `connect`, `bucket` | an object store, and bounded requests to it |
-//! | `layout`, `feed` | where objects are, and which pointers have changed |
+//! | `layout`, `feed`, `segment` | where objects are, and which pointers have changed |
 //! | `open` | from an address to a source |
 //! | `source` | what is asked of every source: [`PackSource`] |
 //! | `objects`, `fetch`, `change`, `operate` | packs in an object store |
@@ -36,6 +36,7 @@ mod options;
 mod patience;
 mod place;
 mod pointer;
+mod segment;
 mod source;
 
 pub use cache::Cache;

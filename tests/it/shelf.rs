@@ -2,6 +2,7 @@
 
 mod archives;
 mod faulty;
+mod feeds;
 mod kills;
 mod pointers;
 mod races;
@@ -34,6 +35,7 @@ pub fn archive(seed: u64) -> Bytes {
     std::fs::write(folder.path().join(pack::WEIGHTS_FILE), seed.to_le_bytes()).unwrap();
     pack::archive(&System, folder.path()).unwrap().into()
 }
+
 
 /// A store's packs without a copy on disk.
 pub fn objects(store: &Arc<dyn ObjectStore>) -> Objects {
