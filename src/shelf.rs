@@ -10,7 +10,7 @@
 //! | `layout`, `feed`, `segment` | where objects are, and which pointers have changed |
 //! | `open` | from an address to a source |
 //! | `source` | what is asked of every source: [`PackSource`] |
-//! | `objects`, `fetch`, `change`, `operate` | packs in an object store |
+//! | `objects`, `fetch`, `fetches`, `change`, `operate` | packs in an object store |
 //! | `folder`, `labels` | packs in a folder |
 //! | `cache`, `place` | copies on this disk, held while they are read |
 //! | `options` | how packs of a store are served |
@@ -26,6 +26,7 @@ mod edit;
 mod error;
 mod feed;
 mod fetch;
+mod fetches;
 mod folder;
 mod labels;
 mod layout;
