@@ -4,6 +4,7 @@ mod archives;
 mod faulty;
 mod feeds;
 mod kills;
+mod lasting;
 mod pointers;
 mod races;
 mod s3;
@@ -36,6 +37,13 @@ pub fn archive(seed: u64) -> Bytes {
     pack::archive(&System, folder.path()).unwrap().into()
 }
 
+/// An archive of so many bytes.
+pub fn large_archive(bytes: usize) -> Bytes {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(pack::CONFIG_FILE), "{}").unwrap();
+    std::fs::write(folder.path().join(pack::WEIGHTS_FILE), vec![1; bytes]).unwrap();
+    pack::archive(&System, folder.path()).unwrap().into()
+}
 
 /// A store's packs without a copy on disk.
 pub fn objects(store: &Arc<dyn ObjectStore>) -> Objects {
