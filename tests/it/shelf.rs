@@ -9,6 +9,7 @@ mod pointers;
 mod races;
 mod s3;
 mod serving;
+mod sweeping;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
