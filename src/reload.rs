@@ -17,10 +17,11 @@
 //! | `attempts` | which failed versions are tried again, and when (pure) |
 //! | `labelled` | tasks of a folder whose labels say which version answers |
 //! | `learn`, `lessons` | tasks of a store, known at their first request |
-//! | `follow` | brings the catalog to what a store's pointers say |
+//! | `follow`, `advances` | brings the catalog to what a store's pointers say |
 //! | `watch`, `watcher` | brings the catalog to what the folder holds |
 //! | `rewritten` | live versions whose files changed |
 
+mod advances;
 mod archived;
 mod attempts;
 mod blocking;

@@ -7,10 +7,10 @@
 //! |---|---|
 //! | `digest`, `pointer`, `edit` | the words: names of blobs, pointers, and changes of them (pure) |
 //! | `connect`, `bucket` | an object store, and bounded requests to it |
-//! | `layout`, `feed` | where objects are, and which pointers have changed |
+//! | `layout`, `feed`, `segment` | where objects are, and which pointers have changed |
 //! | `open` | from an address to a source |
 //! | `source` | what is asked of every source: [`PackSource`] |
-//! | `objects`, `fetch`, `change`, `operate` | packs in an object store |
+//! | `objects`, `fetch`, `fetches`, `change`, `operate` | packs in an object store |
 //! | `folder`, `labels` | packs in a folder |
 //! | `cache`, `place` | copies on this disk, held while they are read |
 //! | `verified`, `tally` | which copies are whole, and how many bytes they have |
@@ -27,6 +27,7 @@ mod edit;
 mod error;
 mod feed;
 mod fetch;
+mod fetches;
 mod folder;
 mod labels;
 mod layout;
@@ -37,6 +38,7 @@ mod options;
 mod patience;
 mod place;
 mod pointer;
+mod segment;
 mod source;
 mod tally;
 mod verified;

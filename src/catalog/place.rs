@@ -78,6 +78,14 @@ impl Catalog {
     }
 }
 
+/// A pack that does not come says nothing about its version: its blob may come later than its pointer, or be put again.
 fn fetch_error(error: &Error) -> pack::Error {
-    pack::Error::Fetch { reason: error.to_string(), is_passing: error.is_passing() }
+    match error {
+        Error::Shared(error) => fetch_error(error),
+        // Its bytes are those that were published, and are no pack.
+        Error::Pack(pack::Error::Archive { path, reason }) => {
+            pack::Error::Archive { path: path.clone(), reason: reason.clone() }
+        }
+        error => pack::Error::Fetch { reason: error.to_string(), is_passing: error.is_passing() },
+    }
 }

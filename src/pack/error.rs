@@ -147,7 +147,7 @@ pub enum Error {
     Fetch {
         /// Why not.
         reason: String,
-        /// Whether that may pass by itself.
+        /// Whether the store or the disk failed, rather than that something else is there.
         is_passing: bool,
     },
     /// A task's name is not allowed.
@@ -172,7 +172,8 @@ impl Error {
             Self::Io { source, .. } => !matches!(source.kind(), NotFound | NotADirectory | IsADirectory),
             // Names and shapes were checked before.
             Self::Expansion { .. } => true,
-            Self::Fetch { is_passing, .. } => *is_passing,
+            // What is not there now may come.
+            Self::Fetch { .. } => true,
             _ => false,
         }
     }

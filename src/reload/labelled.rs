@@ -30,6 +30,10 @@ impl Reloader {
             return;
         }
         let mut attempts = self.attempts.lock().await;
+        // While others published, the labels may have changed: the watcher is told of it then.
+        if !matches!(self.labelled(task).await, Ok(Some(Some(now))) if now == stable) {
+            return;
+        }
         let state = self.state_of(task, stable).await;
         if attempts.is_due(task, stable, state, Instant::now(), QUIET) {
             // What failed is in the task's status and in the log.

@@ -1,7 +1,7 @@
 //! Requests to an object store, bounded, counted and timed.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -14,6 +14,9 @@ use object_store::{
 
 use super::error::Error;
 use crate::metrics::Metrics;
+
+/// Longest time for a small object, with all repetitions: a store may give it byte by byte.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// State of an object, by which a change of it is conditional: the whole of what the store says, since S3 and Azure want
 /// the tag and Google wants the generation.
@@ -101,7 +104,12 @@ impl Bucket {
         limit: u64,
     ) -> Result<Got, Error> {
         let started = Instant::now();
-        let got = self.get_now(path, known, limit).await;
+        let got = tokio::time::timeout(LONGEST, self.get_now(path, known, limit)).await;
+        let late = |_| {
+            let reason = format!("it did not come within {} s", LONGEST.as_secs());
+            Err(Error::Store { what: path.to_string(), reason })
+        };
+        let got = got.unwrap_or_else(late);
         let outcome = match &got {
             Ok(Got::Unchanged) => Ok("unchanged"),
             Ok(Got::Absent) => Ok("absent"),

@@ -106,6 +106,12 @@ pub enum Error {
     /// The source can only be read.
     #[error("{0} can only be read")]
     ReadOnly(&'static str),
+    /// So many packs are being fetched that one more must wait.
+    #[error("{0} packs are being fetched already; try again")]
+    Busy(usize),
+    /// An object stands where pointers are and is none.
+    #[error("{0} is not where a pointer is: nobody can tell which blobs it names")]
+    NoPointer(String),
     /// The failure of a fetch that several waited for.
     #[error(transparent)]
     Shared(Arc<Error>),
@@ -128,7 +134,8 @@ impl Error {
         match self {
             Self::Shared(error) => error.is_passing(),
             Self::Pack(error) => error.is_of_reading(),
-            error => matches!(error, Self::Store { .. } | Self::Io { .. } | Self::Contended { .. }),
+            Self::Store { .. } | Self::Io { .. } | Self::Contended { .. } | Self::Busy(_) => true,
+            _ => false,
         }
     }
 

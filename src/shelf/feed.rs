@@ -3,17 +3,19 @@
 //!
 //! `changes/head.json` is small and asked every second. `changes/<n>.jsonl` has a line a change, [`SEGMENT`] lines a file.
 //! A publisher adds its line by compare-and-swap, then moves the head. Lines that the head does not tell yet count.
+//! A line that is not well-formed is skipped: whoever follows looks at every pointer then.
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::bucket::{Asked, Bucket, Got, Revision, When};
 use super::error::Error;
 use super::layout::{Layout, SEGMENT};
 use super::patience::Patience;
-use crate::pack::{self, TaskId};
+use super::pointer::HIGHEST;
+use super::segment::{Line, Segment, wrong};
+use crate::pack::TaskId;
 
 /// Largest head that is read, bytes.
 const MAX_HEAD: u64 = 4 << 10;
@@ -28,16 +30,13 @@ struct Head {
     segment: u64,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Line {
-    seq: u64,
-    task: String,
-}
-
 /// How far somebody has followed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cursor {
-    head: Head,
+    /// The head as it was read last.
+    told: Head,
+    /// Number of the last change that was seen; the head may not tell it yet.
+    seen: u64,
     revision: Option<Revision>,
     has_begun: bool,
 }
@@ -49,14 +48,6 @@ pub enum Changes {
     Tasks(BTreeSet<TaskId>),
     /// Any pointer may have.
     Anything,
-}
-
-/// A segment as it was read.
-struct Segment {
-    number: u64,
-    text: Bytes,
-    lines: Vec<Line>,
-    revision: Option<Revision>,
 }
 
 /// The feed of a store.
@@ -83,33 +74,35 @@ impl Feed {
             Got::Absent => (Head::default(), None),
             Got::Object(bytes, revision) => (parse_head(&bytes)?, Some(revision)),
         };
-        let from = cursor.head;
-        let is_behind = head.seq < from.seq || head.segment < from.segment;
-        let (seq, changes) = if !cursor.has_begun || is_behind || head.segment - from.segment >= MOST_SEGMENTS
-        {
-            // It begins, another store stands in its place, or much was missed.
-            (head.seq, Changes::Anything)
-        } else {
-            self.between(from, head).await?
-        };
-        *cursor = Cursor { head: Head { seq, segment: head.segment }, revision, has_begun: true };
+        let told = cursor.told;
+        let is_behind = head.seq < told.seq || head.segment < told.segment;
+        let (seen, changes) =
+            if !cursor.has_begun || is_behind || head.segment - told.segment >= MOST_SEGMENTS {
+                // It begins, another store stands in its place, or much was missed.
+                (head.seq, Changes::Anything)
+            } else {
+                self.between(cursor, head).await?
+            };
+        *cursor = Cursor { told: head, seen, revision, has_begun: true };
         Ok(changes)
     }
 
-    /// What has changed since `from`, and the number of the last change.
-    async fn between(&self, from: Head, head: Head) -> Result<(u64, Changes), Error> {
-        let (mut seq, mut tasks) = (head.seq, BTreeSet::new());
-        if head.seq == from.seq {
-            return Ok((seq, Changes::Tasks(tasks)));
+    /// What has changed since the cursor was moved last, and the number of the last change.
+    async fn between(&self, from: &Cursor, head: Head) -> Result<(u64, Changes), Error> {
+        let (mut seen, mut tasks, mut is_whole) = (head.seq.max(from.seen), BTreeSet::new(), true);
+        if head.seq == from.told.seq {
+            return Ok((seen, Changes::Tasks(tasks)));
         }
-        for number in from.segment..=head.segment {
-            let Some(segment) = self.read(number).await? else { return Ok((seq, Changes::Anything)) };
-            for line in segment.lines.into_iter().filter(|line| line.seq > from.seq) {
-                seq = seq.max(line.seq);
-                tasks.insert(line.task.parse().map_err(|e: pack::Error| wrong(number, &e.to_string()))?);
+        for number in from.told.segment..=head.segment {
+            let segment = self.read(number).await?.filter(|segment| segment.revision.is_some());
+            let Some(segment) = segment else { return Ok((seen, Changes::Anything)) };
+            is_whole &= segment.is_whole_after(from.seen);
+            for line in segment.lines().filter(|line| line.seq > from.seen) {
+                seen = seen.max(line.seq);
+                tasks.insert(line.task.clone());
             }
         }
-        Ok((seq, Changes::Tasks(tasks)))
+        Ok((seen, if is_whole { Changes::Tasks(tasks) } else { Changes::Anything }))
     }
 
     /// Adds a change of a task.
@@ -120,29 +113,33 @@ impl Feed {
         let mut patience = Patience::new("the change feed");
         loop {
             let (head, _) = self.head().await?;
-            let segment = self.last(head).await?;
-            let last = segment.lines.last().map_or(0, |line| line.seq);
-            let line = Line { seq: head.seq.max(last) + 1, task: task.to_string() };
-            let text = serde_json::to_string(&line).map_err(|e| wrong(segment.number, &e.to_string()))?;
-            let text = [&segment.text[..], text.as_bytes(), b"\n"].concat();
+            let (segment, last) = self.last(head).await?;
+            let seq = last + 1;
+            if seq > HIGHEST {
+                return Err(wrong(segment.number, &format!("no change can follow change {last}")));
+            }
+            let text = segment.with(&Line { seq, task: task.clone() })?;
             let when = segment.revision.map_or(When::Absent, When::Unchanged);
             if self.bucket.put(&self.layout.segment(segment.number), text.into(), when).await? {
-                self.advance(Head { seq: line.seq, segment: segment.number }).await?;
-                return Ok(line.seq);
+                self.advance(Head { seq, segment: segment.number }).await?;
+                return Ok(seq);
             }
             patience.wait().await?;
         }
     }
 
-    /// The segment that has room, empty where there is none yet.
-    async fn last(&self, head: Head) -> Result<Segment, Error> {
-        let mut number = head.segment;
+    /// The segment that has room, empty where there is none yet, and the number of the last change before its room.
+    async fn last(&self, head: Head) -> Result<(Segment, u64), Error> {
+        let (mut number, mut last) = (head.segment, head.seq);
         loop {
-            match self.read(number).await? {
-                Some(segment) if segment.lines.len() as u64 >= SEGMENT => number += 1,
-                Some(segment) => return Ok(segment),
-                None => return Ok(Segment { number, text: Bytes::new(), lines: Vec::new(), revision: None }),
+            // A segment that is too large has no room either.
+            let segment = self.read(number).await?.unwrap_or_else(|| Segment::too_large(number));
+            last = last.max(segment.last());
+            if segment.has_room() {
+                // No segment has a higher number than its changes.
+                return Ok((segment, last.max(number.saturating_sub(1))));
             }
+            number += 1;
         }
     }
 
@@ -171,36 +168,30 @@ impl Feed {
         }
     }
 
+    /// A segment, empty where there is none; none where it is too large to be read.
     async fn read(&self, number: u64) -> Result<Option<Segment>, Error> {
-        match self.bucket.get(Asked::Changes, &self.layout.segment(number), None, MAX_SEGMENT).await? {
-            Got::Object(text, revision) => {
-                let lines = text.split(|c| *c == b'\n').filter(|line| !line.is_empty());
-                let lines = lines.map(serde_json::from_slice).collect::<Result<Vec<Line>, _>>();
-                let lines = lines.map_err(|e| wrong(number, &e.to_string()))?;
-                Ok(Some(Segment { number, text, lines, revision: Some(revision) }))
-            }
-            Got::Absent | Got::Unchanged => Ok(None),
+        match self.bucket.get(Asked::Changes, &self.layout.segment(number), None, MAX_SEGMENT).await {
+            Ok(Got::Object(text, revision)) => Ok(Some(Segment::parse(number, text, revision))),
+            Ok(Got::Absent | Got::Unchanged) => Ok(Some(Segment::empty(number))),
+            Err(Error::TooLarge { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
 
 impl Cursor {
-    /// Number of the last change that was followed.
+    /// Number of the last change that was seen.
     pub(super) fn seq(&self) -> u64 {
-        self.head.seq
+        self.seen
     }
 }
 
 fn parse_head(bytes: &[u8]) -> Result<Head, Error> {
     let head: Head = serde_json::from_slice(bytes)
         .map_err(|e| Error::Feed { what: "changes/head.json".into(), reason: e.to_string() })?;
-    if head.segment > head.seq {
+    if head.segment > head.seq || head.seq > HIGHEST {
         let reason = format!("segment {} cannot have change {}", head.segment, head.seq);
         return Err(Error::Feed { what: "changes/head.json".into(), reason });
     }
     Ok(head)
-}
-
-fn wrong(number: u64, reason: &str) -> Error {
-    Error::Feed { what: format!("changes/{number}.jsonl"), reason: reason.to_owned() }
 }

@@ -2,20 +2,28 @@
 
 use std::fs::File;
 use std::io::Seek;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use futures::StreamExt;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::blocking::blocking;
+use super::bucket::Bucket;
 use super::cache::Cache;
 use super::digest::Digest;
 use super::error::Error;
+use super::layout::Layout;
 use super::objects::Objects;
 use super::place::Place;
 use super::pointer::Stored;
 use crate::pack::TaskId;
 
+/// Longest time that a fetch takes at all.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Bytes for which it has a second more.
+const A_SECOND: u64 = 1 << 20;
 /// How often a copy that goes while it is fetched is fetched again.
 const FETCHES: usize = 3;
 
@@ -34,9 +42,8 @@ impl Objects {
                 self.metrics.store.cache.with_label_values(&[outcome]).inc();
                 return Ok(place);
             }
-            self.fetching.invalidate(&stored.digest).await;
-            let fetched = self.fetching.try_get_with(stored.digest.clone(), self.fetch(stored));
-            fetched.await.map_err(Error::Shared)?;
+            let coming = self.coming(stored)?;
+            self.fetches.wait(&stored.digest, coming.fetch()).await?;
         }
         Err(Error::Absent(format!(
             "copy of {}: it is removed as soon as it comes; the cache is too small",
@@ -62,26 +69,58 @@ impl Objects {
         self.cache.clone().ok_or_else(|| Error::Absent("folder for copies of packs".into()))
     }
 
-    /// Fetches a blob, verifies its bytes and unpacks it into a copy.
-    async fn fetch(&self, stored: &Stored) -> Result<(), Error> {
-        let (cache, digest) = (self.cache()?, stored.digest.clone());
-        let (file, path) = {
-            let (cache, digest) = (cache.clone(), digest.clone());
-            blocking(move || cache.coming(&digest)).await?
-        };
-        let mut file = tokio::fs::File::from_std(file);
-        let written = self.download(stored, &mut file).await;
-        let inserted = match written {
-            Ok(()) => insert(cache, digest, file.into_std().await).await,
-            Err(error) => Err(error),
-        };
+    fn coming(&self, stored: &Stored) -> Result<Coming, Error> {
+        let (bucket, layout) = (self.bucket.clone(), self.layout.clone());
+        Ok(Coming { bucket, layout, cache: self.cache()?, stored: stored.clone() })
+    }
+}
+
+/// A blob that is to come: all that its fetch needs, since that may outlast who asked.
+struct Coming {
+    bucket: Bucket,
+    layout: Layout,
+    cache: Cache,
+    stored: Stored,
+}
+
+/// A half-written file, removed however its fetch ends.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
         // Best effort: what is left is swept at a later start.
-        let _ = tokio::fs::remove_file(&path).await;
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Coming {
+    /// Fetches a blob, verifies its bytes and unpacks it into a copy.
+    async fn fetch(self) -> Result<(), Error> {
+        let most = LONGEST + Duration::from_secs(self.stored.bytes / A_SECOND);
+        let what = self.layout.blob(&self.stored.digest).to_string();
+        let late = |_| Error::Store { what, reason: format!("it did not come within {} s", most.as_secs()) };
+        tokio::time::timeout(most, self.fetch_now()).await.map_err(late)?
+    }
+
+    async fn fetch_now(self) -> Result<(), Error> {
+        let (cache, digest) = (self.cache.clone(), self.stored.digest.clone());
+        let begin = move || {
+            // Another fetch may have ended since somebody looked.
+            if cache.get(&digest)?.is_some() {
+                return Ok(None);
+            }
+            cache.coming(&digest).map(|(file, path)| Some((file, Partial(path))))
+        };
+        let Some((file, partial)) = blocking(begin).await? else { return Ok(()) };
+        let mut file = tokio::fs::File::from_std(file);
+        self.download(&mut file).await?;
+        let inserted = insert(self.cache, self.stored.digest, file.into_std().await).await;
+        drop(partial);
         inserted
     }
 
-    async fn download(&self, stored: &Stored, file: &mut tokio::fs::File) -> Result<(), Error> {
-        let Stored { digest, bytes, .. } = stored;
+    async fn download(&self, file: &mut tokio::fs::File) -> Result<(), Error> {
+        let Stored { digest, bytes, .. } = &self.stored;
         let path = self.layout.blob(digest);
         let parts = match self.bucket.stream(&path, *bytes).await? {
             Some(parts) => Some(parts),

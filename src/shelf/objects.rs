@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -10,16 +9,13 @@ use object_store::path::Path;
 use super::bucket::{Asked, Bucket, Got, Revision};
 use super::cache::Cache;
 use super::connect::{Settings, connect, shown};
-use super::digest::Digest;
 use super::error::Error;
 use super::feed::{Changes, Cursor, Feed};
+use super::fetches::Fetches;
 use super::layout::Layout;
 use super::pointer::{MAX_POINTER_BYTES, Pointer};
 use crate::metrics::Metrics;
 use crate::pack::TaskId;
-
-/// How long a finished fetch is remembered, so that those who waited for it find it done.
-const FETCHED: Duration = Duration::from_secs(1);
 
 /// A pointer as it was read last.
 #[derive(Clone, Debug)]
@@ -38,8 +34,7 @@ pub struct Objects {
     pub(super) cache: Option<Cache>,
     known: RwLock<HashMap<TaskId, Known>>,
     cursor: tokio::sync::Mutex<Cursor>,
-    /// Fetches under way, so that those who want the same blob share one.
-    pub(super) fetching: moka::future::Cache<Digest, ()>,
+    pub(super) fetches: Fetches,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -90,7 +85,7 @@ impl Objects {
             cache,
             known: RwLock::default(),
             cursor: tokio::sync::Mutex::default(),
-            fetching: moka::future::Cache::builder().max_capacity(1024).time_to_live(FETCHED).build(),
+            fetches: Fetches::default(),
             metrics,
         }
     }
@@ -124,10 +119,30 @@ impl Objects {
             Got::Absent => Ok(None),
             Got::Object(bytes, revision) => {
                 let pointer = Arc::new(Pointer::parse(task, &bytes)?);
-                let known = Known { pointer: Arc::clone(&pointer), revision };
-                self.known.write().unwrap_or_else(PoisonError::into_inner).insert(task.clone(), known);
-                Ok(Some(pointer))
+                let before = known.map(|known| known.revision);
+                Ok(Some(self.learn(task, Known { pointer, revision }, before.as_ref())))
             }
+        }
+    }
+
+    /// Takes in a pointer, unless a newer one came while it was read. Returns what is known now.
+    fn learn(&self, task: &TaskId, read: Known, before: Option<&Revision>) -> Arc<Pointer> {
+        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        // Lower numbers than those known before are a store that was restored.
+        let came = all.get(task).filter(|known| Some(&known.revision) != before);
+        if let Some(newer) = came.filter(|known| known.pointer.seq >= read.pointer.seq) {
+            return Arc::clone(&newer.pointer);
+        }
+        let pointer = Arc::clone(&read.pointer);
+        all.insert(task.clone(), read);
+        pointer
+    }
+
+    /// A task's pointer, read now and not kept: for whoever looks at all of them.
+    pub(super) async fn read(&self, task: &TaskId) -> Result<Option<Pointer>, Error> {
+        match self.bucket.get(Asked::Pointer, &self.layout.pointer(task), None, MAX_POINTER_BYTES).await? {
+            Got::Object(bytes, _) => Ok(Some(Pointer::parse(task, &bytes)?)),
+            Got::Absent | Got::Unchanged => Ok(None),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::{FutureExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 
 use super::digest::Digest;
@@ -34,16 +34,36 @@ impl Objects {
         Ok(tasks)
     }
 
-    /// Every digest that a pointer names.
+    /// Every digest that a pointer names. What cannot be read may name any: it is an error.
     async fn named(&self) -> Result<HashSet<Digest>, Error> {
-        let mut named = HashSet::new();
-        for some in self.all_tasks().await?.chunks(AT_ONCE) {
-            let looks: Vec<_> = some.iter().map(|task| self.refresh(task).boxed()).collect();
-            for pointer in futures::future::try_join_all(looks).await?.iter().flatten() {
-                named.extend(pointer.versions.values().map(|stored| stored.digest.clone()));
+        let listed = self.bucket.list(&self.layout.tasks());
+        let names = listed.map_ok(|meta| async move {
+            let wrong = || Error::NoPointer(meta.location.to_string());
+            let task = task_of(&meta.location).filter(|task| self.layout.pointer(task) == meta.location);
+            let pointer = self.read(&task.ok_or_else(wrong)?).await?;
+            let versions = pointer.map(|pointer| pointer.versions).unwrap_or_default();
+            Ok::<_, Error>(versions.into_values().map(|stored| stored.digest))
+        });
+        let add = |mut named: HashSet<Digest>, digests| {
+            named.extend(digests);
+            std::future::ready(Ok(named))
+        };
+        names.try_buffer_unordered(AT_ONCE).try_fold(HashSet::new(), add).await
+    }
+
+    /// Takes old versions out of every pointer. One that is wrong is left as it is, and stops nothing here.
+    async fn sweep_tasks(&self, tasks: Vec<TaskId>, sweep: Sweep) -> Result<usize, Error> {
+        let swept = futures::stream::iter(tasks).map(|task| async move {
+            match self.sweep_task(&task, sweep).await {
+                Err(error @ Error::Pointer { .. }) => {
+                    tracing::error!(%task, %error, "left as it is");
+                    Ok(0)
+                }
+                swept => swept,
             }
-        }
-        Ok(named)
+        });
+        let add = |all, some| std::future::ready(Ok(all + some));
+        swept.buffer_unordered(AT_ONCE).try_fold(0, add).await
     }
 
     /// Takes away blobs that nothing names. They go to the trash first, where readers still find them; a later run empties
@@ -51,9 +71,7 @@ impl Objects {
     async fn sweep_all(&self, sweep: Sweep) -> Result<Swept, Error> {
         let tasks = self.all_tasks().await?;
         let mut swept = Swept { tasks: tasks.len(), ..Swept::default() };
-        for task in &tasks {
-            swept.versions += self.sweep_task(task, sweep).await?;
-        }
+        swept.versions = self.sweep_tasks(tasks, sweep).await?;
         // Listed before pointers are read: what a publisher puts later is younger than the grace.
         let blobs = old(self.bucket.list(&self.layout.blobs()), sweep.grace).await?;
         let trash = old(self.bucket.list(&self.layout.all_trash()), sweep.grace).await?;
@@ -75,9 +93,9 @@ impl Objects {
     }
 
     async fn sweep_task(&self, task: &TaskId, sweep: Sweep) -> Result<usize, Error> {
-        let Some(before) = self.refresh(task).await? else { return Ok(0) };
+        let Some(before) = self.read(task).await? else { return Ok(0) };
         let edit = Edit::Keep { newest: sweep.keep };
-        let mut after = Pointer::clone(&before);
+        let mut after = before.clone();
         if edit.apply(task, &mut after)?.is_change() && !sweep.is_dry {
             self.change(task, edit).await?;
         }
@@ -89,7 +107,9 @@ impl Objects {
         let (blob, trash) = (self.layout.blob(digest), self.layout.trash(digest));
         self.bucket.copy(&blob, &trash).await?;
         let now = self.bucket.head(&blob).await?;
-        if now.is_none_or(|now| now.last_modified != listed.last_modified) {
+        // Some stores list milliseconds, and tell seconds of one object.
+        let second = |meta: &ObjectMeta| meta.last_modified.timestamp();
+        if now.is_none_or(|now| second(&now) != second(listed)) {
             return Ok(false);
         }
         self.bucket.delete(&blob).await?;

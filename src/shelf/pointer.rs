@@ -23,7 +23,7 @@ pub const MAX_VERSIONS: usize = 1024;
 const MAX_LABELS: usize = 16;
 /// Longest name of a label.
 const MAX_LABEL: usize = 32;
-/// Highest number of a version: the next ones must have numbers too.
+/// Highest number of a version or a change: the next ones must have numbers too.
 pub const HIGHEST: u64 = u64::MAX / 2;
 /// Version of the format.
 const FORMAT: u32 = 1;
@@ -91,6 +91,9 @@ impl Pointer {
         }
         if self.task != task.as_str() {
             return Err(format!("it belongs to task {:?}", brief(&self.task)));
+        }
+        if self.seq > HIGHEST {
+            return Err(format!("change {} is beyond {HIGHEST}", self.seq));
         }
         if self.versions.len() > MAX_VERSIONS || self.labels.len() > MAX_LABELS {
             return Err(format!("more than {MAX_VERSIONS} versions or {MAX_LABELS} labels"));

@@ -5,12 +5,15 @@ mod collecting;
 mod copies;
 mod faulty;
 mod folder_kills;
+mod feeds;
 mod kills;
+mod lasting;
 mod pointers;
 mod races;
 mod s3;
 mod serving;
 mod trained;
+mod sweeping;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +39,14 @@ pub fn archive(seed: u64) -> Bytes {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(pack::CONFIG_FILE), format!("{{\"seed\":{seed}}}")).unwrap();
     std::fs::write(folder.path().join(pack::WEIGHTS_FILE), seed.to_le_bytes()).unwrap();
+    pack::archive(&System, folder.path()).unwrap().into()
+}
+
+/// An archive of so many bytes.
+pub fn large_archive(bytes: usize) -> Bytes {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(pack::CONFIG_FILE), "{}").unwrap();
+    std::fs::write(folder.path().join(pack::WEIGHTS_FILE), vec![1; bytes]).unwrap();
     pack::archive(&System, folder.path()).unwrap().into()
 }
 
