@@ -11,7 +11,7 @@
 //! | `open` | from an address to a source |
 //! | `source` | what is asked of every source: [`PackSource`] |
 //! | `objects`, `fetch`, `change`, `operate` | packs in an object store |
-//! | `folder`, `labels` | packs in a folder |
+//! | `folder`, `labels`, `locked`, `leftovers` | packs in a folder |
 //! | `cache`, `place` | copies on this disk, held while they are read |
 //! | `options` | how packs of a store are served |
 //! | `patience` | how often a compare-and-swap is tried |
@@ -29,6 +29,8 @@ mod fetch;
 mod folder;
 mod labels;
 mod layout;
+mod leftovers;
+mod locked;
 mod objects;
 mod open;
 mod operate;
