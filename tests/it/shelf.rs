@@ -1,5 +1,6 @@
 //! Packs from object stores, and publishing: whole at every step, bounded, refused by name.
 
+mod addressed;
 mod archives;
 mod faulty;
 mod kills;
@@ -7,6 +8,8 @@ mod pointers;
 mod races;
 mod s3;
 mod serving;
+mod untouched;
+mod verifying;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

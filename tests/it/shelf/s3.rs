@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 use super::{archive, stable, task};
 use crate::support::command;
 
-const SECRET: &str = "a-secret-that-must-not-be-shown";
+pub const SECRET: &str = "a-secret-that-must-not-be-shown";
 
 /// Serves a folder with a bucket named `bucket`, and gives the endpoint.
-async fn serve(root: &std::path::Path) -> String {
+pub async fn serve(root: &std::path::Path) -> String {
     std::fs::create_dir_all(root.join("bucket")).unwrap();
     let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(root).unwrap());
     builder.set_auth(SimpleAuth::from_single("id", SECRET));
@@ -33,7 +33,7 @@ async fn serve(root: &std::path::Path) -> String {
     format!("http://{address}")
 }
 
-fn settings(endpoint: &str, secret: &str) -> Vec<(String, String)> {
+pub fn settings(endpoint: &str, secret: &str) -> Vec<(String, String)> {
     let named = [
         ("AWS_ACCESS_KEY_ID", "id"),
         ("AWS_SECRET_ACCESS_KEY", secret),
