@@ -8,8 +8,9 @@
 //! |---|---|
 //! | `reloader` | [`Reloader`], its parts |
 //! | `publish` | a version, from folder to live |
+//! | `addressed` | [`Reloader::check_named`]: which versions a request may name |
 //! | `first_reading` | [`Reloader::pin`]: a cold version is verified before it answers |
-//! | `reading`, `self_test`, `checks`, `verdicts` | stored answers, and which packs have given them |
+//! | `reading`, `self_test`, `checks`, `failed`, `verdicts` | stored answers, and which packs have given them |
 //! | `survey`, `watched` | what has changed in the folder of packs |
 //! | `home`, `memory`, `trust` | whether it is still the same folder |
 //! | `losses` | which losses of a listing are believed (pure) |
@@ -22,11 +23,13 @@
 //! | `rewritten` | live versions whose files changed |
 
 mod advances;
+mod addressed;
 mod archived;
 mod attempts;
 mod blocking;
 mod checks;
 mod error;
+mod failed;
 mod first_reading;
 mod follow;
 mod home;

@@ -11,7 +11,7 @@
 //! | `open` | from an address to a source |
 //! | `source` | what is asked of every source: [`PackSource`] |
 //! | `objects`, `fetch`, `fetches`, `change`, `operate` | packs in an object store |
-//! | `folder`, `labels` | packs in a folder |
+//! | `folder`, `labels`, `locked`, `leftovers` | packs in a folder |
 //! | `cache`, `place` | copies on this disk, held while they are read |
 //! | `verified`, `tally` | which copies are whole, and how many bytes they have |
 //! | `options` | how packs of a store are served |
@@ -31,6 +31,8 @@ mod fetches;
 mod folder;
 mod labels;
 mod layout;
+mod leftovers;
+mod locked;
 mod objects;
 mod open;
 mod operate;

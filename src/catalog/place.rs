@@ -7,7 +7,7 @@ use super::publish::list_versions;
 use super::table::Catalog;
 use crate::files::Disk;
 use crate::pack::{self, Base, TaskId};
-use crate::shelf::{Error, Objects, Place};
+use crate::shelf::{Error, Labels, Objects, Place};
 
 impl Catalog {
     /// The catalog whose packs come from a store instead of a folder.
@@ -63,6 +63,13 @@ impl Catalog {
         }
     }
 
+    /// Whether labels in a task's folder say which version answers. Labels that cannot be read are there.
+    pub(super) async fn has_labels(&self, task: &TaskId) -> bool {
+        let (disk, folder) = (Arc::clone(&self.disk), self.root.join(task.as_str()));
+        let read = tokio::task::spawn_blocking(move || Labels::read(&*disk, &folder)).await;
+        !matches!(read, Ok(Ok(None)))
+    }
+
     /// A task's versions, ascending.
     ///
     /// # Errors
@@ -86,6 +93,10 @@ fn fetch_error(error: &Error) -> pack::Error {
         Error::Pack(pack::Error::Archive { path, reason }) => {
             pack::Error::Archive { path: path.clone(), reason: reason.clone() }
         }
-        error => pack::Error::Fetch { reason: error.to_string(), is_passing: error.is_passing() },
+        error => {
+            // Callers and a task's status get what is kept of it; why the store does not answer is logged where it is asked.
+            tracing::debug!(%error, "a pack was not fetched");
+            pack::Error::Fetch { reason: error.told(), is_passing: error.is_passing() }
+        }
     }
 }

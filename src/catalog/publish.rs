@@ -32,7 +32,9 @@ impl Catalog {
             // A newer version that failed is still shown.
             let failure = tasks.get(task).and_then(|entry| entry.failure.clone());
             let failure = failure.filter(|failure| failure.version > version);
-            tasks.insert(task.clone(), Entry { served, failure, ..Entry::of(version) })
+            // One that a rollback left behind is not gone back to.
+            let before = tasks.get(task).and_then(|entry| entry.live).filter(|before| *before < version);
+            tasks.insert(task.clone(), Entry { served, before, failure, ..Entry::of(version) })
         };
         self.owned.changed();
         self.metrics.packs.tasks.set(self.published() as i64);
@@ -82,8 +84,8 @@ impl Catalog {
         reason: &str,
     ) -> bool {
         let failure = Failure { version: broken, kind, reason: reason.to_owned() };
-        let known = match self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
-            Some(entry) => entry.failure.replace(failure.clone()),
+        let (known, before) = match self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
+            Some(entry) => (entry.failure.replace(failure.clone()), entry.before),
             None => return true,
         };
         // A task's only version is read again at each request; it is logged once.
@@ -92,11 +94,20 @@ impl Catalog {
             self.metrics.packs.pack_reloads.with_label_values(&["failed"]).inc();
         }
         self.lock_doubtful().insert(task.clone());
-        let Ok(versions) = self.versions(task).await else { return false };
-        let Some(&older) = versions.iter().rev().find(|&&version| version < broken) else { return false };
+        let Some(older) = self.older(task, broken, before).await else { return false };
         if let Some(entry) = self.write().get_mut(task).filter(|entry| entry.live == Some(broken)) {
             *entry = Entry { failure: entry.failure.take(), ..Entry::of(older) };
         }
         true
+    }
+
+    /// The version that answers in place of a broken one: the next older. Where labels say what answers, only the one
+    /// that was live `before`: another may never have been meant to answer.
+    async fn older(&self, task: &TaskId, broken: u64, before: Option<u64>) -> Option<u64> {
+        let versions = self.versions(task).await.ok()?;
+        if self.store.is_some() || self.has_labels(task).await {
+            return before.filter(|before| versions.contains(before));
+        }
+        versions.into_iter().rev().find(|&version| version < broken)
     }
 }

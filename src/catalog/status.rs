@@ -115,6 +115,8 @@ pub struct Served {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entry {
     pub(super) live: Option<u64>,
+    /// The older version that was live before.
+    pub(super) before: Option<u64>,
     pub(super) failure: Option<Failure>,
     pub(super) kept: Option<String>,
     pub(super) rewritten: Option<String>,

@@ -47,8 +47,8 @@ pub struct PublishArgs {
     /// Move no label: the version is there and does not answer.
     #[arg(long)]
     no_label: bool,
-    /// Only write the .mipack file.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "version", "no_label"])]
+    /// Only write the .mipack file; nothing is published, whatever --to says.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["version", "no_label"])]
     pub pack_to: Option<PathBuf>,
     /// A version's folder, or a .mipack file.
     pub path: PathBuf,

@@ -1,6 +1,9 @@
 //! What was typed after `verify`.
 
-use std::path::PathBuf;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -15,7 +18,7 @@ use mimi_server::shelf::{PackSource, StoreAt, StoreOptions, is_store, open_sourc
 use super::clouds::settings;
 use super::{RuntimeArgs, cores};
 
-/// Most disk for copies, bytes: each is read once.
+/// Most disk for copies beyond those that are there, bytes: each is read once.
 const CACHE_BYTES: u64 = 1 << 30;
 /// Most memory for packs, bytes.
 const PACK_MEMORY: u64 = 256 << 20;
@@ -36,7 +39,7 @@ pub struct VerifyArgs {
     /// Only the version of each task that answers.
     #[arg(long)]
     pub stable_only: bool,
-    /// Folder for copies of a store's packs while they are verified.
+    /// Folder for copies of a store's packs; it stays. The default is a temporary one.
     #[arg(long, env = "MIMI_PACK_CACHE", value_name = "DIR")]
     pack_cache: Option<PathBuf>,
 }
@@ -50,24 +53,44 @@ impl VerifyArgs {
         Ok(open_source(&self.source, &settings(), None)?)
     }
 
-    fn store(&self) -> Option<StoreOptions> {
-        let own = || std::env::temp_dir().join(format!("mimi-server-verify-{}", std::process::id()));
-        is_store(&self.source).then(|| StoreOptions {
-            at: StoreAt::Address(self.source.clone(), settings()),
-            cache: self.pack_cache.clone().unwrap_or_else(own),
-            cache_bytes: CACHE_BYTES,
-            follow: PATIENCE,
-            revalidate: PATIENCE,
-        })
+    /// Makes a folder for copies that only this run uses, where one is needed and none was named.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn own_cache(&self) -> io::Result<Option<PathBuf>> {
+        if self.pack_cache.is_some() || !is_store(&self.source) {
+            return Ok(None);
+        }
+        let name = format!("mimi-server-verify-{:016x}", rand::random::<u64>());
+        let folder = std::env::temp_dir().join(name);
+        DirBuilder::new().mode(0o700).create(&folder)?;
+        Ok(Some(folder))
     }
 
-    /// A server of this process over the source, without a door.
-    pub fn config(&self) -> serve::Config {
+    fn store(&self, cache: Option<&Path>) -> io::Result<Option<StoreOptions>> {
+        let Some(cache) = cache.or(self.pack_cache.as_deref()).filter(|_| is_store(&self.source)) else {
+            return Ok(None);
+        };
+        Ok(Some(StoreOptions {
+            at: StoreAt::Address(self.source.clone(), settings()),
+            cache: cache.to_owned(),
+            // A server may use a folder that was named: what is there has room.
+            cache_bytes: CACHE_BYTES.saturating_add(bytes_in(cache)?),
+            follow: PATIENCE,
+            revalidate: PATIENCE,
+        }))
+    }
+
+    /// A server of this process over the source, without a door. Copies lie in `cache`, or in the folder that was named.
+    ///
+    /// # Errors
+    /// When the folder of copies cannot be listed.
+    pub fn config(&self, cache: Option<&Path>) -> io::Result<serve::Config> {
         let runtime = self.runtime.options_for(1);
-        serve::Config {
+        Ok(serve::Config {
             backbone: self.runtime.backbone_folder(),
             adapters: self.source.clone().into(),
-            store: self.store(),
+            store: self.store(cache)?,
             other_devices: Vec::new(),
             weights: self.runtime.weights(),
             engine: EngineOptions {
@@ -111,6 +134,25 @@ impl VerifyArgs {
             spans_lost: Default::default(),
             exit_notice: Duration::ZERO,
             exit_timeout: Duration::ZERO,
-        }
+        })
     }
+}
+
+/// Bytes of all files in a folder, which need not be there.
+fn bytes_in(folder: &Path) -> io::Result<u64> {
+    let gone = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(0) } else { Err(error) };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return gone(error),
+    };
+    let mut bytes = 0;
+    for entry in entries {
+        let entry = entry?;
+        bytes += match entry.metadata() {
+            Ok(found) if found.is_dir() => bytes_in(&entry.path())?,
+            Ok(found) => found.len(),
+            Err(error) => gone(error)?,
+        };
+    }
+    Ok(bytes)
 }

@@ -20,8 +20,8 @@ const REASON: usize = 120;
 /// Verifies, and prints a table of what is wrong.
 pub fn run(args: &VerifyArgs) -> Result<()> {
     args.runtime.check_devices()?;
-    let config = args.config();
-    let cache = config.store.as_ref().map(|store| store.cache.clone());
+    let own = args.own_cache()?;
+    let config = args.config(own.as_deref())?;
     let verified = wait_for(async {
         let source = args.open()?;
         let server = Server::build(config).await?;
@@ -29,9 +29,9 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
         server.stop().await?;
         verified
     });
-    if let Some(cache) = cache.filter(|cache| cache.starts_with(std::env::temp_dir())) {
+    if let Some(own) = own {
         // Best effort: copies made for this run.
-        let _ = std::fs::remove_dir_all(cache);
+        let _ = std::fs::remove_dir_all(own);
     }
     let Verified { tasks, versions, wrong } = verified?;
     if !wrong.is_empty() {
@@ -69,6 +69,9 @@ async fn verify(args: &VerifyArgs, source: &dyn PackSource, reloader: &Arc<Reloa
                 for version in pointer.versions.keys().filter(|version| named(version)) {
                     verified.versions += 1;
                     if let Err(error) = reloader.verify_version(task, *version).await {
+                        if error.is_of_store() {
+                            return Err(error.into());
+                        }
                         let about = (version.to_string(), labels(&pointer, *version));
                         verified.wrong.push(row(task, about, &error.to_string()));
                     }

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use super::blocking::blocking;
 use super::error::Error;
 use super::reloader::Reloader;
-use crate::audit::Who;
+use crate::audit::{Event, Who};
 use crate::engine;
 use crate::files;
 use crate::pack::{self, TaskId};
-use crate::shelf::{self, Digest, Folder, Naming, PackSource, STABLE};
+use crate::shelf::{self, Digest, Done, Folder, Naming, PackSource, STABLE};
 
 impl Reloader {
     /// Publishes a version that came as a `.mipack`, once it has given its stored answers here, and has it answer. The same
@@ -45,19 +45,33 @@ impl Reloader {
             Some(store) => Arc::clone(store) as _,
             None => Arc::new(Folder::new(self.catalog.root().to_owned())),
         };
-        let mut attempts = self.attempts.lock().await;
         let naming = Naming { version: Some(version), label: Some(STABLE.to_owned()) };
-        let failed = |error| source_error(task, error);
-        let published = source.publish(task, archive, naming).await.map_err(failed)?;
-        if let Some(store) = self.catalog.store() {
-            store.refresh(task).await.map_err(failed)?;
-        }
-        if self.catalog.live(task) != Some(version) {
-            let state = self.state_of(task, version).await;
-            attempts.forget(task);
-            self.publish(task, (version, state), &mut attempts, Some(by)).await?;
-        }
+        let published = source.publish(task, archive, naming).await.map_err(|e| source_error(task, e))?;
+        self.read_pointer(task).await?;
+        self.bring_live(task, (version, published.done), by).await?;
         Ok(published.digest)
+    }
+
+    /// Has the version answer that the source says is to answer: one that was published, or another one that somebody else
+    /// published meanwhile.
+    async fn bring_live(&self, task: &TaskId, (version, done): (u64, Done), by: &Who) -> Result<(), Error> {
+        // Taken now: all publishing waits for it, and a source may be slow.
+        let mut attempts = self.attempts.lock().await;
+        // A folder may have newer versions that are still being copied.
+        let is_own = done.is_change() && self.catalog.store().is_none();
+        let wanted = if is_own { version } else { self.wanted(task).await? };
+        if self.catalog.live(task) == Some(wanted) {
+            if wanted == version && done.is_change() {
+                // Whoever looks at the source was faster, and does not know who asked.
+                self.note(Some(by), &Event::Published { task: task.to_string(), version });
+            }
+            return Ok(());
+        }
+        let state = self.state_of(task, wanted).await;
+        attempts.forget(task);
+        let published = self.publish(task, (wanted, state), &mut attempts, Some(by)).await;
+        // What is wrong with somebody else's version is in the task's status.
+        if wanted == version { published } else { Ok(()) }
     }
 
     /// Unpacks an archive aside and has its pack give its stored answers.
@@ -80,7 +94,7 @@ impl Reloader {
 }
 
 /// What a source says, in this module's words.
-fn source_error(task: &TaskId, error: shelf::Error) -> Error {
+pub(super) fn source_error(task: &TaskId, error: shelf::Error) -> Error {
     match error {
         shelf::Error::Refused { task, reason } => Error::Refused { task, reason },
         shelf::Error::Pack(error) => Error::Pack(error),

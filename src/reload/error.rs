@@ -93,6 +93,14 @@ pub enum Error {
         /// What went wrong.
         error: Arc<shelf::Error>,
     },
+    /// Too many tasks are asked about at the store.
+    #[error("task {task}: {limit} other tasks are being looked up already")]
+    Crowded {
+        /// The task.
+        task: TaskId,
+        /// The limit.
+        limit: usize,
+    },
     /// The failure of a check that several requests waited for.
     #[error(transparent)]
     Shared(Arc<Error>),
@@ -106,8 +114,21 @@ impl Error {
     pub(super) fn shown(&self) -> String {
         match self.inner() {
             Self::OverLimit { .. } => catalog::OVER_LIMIT.to_owned(),
+            _ => self.told(),
+        }
+    }
+
+    /// What callers are told of it: nothing of where a store is.
+    pub fn told(&self) -> String {
+        match self.inner() {
+            Self::Source { task, error } => format!("task {task}: {}", error.told()),
             _ => self.to_string(),
         }
+    }
+
+    /// Whether a store failed, which says nothing of what is in it.
+    pub fn is_of_store(&self) -> bool {
+        matches!(self.inner(), Self::Source { error, .. } if error.is_passing())
     }
 
     /// The error itself, without [`Error::Shared`] around it.

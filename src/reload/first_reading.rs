@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use futures::future::FutureExt;
 
+use super::archived::source_error;
 use super::checks::Check;
 use super::error::Error;
 use super::reloader::Reloader;
@@ -51,7 +52,11 @@ impl Reloader {
     pub async fn pin_version(self: &Arc<Self>, task: &TaskId, version: u64) -> Result<Pinned, Error> {
         self.learn(task).await?;
         if self.catalog.live(task) == Some(version) {
-            return self.pin(task).await;
+            let pinned = self.pin(task).await?;
+            // Another is live by now where this one was withdrawn or replaced meanwhile.
+            if pinned.version == version {
+                return Ok(pinned);
+            }
         }
         self.checked(task, version).await
     }
@@ -62,6 +67,11 @@ impl Reloader {
     /// What is wrong with it.
     pub async fn verify_version(self: &Arc<Self>, task: &TaskId, version: u64) -> Result<(), Error> {
         self.learn(task).await?;
+        // Apart from reading it: a store that fails says nothing of the version.
+        let _held = match self.catalog.store() {
+            None => None,
+            Some(store) => Some(store.place(task, version).await.map_err(|e| source_error(task, e))?),
+        };
         self.checked(task, version).await.map(drop)
     }
 
@@ -69,6 +79,8 @@ impl Reloader {
         let Resolved { pack, is_fresh, .. } = self.catalog.resolve_version(task, version).await?;
         if self.has_passed(&pack) {
             self.cover(&pack).await?;
+        } else if let Some(error) = self.failed.reason(&pack.digest).await {
+            return Err(Error::Shared(error));
         } else {
             self.check(task, version, &pack).await.map_err(Error::Shared)?;
         }
@@ -143,6 +155,9 @@ impl Reloader {
         let digest = pack.digest.clone();
         let work = tokio::spawn(async move {
             let verified = reloader.verify(&task, version, &pack).await.map_err(Arc::new);
+            if let Err(error) = &verified {
+                reloader.failed.add(&pack.digest, error).await;
+            }
             reloader.checks.lock().remove(&pack.digest);
             verified
         });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::Error;
-use super::lessons::Learned;
+use super::lessons::{Crowded, Learned, PLACES};
 use super::reloader::Reloader;
 use crate::pack::TaskId;
 use crate::shelf::Objects;
@@ -13,14 +13,21 @@ impl Reloader {
     /// knows all there is.
     ///
     /// # Errors
-    /// [`Error::Source`] when the store does not answer or its pointer is wrong: the task may exist.
+    /// [`Error::Source`] when the store does not answer or its pointer is wrong: the task may exist. [`Error::Crowded`]
+    /// when too many tasks are asked about.
     pub async fn learn(&self, task: &TaskId) -> Result<(), Error> {
         let Some(store) = self.catalog.store().filter(|_| !self.catalog.contains(task)) else {
             return Ok(());
         };
-        match self.lessons.said.get_with(task.clone(), self.ask(store, task)).await {
-            Learned::Said => Ok(()),
-            Learned::Failed(error) => Err(Error::Source { task: task.clone(), error }),
+        let asked = async {
+            // One for each task that is asked about: whoever makes up names finds no room after a while.
+            let _place = self.lessons.places.try_acquire().map_err(|_| Crowded)?;
+            Ok::<_, Crowded>(self.ask(store, task).await)
+        };
+        match self.lessons.said.try_get_with(task.clone(), asked).await {
+            Ok(Learned::Said) => Ok(()),
+            Ok(Learned::Failed(error)) => Err(Error::Source { task: task.clone(), error }),
+            Err(_) => Err(Error::Crowded { task: task.clone(), limit: PLACES }),
         }
     }
 
@@ -52,7 +59,10 @@ impl Reloader {
                 Learned::Said
             }
             Err(error) => {
-                tracing::warn!(%task, %error, "the store was asked about a task in vain");
+                // A store that is away is logged once where it is asked: whoever makes up names writes no lines.
+                if !error.is_passing() {
+                    tracing::warn!(%task, %error, "the store was asked about a task in vain");
+                }
                 Learned::Failed(Arc::new(error))
             }
         }

@@ -17,6 +17,13 @@ const KEPT: u64 = 10_000;
 /// Tasks asked about at once: whoever makes up names must not take all connections.
 const AT_ONCE: usize = 32;
 
+/// Tasks that are asked about or wait for that; more are refused.
+pub(super) const PLACES: usize = 1024;
+
+/// Too many tasks are asked about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crowded;
+
 /// What the store said about a task.
 #[derive(Clone, Debug)]
 pub(super) enum Learned {
@@ -30,6 +37,7 @@ pub(super) enum Learned {
 pub(super) struct Lessons {
     pub(super) said: moka::future::Cache<TaskId, Learned>,
     pub(super) turns: Semaphore,
+    pub(super) places: Semaphore,
     /// Tasks that have changed lately: what was read of them meanwhile may be old.
     changed: moka::future::Cache<TaskId, ()>,
 }
@@ -38,7 +46,7 @@ impl Default for Lessons {
     fn default() -> Self {
         let said = moka::future::Cache::builder().max_capacity(KEPT).time_to_live(BELIEVED).build();
         let changed = moka::future::Cache::builder().max_capacity(KEPT).time_to_live(CHANGED).build();
-        Self { said, turns: Semaphore::new(AT_ONCE), changed }
+        Self { said, turns: Semaphore::new(AT_ONCE), places: Semaphore::new(PLACES), changed }
     }
 }
 

@@ -45,12 +45,17 @@ impl Reloader {
 
     /// Notes that what somebody asked to be published was not.
     pub(super) fn note_refused(&self, by: &Who, task: &TaskId, version: Option<u64>, error: &Error) {
+        if error.is_of_store() {
+            tracing::warn!(%task, version, %error, "not published");
+        }
         let version = version.map_or(String::new(), |version| format!("version {version}: "));
         let reason = format!("{version}{error}");
         self.note(Some(by), &Event::RefusedPublish { task: task.to_string(), reason });
     }
 
     async fn publish_newest(&self, task: &TaskId, by: &Who) -> Result<u64, Refused> {
+        // Before the lock is taken, which all publishing waits for.
+        self.read_pointer(task).await?;
         let mut attempts = self.attempts.lock().await;
         let newest = self.wanted(task).await?;
         let state = self.state_of(task, newest).await;
@@ -59,24 +64,40 @@ impl Reloader {
         published.map(|()| newest).map_err(|error| Refused { version: Some(newest), error })
     }
 
-    /// The version that its source says is to answer.
-    async fn wanted(&self, task: &TaskId) -> Result<u64, Error> {
+    /// Reads the task's pointer and fetches the version that is to answer, where packs come from a store.
+    pub(super) async fn read_pointer(&self, task: &TaskId) -> Result<(), Error> {
+        let Some(store) = self.catalog.store() else { return Ok(()) };
+        let failed = |error| Error::Source { task: task.clone(), error: Arc::new(error) };
+        let pointer = store.refresh(task).await.map_err(failed)?;
+        let pointer = pointer.ok_or_else(|| Error::NoVersion(task.clone()))?;
+        if let Some(stable) = pointer.stable() {
+            // Fetched while nobody waits; what goes wrong is told when it is read.
+            drop(store.place(task, stable).await);
+        }
+        Ok(())
+    }
+
+    /// The version that its source says is to answer. A store's pointer is as it was read last.
+    pub(super) async fn wanted(&self, task: &TaskId) -> Result<u64, Error> {
         let none = || Error::NoVersion(task.clone());
         let Some(store) = self.catalog.store() else {
             let newest = self.versions(task).await?.into_iter().max();
             return self.labelled(task).await?.unwrap_or(newest).ok_or_else(none);
         };
-        let failed = |error| Error::Source { task: task.clone(), error: Arc::new(error) };
-        let pointer = store.refresh(task).await.map_err(failed)?;
-        pointer.and_then(|pointer| pointer.stable()).ok_or_else(none)
+        store.known(task).and_then(|pointer| pointer.stable()).ok_or_else(none)
     }
 
-    /// What the labels in a task's folder say, where there are any.
+    /// The version that the labels in a task's folder have answer, where there are any.
     pub(super) async fn labelled(&self, task: &TaskId) -> Result<Option<Option<u64>>, Error> {
+        Ok(self.labels(task).await?.map(|labels| labels.stable()))
+    }
+
+    /// The labels in a task's folder, where there are any.
+    pub(super) async fn labels(&self, task: &TaskId) -> Result<Option<Labels>, Error> {
         let (disk, folder) = (Arc::clone(self.catalog.disk()), self.catalog.root().join(task.as_str()));
         let read = blocking(move || Labels::read(&*disk, &folder)).await?;
         let failed = |error: LabelsError| Error::Listing { task: task.clone(), reason: error.to_string() };
-        Ok(read.map_err(failed)?.map(|labels| labels.stable()))
+        read.map_err(failed)
     }
 
     pub(super) async fn versions(&self, task: &TaskId) -> Result<Vec<u64>, Error> {

@@ -6,6 +6,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use super::attempts::Attempts;
 use super::checks::Checks;
+use super::failed::Failed;
 use super::lessons::Lessons;
 use super::options::ReloadOptions;
 use super::status::FolderStatus;
@@ -34,6 +35,8 @@ pub struct Reloader {
     pub(super) verdicts: Arc<Verdicts>,
     /// Checks that requests wait for.
     pub(super) checks: Checks,
+    /// Packs whose check failed lately.
+    pub(super) failed: Failed,
     pub(super) turns: Semaphore,
     /// What a store said about tasks that are not published.
     pub(super) lessons: Lessons,
@@ -64,6 +67,7 @@ impl Reloader {
             attempts: Mutex::default(),
             verdicts,
             checks: Checks::default(),
+            failed: Failed::default(),
             turns: Semaphore::new(CHECKS_AT_ONCE),
             lessons: Lessons::default(),
             survey: Arc::new(std::sync::Mutex::new(survey)),

@@ -63,11 +63,15 @@ impl Reloader {
         }
     }
 
-    /// Trusts what stands in the place of the folder of packs, whatever it lacks. Returns how many tasks that unpublished.
+    /// Trusts what stands in the place of the folder of packs, whatever it lacks. Returns how many tasks that unpublished;
+    /// packs of a store are in no folder, and none goes.
     ///
     /// # Errors
     /// When it cannot be listed.
     pub async fn confirm(&self) -> Result<usize, Error> {
+        if self.catalog.store().is_some() {
+            return Ok(0);
+        }
         let mut watcher = self.watcher.lock().await;
         let before = self.catalog.published();
         let look = self.survey(true).await?;

@@ -74,6 +74,7 @@ pub(super) fn of_reload(error: &reload::Error) -> Code {
         }
         reload::Error::Engine(error) => of_engine(error),
         reload::Error::Refused { .. } => Code::InvalidRequest,
+        reload::Error::Crowded { .. } => Code::Overloaded,
         reload::Error::Source { error, .. } if error.is_passing() => Code::NotReady,
         reload::Error::Source { .. } => Code::TaskBroken,
         reload::Error::Shared(_) | reload::Error::Interrupted(_) => Code::Internal,

@@ -149,8 +149,9 @@ impl Service {
         &self.shared.audit
     }
 
-    /// The task's live pack, or that of a version by `task@version`, for a caller that may use it. One that is read for the first time gives its stored answers
-    /// before, within the deadline.
+    /// The task's live pack, or that of a version by `task@version`, for a caller that may use it. One that is read for
+    /// the first time gives its stored answers before, within the deadline. Callers that may not change the task get
+    /// versions that a label names, no others.
     ///
     /// # Errors
     /// When there is no such task, none of its versions works, or the deadline passes. A task that the caller may not use
@@ -166,7 +167,11 @@ impl Service {
         let pinned = async {
             let Some(text) = version else { return reloader.pin(&task).await };
             let wrong = || reload::Error::NoNumber { task: task.clone(), version: brief(text) };
-            reloader.pin_version(&task, pack::parse_version(text).ok_or_else(wrong)?).await
+            let version = pack::parse_version(text).ok_or_else(wrong)?;
+            if !caller.may_change(&task) {
+                reloader.check_named(&task, version).await?;
+            }
+            reloader.pin_version(&task, version).await
         };
         let pinned = tokio::time::timeout_at(deadline.into(), pinned).await;
         let pinned = pinned.map_err(|_| Error::late())?;
@@ -251,7 +256,7 @@ impl Service {
 
     /// A failure to publish, as a caller is told it.
     pub(super) fn reload_error(&self, error: &reload::Error) -> Error {
-        self.part(causes::of_reload(error), error.to_string())
+        self.part(causes::of_reload(error), error.told())
     }
 
     fn part(&self, code: Code, text: String) -> Error {

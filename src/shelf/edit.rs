@@ -110,8 +110,10 @@ fn add(
         check_number(pointer, version).or_else(|reason| refuse(task, reason))?;
         pointer.versions.insert(version, stored.clone());
     }
-    let is_moved =
-        label.is_some_and(|label| pointer.labels.insert(label.to_owned(), version) != Some(version));
+    // A repeated publication must not take back what somebody else published meanwhile.
+    let is_ahead = |label: &&str| is_there && pointer.labels.get(*label) >= Some(&version);
+    let moved = label.filter(|label| !is_ahead(label)).map(str::to_owned);
+    let is_moved = moved.is_some_and(|label| pointer.labels.insert(label, version) != Some(version));
     Ok(if is_there && !is_moved { Done::AsBefore { version } } else { Done::Changed { version } })
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::pack::{self, TaskId};
 
@@ -103,6 +104,14 @@ pub enum Error {
         /// How often it was tried.
         attempts: usize,
     },
+    /// Somebody else changes the task's folder for too long.
+    #[error("{path}: others held it for {} seconds; try again", waited.as_secs())]
+    Locked {
+        /// The file that is locked.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The source can only be read.
     #[error("{0} can only be read")]
     ReadOnly(&'static str),
@@ -134,8 +143,29 @@ impl Error {
         match self {
             Self::Shared(error) => error.is_passing(),
             Self::Pack(error) => error.is_of_reading(),
-            Self::Store { .. } | Self::Io { .. } | Self::Contended { .. } | Self::Busy(_) => true,
-            _ => false,
+            error => matches!(
+                error,
+                Self::Store { .. }
+                    | Self::Io { .. }
+                    | Self::Contended { .. }
+                    | Self::Locked { .. }
+                    | Self::Busy(_)
+            ),
+        }
+    }
+
+    /// What clients of a server are told of it: nothing of where the store is, or how it is asked.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Shared(error) => error.told(),
+            Self::Store { .. } | Self::Contended { .. } => "the store of packs does not answer".to_owned(),
+            Self::Absent(_) => "the store of packs lacks it".to_owned(),
+            Self::TooLarge { bytes, limit, .. } => format!("{bytes} bytes, more than the {limit} allowed"),
+            Self::OtherBytes { expected, found, .. } => format!("sha256 is {found}, expected {expected}"),
+            Self::OtherSize { expected, found, .. } => {
+                format!("{found} bytes, but the pointer says {expected}")
+            }
+            error => error.to_string(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Packs in a folder: `<task>/<version>/`. Without `labels.json` the newest version answers.
 
-use std::fs::{self, File};
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,14 +14,45 @@ use super::edit::{Done, Edit};
 use super::error::Error;
 use super::feed::Changes;
 use super::labels::{LABELS_FILE, Labels};
+use super::leftovers::leftovers;
+use super::locked::locked;
 use super::place::Place;
 use super::pointer::{Pointer, STABLE, Stored};
 use super::source::{Naming, PackSource, Published, Sweep, Swept};
 use crate::files::{self, System, is_absence};
 use crate::pack::{self, TaskId};
 
-/// File that whoever changes a task's folder locks.
-const LOCK_FILE: &str = ".lock";
+/// What a task's folder has.
+#[derive(Debug)]
+struct Found {
+    /// What it stands for.
+    pointer: Pointer,
+    /// Whether it has labels of its own.
+    has_labels: bool,
+    /// Labels whose version is not there: deleted by hand, or away for a moment.
+    lost: BTreeMap<String, u64>,
+    /// Versions that the system cannot read.
+    unreadable: Vec<(u64, Error)>,
+}
+
+impl Found {
+    /// What may be changed. What is written must not lose a label because its version is away, but for the one that is
+    /// to be `moved`; and a new version must not get the number of one that cannot be read.
+    fn changeable(self, task: &TaskId, moved: Option<&str>) -> Result<(Pointer, bool), Error> {
+        let newest = self.pointer.newest();
+        if let Some((_, error)) = self.unreadable.into_iter().find(|(version, _)| Some(*version) > newest) {
+            return Err(error);
+        }
+        match self.lost.into_iter().find(|(label, _)| Some(label.as_str()) != moved) {
+            None => Ok((self.pointer, self.has_labels)),
+            Some((label, version)) => {
+                let reason =
+                    format!("label {label} names version {version}, which is not there: move the label");
+                Err(Error::Refused { task: task.clone(), reason })
+            }
+        }
+    }
+}
 
 /// A folder of packs.
 #[derive(Clone, Debug)]
@@ -38,39 +70,29 @@ impl Folder {
         self.root.join(task.as_str())
     }
 
-    /// Keeps other changes of a task's folder waiting until it is dropped.
-    fn lock(&self, task: &TaskId) -> Result<File, Error> {
+    fn read(&self, task: &TaskId) -> Result<Found, Error> {
         let folder = self.task(task);
-        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        let path = folder.join(LOCK_FILE);
-        let file = File::options().create(true).append(true).open(&path).map_err(Error::io(&path))?;
-        file.lock().map_err(Error::io(&path))?;
-        Ok(file)
-    }
-
-    /// The pointer that the folder stands for, and whether it has labels of its own.
-    fn read(&self, task: &TaskId) -> Result<(Pointer, bool), Error> {
-        let folder = self.task(task);
-        let mut pointer = Pointer::new(task);
+        let (has_labels, lost, unreadable) = Default::default();
+        let mut found = Found { pointer: Pointer::new(task), has_labels, lost, unreadable };
+        let pointer = &mut found.pointer;
         for version in versions(&folder)? {
-            // One that is still being copied is none yet.
-            if let Some(stored) = stored(&folder.join(version.to_string()))? {
-                pointer.versions.insert(version, stored);
+            match stored(&folder.join(version.to_string())) {
+                Ok(Some(stored)) => drop(pointer.versions.insert(version, stored)),
+                // One that is still being copied is none yet.
+                Ok(None) => {}
+                Err(error) => found.unreadable.push((version, error)),
             }
         }
         let labels = Labels::read(&System, &folder).map_err(|e| e.of(task))?;
-        let has_labels = labels.is_some();
-        match labels {
-            Some(labels) => {
-                pointer.seq = labels.seq;
-                pointer.labels = labels.labels;
-                // A label whose version was deleted by hand names nothing.
-                let Pointer { labels, versions, .. } = &mut pointer;
-                labels.retain(|_, version| versions.contains_key(version));
-            }
-            None => pointer.labels.extend(pointer.newest().map(|newest| (STABLE.to_owned(), newest))),
-        }
-        Ok((pointer, has_labels))
+        found.has_labels = labels.is_some();
+        let Some(labels) = labels else {
+            pointer.labels.extend(pointer.newest().map(|newest| (STABLE.to_owned(), newest)));
+            return Ok(found);
+        };
+        pointer.seq = labels.seq;
+        let is_there = |version: &u64| pointer.versions.contains_key(version);
+        (pointer.labels, found.lost) = labels.labels.into_iter().partition(|(_, version)| is_there(version));
+        Ok(found)
     }
 
     fn write_labels(&self, task: &TaskId, pointer: &Pointer) -> Result<(), Error> {
@@ -80,8 +102,8 @@ impl Folder {
 
     fn publish_now(&self, task: &TaskId, archive: &[u8], naming: Naming) -> Result<Published, Error> {
         let digest = Digest::of(archive);
-        let (folder, _lock) = (self.task(task), self.lock(task)?);
-        let (before, has_labels) = self.read(task)?;
+        let (folder, _lock) = (self.task(task), locked(&self.task(task))?);
+        let (before, has_labels) = self.read(task)?.changeable(task, None)?;
         let stored =
             Stored { digest: digest.clone(), bytes: archive.len() as u64, other: Default::default() };
         let edit = Edit::Add { version: naming.version, stored, label: naming.label };
@@ -107,8 +129,9 @@ impl Folder {
         if !self.task(task).is_dir() {
             return Err(Error::NoTask(task.clone()));
         }
-        let _lock = self.lock(task)?;
-        let (before, _) = self.read(task)?;
+        let _lock = locked(&self.task(task))?;
+        let moved = if let Edit::Label { label, .. } = edit { Some(label.as_str()) } else { None };
+        let (before, _) = self.read(task)?.changeable(task, moved)?;
         let mut after = before.clone();
         let done = edit.apply(task, &mut after)?;
         if done.is_change() && after.labels != before.labels {
@@ -132,9 +155,17 @@ impl Folder {
     }
 
     fn sweep_now(&self, sweep: Sweep) -> Result<Swept, Error> {
-        let mut swept = Swept::default();
+        let mut swept = Swept { blobs: leftovers(&self.root, sweep)?, ..Swept::default() };
+        let mut refused = None;
         for task in self.tasks_now()? {
-            let (before, _) = self.read(&task)?;
+            let before = match self.read(&task)?.changeable(&task, None) {
+                Ok((before, _)) => before,
+                Err(error) => {
+                    // Other tasks are swept all the same.
+                    refused.get_or_insert(error);
+                    continue;
+                }
+            };
             let (edit, mut after) = (Edit::Keep { newest: sweep.keep }, before.clone());
             edit.apply(&task, &mut after)?;
             if !sweep.is_dry {
@@ -148,7 +179,7 @@ impl Folder {
             swept.blobs += leftovers(&self.task(&task), sweep)?;
             swept.tasks += 1;
         }
-        Ok(swept)
+        refused.map_or(Ok(swept), Err)
     }
 }
 
@@ -195,25 +226,6 @@ fn remove(folder: &Path) -> Result<(), Error> {
     fs::remove_dir_all(&going).map_err(Error::io(&going))
 }
 
-/// Removes what crashes left half-written or half-removed, and tells how much that was.
-fn leftovers(folder: &Path, sweep: Sweep) -> Result<usize, Error> {
-    let mut count = 0;
-    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let age = fs::symlink_metadata(&path).and_then(|found| found.modified()).ok();
-        let is_old = age.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > sweep.grace);
-        if name.starts_with('.') && name.ends_with(".partial") && is_old {
-            count += 1;
-            if !sweep.is_dry {
-                let removed = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
-                removed.map_err(Error::io(&path))?;
-            }
-        }
-    }
-    Ok(count)
-}
-
 impl PackSource for Folder {
     fn name(&self) -> String {
         self.root.display().to_string()
@@ -222,7 +234,10 @@ impl PackSource for Folder {
     fn pointer<'a>(&'a self, task: &'a TaskId) -> BoxFuture<'a, Result<Option<Arc<Pointer>>, Error>> {
         let (own, task) = (self.clone(), task.clone());
         Box::pin(blocking(move || {
-            let (pointer, _) = own.read(&task)?;
+            let Found { pointer, unreadable, .. } = own.read(&task)?;
+            if let Some((_, error)) = unreadable.into_iter().next() {
+                return Err(error);
+            }
             Ok((!pointer.versions.is_empty()).then(|| Arc::new(pointer)))
         }))
     }

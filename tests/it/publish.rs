@@ -93,6 +93,11 @@ pub fn server(world: &World, folder: &Path, more: &[&str]) -> std::process::Outp
 
 /// What a command over the tiny backbone says in `folder`.
 pub fn command(world: &World, folder: &Path, name: &str, more: &[&str]) -> std::process::Output {
+    prepared(world, folder, name).args(more).output().unwrap()
+}
+
+/// As [`command`], not started yet.
+pub fn prepared(world: &World, folder: &Path, name: &str) -> Command {
     let backbone = &world.tiny.folder;
     let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
     command.current_dir(folder).arg(name);
@@ -103,7 +108,7 @@ pub fn command(world: &World, folder: &Path, name: &str, more: &[&str]) -> std::
         .arg("--backbone")
         .arg(backbone.file_name().unwrap());
     command.arg("--threads").arg("2");
-    command.args(more).output().unwrap()
+    command
 }
 
 #[test]

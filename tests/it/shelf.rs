@@ -1,5 +1,6 @@
 //! Packs from object stores, and publishing: whole at every step, bounded, refused by name.
 
+mod addressed;
 mod archives;
 mod collecting;
 mod copies;
@@ -14,6 +15,8 @@ mod s3;
 mod serving;
 mod trained;
 mod sweeping;
+mod untouched;
+mod verifying;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
