@@ -133,6 +133,7 @@ impl CompareArgs {
             elsewhere: Vec::new(),
             turn: Turn::default(),
             machine: Machine::here(""),
+            protocol: None,
         }))
     }
 
@@ -159,7 +160,7 @@ impl CompareArgs {
     fn sets(&self) -> Result<Vec<ImageSet>> {
         let set = |named: &Named| {
             let origin = self.images.origin(&named.path, 0);
-            ImageSet { name: named.told(), origin, is_moved: false }
+            ImageSet { name: named.told(), origin, is_moved: false, refuses_tests: false }
         };
         let sets: Vec<ImageSet> = self.data.iter().map(set).collect();
         let odd = sets.iter().find(|set| set.name.is_empty() || set.name.contains(['/', '\\']));

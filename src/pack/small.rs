@@ -2,17 +2,13 @@
 //!
 //! At 1, 2 and 4 bits a matrix has a mean m and a deviation s, and a weight is `m + s · q`: q is the median of one of 2ᵇ
 //! equally likely intervals of the normal distribution (Jie et al. 2023, "Revisiting the Parameter Efficiency of Adapters
-//! from the Perspective of Precision Redundancy"). At 8 bits each output has a scale a, and a weight is `a · q` with a whole q
-//! from −127 to 127.
+//! from the Perspective of Precision Redundancy"). At 8 bits a weight is `a · q` with a whole q from −127 to 127: a matrix of an
+//! adapter has one scale a, a head has one for each class. A scale for each of an adapter's outputs would outweigh the codes of
+//! a narrow `up`.
 //!
 //! On disk codes lie in the order of elements, the first in the lowest bits of the first byte.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-
-use super::Error;
-use crate::graph::ParameterName;
 
 /// What the keys of codes and of scales end with.
 pub(super) const CODES: &str = "codes";
@@ -47,7 +43,7 @@ pub enum Bits {
     Two,
     /// Sixteen levels.
     Four,
-    /// 255 levels of each output.
+    /// 255 levels.
     Eight,
 }
 
@@ -70,9 +66,9 @@ impl Bits {
         codes.div_ceil(8 / self.count())
     }
 
-    /// Scales of a matrix with so many outputs.
-    pub fn scales(self, outputs: usize) -> usize {
-        if self == Self::Eight { outputs } else { 2 }
+    /// Scales of an adapter's matrix.
+    pub fn scales(self) -> usize {
+        if self == Self::Eight { 1 } else { 2 }
     }
 
     /// The levels of a standard normal weight, ascending; none at 8 bits.
@@ -102,55 +98,6 @@ impl From<Bits> for u8 {
     }
 }
 
-/// Bits a weight of a pack's matrices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StoredBits {
-    /// Of the adapters; none keeps them whole.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub adapters: Option<Bits>,
-    /// Of the head.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub head: Option<Bits>,
-}
-
-impl StoredBits {
-    /// Whether everything is kept whole.
-    pub fn is_full(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Those of a matrix; none of what is kept whole.
-    pub fn of_matrix(&self, name: ParameterName) -> Option<Bits> {
-        match name {
-            ParameterName::HeadWeight => self.head,
-            ParameterName::Module(_, part) if part.is_matrix() => self.adapters,
-            _ => None,
-        }
-    }
-
-    pub(super) fn of(small: &BTreeMap<ParameterName, Small>) -> Self {
-        let bits = |is_head: bool| {
-            let own = small.iter().find(|(name, _)| (**name == ParameterName::HeadWeight) == is_head);
-            own.map(|(_, small)| small.bits)
-        };
-        Self { adapters: bits(false), head: bits(true) }
-    }
-
-    pub(super) fn check(&self, is_factorised: bool) -> Result<(), Error> {
-        if let Some(bits) = self.head.filter(|bits| *bits != Bits::Eight) {
-            return Err(Error::field("stored_bits.head", u8::from(bits), "expected 8"));
-        }
-        match self.adapters.filter(|_| is_factorised) {
-            Some(bits) => {
-                let reason = "a factorised pack keeps its smaller tensors whole";
-                Err(Error::field("stored_bits.adapters", u8::from(bits), reason))
-            }
-            None => Ok(()),
-        }
-    }
-}
-
 /// A matrix `[in, out]` at few bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Small {
@@ -160,14 +107,14 @@ pub struct Small {
     pub outputs: usize,
     /// A code for each element, row-major.
     pub codes: Vec<u8>,
-    /// Mean and deviation, or at 8 bits a scale for each output.
+    /// Mean and deviation; at 8 bits one scale, or one for each output.
     pub scales: Vec<f32>,
 }
 
 impl Small {
     /// The nearest codes of a matrix `[in, out]`.
     pub fn of(values: &[f32], outputs: usize, bits: Bits) -> Self {
-        let scales = if bits == Bits::Eight { largest(values, outputs) } else { moments(values).to_vec() };
+        let scales = if bits == Bits::Eight { largest(values, 1) } else { moments(values).to_vec() };
         let mut small = Self { bits, outputs, codes: Vec::new(), scales };
         small.codes = match bits {
             Bits::Eight => small.whole(values),
@@ -176,8 +123,36 @@ impl Small {
         small
     }
 
+    /// The nearest codes of a head `[in, classes]` at 8 bits: a scale for each class.
+    pub fn of_head(values: &[f32], classes: usize) -> Self {
+        let scales = largest(values, classes);
+        let mut small = Self { bits: Bits::Eight, outputs: classes, codes: Vec::new(), scales };
+        small.codes = small.whole(values);
+        small
+    }
+
     /// The weights, row-major.
-    pub fn expand(&self) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// When there are other scales than the bits need, or the first code that is not a level.
+    pub fn expand(&self) -> Result<Vec<f32>, String> {
+        let (found, bits) = (self.scales.len(), self.bits.count());
+        let fits = found == self.bits.scales() || self.bits == Bits::Eight && found == self.outputs;
+        if !fits || found == 0 || self.outputs == 0 || !self.codes.len().is_multiple_of(self.outputs) {
+            let (codes, outputs) = (self.codes.len(), self.outputs);
+            return Err(format!("{codes} codes and {found} scales for {outputs} outputs at {bits} bits"));
+        }
+        let levels = if self.bits == Bits::Eight { usize::from(u8::MAX) } else { 1 << bits };
+        match self.codes.iter().position(|&code| usize::from(code) >= levels) {
+            Some(place) => {
+                Err(format!("code {place} is {}, expected at most {}", self.codes[place], levels - 1))
+            }
+            None => Ok(self.weights()),
+        }
+    }
+
+    /// The weights of codes and scales that fit.
+    pub(crate) fn weights(&self) -> Vec<f32> {
         if self.bits == Bits::Eight {
             let scales = self.scales.iter().cycle();
             return self
@@ -219,16 +194,18 @@ impl Small {
     /// The matrix `[in, out]` of codes that lie as `[out, in]`.
     ///
     /// # Errors
-    /// With the first code that is not a level, or with bits behind the last.
+    /// With the first code that is not a level, with bits behind the last, or with sizes that do not fit.
     pub fn from_outputs(
         bytes: &[u8],
         (inputs, outputs): (usize, usize),
         (bits, scales): (Bits, Vec<f32>),
     ) -> Result<Self, String> {
-        let codes = unpacked(bytes, inputs * outputs, bits)?;
+        let count = inputs.checked_mul(outputs).ok_or(format!("{inputs} x {outputs} codes"))?;
+        let codes = unpacked(bytes, count, bits)?;
         let place = |at: usize| at % outputs * inputs + at / outputs;
         let codes = (0..codes.len()).map(|at| codes[place(at)]).collect();
-        Ok(Self { bits, outputs, codes, scales })
+        let small = Self { bits, outputs, codes, scales };
+        small.expand().map(|_| small)
     }
 
     fn packed(&self, order: impl Iterator<Item = usize>) -> Vec<u8> {
@@ -244,8 +221,11 @@ impl Small {
 /// So many codes out of bytes, in order.
 ///
 /// # Errors
-/// With the first code that is not a level, or with bits behind the last.
+/// With the first code that is not a level, with bits behind the last, or with another number of bytes.
 pub(super) fn unpacked(bytes: &[u8], count: usize, bits: Bits) -> Result<Vec<u8>, String> {
+    if bytes.len() != bits.bytes(count) {
+        return Err(format!("{} bytes, expected {} of {count} codes", bytes.len(), bits.bytes(count)));
+    }
     let each = 8 / bits.count();
     let mask = u8::MAX >> (8 - bits.count());
     let code = |place: usize| (bytes[place / each] >> (place % each * bits.count())) & mask;
@@ -267,7 +247,7 @@ fn moments(values: &[f32]) -> [f32; 2] {
     [mean as f32, square.sqrt() as f32]
 }
 
-/// The scale of each output: its largest weight is 127.
+/// The scale of each output, or of all as one: its largest weight is 127.
 fn largest(values: &[f32], outputs: usize) -> Vec<f32> {
     let mut most = vec![0.0_f32; outputs];
     for row in values.chunks(outputs.max(1)) {

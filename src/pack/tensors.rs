@@ -2,7 +2,7 @@
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::small::{Bits, CODES, SCALE, Small};
+use super::small::{Bits, CODES, HEAD_WEIGHT, SCALE, Small};
 use super::{Error, Manifest};
 
 /// The tensors of a pack's file, and how many of them were read.
@@ -46,7 +46,8 @@ impl Tensors<'_> {
         bits: Bits,
     ) -> Result<Vec<f32>, Error> {
         let (codes, scale) = (format!("{key}.{CODES}"), format!("{key}.{SCALE}"));
-        let scales = self.floats(&scale, &[bits.scales(output)])?;
+        let count = if key == HEAD_WEIGHT { output } else { bits.scales() };
+        let scales = self.floats(&scale, &[count])?;
         // Of the two numbers of a whole matrix the first is a mean, which may be negative.
         let first = usize::from(bits != Bits::Eight);
         if let Some(index) = scales[first..].iter().position(|scale| *scale < 0.0) {
@@ -60,7 +61,7 @@ impl Tensors<'_> {
             found,
             expected: format!("{} bits a weight", bits.count()),
         };
-        let values = small.map_err(misfit)?.expand();
+        let values = small.map_err(misfit)?.weights();
         match values.iter().position(|value| !value.is_finite()) {
             Some(index) => {
                 Err(Error::NotFinite { tensor: format!("{key}, expanded,"), index, value: values[index] })

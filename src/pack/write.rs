@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::small::{CODES, HEAD_WEIGHT, SCALE, Small, StoredBits};
+use super::small::{CODES, HEAD_WEIGHT, SCALE, Small};
+use super::stored_bits::StoredBits;
 use super::{
     CONFIG_FILE, Decision, Error, FORMAT_VERSION, Factored, Manifest, PEFT_TYPE, Provenance, SelfTest,
     SelfTestInfo,
@@ -219,7 +220,7 @@ fn checked(contents: &Contents, name: ParameterName, small: &Small) -> Result<St
         }
         _ => return Err(format!("{name} is kept whole")),
     };
-    match values == small.expand() {
+    match values == small.expand().map_err(|reason| format!("{key}: {reason}"))? {
         true => Ok(key),
         false => Err(format!("{key} is not what its codes expand to")),
     }

@@ -89,7 +89,7 @@ pub use optim::clip::clip;
 pub use optim::gradients::Gradients;
 pub use optim::mask::{Masks, Saliency};
 pub use optim::schedule::Shape;
-pub use optim::step::StepOptions;
+pub use optim::step::{StepOptions, Stepped, Stepper};
 pub use options::TaskOptions;
 pub use outcome::{Counts, Outcome};
 pub use parameters::{MissingParameter, Parameter, Parameters};

@@ -178,8 +178,11 @@ impl Model {
         }
         for (name, parameter) in model.parameters.iter_mut() {
             if let (Some(bits), &[_, outputs]) = (bits.of_matrix(name), &parameter.shape[..]) {
-                let small = Small::of(&parameter.values, outputs, bits);
-                parameter.values = small.expand();
+                let small = match name {
+                    ParameterName::HeadWeight => Small::of_head(&parameter.values, outputs),
+                    _ => Small::of(&parameter.values, outputs, bits),
+                };
+                parameter.values = small.weights();
                 model.small.insert(name, small);
             }
         }

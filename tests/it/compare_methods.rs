@@ -27,7 +27,7 @@ fn entrants(names: &[&str]) -> Vec<Entrant> {
 fn options(data: &Path, out: &Path, names: &[&str]) -> MethodsOptions {
     let origin = Origin { per_class: Some(6), held_out_per_class: Some(2), ..origin(data) };
     MethodsOptions {
-        sets: vec![ImageSet { name: "colours".into(), origin, is_moved: false }],
+        sets: vec![ImageSet { name: "colours".into(), origin, is_moved: false, refuses_tests: false }],
         entrants: entrants(names),
         settings: Default::default(),
         tune: false,
@@ -39,6 +39,7 @@ fn options(data: &Path, out: &Path, names: &[&str]) -> MethodsOptions {
         elsewhere: Vec::new(),
         turn: Default::default(),
         machine: Default::default(),
+        protocol: None,
     }
 }
 

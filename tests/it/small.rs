@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use mimi_server::backbone::Part;
-use mimi_server::graph::ParameterName;
+use mimi_server::graph::training::Loss;
+use mimi_server::graph::{Direct, ParameterName, Trained};
 use mimi_server::inspect;
 use mimi_server::pack::{self, Base, Bits, CONFIG_FILE, Small, StoredBits, WEIGHTS_FILE, read_stored};
 use mimi_server::train::{
-    Init, LinearOptions, Method, MimiOptions, Outcome, State, Target, TaskOptions, train,
+    Init, LinearOptions, Method, MimiOptions, Minibatch, Model, Outcome, State, StepOptions, Stepper, Target,
+    TaskOptions, train,
 };
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
@@ -48,13 +52,37 @@ fn codes_scales_and_bytes_are_numpys() {
         let small = Small::of(&down, outputs, bits);
         assert_eq!(small.codes, codes(&case["codes"]), "{bits:?}");
         close("scales", &small.scales, &numbers(&case["scales"]));
-        close("weights", &small.expand(), &numbers(&case["weights"]));
+        close("weights", &small.expand().unwrap(), &numbers(&case["weights"]));
         let bytes = small.by_output();
         assert_eq!(bytes, codes(&case["bytes"]), "{bits:?}");
         let inputs = down.len() / outputs;
         let again = Small::from_outputs(&bytes, (inputs, outputs), (bits, small.scales.clone())).unwrap();
         assert_eq!(again, small, "{bits:?}");
     }
+    let (head, outputs) = (&reference["head"], reference["outputs"].as_u64().unwrap() as usize);
+    let small = Small::of_head(&numbers(&head["values"]), outputs);
+    assert_eq!(small.codes, codes(&head["codes"]));
+    close("scales of classes", &small.scales, &numbers(&head["scales"]));
+    close("weights of classes", &small.expand().unwrap(), &numbers(&head["weights"]));
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_refused() {
+    let read = |bytes: &[u8], sizes, scales: Vec<f32>| {
+        Small::from_outputs(bytes, sizes, (Bits::Eight, scales)).unwrap_err()
+    };
+    assert!(read(&[0; 5], (2, 3), vec![1.0]).contains("5 bytes, expected 6 of 6 codes"));
+    assert!(read(&[0; 7], (2, 3), vec![1.0]).contains("7 bytes"));
+    assert!(read(&[0; 6], (2, 3), vec![1.0; 2]).contains("6 codes and 2 scales for 3 outputs at 8 bits"));
+    assert!(read(&[], (0, 0), vec![1.0]).contains("0 outputs"));
+    assert!(read(&[0; 6], (usize::MAX, 3), vec![1.0]).contains("codes"));
+    let good = Small::of(&[0.5, -1.0, 2.0, 0.1], 2, Bits::Two);
+    let told = |small: Small| small.expand().unwrap_err();
+    assert!(told(Small { scales: vec![], ..good.clone() }).contains("0 scales"));
+    assert!(
+        told(Small { codes: vec![0, 1, 4, 0], ..good.clone() }).contains("code 2 is 4, expected at most 3")
+    );
+    assert!(told(Small { outputs: 3, ..good }).contains("4 codes"));
 }
 
 /// Gradients of `½ Σ (x + tanh(x d) u − t)²` at matrices as they are.
@@ -91,7 +119,7 @@ fn a_gradient_straight_through_is_that_at_the_rounded_weights() {
     let size = |key: &str| reference[key].as_u64().unwrap() as usize;
     for case in reference["cases"].as_array().unwrap() {
         let bits = Bits::try_from(case["bits"].as_u64().unwrap() as u8).unwrap();
-        let rounded = |key: &str, outputs| Small::of(&numbers(&case[key]), outputs, bits).expand();
+        let rounded = |key: &str, outputs| Small::of(&numbers(&case[key]), outputs, bits).expand().unwrap();
         let (d, u) = (rounded("down", size("outputs")), rounded("up", size("inputs")));
         let [down, up] = gradients(&reference, &d, &u);
         let near = |what: &str, found: &[f32]| {
@@ -107,17 +135,19 @@ fn a_gradient_straight_through_is_that_at_the_rounded_weights() {
 #[test]
 fn rounding_twice_at_eight_bits_changes_nothing_and_zeros_stay() {
     let values: Vec<f32> = (0..60).map(|i| ((i * 37 % 101) as f32 - 50.0) / 17.0).collect();
-    let once = Small::of(&values, 5, Bits::Eight).expand();
-    let again = Small::of(&once, 5, Bits::Eight).expand();
+    let once = Small::of(&values, 5, Bits::Eight).expand().unwrap();
+    let again = Small::of(&once, 5, Bits::Eight).expand().unwrap();
     close("again", &again, &once);
     let worst = values.iter().zip(&once).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst <= 3.0 / 127.0 / 2.0 + 1e-6, "{worst}: half a step");
     for bits in Bits::ALL {
-        assert!(Small::of(&[0.0; 12], 3, bits).expand().iter().all(|value| *value == 0.0), "{bits:?}");
-        assert_eq!(Small::of(&[2.5; 12], 3, bits).expand()[0], 2.5, "{bits:?}: one value is kept");
+        let of = |value: f32| Small::of(&[value; 12], 3, bits).expand().unwrap();
+        assert!(of(0.0).iter().all(|value| *value == 0.0), "{bits:?}");
+        assert_eq!(of(2.5)[0], 2.5, "{bits:?}: one value is kept");
     }
     // A matrix of few distinct, evenly likely values is halved by its mean.
-    assert_eq!(Small::of(&[-1.0, 1.0, -1.0, 1.0], 2, Bits::One).expand()[..2], [-0.674_489_74, 0.674_489_74]);
+    let halves = Small::of(&[-1.0, 1.0, -1.0, 1.0], 2, Bits::One).expand().unwrap();
+    assert_eq!(halves[..2], [-0.674_489_74, 0.674_489_74]);
 }
 
 fn few(adapters: Bits) -> MimiOptions {
@@ -179,6 +209,32 @@ fn training_at_few_bits_repeats_and_resumes_and_a_head_alone_may_be_small() {
 }
 
 #[test]
+fn a_pruning_looks_at_what_is_served() {
+    let (world, data, cycles) = (World::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let mut options = task(&world, data.path(), few(Bits::One));
+    options.cycles = Some(cycles.path().to_owned());
+    let report = run(&world, &options);
+    let kept = std::fs::read_dir(cycles.path().join("colours")).unwrap().map(|entry| entry.unwrap().path());
+    let (before, _) = pack::read(&kept.min().unwrap(), &world.tiny.config).unwrap();
+    let mut scores: Vec<(f64, String)> = Vec::new();
+    for (module, own) in &before.weights {
+        let sum = |values: &mut dyn Iterator<Item = &f32>| values.map(|v| f64::from(v.abs())).sum::<f64>();
+        let (down, up) = (own.part(Part::Down), own.part(Part::Up));
+        for neuron in 0..own.width {
+            let rows = sum(&mut down.iter().skip(neuron).step_by(own.width));
+            scores
+                .push((rows + sum(&mut up[48 * neuron..48 * (neuron + 1)].iter()), module.site.to_string()));
+        }
+    }
+    scores.sort_by(|a, b| b.0.total_cmp(&a.0));
+    assert_eq!(scores.len(), 72);
+    let mut widths = BTreeMap::<String, usize>::new();
+    scores.into_iter().take(36).for_each(|(_, site)| *widths.entry(site).or_default() += 1);
+    assert_eq!(report.cycles[1].widths, widths);
+}
+
+#[test]
 fn bits_that_do_not_fit_a_method_are_refused() {
     let world = World::new();
     let refused = |options: MimiOptions| format!("{:#}", options.check(&world.tiny.config).unwrap_err());
@@ -188,6 +244,57 @@ fn bits_that_do_not_fit_a_method_are_refused() {
     let head = StoredBits { adapters: None, head: Some(Bits::Two) };
     assert!(refused(MimiOptions { bits: head, ..mimi() }).contains("at 8 bits a weight, not 2"));
     assert!(Bits::try_from(3).unwrap_err().contains("3 bits a weight: expected 1, 2, 4 or 8"));
+}
+
+/// A model of plain adapters of one neuron for each of the tiny backbone's sites.
+fn narrow(world: &World) -> (MimiOptions, Model) {
+    let options = MimiOptions { sigma: 48.0, init: Init::Normal, target: Target::Never, ..few(Bits::Eight) };
+    let model = State::new(&world.tiny.config, 3, &options).model;
+    (options, model)
+}
+
+#[test]
+fn bytes_of_adapters_are_a_quarter_at_eight_bits_even_of_one_neuron() {
+    let world = World::new();
+    let (options, model) = narrow(&world);
+    let matrices = 2 * model.widths().len() as u64;
+    let elements: u64 = matrices * 48;
+    let whole = model.adapter_bytes();
+    assert!(whole >= 4 * elements, "{whole}");
+    let bytes =
+        |adapters| model.kept_at(StoredBits { adapters: Some(adapters), ..options.bits }).adapter_bytes();
+    let rest = whole - 4 * elements;
+    assert_eq!(bytes(Bits::Eight), rest + elements + 4 * matrices);
+    assert_eq!(bytes(Bits::Four), rest + elements / 2 + 8 * matrices);
+    assert_eq!(bytes(Bits::One), rest + elements / 8 + 8 * matrices);
+}
+
+#[test]
+fn a_step_goes_straight_through_the_rounding() {
+    let (world, bits) = (World::new(), StoredBits { adapters: Some(Bits::Two), head: Some(Bits::Eight) });
+    let (options, model) = narrow(&world);
+    let resident = world.tiny.resident();
+    let shape = [vec![3], world.tiny.config.input_shape(0)].concat();
+    let values = (0..shape.iter().product()).map(|at: usize| (at % 17) as f32 / 8.0 - 1.0).collect();
+    let targets = vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+    let batch = Minibatch { shape, values, targets, classes: vec![0, 1, 2] };
+    let step = StepOptions { drop_path: 0.0, ..options.step };
+    let trained = Trained { express: &Direct, loss: Loss::CrossEntropy, drops_paths: false };
+    let gradients = |bits, model: &Model| {
+        let mut stepper = Stepper::new(&resident, 0, model, trained, step).unwrap().kept_at(bits);
+        stepper.gradients(model, &batch, &mut ChaCha8Rng::seed_from_u64(0)).unwrap().gradients
+    };
+    let through = gradients(bits, &model);
+    assert_eq!(through, gradients(StoredBits::default(), &model.kept_at(bits)), "those at rounded weights");
+    assert_ne!(through, gradients(StoredBits::default(), &model), "not those at the others");
+    let mut stepped = model.clone();
+    let mut stepper = Stepper::new(&resident, 0, &model, trained, step).unwrap().kept_at(bits);
+    stepper.step(&mut stepped, &batch, (1e-6, &mut ChaCha8Rng::seed_from_u64(0))).unwrap();
+    for (name, own) in stepped.parameters.iter() {
+        let before = &model.parameters.get(name).unwrap().values;
+        let far = own.values.iter().zip(before).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far < 1e-5, "{name} moved by {far}: what is trained is never rounded");
+    }
 }
 
 /// A file's tensors: type, shape and bytes by name.

@@ -47,7 +47,9 @@ fn adjusted_values_are_holms() {
 fn tests_do_not_care_which_arm_is_which_and_say_nothing_of_nothing() {
     let pairs = Pairs { sets: vec![vec![0.5, -0.2, 1.0], vec![0.1], vec![0.7, 0.4]] };
     let turned = Pairs { sets: pairs.sets.iter().map(|set| set.iter().map(|v| -v).collect()).collect() };
-    assert_eq!(sign_flip(&pairs), sign_flip(&turned));
+    // No way gives the sum that was seen but the one that was seen, and counts on both sides.
+    let both = sign_flip(&pairs).unwrap() + sign_flip(&turned).unwrap();
+    assert!(both > 1.0 && both < 1.2, "{both}");
     let larger = Pairs { sets: pairs.sets.iter().map(|set| set.iter().map(|v| 7.0 * v).collect()).collect() };
     assert_eq!(sign_flip(&pairs), sign_flip(&larger), "the unit does not matter");
     let (at, seven) = (bootstrap(&pairs).unwrap(), bootstrap(&larger).unwrap());
@@ -56,8 +58,33 @@ fn tests_do_not_care_which_arm_is_which_and_say_nothing_of_nothing() {
     );
     let none = Pairs::default();
     assert_eq!((bootstrap(&none), sign_flip(&none), wilcoxon(&[])), (None, None, None));
-    assert_eq!(wilcoxon(&[1.0; 5]), None, "five sets cannot decide");
-    let many = Pairs { sets: vec![vec![1.0; 25]] };
-    assert_eq!(sign_flip(&many), None, "2^25 ways are not tried");
+    assert_eq!(wilcoxon(&[1.0; 4]), None, "four sets cannot decide");
+    let noise = [1.0, 1.0 + 1e-12, 1.0 - 1e-12, 1.0, 1.0, -1.0, 1e-13];
+    assert_eq!(wilcoxon(&noise), wilcoxon(&[1.0, 1.0, 1.0, 1.0, 1.0, -1.0, 0.0]), "noise is no difference");
     assert!(holm(&[]).is_empty());
+}
+
+/// Ways to choose at least `least` of `count`.
+fn at_least(least: u64, count: u64) -> f64 {
+    let choose = |k: u64| (1..=k).fold(1.0, |ways, i| ways * (count - k + i) as f64 / i as f64);
+    (least..=count).map(choose).sum()
+}
+
+#[test]
+fn ties_among_many_pairs_are_counted_and_more_pairs_are_drawn() {
+    let of = |count: usize, minus: usize| Pairs {
+        sets: vec![(0..count).map(|at| if at % 3 == 0 && at / 3 < minus { -0.1 } else { 0.1 }).collect()],
+    };
+    // As far as what was seen are the ways with 17 pluses or more.
+    assert_eq!(sign_flip(&of(24, 7)), Some(at_least(17, 24) / 2_f64.powi(24)));
+    let (drawn, exact) = (sign_flip(&of(30, 9)).unwrap(), at_least(21, 30) / 2_f64.powi(30));
+    assert!((drawn - exact).abs() < 5.0 * (exact / 100_000.0).sqrt(), "{drawn} {exact}");
+    assert_eq!(sign_flip(&of(40, 0)), Some(1.0 / 100_001.0), "never zero");
+}
+
+#[test]
+fn a_bound_moves_the_hypothesis() {
+    let pairs = Pairs { sets: vec![vec![1.0, 1.2, 0.9], vec![1.1, 1.3, 0.8]] };
+    assert_eq!(sign_flip(&pairs), Some(1.0 / 64.0));
+    assert!(sign_flip(&pairs.less(1.0)).unwrap() > 0.1 && sign_flip(&pairs.less(2.0)).unwrap() == 1.0);
 }

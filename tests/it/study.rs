@@ -130,20 +130,34 @@ fn the_stop_rule_waits_for_the_first_sets_and_drops_what_is_settled() {
         {"name": "same", "of": "other", "over": "head", "at_least": 0, "family": "a"},
         {"name": "far", "of": "head", "over": "slow", "at_least": -1, "family": "a"}]);
     value["stop"] = json!({"after": 1, "within": 1.0});
+    value["seeds"] = json!([0, 1, 2]);
     let (all, made) = place.study(&value, Turn { index: 0, count: 2 }).unwrap();
-    assert_eq!((all.len(), made), (3, 3), "the other shard's runs of the first set are missing");
-    assert!(findings(&parsed(&value).unwrap(), &all).unwrap().contains("3 runs of them are missing"));
+    assert_eq!((all.len(), made), (5, 5), "the other shard's runs of the first set are missing");
+    assert!(findings(&parsed(&value).unwrap(), &all).unwrap().contains("4 runs of them are missing"));
     let (all, _) = place.study(&value, Turn { index: 1, count: 2 }).unwrap();
     let on_two: Vec<&str> =
         all.iter().filter(|run| run.plan.set == "two").map(|run| run.plan.method.as_str()).collect();
     assert!(!on_two.is_empty() && on_two.iter().all(|arm| ["head", "slow"].contains(arm)), "{on_two:?}");
     let (all, _) = place.study(&value, Turn::default()).unwrap();
-    assert_eq!(all.len(), 6 + 4);
+    assert_eq!(all.len(), 9 + 6);
     let protocol = parsed(&value).unwrap();
     let found = effects(&protocol, &all);
-    assert_eq!((found[0].sets.len(), found[1].sets.len(), found[1].pairs), (1, 2, 4));
+    assert_eq!((found[0].sets.len(), found[1].sets.len(), found[1].pairs), (1, 2, 6));
+    assert_eq!((found[0].expected, found[1].expected), (3, 6));
+    assert_eq!(found[0].verdict(), Verdict::TooFew, "three pairs cannot decide");
     assert_eq!(found[1].verdict(), Verdict::Shown, "{found:?}");
+    let p = found[1].adjusted.unwrap();
+    assert_eq!(p, 2.0 / 64.0, "Holm's factor is the declared family's");
+    let some: Vec<Run> =
+        all.iter().filter(|run| run.plan.seed < 2 || run.plan.set == "one").cloned().collect();
+    assert_eq!(effects(&protocol, &some)[1].verdict(), Verdict::Open, "a pair is missing");
+    value["arms"][1]["always"] = json!(true);
+    let (always, made) = place.study(&value, Turn::default()).unwrap();
+    assert_eq!((always.len(), made), (18, 3), "an arm that is always run has no stop");
+    let report = findings(&parsed(&value).unwrap(), &always).unwrap();
+    assert!(report.contains("15 runs bear another, or none. Programs: 0123."), "{report}");
     let report = findings(&protocol, &all).unwrap();
+    assert!(report.contains("; 0 runs bear another"), "{report}");
     assert!(report.contains("within 1 points and were not pursued: same."), "{report}");
     let svg = forest(&found, "a < b").unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("far") && svg.contains("a &lt; b"));
@@ -169,6 +183,12 @@ fn a_protocol_that_contradicts_itself_is_refused_with_its_operands() {
         ("/augment", json!({"crpo": 0.5}), "crpo"),
         ("/arms/0/speed", json!(1), "speed"),
         ("/stop", json!({"after": 0, "within": 0.5}), "stop.after is 0"),
+        ("/stop", json!({"after": 2, "within": 0.5}), "stop.after is 2 of 2 sets"),
+        ("/sets/1/augment", json!({"crop": 2.0}), "augment of two: crop is 2"),
+        ("/augment", json!({"flip": -1.0}), "flip is -1"),
+        ("/arms/1/method", json!("adaptors"), "there is no method \"adaptors\""),
+        ("/comparisons/0/above", json!(0), "at_least or above"),
+        ("/comparisons/1/above", json!(0), "a cost has at_most"),
     ];
     for (place, wrong, told) in bad {
         let mut value = good.clone();
@@ -196,11 +216,92 @@ fn an_arm_or_a_place_that_does_not_fit_is_refused() {
     assert!(runs(place.out.path()).unwrap().is_empty(), "nothing was trained");
 }
 
+/// A study of heads alone, one seed.
+fn heads(place: &Place) -> Value {
+    let mut value = protocol(&place.world);
+    value["arms"] = json!([{"name": "head", "method": "linear"},
+        {"name": "slow", "method": "linear", "settings": {"learning_rate": 1e-9}}]);
+    value["comparisons"] = json!([{"name": "far", "of": "head", "over": "slow", "above": 0, "family": "a"}]);
+    value["seeds"] = json!([0]);
+    value
+}
+
+#[test]
+fn a_study_of_training_images_sees_no_test_image() {
+    let place = Place::new();
+    let mut value = heads(&place);
+    value["training_images_only"] = json!(true);
+    value["sets"] = json!([{"name": "one"}, {"name": "three"}]);
+    for part in ["train", "test"] {
+        dataset(&place.data.path().join("three").join(part));
+    }
+    let (all, _) = place.study(&value, Turn::default()).unwrap();
+    let of = |set: &str| all.iter().find(|run| run.plan.set == set).unwrap();
+    assert!(of("three").measured_on.contains("20 %"), "{}", of("three").measured_on);
+    assert_eq!(of("three").figures.measured_images, of("one").figures.measured_images);
+    // Nor where the folder has test images of its own.
+    let inner = place.data.path().join("four/train");
+    for part in ["train", "test"] {
+        dataset(&inner.join(part));
+    }
+    value["sets"] = json!([{"name": "four"}]);
+    let told = format!("{:#}", place.study(&value, Turn::default()).unwrap_err());
+    assert!(told.contains("four has test images"), "{told}");
+}
+
+#[test]
+fn runs_of_other_weights_programs_or_settings_are_told_apart() {
+    let place = Place::new();
+    let value = heads(&place);
+    let (all, _) = place.study(&value, Turn::default()).unwrap();
+    let protocol = parsed(&value).unwrap();
+    let changed = |change: &dyn Fn(&mut Run)| {
+        let mut runs = all.clone();
+        runs.iter_mut().filter(|run| run.plan.method == "slow").for_each(change);
+        runs
+    };
+    assert_eq!(effects(&protocol, &all)[0].pairs, 2);
+    let others = changed(&|run| run.fingerprint += " at int8");
+    assert_eq!(effects(&protocol, &others)[0].pairs, 0, "other weights are no pair");
+    let others = changed(&|run| run.machine.program = "4567".into());
+    let report = findings(&protocol, &others).unwrap();
+    assert!(report.contains("different programs: far (2)") && report.contains("0123, 4567"), "{report}");
+    assert!(report.contains("| > 0 |"), "{report}");
+    let file = place.out.path().join("results.jsonl");
+    let beside = place.out.path().join("results-0-of-2.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&beside, text.replace("\"epochs\":", "\"epochs\":1")).unwrap();
+    let told = format!("{:#}", runs(place.out.path()).unwrap_err());
+    assert!(told.contains("results-0-of-2.jsonl and ") && told.contains("epochs"), "{told}");
+    // Shards of another backbone are another comparison.
+    fs::write(&beside, text.replacen(&place.world.tiny.config.fingerprint, "0", 1)).unwrap();
+    let told = format!("{:#}", place.study(&value, Turn::default()).unwrap_err());
+    assert!(told.contains("results-0-of-2.jsonl holds another comparison"), "{told}");
+}
+
+#[test]
+fn settings_without_an_end_are_refused_before_they_are_counted() {
+    let place = Place::new();
+    for (key, number, told) in
+        [("rho", 0.0, "rho is 0"), ("rho", -1.0, "rho is -1"), ("sigma_0", 0.0, "sigma_0 is 0")]
+    {
+        let mut value = protocol(&place.world);
+        value["arms"][2]["settings"][key] = json!(number);
+        let error = format!("{:#}", place.study(&value, Turn::default()).unwrap_err());
+        assert!(error.contains(told) && error.contains("mimi"), "{error}");
+    }
+}
+
 #[test]
 fn the_protocols_that_are_kept_can_be_read() {
     let folder = repository().join("studies");
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path().join("protocol.json");
+        // Results of `compare` have none.
+        if !path.exists() {
+            continue;
+        }
+        // Its methods exist, or it could not be read.
         Protocol::parse(&fs::read_to_string(&path).unwrap())
             .unwrap_or_else(|e| panic!("{}: {e:#}", path.display()));
     }

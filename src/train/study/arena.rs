@@ -37,6 +37,8 @@ pub struct ImageSet {
     pub origin: Origin,
     /// Whether results call its folder by the set's name, so that they say nothing of the machine.
     pub is_moved: bool,
+    /// Whether a set with test images is refused.
+    pub refuses_tests: bool,
 }
 
 impl ImageSet {
@@ -97,6 +99,8 @@ impl<'a> Arena<'a> {
         observe: &mut Observer<'_>,
     ) -> Result<Self> {
         let mut partition = Partition::open(&set.origin).with_context(|| set.name.clone())?;
+        let is_apart = !partition.holds_tests();
+        ensure!(is_apart || !set.refuses_tests, "{} has test images, which are not to be seen", set.name);
         // Images that were asked for are measured, whatever else there is.
         if set.origin.validation.is_none() && !partition.test.is_empty() {
             partition.validation = std::mem::take(&mut partition.test);

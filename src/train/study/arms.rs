@@ -1,6 +1,6 @@
 //! A protocol's arms on one set, as a comparison of methods.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
@@ -24,6 +24,8 @@ use crate::train::optim::step::StepOptions;
 
 /// Share of each class that is measured where a set has no test images.
 const HOLDOUT: f64 = 0.2;
+/// Folder of a set's training images.
+const TRAIN: &str = "train";
 
 /// Where a study's runs come from and go to.
 #[derive(Clone, Debug)]
@@ -32,8 +34,8 @@ pub struct Places {
     pub data: PathBuf,
     /// File of results.
     pub results: PathBuf,
-    /// Runs that other files hold.
-    pub elsewhere: Vec<Run>,
+    /// Runs that other files hold, with their files.
+    pub elsewhere: Vec<(PathBuf, Run)>,
     /// Which of the runs this process makes.
     pub turn: Turn,
     /// What makes them.
@@ -50,7 +52,7 @@ impl Protocol {
         let entrant = |arm: &&Arm| self.entrant(arm, augment).with_context(|| format!("arm {}", arm.name));
         let entrants = arms.iter().map(entrant).collect::<Result<Vec<_>>>()?;
         let origin = Origin {
-            data: places.data.join(&set.name),
+            data: self.folder(&places.data, set),
             validation: None,
             holdout: HOLDOUT,
             per_class: None,
@@ -60,7 +62,12 @@ impl Protocol {
             problem: Default::default(),
         };
         Ok(MethodsOptions {
-            sets: vec![ImageSet { name: set.name.clone(), origin, is_moved: true }],
+            sets: vec![ImageSet {
+                name: set.name.clone(),
+                origin,
+                is_moved: true,
+                refuses_tests: self.training_images_only,
+            }],
             settings: entrants.iter().zip(arms).map(|(own, arm)| self.said(own, arm)).collect(),
             entrants,
             tune: false,
@@ -72,7 +79,14 @@ impl Protocol {
             elsewhere: places.elsewhere.clone(),
             turn: places.turn,
             machine: places.machine.clone(),
+            protocol: Some(self.digest()?),
         })
+    }
+
+    /// Where a set lies: its training images alone where that is asked for and they have a folder.
+    fn folder(&self, data: &Path, set: &SetTerms) -> PathBuf {
+        let (whole, train) = (data.join(&set.name), data.join(&set.name).join(TRAIN));
+        if self.training_images_only && train.is_dir() { train } else { whole }
     }
 
     /// What replaces an arm's recipe. A head alone has its own.

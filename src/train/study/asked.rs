@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::arena::ImageSet;
@@ -38,11 +38,13 @@ pub struct MethodsOptions {
     /// File of results; runs it holds are not made again.
     pub results: PathBuf,
     /// Runs that other files hold: they are not made again either.
-    pub elsewhere: Vec<Run>,
+    pub elsewhere: Vec<(PathBuf, Run)>,
     /// Which of the runs this process makes.
     pub turn: Turn,
     /// What makes them.
     pub machine: Machine,
+    /// SHA-256 of the protocol that asks for them.
+    pub protocol: Option<String>,
 }
 
 /// Every `count`-th run of a set, from number `index` on.
@@ -87,9 +89,22 @@ impl MethodsOptions {
         entrant.training.clone().with(&self.settings.get(&entrant.name).cloned().unwrap_or_default())
     }
 
+    /// Checks that every method can be trained.
+    ///
+    /// # Errors
+    /// With the first that cannot, and why.
+    pub(super) fn check(&self, resident: &Resident) -> Result<()> {
+        let one = |entrant: &Entrant| self.set(entrant)?.check(resident);
+        self.entrants.iter().try_for_each(|entrant| one(entrant).with_context(|| entrant.name.clone()))
+    }
+
     /// Epochs that every method can divide among its trainings: their least common multiple.
     pub(super) fn together(&self, resident: &Resident) -> usize {
-        let of = |entrant: &Entrant| self.set(entrant).ok()?.trainings(resident).ok();
+        let of = |entrant: &Entrant| {
+            // Numbers that make no sense may have trainings without end.
+            let training = self.set(entrant).ok().filter(|training| training.check(resident).is_ok());
+            training?.trainings(resident).ok()
+        };
         self.entrants.iter().filter_map(of).fold(self.multiple.max(1), |all, own| all / gcd(all, own) * own)
     }
 

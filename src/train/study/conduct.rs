@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::arms::Places;
 use super::asked::{MethodsOptions, Turn};
@@ -65,12 +65,17 @@ pub fn study(
             continue;
         }
         let elsewhere = others(out, &own)?;
+        let strangers = files(out)?.into_iter().filter(|file| *file != own);
         let (data, results, machine) = (data.clone(), own.clone(), machine.clone());
         let places = Places { data, results, elsewhere, turn: *turn, machine };
         // The same epochs whichever arms are left.
         let all: Vec<&Arm> = protocol.arms.iter().collect();
-        let multiple = protocol.on(set, &all, &places)?.together(&setup.resident);
+        let whole = protocol.on(set, &all, &places)?;
+        whole.check(&setup.resident)?;
+        let multiple = whole.together(&setup.resident);
         let own = MethodsOptions { multiple, ..protocol.on(set, &arms, &places)? };
+        let identity = own.identity(setup)?;
+        strangers.into_iter().try_for_each(|file| Ledger::check(&file, &identity))?;
         compare_methods(setup, &own, observe, done)?;
     }
     runs(out)
@@ -94,24 +99,38 @@ fn waits(missing: usize) -> String {
 /// Every run in a folder of results, each once.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// When a file cannot be read, or two runs have one place and would not give the same.
 pub fn runs(out: &Path) -> Result<Vec<Run>> {
-    let mut all: Vec<Run> = Vec::new();
-    for file in files(out)? {
-        for run in Ledger::look(&file)? {
-            if !all.iter().any(|known| known.plan.is_cell_of(&run.plan)) {
-                all.push(run);
-            }
+    let mut all: Vec<(PathBuf, Run)> = Vec::new();
+    for (file, run) in looked(files(out)?)? {
+        match all.iter().find(|(_, known)| known.plan.is_cell_of(&run.plan)) {
+            Some((place, known)) => agree((place, known), (&file, &run))?,
+            None => all.push((file, run)),
         }
     }
-    Ok(all)
+    Ok(all.into_iter().map(|(_, run)| run).collect())
 }
 
-/// The runs of all files but one.
-fn others(out: &Path, own: &Path) -> Result<Vec<Run>> {
-    let files = files(out)?.into_iter().filter(|file| file != own);
-    let looked = files.map(|file| Ledger::look(&file)).collect::<Result<Vec<_>>>()?;
-    Ok(looked.into_iter().flatten().collect())
+/// Refuses two runs with one place that differ in what they are.
+fn agree((place, known): (&Path, &Run), (file, run): (&Path, &Run)) -> Result<()> {
+    if let Some(reason) = known.plan.differs(&run.plan)? {
+        bail!("{} and {} hold different comparisons: {reason}", place.display(), file.display());
+    }
+    Ok(())
+}
+
+/// The runs of all files but one, with their files.
+fn others(out: &Path, own: &Path) -> Result<Vec<(PathBuf, Run)>> {
+    looked(files(out)?.into_iter().filter(|file| file != own).collect())
+}
+
+fn looked(files: Vec<PathBuf>) -> Result<Vec<(PathBuf, Run)>> {
+    let of = |file: PathBuf| {
+        let runs = Ledger::look(&file)?;
+        Ok(runs.into_iter().map(|run| (file.clone(), run)).collect::<Vec<_>>())
+    };
+    let all = files.into_iter().map(of).collect::<Result<Vec<_>>>()?;
+    Ok(all.into_iter().flatten().collect())
 }
 
 fn files(out: &Path) -> Result<Vec<PathBuf>> {

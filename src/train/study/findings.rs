@@ -1,5 +1,6 @@
 //! What a study found, as Markdown.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use anyhow::Result;
@@ -19,6 +20,8 @@ pub fn findings(protocol: &Protocol, runs: &[Run]) -> Result<String> {
     let made = runs.iter().filter(|run| run.plan.purpose == Purpose::Result).count();
     let mut out = format!("# {}\n\n{}\n\n{made} runs.", protocol.title, protocol.question);
     out += &closed(protocol, runs);
+    out += &origins(protocol, runs)?;
+    out += &crossings(&all);
     out += "\n\n## Answers\n\n";
     out += &answers(&all)?;
     out += "\n## Gains by set\n\n";
@@ -50,6 +53,28 @@ fn closed(protocol: &Protocol, runs: &[Run]) -> String {
     )
 }
 
+/// Which protocol and which programs the runs bear.
+fn origins(protocol: &Protocol, runs: &[Run]) -> Result<String> {
+    let digest = protocol.digest()?;
+    let others = runs.iter().filter(|run| run.protocol.as_ref() != Some(&digest)).count();
+    let mut out = format!("\n\nProtocol: SHA-256 {digest}; {others} runs bear another, or none.");
+    let programs: BTreeSet<&str> = runs.iter().map(|run| run.machine.program.as_str()).collect();
+    let named = |program: &str| if program.is_empty() { "unknown".into() } else { program.to_owned() };
+    let named: Vec<String> = programs.into_iter().map(named).collect();
+    write!(out, " Programs: {}.", if named.is_empty() { "none".into() } else { named.join(", ") })?;
+    Ok(out)
+}
+
+/// Which comparisons set runs of different programs against each other.
+fn crossings(all: &[Effect]) -> String {
+    let named = |effect: &Effect| format!("{} ({})", effect.comparison.name, effect.crossing);
+    let crossed: Vec<String> = all.iter().filter(|effect| effect.crossing > 0).map(named).collect();
+    match crossed.is_empty() {
+        true => String::new(),
+        false => format!("\n\n**Warning:** pairs of runs by different programs: {}.", crossed.join(", ")),
+    }
+}
+
 fn answers(all: &[Effect]) -> Result<String> {
     let mut out = String::from(
         "| comparison | of | over | bound | gain, points, or ratio | 95 % interval | p | p, Holm | p over sets | sets | pairs | \
@@ -61,11 +86,7 @@ fn answers(all: &[Effect]) -> Result<String> {
             comparison.name.clone(),
             comparison.of.clone(),
             comparison.over.clone(),
-            if effect.is_gain() {
-                format!("{:+}", comparison.bound())
-            } else {
-                format!("≤ {}", comparison.bound())
-            },
+            bound(effect),
             estimate.map_or(String::new(), |estimate| effect.told(estimate)),
             interval
                 .map_or(String::new(), |at| format!("{} to {}", effect.told(at.low), effect.told(at.high))),
@@ -73,16 +94,16 @@ fn answers(all: &[Effect]) -> Result<String> {
             told(*adjusted),
             told(*over_sets),
             effect.sets.len().to_string(),
-            effect.pairs.to_string(),
+            format!("{} of {}", effect.pairs, effect.expected),
             word(effect.verdict()).into(),
         ];
         writeln!(out, "| {} |", cells.join(" | "))?;
     }
     out += "\nA gain is the mean over sets of the mean over seeds, paired by seed. The interval is a bootstrap over sets, then \
-            seeds. p is the exact sign-flip test on these sets; \"p, Holm\" is that of its family of comparisons together; \
-            \"p over sets\" is Wilcoxon's signed-rank test, made with six sets or more. Met: the gain is at least the bound. \
-            Shown: so is the interval's lower end, of three pairs or more. \
-            Costs are ratios, which are exact: shown is at most the bound.\n";
+            seeds. p is the sign-flip test of a gain above the bound, one-sided, on these sets; \"p, Holm\" is that of its \
+            family of comparisons together; \"p over sets\" is Wilcoxon's signed-rank test of the same, made with five sets or \
+            more. Open: pairs are missing, or so few that p cannot be 0.05. Met: the gain reaches the bound. Shown: \"p, Holm\" \
+            is at most 0.05, too. Costs are ratios, which are exact: shown is at most the bound.\n";
     Ok(out)
 }
 
@@ -108,6 +129,16 @@ impl Effect {
     }
 }
 
+/// The bound of a comparison's success.
+fn bound(effect: &Effect) -> String {
+    let bound = effect.comparison.bound();
+    match effect.comparison.above {
+        Some(above) => format!("> {above}"),
+        None if effect.is_gain() => format!("{bound:+}"),
+        None => format!("≤ {bound}"),
+    }
+}
+
 fn told(p: Option<f64>) -> String {
     p.map_or(String::new(), |p| format!("{p:.4}"))
 }
@@ -115,6 +146,7 @@ fn told(p: Option<f64>) -> String {
 fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Open => "open",
+        Verdict::TooFew => "open: too few pairs",
         Verdict::Missed => "missed",
         Verdict::Met => "met",
         Verdict::Shown => "shown",

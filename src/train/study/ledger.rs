@@ -22,8 +22,8 @@ pub struct Ledger {
     /// The first line, until it is written: with the first run.
     heading: Option<Heading>,
     runs: Vec<Run>,
-    /// Runs of other files of the same comparison.
-    elsewhere: Vec<Run>,
+    /// Runs of other files of the same comparison, with their files.
+    elsewhere: Vec<(PathBuf, Run)>,
 }
 
 /// The first line.
@@ -64,10 +64,7 @@ impl Ledger {
             self.heading = Some(Heading { comparison: serde_json::to_value(comparison)? });
             return Ok(());
         };
-        let heading: Heading = serde_json::from_slice(first).with_context(|| place(number))?;
-        if let Some(reason) = comparison.refuses(&heading.comparison) {
-            bail!("{} holds another comparison: {reason}", self.path.display());
-        }
+        Heading::check(first, &self.path, comparison).with_context(|| place(number))?;
         let read =
             |(number, line): (usize, &[u8])| serde_json::from_slice(line).with_context(|| place(number));
         self.runs = lines.map(read).collect::<Result<_>>()?;
@@ -75,7 +72,7 @@ impl Ledger {
     }
 
     /// The same with runs that other files hold.
-    pub(super) fn beside(self, elsewhere: Vec<Run>) -> Self {
+    pub(super) fn beside(self, elsewhere: Vec<(PathBuf, Run)>) -> Self {
         Self { elsewhere, ..self }
     }
 
@@ -84,10 +81,7 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub fn look(path: &Path) -> Result<Vec<Run>> {
-        let text = match fs::read(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            read => read.with_context(|| path.display().to_string())?,
-        };
+        let text = text(path)?;
         let whole = text.iter().rposition(|&byte| byte == b'\n').unwrap_or(0);
         let lines = text[..whole].split(|&byte| byte == b'\n').enumerate();
         let lines = lines.skip(1).filter(|(_, line)| !line.is_empty());
@@ -95,6 +89,16 @@ impl Ledger {
             serde_json::from_slice(line).with_context(|| format!("{}, line {}", path.display(), number + 1))
         };
         lines.map(read).collect()
+    }
+
+    /// Checks that a file, if there is one, belongs to this comparison.
+    ///
+    /// # Errors
+    /// When it cannot be read, or belongs to another.
+    pub(super) fn check(path: &Path, comparison: &Fingerprint) -> Result<()> {
+        let text = text(path)?;
+        let Some(end) = text.iter().position(|&byte| byte == b'\n') else { return Ok(()) };
+        Heading::check(&text[..end], path, comparison)
     }
 
     /// Every run of the file.
@@ -107,18 +111,13 @@ impl Ledger {
     /// # Errors
     /// When a result has its place that was made with other settings or images.
     pub(super) fn find(&self, plan: &Plan) -> Result<Option<&Run>> {
-        let identity = plan.identity()?;
-        for run in self.runs.iter().chain(&self.elsewhere).filter(|run| run.plan.is_cell_of(plan)) {
-            match identity.refuses(&serde_json::to_value(run.plan.identity()?)?) {
+        let own = self.runs.iter().map(|run| (&self.path, run));
+        let all = own.chain(self.elsewhere.iter().map(|(path, run)| (path, run)));
+        for (path, run) in all.filter(|(_, run)| run.plan.is_cell_of(plan)) {
+            match plan.differs(&run.plan)? {
                 None => return Ok(Some(run)),
                 Some(_) if plan.purpose == Purpose::Tuning => {}
-                Some(reason) => bail!(
-                    "{} holds another comparison: for {} on {} with seed {}, {reason}",
-                    self.path.display(),
-                    plan.method,
-                    plan.set,
-                    plan.seed
-                ),
+                Some(reason) => bail!("{} holds another comparison: {reason}", path.display()),
             }
         }
         Ok(None)
@@ -143,5 +142,23 @@ impl Ledger {
         bytes.push(b'\n');
         let written = (&self.file).write_all(&bytes).and_then(|()| self.file.sync_data());
         written.with_context(|| self.path.display().to_string())
+    }
+}
+
+impl Heading {
+    fn check(line: &[u8], path: &Path, comparison: &Fingerprint) -> Result<()> {
+        let heading: Self = serde_json::from_slice(line).with_context(|| path.display().to_string())?;
+        match comparison.refuses(&heading.comparison) {
+            Some(reason) => bail!("{} holds another comparison: {reason}", path.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a file holds; nothing if there is none.
+fn text(path: &Path) -> Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.with_context(|| path.display().to_string()),
     }
 }

@@ -155,7 +155,10 @@ impl<'a> Meeting<'a> {
     }
 
     fn checkpoint(&self, plan: &Plan) -> Result<PathBuf> {
-        Ok(self.options.results.with_extension(format!("{}.safetensors", plan.digest()?)))
+        Ok(self
+            .options
+            .results
+            .with_extension(format!("{}.safetensors", plan.digest(&self.options.machine.program)?)))
     }
 
     fn run(&mut self, plan: Plan, training: &Training, observe: &mut Observer<'_>) -> Result<Run> {
@@ -171,6 +174,7 @@ impl<'a> Meeting<'a> {
         Ok(Run {
             version: env!("CARGO_PKG_VERSION").into(),
             machine: self.options.machine.clone(),
+            protocol: self.options.protocol.clone(),
             backbone: config.name.clone(),
             fingerprint: self.setup.resident.identity(),
             first_block: self.options.first_block,

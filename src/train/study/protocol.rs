@@ -5,9 +5,12 @@ use std::path::{Component, Path};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use super::entrant::Entrant;
 use super::settings::Settings;
 use crate::train::data::augment::options::AugmentOptions;
+use crate::train::method::finetune::subset::Subset;
 
 /// Images that run together in a step, unless a protocol says otherwise.
 const MICRO_BATCH: usize = 32;
@@ -43,6 +46,9 @@ pub struct Protocol {
     pub settings: Settings,
     /// The sets of images, in the order in which they are run.
     pub sets: Vec<SetTerms>,
+    /// Whether test images are never looked at: a set is its folder `train` where it has one.
+    #[serde(default)]
+    pub training_images_only: bool,
     /// The ways to train.
     pub arms: Vec<Arm>,
     /// What is compared.
@@ -77,6 +83,9 @@ pub struct Arm {
     /// What replaces its recipe.
     #[serde(default)]
     pub settings: Settings,
+    /// Whether it is run on every set, whatever is compared and whatever the stop rule says.
+    #[serde(default)]
+    pub always: bool,
 }
 
 /// A comparison of two arms.
@@ -95,6 +104,9 @@ pub struct Comparison {
     /// Success is a mean gain of at least so many points of accuracy.
     #[serde(default)]
     pub at_least: Option<f64>,
+    /// Success is a mean gain above so many points.
+    #[serde(default)]
+    pub above: Option<f64>,
     /// Success is a mean ratio of costs of at most this.
     #[serde(default)]
     pub at_most: Option<f64>,
@@ -144,6 +156,15 @@ impl Protocol {
         Ok(protocol)
     }
 
+    /// SHA-256 of the protocol, however its file is laid out.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn digest(&self) -> Result<String> {
+        let digest = Sha256::digest(serde_json::to_vec(self)?);
+        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
     fn check(&self) -> Result<()> {
         let counts = [
             ("sets", self.sets.len()),
@@ -164,10 +185,26 @@ impl Protocol {
             ensure!(is_plain, "{name:?} cannot name a folder");
         }
         self.comparisons.iter().try_for_each(|comparison| comparison.check(&arms, &sets))?;
-        if let Some(stop) = self.stop {
-            ensure!(stop.after > 0, "stop.after is 0: comparisons are looked at after some sets");
-            ensure!(stop.within >= 0.0, "stop.within is {}, expected 0 or more", stop.within);
+        self.augment.check().context("augment")?;
+        for set in &self.sets {
+            set.augment
+                .map_or(Ok(()), |own| own.check())
+                .with_context(|| format!("augment of {}", set.name))?;
         }
+        for Arm { name, method, .. } in &self.arms {
+            let is_known = Entrant::is_known(method) || Subset::named(method).is_some();
+            ensure!(is_known, "arm {name}: there is no method {method:?}");
+        }
+        self.stop.map_or(Ok(()), |stop| stop.check(self.sets.len()))
+    }
+}
+
+impl Stop {
+    fn check(self, sets: usize) -> Result<()> {
+        let Self { after, within } = self;
+        ensure!(after > 0, "stop.after is 0: comparisons are looked at after some sets");
+        ensure!(after < sets, "stop.after is {after} of {sets} sets: no set would be left to save");
+        ensure!(within >= 0.0, "stop.within is {within}, expected 0 or more");
         Ok(())
     }
 }
@@ -179,10 +216,10 @@ impl Comparison {
         }
         ensure!(self.of != self.over, "{} compares {} with itself", self.name, self.of);
         let is_told = match self.measure {
-            Measured::Accuracy => self.at_least.is_some() && self.at_most.is_none(),
-            _ => self.at_most.is_some() && self.at_least.is_none(),
+            Measured::Accuracy => self.at_least.is_some() != self.above.is_some() && self.at_most.is_none(),
+            _ => self.at_most.is_some() && self.at_least.or(self.above).is_none(),
         };
-        ensure!(is_told, "{}: a gain has at_least, a cost has at_most", self.name);
+        ensure!(is_told, "{}: a gain has at_least or above, a cost has at_most", self.name);
         ensure!(self.bound().is_finite(), "{}: the bound is {}", self.name, self.bound());
         let stranger = self.sets.iter().find(|set| !sets.contains(set));
         let named = stranger.map_or("", String::as_str);
@@ -192,7 +229,16 @@ impl Comparison {
 
     /// The bound that its success has.
     pub fn bound(&self) -> f64 {
-        self.at_least.or(self.at_most).unwrap_or_default()
+        self.at_least.or(self.above).or(self.at_most).unwrap_or_default()
+    }
+
+    /// Whether a mean gain, or a mean ratio, is what success asks for.
+    pub(super) fn is_reached(&self, estimate: f64) -> bool {
+        match (self.above, self.at_most) {
+            (Some(bound), _) => estimate > bound,
+            (_, Some(bound)) => estimate <= bound,
+            _ => estimate >= self.bound(),
+        }
     }
 
     /// Whether it is made on a set.

@@ -48,6 +48,9 @@ pub struct Run {
     /// What made it.
     #[serde(default)]
     pub machine: Machine,
+    /// SHA-256 of the study's protocol; none of a comparison without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
     /// The backbone's name.
     pub backbone: String,
     /// SHA-256 of its weights.
@@ -122,9 +125,16 @@ impl Plan {
             .with("images", &self.images)
     }
 
-    /// A short name that no other run has.
-    pub(super) fn digest(&self) -> Result<String> {
-        let digest = Sha256::digest(serde_json::to_vec(self)?);
+    /// In what a run for the same cell differs that would change its result; none if in nothing.
+    pub(super) fn differs(&self, other: &Self) -> Result<Option<String>> {
+        let reason = self.identity()?.refuses(&serde_json::to_value(other.identity()?)?);
+        let Self { method, set, seed, .. } = self;
+        Ok(reason.map(|reason| format!("for {method} on {set} with seed {seed}, {reason}")))
+    }
+
+    /// A short name that no other run has, nor the same run by another program.
+    pub(super) fn digest(&self, program: &str) -> Result<String> {
+        let digest = Sha256::new_with_prefix(serde_json::to_vec(self)?).chain_update(program).finalize();
         Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 }

@@ -5,8 +5,8 @@ use super::protocol::{Arm, Comparison, Protocol, Stop};
 use super::run::{Purpose, Run};
 
 impl Protocol {
-    /// Arms that the set number `place` needs: those of open comparisons that are made on it, and those that no comparison
-    /// names.
+    /// Arms that the set number `place` needs: those of open comparisons that are made on it, those that no comparison
+    /// names, and those that are always run.
     pub(super) fn needed(&self, place: usize, effects: &[Effect]) -> Vec<&Arm> {
         let set = &self.sets[place].name;
         let decides = self.stop.filter(|stop| place >= stop.after);
@@ -18,7 +18,7 @@ impl Protocol {
         let names = |one: &Comparison, arm: &Arm| one.of == arm.name || one.over == arm.name;
         let is_needed = |arm: &&Arm| {
             let is_compared = self.comparisons.iter().any(|one| names(one, arm));
-            !is_compared || open.iter().any(|one| one.is_on(set) && names(one, arm))
+            arm.always || !is_compared || open.iter().any(|one| one.is_on(set) && names(one, arm))
         };
         self.arms.iter().filter(is_needed).collect()
     }

@@ -32,6 +32,8 @@ pub struct Partition {
     pub validation: Vec<Image>,
     /// Measured once, at the very end; often none.
     pub test: Vec<Image>,
+    /// Whether the held-out images are test images: there were no others.
+    pub measures_tests: bool,
     /// Where the held-out images came from.
     pub held_out: String,
     /// Warnings about the images.
@@ -72,7 +74,17 @@ impl Partition {
         let within = |name| format!("the {name} images of {}", origin.data.display());
         let (held_out, (warnings, none)) = (String::new(), Default::default());
         let (labels, truths) = (meaning.labels.clone(), Truths::default());
-        let mut all = Self { labels, truths, train, validation, test, held_out, warnings, left_out: none };
+        let mut all = Self {
+            labels,
+            truths,
+            train,
+            validation,
+            test,
+            measures_tests: false,
+            held_out,
+            warnings,
+            left_out: none,
+        };
         if let Some(path) = &origin.validation {
             let given = Listing::open(path, &origin.walk, origin.problem, left_out)?;
             let part = given.measured();
@@ -84,6 +96,7 @@ impl Partition {
         } else if !all.test.is_empty() {
             // With nothing else to look at, the test images are the held-out ones.
             all.validation = std::mem::take(&mut all.test);
+            all.measures_tests = true;
             all.held_out = within("test");
         } else {
             all.draw(origin)?;
@@ -104,6 +117,11 @@ impl Partition {
         (self.train, self.validation) = (split.train, split.validation);
         self.held_out = format!("{share:.0} % of each class, drawn with seed {seed}");
         Ok(())
+    }
+
+    /// Whether test images are among those that are measured.
+    pub fn holds_tests(&self) -> bool {
+        !self.test.is_empty() || self.measures_tests
     }
 
     /// Training images of each class or label.

@@ -18,7 +18,7 @@ use crate::train::data::prefix::Prefix;
 use crate::train::data::rows::Rows;
 use crate::train::data::source::Source;
 use crate::train::expression::Expression;
-use crate::train::history::{Cycle, Epoch};
+use crate::train::history::{Cycle, Epoch, Place};
 use crate::train::measure::predict::Predictor;
 use crate::train::model::Model;
 use crate::train::optim::epoch::{Pass, Tally};
@@ -174,9 +174,11 @@ impl<'a> Trainer<'a> {
     fn prune(&self, state: &mut State, tally: &Tally) -> Result<()> {
         let mut random = self.recipe.chance(state.place).pruning();
         let score = self.options.score;
-        let activity = score.needs_activity().then(|| self.activity(state)).transpose()?;
+        // What is served decides, not what it was rounded from.
+        let kept = state.model.kept_at(self.options.bits);
+        let activity = score.needs_activity().then(|| self.activity(&kept, state.place)).transpose()?;
         let evidence = Evidence { gradients: &tally.gradients, activity: activity.as_ref() };
-        let scores = scores(&state.model, score, evidence, || random.random())?;
+        let scores = scores(&kept, score, evidence, || random.random())?;
         state.place.cycle += 1;
         state.place.epoch = 0;
         let pruning = Pruning { rho: self.options.rho, round: state.place.cycle };
@@ -187,15 +189,11 @@ impl<'a> Trainer<'a> {
     }
 
     /// What the neurons do on the training images.
-    fn activity(&self, state: &State) -> Result<Activity> {
+    fn activity(&self, model: &Model, place: Place) -> Result<Activity> {
         let (resident, source) = (&self.setup.resident, &self.images.train);
-        let chance = self.recipe.chance(state.place);
+        let chance = self.recipe.chance(place);
         let batch = self.recipe.step.micro_batch;
-        Observatory::new(resident, source.block(), &state.model, &self.kind)?.watch(
-            source,
-            &state.model,
-            (batch, chance),
-        )
+        Observatory::new(resident, source.block(), model, &self.kind)?.watch(source, model, (batch, chance))
     }
 
     fn describe(&self, state: &State) -> Result<Cycle> {

@@ -18,6 +18,12 @@ impl Pairs {
         mean(&self.means())
     }
 
+    /// The same, each difference less a bound.
+    pub fn less(&self, bound: f64) -> Self {
+        let of = |set: &Vec<f64>| set.iter().map(|value| value - bound).collect();
+        Self { sets: self.sets.iter().map(of).collect() }
+    }
+
     /// Differences in all.
     pub fn count(&self) -> usize {
         self.sets.iter().map(Vec::len).sum()
