@@ -22,8 +22,8 @@
 //! | `watch`, `watcher` | brings the catalog to what the folder holds |
 //! | `rewritten` | live versions whose files changed |
 
-mod advances;
 mod addressed;
+mod advances;
 mod archived;
 mod attempts;
 mod blocking;

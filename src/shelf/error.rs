@@ -158,7 +158,9 @@ impl Error {
     pub fn told(&self) -> String {
         match self {
             Self::Shared(error) => error.told(),
-            Self::Store { .. } | Self::Contended { .. } => "the store of packs does not answer".to_owned(),
+            Self::Store { .. } | Self::Contended { .. } | Self::Busy(_) => {
+                "the store of packs does not answer".to_owned()
+            }
             Self::Absent(_) => "the store of packs lacks it".to_owned(),
             Self::TooLarge { bytes, limit, .. } => format!("{bytes} bytes, more than the {limit} allowed"),
             Self::OtherBytes { expected, found, .. } => format!("sha256 is {found}, expected {expected}"),

@@ -44,10 +44,10 @@ mod examples;
 mod factors;
 /// The folder of packs: what goes wrong with it, and what is made of that.
 mod finetune;
-/// Floods by every door: refused, and memory stays flat.
-mod floods;
 /// What scores see of first values.
 mod first_values;
+/// Floods by every door: refused, and memory stays flat.
+mod floods;
 mod folder;
 /// One image under many packs, known or not.
 mod forking;

@@ -5,16 +5,16 @@ mod archives;
 mod collecting;
 mod copies;
 mod faulty;
-mod folder_kills;
 mod feeds;
+mod folder_kills;
 mod kills;
 mod lasting;
 mod pointers;
 mod races;
 mod s3;
 mod serving;
-mod trained;
 mod sweeping;
+mod trained;
 mod untouched;
 mod verifying;
 
