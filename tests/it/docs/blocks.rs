@@ -16,6 +16,10 @@ const LONG: &[(&str, &str)] = &[
         "docs/comparing.md",
         "target/release/server compare --backbone dinov2-small-56 --data flowers102=data/flowers102 --methods all,proportional,mimi:adapter-plus \\",
     ),
+    (
+        "docs/comparing.md",
+        "target/release/server compare --backbone dinov2-small-56 --data flowers102=data/flowers102 --data cifar10=data/cifar10 --tune \\",
+    ),
     ("docs/fuzzing.md", "make fuzz                                        # 10 minutes each"),
     (
         "docs/gpu.md",
