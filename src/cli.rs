@@ -11,6 +11,7 @@ mod folder;
 mod images;
 mod import_backbone;
 mod import_pack;
+mod in_process;
 mod journal;
 mod keys;
 mod limits;

@@ -6,13 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use mimi_server::engine::{EngineOptions, bank_bytes};
-use mimi_server::http::HttpOptions;
 use mimi_server::pack::TaskId;
 use mimi_server::predict::{Question, RemoteOptions};
 use mimi_server::runtime::Device;
 use mimi_server::serve;
-use mimi_server::service::ServiceOptions;
 
+use super::in_process::in_process;
 use super::{LimitArgs, RuntimeArgs, batch_rows, cores, worker_count};
 
 /// Room in a request's body beside its image, bytes.
@@ -129,57 +128,23 @@ impl PredictArgs {
         };
         let least = if local.max_batch == 0 { tasks } else { 1 };
         let max_batch = batch_rows(local.max_batch, local.runtime.device()).max(least);
-        let image = self.limits.limits();
-        let mut config = serve::Config {
-            backbone: local.runtime.backbone_folder(),
-            adapters: local.adapters.clone(),
-            store: None,
-            runtime: local.runtime.options_for(workers),
-            other_devices: local.runtime.other_devices().to_vec(),
-            weights: local.runtime.weights(),
-            engine: EngineOptions {
-                max_batch,
-                max_wait: Duration::from_millis(2),
-                queue_limit: usize::MAX >> 1,
-                workers,
-                max_programs: 64,
-                // Images come once.
-                prefix_memory: 0,
-                bank_memory: bank_bytes(local.runtime.device()),
-            },
-            service: ServiceOptions {
-                max_images: 1,
-                max_tasks: tasks,
-                timeout: self.patience(),
-                bytes_in_flight: u64::MAX >> 1,
-                decoders: cores(),
-                keeps_prefixes: false,
-                image,
-            },
-            http: HttpOptions {
-                payload_limit: image.max_bytes.saturating_add(FORM_BYTES),
-                body_timeout: self.patience(),
-                identity: None,
-                publishers: Vec::new().into(),
-                tells_load: false,
-                origins: Vec::new().into(),
-            },
-            connections: serve::ConnectionLimits::default(),
-            tenants: None,
-            tls: None,
-            pack_memory: local.pack_memory << 20,
-            poll: Duration::from_secs(3600),
-            reload: Default::default(),
-            usage: Default::default(),
-            audit: Default::default(),
-            task_labels: Default::default(),
-            access: Default::default(),
-            sampler: None,
-            spans_lost: Default::default(),
-            exit_notice: Duration::ZERO,
-            exit_timeout: Duration::ZERO,
+        let engine = EngineOptions {
+            max_batch,
+            max_wait: Duration::from_millis(2),
+            queue_limit: usize::MAX >> 1,
+            workers,
+            max_programs: 64,
+            // Images come once.
+            prefix_memory: 0,
+            bank_memory: bank_bytes(local.runtime.device()),
         };
-        config.reload.notices = false;
+        let mut config = in_process(&local.runtime, local.adapters.clone(), engine, self.patience());
+        config.other_devices = local.runtime.other_devices().to_vec();
+        config.service.max_tasks = tasks;
+        config.service.image = self.limits.limits();
+        config.http.payload_limit = config.service.image.max_bytes.saturating_add(FORM_BYTES);
+        config.pack_memory = local.pack_memory << 20;
+        config.poll = Duration::from_secs(3600);
         config
     }
 

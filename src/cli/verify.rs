@@ -8,20 +8,16 @@ use std::time::Duration;
 
 use clap::Args;
 use mimi_server::engine::{EngineOptions, bank_bytes};
-use mimi_server::http::HttpOptions;
 use mimi_server::pack::TaskId;
-use mimi_server::reload::ReloadOptions;
 use mimi_server::serve;
-use mimi_server::service::ServiceOptions;
 use mimi_server::shelf::{PackSource, StoreAt, StoreOptions, is_store, open_source};
 
+use super::RuntimeArgs;
 use super::clouds::settings;
-use super::{RuntimeArgs, cores};
+use super::in_process::in_process;
 
 /// Most disk for copies beyond those that are there, bytes: each is read once.
 const CACHE_BYTES: u64 = 1 << 30;
-/// Most memory for packs, bytes.
-const PACK_MEMORY: u64 = 256 << 20;
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -86,55 +82,17 @@ impl VerifyArgs {
     /// # Errors
     /// When the folder of copies cannot be listed.
     pub fn config(&self, cache: Option<&Path>) -> io::Result<serve::Config> {
-        let runtime = self.runtime.options_for(1);
-        Ok(serve::Config {
-            backbone: self.runtime.backbone_folder(),
-            adapters: self.source.clone().into(),
-            store: self.store(cache)?,
-            other_devices: Vec::new(),
-            weights: self.runtime.weights(),
-            engine: EngineOptions {
-                max_batch: 1,
-                max_wait: Duration::ZERO,
-                queue_limit: 1,
-                workers: 1,
-                max_programs: 12,
-                prefix_memory: 0,
-                bank_memory: bank_bytes(runtime.device),
-            },
-            runtime,
-            service: ServiceOptions {
-                max_images: 1,
-                max_tasks: 1,
-                timeout: PATIENCE,
-                bytes_in_flight: u64::MAX >> 1,
-                decoders: cores(),
-                keeps_prefixes: false,
-                image: Default::default(),
-            },
-            http: HttpOptions {
-                payload_limit: 0,
-                body_timeout: PATIENCE,
-                identity: None,
-                publishers: Vec::new().into(),
-                tells_load: false,
-                origins: Vec::new().into(),
-            },
-            connections: serve::ConnectionLimits::default(),
-            tenants: None,
-            tls: None,
-            pack_memory: PACK_MEMORY,
-            poll: PATIENCE,
-            reload: ReloadOptions { notices: false, ..ReloadOptions::default() },
-            usage: Default::default(),
-            audit: Default::default(),
-            task_labels: Default::default(),
-            access: Default::default(),
-            sampler: None,
-            spans_lost: Default::default(),
-            exit_notice: Duration::ZERO,
-            exit_timeout: Duration::ZERO,
-        })
+        let engine = EngineOptions {
+            max_batch: 1,
+            max_wait: Duration::ZERO,
+            queue_limit: 1,
+            workers: 1,
+            max_programs: 12,
+            prefix_memory: 0,
+            bank_memory: bank_bytes(self.runtime.device()),
+        };
+        let config = in_process(&self.runtime, self.source.clone().into(), engine, PATIENCE);
+        Ok(serve::Config { store: self.store(cache)?, ..config })
     }
 }
 
