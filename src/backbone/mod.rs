@@ -27,11 +27,11 @@ mod taken;
 mod vit;
 
 pub use activation::Activation;
-pub(crate) use config::sha256_hex;
 pub use config::{
     Architecture, BackboneConfig, CONFIG_FILE, FORMAT_VERSION, MOST_KEYS, MOST_PROMPTS, ONNX_FILE,
     Provenance, WEIGHTS_FILE,
 };
+pub(crate) use config::{hex, sha256_hex};
 pub use cvt::{CvtBlock, CvtConfig, CvtStage};
 pub use error::Error;
 pub use layout::{TensorEntry, WeightLayout};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use super::error::Error;
+use crate::backbone::hex;
 use crate::pack;
 use crate::text::brief;
 
@@ -36,7 +37,7 @@ impl Digest {
     }
 
     pub(super) fn finished(hash: Sha256) -> Self {
-        Self(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(&hash.finalize()))
     }
 
     /// The digits.

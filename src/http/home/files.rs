@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::backbone::hex;
+
 /// A file of the page.
 pub(super) struct File {
     name: &'static str,
@@ -52,8 +54,7 @@ impl File {
     /// Changes when the file does.
     pub(super) fn tag(&self) -> String {
         let digest = Sha256::digest(self.bytes);
-        let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        format!("\"{hex}\"")
+        format!("\"{}\"", hex(&digest[..8]))
     }
 }
 

@@ -13,7 +13,7 @@ use super::prefix::Prefix;
 use super::rows::Rows;
 use super::source::Source;
 use super::varied::{MOST, Varied};
-use crate::backbone::BlockRange;
+use crate::backbone::{BlockRange, hex};
 use crate::files::beside;
 use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
@@ -53,7 +53,7 @@ impl Loaded {
         add(usize::MAX, Path::new(""));
         self.held_out.classes.iter().zip(&self.held_out.paths).for_each(|(&class, path)| add(class, path));
         digest.update(self.train.truths().bytes());
-        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&digest.finalize())
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::run::Purpose;
-use crate::backbone::BlockRange;
+use crate::backbone::{BlockRange, hex};
 use crate::train::data::dataset::classes::Dataset;
 use crate::train::data::dataset::image::{Image, limit};
 use crate::train::data::dataset::origin::Origin;
@@ -206,7 +206,7 @@ fn digest(partition: &Partition) -> Result<String> {
             digest.update(file);
         }
     }
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&digest.finalize()))
 }
 
 fn add(digest: &mut Sha256, bytes: &[u8]) {

@@ -5,10 +5,10 @@ use std::path::{Component, Path};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::entrant::Entrant;
 use super::settings::Settings;
+use crate::backbone::sha256_hex;
 use crate::train::data::augment::options::AugmentOptions;
 use crate::train::method::finetune::subset::Subset;
 
@@ -161,8 +161,7 @@ impl Protocol {
     /// # Errors
     /// When it cannot be written as JSON.
     pub fn digest(&self) -> Result<String> {
-        let digest = Sha256::digest(serde_json::to_vec(self)?);
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(sha256_hex(&serde_json::to_vec(self)?))
     }
 
     fn check(&self) -> Result<()> {

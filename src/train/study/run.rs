@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::machine::Machine;
+use crate::backbone::hex;
 use crate::train::fingerprint::Fingerprint;
 
 /// What a run is for.
@@ -135,7 +136,7 @@ impl Plan {
     /// A short name that no other run has, nor the same run by another program.
     pub(super) fn digest(&self, program: &str) -> Result<String> {
         let digest = Sha256::new_with_prefix(serde_json::to_vec(self)?).chain_update(program).finalize();
-        Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&digest[..8]))
     }
 }
 
