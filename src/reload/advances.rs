@@ -2,19 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::attempts::QUIET;
 use super::reloader::Reloader;
 use crate::pack::TaskId;
 use crate::shelf::Objects;
 
 /// Advances at once.
 const AT_ONCE: usize = 16;
-/// Shortest time between two tries of a version that failed.
-const QUIET: Duration = Duration::from_millis(500);
 
 /// Tasks whose advance is under way, and whether they have changed since it began.
 type Going = Mutex<HashMap<TaskId, bool>>;

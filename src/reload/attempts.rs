@@ -10,6 +10,8 @@ use crate::pack::{TaskId, VersionState};
 /// Files younger than this are tried once more later. The coarsest file times (FAT, some network file systems) count in
 /// steps of two seconds, and a second change within a step does not show.
 const SETTLED: Duration = Duration::from_secs(3);
+/// Shortest time that files of a version must look the same before it is tried again.
+pub(super) const QUIET: Duration = Duration::from_millis(500);
 /// Longest wait before a version that could not be read is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
 

@@ -1,12 +1,10 @@
 //! Tasks of a folder of packs whose labels say which version answers.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::attempts::QUIET;
 use super::reloader::Reloader;
 use crate::pack::TaskId;
-
-/// Shortest time that files of a version must look the same before it is tried again.
-const QUIET: Duration = Duration::from_millis(500);
 
 impl Reloader {
     /// Has the version answer that a task's labels name, newer or older than the live one; none has none answer. One that

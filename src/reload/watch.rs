@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::attempts::QUIET;
 use super::blocking::blocking;
 use super::error::Error;
 use super::losses::{Listed, Trust};
@@ -14,8 +15,6 @@ use super::watcher::Watcher;
 use crate::catalog;
 use crate::pack::TaskId;
 
-/// Shortest time that files of a version must look the same before it is tried again.
-const QUIET: Duration = Duration::from_millis(500);
 /// Most tasks with a line of their own in the log for one look.
 const LOGGED: usize = 5;
 
