@@ -1,7 +1,7 @@
 //! A collector without grace beside publishers, on one store at once: whatever a pointer names can be fetched.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mimi_server::shelf::{Digest, PackSource, Sweep};
@@ -12,13 +12,38 @@ use super::faulty::Faulty;
 use super::{archive, objects, reading, stable, task};
 
 const SWEEP: Sweep = Sweep { keep: 1, grace: Duration::ZERO, is_dry: false };
-/// Publications of each task.
+/// Fewest and most publications of each task: they go on until the collector has met enough of them.
 const ROUNDS: u64 = 30;
+const MOST_ROUNDS: u64 = 600;
+/// Sweeps, and blobs that they take.
+const ENOUGH: (usize, usize) = (5, 15);
+
+/// What the collector has done.
+#[derive(Default)]
+struct Collected {
+    sweeps: AtomicUsize,
+    blobs: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl Collected {
+    fn so_far(&self) -> (usize, usize) {
+        (self.sweeps.load(Ordering::SeqCst), self.blobs.load(Ordering::SeqCst))
+    }
+
+    fn is_enough(&self) -> bool {
+        let (sweeps, blobs) = self.so_far();
+        sweeps >= ENOUGH.0 && blobs >= ENOUGH.1
+    }
+}
 
 /// Publishes new bytes and, as often, some that were there before and may be going just now.
-async fn publish(store: Arc<dyn ObjectStore>, name: &str) {
+async fn publish(store: Arc<dyn ObjectStore>, name: &str, collected: &Collected) {
     let source = objects(&store);
-    for round in 0..ROUNDS {
+    for round in 0..MOST_ROUNDS {
+        if round >= ROUNDS && collected.is_enough() {
+            return;
+        }
         let seed = if round % 2 == 0 { 1000 + round } else { rand::random_range(0..4) };
         source.publish(&task(name), archive(seed), stable(None)).await.unwrap();
     }
@@ -42,23 +67,24 @@ async fn all_that_is_named_can_be_fetched(store: &Arc<dyn ObjectStore>) {
 async fn a_collector_beside_publishers_takes_nothing_that_is_named() {
     let memory = Arc::new(InMemory::new());
     let store: Arc<dyn ObjectStore> = Arc::new(Faulty::giving_way(Arc::clone(&memory)));
-    let is_over = Arc::new(AtomicBool::new(false));
+    let collected = Arc::new(Collected::default());
     let collector = {
-        let (store, is_over) = (Arc::clone(&store), Arc::clone(&is_over));
+        let (store, collected) = (Arc::clone(&store), Arc::clone(&collected));
         tokio::spawn(async move {
-            let (mut sweeps, mut blobs) = (0, 0);
-            while !is_over.load(Ordering::SeqCst) {
-                blobs += objects(&store).sweep(SWEEP).await.unwrap().blobs;
-                sweeps += 1;
+            while !collected.is_over.load(Ordering::SeqCst) {
+                let blobs = objects(&store).sweep(SWEEP).await.unwrap().blobs;
+                collected.blobs.fetch_add(blobs, Ordering::SeqCst);
+                collected.sweeps.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            (sweeps, blobs)
         })
     };
-    tokio::join!(publish(Arc::clone(&store), "a"), publish(Arc::clone(&store), "b"));
-    is_over.store(true, Ordering::SeqCst);
-    let (sweeps, blobs) = collector.await.unwrap();
-    assert!(sweeps >= 5 && blobs >= 15, "{sweeps} sweeps took {blobs} blobs");
+    let publishing = |name| publish(Arc::clone(&store), name, &collected);
+    tokio::join!(publishing("a"), publishing("b"));
+    collected.is_over.store(true, Ordering::SeqCst);
+    collector.await.unwrap();
+    let (sweeps, blobs) = collected.so_far();
+    assert!(collected.is_enough(), "{sweeps} sweeps took {blobs} blobs");
     let store: Arc<dyn ObjectStore> = memory;
     all_that_is_named_can_be_fetched(&store).await;
     objects(&store).sweep(SWEEP).await.unwrap();
