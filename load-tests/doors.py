@@ -38,8 +38,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "packaging"))
 sys.path.insert(0, str(ROOT / "load-tests"))
 
-from paired import train  # noqa: E402
 from serving import SAMPLE, Server, free_port  # noqa: E402
+from trained import train  # noqa: E402
 
 ADDED_MS, THROUGHPUT = 1.0, 0.98
 TIMES = ("x-mimi-decode-us", "x-mimi-queue-us", "x-mimi-run-us")
@@ -206,12 +206,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15, help="of a door's load")
     parser.add_argument("--clients", type=int, default=16)
     args = parser.parse_args()
-    args.before = args.server
     side = json.loads((Path(args.models) / args.backbone / "config.json").read_text())["image_size"]
     failed = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        train(args, folder)
+        train(args.server, "task", folder, args.image.read_bytes(), "--epochs", "2", "--models", args.models, "--backbone", args.backbone)
         with start(args, folder, "0,1", []) as server:
             for door, (ms, floor) in added(Doors(server.port, side, args.image.read_bytes()), args).items():
                 print(f"{door:18} adds {ms:6.3f} ms; its client, asking for nothing, {floor:.3f} ms", flush=True)

@@ -34,9 +34,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "packaging"))
 sys.path.insert(0, str(ROOT / "load-tests"))
 
-from paired import train  # noqa: E402
 from photo import photo  # noqa: E402
 from serving import SAMPLE, Server, free_port  # noqa: E402
+from trained import train  # noqa: E402
 
 RATIO, JAIN, APART = 2.0, 0.97, 0.03
 CONNECTIONS, TASKS, PHOTOS = 8, 8, 4
@@ -205,12 +205,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--only", choices=["harm", "shares"], default=None)
     args = parser.parse_args()
-    args.before, args.image = args.server, SAMPLE
     photos = [photo(*map(int, args.size.split("x")), seed) for seed in range(PHOTOS)]
     with tempfile.TemporaryDirectory() as place:
         folder, port = Path(place), free_port()
         if not args.pack:
-            train(args, folder)
+            train(args.server, "task", folder, SAMPLE.read_bytes(), "--epochs", "2", "--models", args.models, "--backbone", args.backbone)
         for number in range(TASKS):
             shutil.copytree(args.pack or folder / "task", folder / f"task{number}")
         keys = Tenants(folder / ".tenants.toml").keys

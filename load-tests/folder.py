@@ -79,6 +79,33 @@ def import_backbone(server: Path, models: Path) -> Path:
     return models / "tiny"
 
 
+def version_files(config: dict, bias: list, stored: list, dataset: str) -> dict:
+    """The two files of a head of so many classes on a backbone, with a stored answer. `dataset` sets versions apart."""
+    classes, width = len(bias), config["width"]
+    weights = safetensors({
+        "head.weight": ("F32", [classes, width], bytes(4 * classes * width)),
+        "head.bias": ("F32", [classes], floats(bias)),
+        "self_test.logits": ("F32", [1, classes], floats(stored)),
+        "self_test.image.0": ("U8", [len(IMAGE)], IMAGE),
+    })
+    manifest = {
+        "format_version": 1,
+        "peft_type": "MIMI",
+        "base_model_name_or_path": config["name"],
+        "base_model_sha256": config["fingerprint"],
+        "activation": config["activation"],
+        "adapter_widths": {},
+        "leave_out": [f"blocks.{b}.{p}" for b in range(config["depth"]) for p in ("attn", "mlp")],
+        "labels": [f"class-{c}" for c in range(classes)],
+        "preprocessing": config["preprocessing"],
+        "precision": "fp32",
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "self_test": {"images": 1, "tolerance": 0.001},
+        "provenance": {"dataset": dataset},
+    }
+    return {CONFIG: json.dumps(manifest).encode(), WEIGHTS: weights}
+
+
 class Packs:
     """Makes versions: a head that prefers one class whatever the image, with a stored answer."""
 
@@ -91,31 +118,9 @@ class Packs:
 
     def files(self, task: str, version: int, wrong: bool = False) -> dict:
         """The two files of a version."""
-        width, favourite = self.config["width"], WRONG if wrong else self.favourite(task, version)
+        favourite = WRONG if wrong else self.favourite(task, version)
         bias = [LOGIT if c == favourite else 0.0 for c in range(CLASSES)]
-        stored = bias[::-1] if wrong else bias
-        weights = safetensors({
-            "head.weight": ("F32", [CLASSES, width], bytes(4 * CLASSES * width)),
-            "head.bias": ("F32", [CLASSES], floats(bias)),
-            "self_test.logits": ("F32", [1, CLASSES], floats(stored)),
-            "self_test.image.0": ("U8", [len(IMAGE)], IMAGE),
-        })
-        manifest = {
-            "format_version": 1,
-            "peft_type": "MIMI",
-            "base_model_name_or_path": self.config["name"],
-            "base_model_sha256": self.config["fingerprint"],
-            "activation": self.config["activation"],
-            "adapter_widths": {},
-            "leave_out": [f"blocks.{b}.{p}" for b in range(self.config["depth"]) for p in ("attn", "mlp")],
-            "labels": [f"class-{c}" for c in range(CLASSES)],
-            "preprocessing": self.config["preprocessing"],
-            "precision": "fp32",
-            "weights_sha256": hashlib.sha256(weights).hexdigest(),
-            "self_test": {"images": 1, "tolerance": 0.001},
-            "provenance": {"dataset": f"{task} {version}"},
-        }
-        return {CONFIG: json.dumps(manifest).encode(), WEIGHTS: weights}
+        return version_files(self.config, bias, bias[::-1] if wrong else bias, f"{task} {version}")
 
 
 def write(folder: Path, files: dict) -> None:

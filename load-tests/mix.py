@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "packaging"))
 
 from serving import SAMPLE, Server, free_port  # noqa: E402
+from trained import train  # noqa: E402
 
 BAR = 0.9
 ALONE = "adapters"
@@ -73,21 +74,12 @@ def throughput(args: argparse.Namespace, port: int, tasks: list[str]) -> float:
     return sum(client.answers for client in clients) / (time.monotonic() - started)
 
 
-def train(args: argparse.Namespace, kind: str, folder: Path) -> None:
-    """A pack of two classes, so that nothing but the backbone is needed."""
-    data = folder / ".data"
-    for name in ("a", "b"):
-        (data / name).mkdir(parents=True, exist_ok=True)
-        for number in range(4):
-            (data / name / f"{number}.png").write_bytes(SAMPLE.read_bytes() + name.encode() + bytes([number]))
-    command = [args.server, "train-task", "--task", kind, "--method", kind, "--data", str(data), "--adapters", str(folder)]
-    command += ["--epochs", "1", "--models", args.models, "--backbone", args.backbone, "--checkpoints", str(folder / ".checkpoints")]
-    if kind == ALONE:
-        # The size that MiMi ends with by default.
-        command += ["--sigma-0", "64"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"training {kind} failed: {done.stderr[-500:]}")
+def train_kind(args: argparse.Namespace, kind: str, folder: Path) -> None:
+    """A pack of one kind."""
+    # The size that MiMi ends with by default.
+    size = ["--sigma-0", "64"] if kind == ALONE else []
+    options = ["--method", kind, "--epochs", "1", "--models", args.models, "--backbone", args.backbone, *size]
+    train(args.server, kind, folder, SAMPLE.read_bytes(), *options)
 
 
 def measure(args: argparse.Namespace, port: int) -> list[float]:
@@ -117,7 +109,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         for kind in {ALONE, *args.kinds.split(",")}:
-            train(args, kind, Path(place))
+            train_kind(args, kind, Path(place))
         port = free_port()
         command = [args.server, "serve", "--port", str(port), "--models", args.models, "--backbone", args.backbone]
         command += ["--adapters", place, "--prefix-memory", "0", "--state", "none", "--timeout-ms", "60000"]

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "packaging"))
 
 from serving import SAMPLE  # noqa: E402
+from trained import train  # noqa: E402
 
 BAR, TASKS = 0.95, 4
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -35,17 +36,6 @@ def write_images(folder: Path, count: int, image: bytes) -> Path:
     for number in range(count):
         (folder / f"{number:05}.png").write_bytes(image + number.to_bytes(4, "big"))
     return folder
-
-
-def train(args: argparse.Namespace, common: list[str], folder: Path, first: int) -> None:
-    for name in ("a", "b"):
-        write_images(folder / "data" / name, 4, args.image.read_bytes() + name.encode())
-    for number in range(TASKS):
-        command = [args.server, "train-task", "--task", f"task{number}", "--data", str(folder / "data"), "--epochs", "1"]
-        command += ["--method", "adapters", "--first-block", str(first), "--sigma-0", "64", "--seed", str(number), "--adapters", str(folder / "packs")]
-        done = subprocess.run(command + ["--checkpoints", str(folder / "checkpoints"), *common], capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"training failed: {done.stderr[-500:]}")
 
 
 def seconds(args: argparse.Namespace, common: list[str], tasks: int, images: Path, folder: Path) -> float:
@@ -83,7 +73,9 @@ def main() -> None:
     allowed = ideal(args, common)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        train(args, common, folder, depth * 2 // 3)
+        late = ["--method", "adapters", "--first-block", str(depth * 2 // 3), "--sigma-0", "64", "--epochs", "1", *common]
+        for number in range(TASKS):
+            train(args.server, f"task{number}", folder / "packs", args.image.read_bytes(), "--seed", str(number), *late)
         one = write_images(folder / "one", 1, args.image.read_bytes())
         many = write_images(folder / "many", args.images, args.image.read_bytes())
         ratios = []

@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "packaging"))
 
 from serving import SAMPLE, Server, free_port  # noqa: E402
+from trained import train  # noqa: E402
 
 BAR = 1.03
 # Two-sided 95 % quantiles of Student's t, by degrees of freedom.
@@ -157,7 +158,7 @@ def main() -> None:
         if args.pack:
             (folder / "task").symlink_to(args.pack.resolve())
         else:
-            train(args, folder)
+            train(args.before, "task", folder, args.image.read_bytes(), "--epochs", "2", "--models", args.models, "--backbone", args.backbone)
         tenants = {"after": folder / ".tenants.toml"} if args.tenants else {}
         collector = {"after": start_collector()} if args.traces else {}
         servers = {
@@ -178,18 +179,6 @@ def main() -> None:
     trained = {name: lambda b=getattr(args, name): steps(b, args) for name in ("before", "after")}
     good &= report("training steps", paired(trained, max(2, args.rounds // 2)), args.steps)
     sys.exit(0 if good else 1)
-
-
-def train(args: argparse.Namespace, folder: Path) -> None:
-    """A pack of two classes, so that nothing but the backbone is needed."""
-    data = folder / ".data"
-    for name in ("a", "b"):
-        (data / name).mkdir(parents=True)
-        for number in range(4):
-            (data / name / f"{number}.png").write_bytes(args.image.read_bytes() + name.encode() + bytes([number]))
-    command = [args.before, "train-task", "--task", "task", "--data", str(data), "--adapters", str(folder), "--epochs", "2"]
-    command += ["--models", args.models, "--backbone", args.backbone, "--checkpoints", str(folder / ".checkpoints")]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

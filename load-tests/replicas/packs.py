@@ -13,7 +13,7 @@ from typing import Dict
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from folder import CONFIG, IMAGE, LOGIT, WEIGHTS, floats, safetensors  # noqa: E402
+from folder import CONFIG, LOGIT, WEIGHTS, version_files  # noqa: E402
 
 BUCKET, PREFIX = "packs", "prod"
 
@@ -73,30 +73,8 @@ class Maker:
         """A version of a task."""
         favourite = self.favourite(number, version)
         bias = [LOGIT if c == favourite else 0.0 for c in range(self.classes)]
-        width = self.config["width"]
-        weights = safetensors({
-            "head.weight": ("F32", [self.classes, width], bytes(4 * self.classes * width)),
-            "head.bias": ("F32", [self.classes], floats(bias)),
-            "self_test.logits": ("F32", [1, self.classes], floats(bias)),
-            "self_test.image.0": ("U8", [len(IMAGE)], IMAGE),
-        })
-        manifest = {
-            "format_version": 1,
-            "peft_type": "MIMI",
-            "base_model_name_or_path": self.config["name"],
-            "base_model_sha256": self.config["fingerprint"],
-            "activation": self.config["activation"],
-            "adapter_widths": {},
-            "leave_out": [f"blocks.{b}.{p}" for b in range(self.config["depth"]) for p in ("attn", "mlp")],
-            "labels": [f"class-{c}" for c in range(self.classes)],
-            "preprocessing": self.config["preprocessing"],
-            "precision": "fp32",
-            "weights_sha256": hashlib.sha256(weights).hexdigest(),
-            "self_test": {"images": 1, "tolerance": 0.001},
-            # No two versions have the same bytes.
-            "provenance": {"dataset": f"{name(number)} {version}"},
-        }
-        return Version({CONFIG: json.dumps(manifest).encode(), WEIGHTS: weights}, f"class-{favourite}")
+        files = version_files(self.config, bias, bias, f"{name(number)} {version}")
+        return Version(files, f"class-{favourite}")
 
 
 def objects(number: int, blob: bytes) -> Dict[str, bytes]:
