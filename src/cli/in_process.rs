@@ -37,6 +37,7 @@ pub(super) fn in_process(
             bytes_in_flight: u64::MAX >> 1,
             decoders: cores(),
             keeps_prefixes: false,
+            tells_load: false,
             image: Default::default(),
         },
         http: HttpOptions {
@@ -44,7 +45,6 @@ pub(super) fn in_process(
             body_timeout: patience,
             identity: None,
             publishers: Vec::new().into(),
-            tells_load: false,
             origins: Vec::new().into(),
         },
         connections: serve::ConnectionLimits::default(),

@@ -188,6 +188,7 @@ impl ServeArgs {
             bytes_in_flight: self.connections.bytes_in_flight(),
             decoders: cores(),
             keeps_prefixes: self.prefix_memory > 0,
+            tells_load: self.access.tell_load,
             image: self.limits.limits(),
         }
     }
@@ -198,7 +199,6 @@ impl ServeArgs {
             body_timeout: self.connections.body_timeout(),
             identity: self.access.identity(),
             publishers: self.access.publishers().into(),
-            tells_load: self.access.tell_load,
             origins: self.access.origins().into(),
         }
     }

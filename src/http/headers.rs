@@ -67,22 +67,14 @@ pub(super) fn of_maker(maker: &Maker) -> HeaderMap {
     told.collect()
 }
 
-/// Headers with the cost of a request, and nothing of its neighbours.
-pub(super) fn of_cost(spent: &Spent) -> HeaderMap {
-    HeaderMap::from_iter([(HeaderName::from_static("x-mimi-flops"), HeaderValue::from(spent.flops))])
-}
-
-/// Headers with the cost of a request and its times, which tell of what ran beside it.
-pub(super) fn of_spent(spent: &Spent) -> HeaderMap {
-    let numbers = [
-        ("x-mimi-decode-us", spent.decode.as_micros() as u64),
-        ("x-mimi-queue-us", spent.queue.as_micros() as u64),
-        ("x-mimi-run-us", spent.run.as_micros() as u64),
-        ("x-mimi-flops", spent.flops),
-        ("x-mimi-batch-rows", spent.batch_rows as u64),
-    ];
+/// Headers with the cost of a request and, for who may know it, its times.
+pub(super) fn of_spent(spent: &Spent, knows_load: bool) -> HeaderMap {
+    let numbers = spent.told(knows_load);
     let named = numbers.map(|(name, n)| (HeaderName::from_static(name), HeaderValue::from(n)));
     let mut headers = HeaderMap::from_iter(named);
+    if !knows_load {
+        return headers;
+    }
     let [decode, queue, run] = [spent.decode, spent.queue, spent.run].map(|d| d.as_secs_f64() * 1e3);
     let timing = format!("decode;dur={decode:.3}, queue;dur={queue:.3}, run;dur={run:.3}");
     if let Ok(value) = HeaderValue::try_from(timing) {

@@ -21,9 +21,6 @@ pub struct HttpOptions {
     pub identity: Option<IdentityHeader>,
     /// Networks from which a server without tenants may be told to publish.
     pub publishers: Arc<[IpNet]>,
-    /// Whether every caller is told how long its rows waited and with how many others they ran. Otherwise only a caller
-    /// with the scope `admin` is, or everybody on a server without tenants.
-    pub tells_load: bool,
     /// Origins of pages that may ask, in browsers; `*` is every one. Without any, none but this server's own.
     pub origins: Arc<[WebOrigin]>,
 }

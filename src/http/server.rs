@@ -114,6 +114,6 @@ pub(super) async fn show(
         max_tasks: state.service.options().max_tasks,
         max_body_bytes: state.options.payload_limit,
         used: state.service.usage().of(&tenant, 0).since_start.into(),
-        load: state.may_know_load(&caller).then(|| state.service.load().into()),
+        load: state.service.may_know_load(&caller).then(|| state.service.load().into()),
     }))
 }

@@ -10,7 +10,7 @@ use super::headers;
 use super::options::HttpOptions;
 use crate::oip::Protocol;
 use crate::service::{Ending, Maker, Service, Spent};
-use crate::tenants::{Caller, Scope};
+use crate::tenants::Caller;
 
 /// What handlers share; cheap to clone.
 #[derive(Clone)]
@@ -51,15 +51,10 @@ impl AppState {
         outcome.into_response()
     }
 
-    /// Whether a caller may know of what runs beside its own rows.
-    pub(super) fn may_know_load(&self, caller: &Caller) -> bool {
-        self.options.tells_load || caller.has(Scope::Admin)
-    }
-
     /// Headers with what made an answer, and what it spent as far as its caller may know.
     pub(super) fn headers(&self, caller: &Caller, maker: &Maker, spent: &Spent) -> HeaderMap {
-        let mut told =
-            if self.may_know_load(caller) { headers::of_spent(spent) } else { headers::of_cost(spent) };
+        let knows_load = self.service.may_know_load(caller);
+        let mut told = headers::of_spent(spent, knows_load);
         told.extend(headers::of_maker(maker));
         told
     }

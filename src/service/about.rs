@@ -3,6 +3,7 @@
 use super::handle::Service;
 use crate::backbone::{BackboneConfig, Precision};
 use crate::runtime::Device;
+use crate::tenants::{Caller, Scope};
 
 /// What serves.
 #[derive(Debug)]
@@ -40,6 +41,11 @@ impl Service {
             devices: engine.devices(),
             flops_before: engine.flops_before(),
         }
+    }
+
+    /// Whether a caller may know of what runs beside its own rows.
+    pub fn may_know_load(&self, caller: &Caller) -> bool {
+        self.shared.options.tells_load || caller.has(Scope::Admin)
     }
 
     /// What the whole server runs, which tells of everybody's rows.

@@ -19,6 +19,9 @@ pub struct ServiceOptions {
     pub decoders: usize,
     /// Whether what frozen blocks give for images may be kept, unless a request says no.
     pub keeps_prefixes: bool,
+    /// Whether every caller is told how long its rows waited and with how many others they ran. Otherwise only a caller
+    /// with the scope `admin` is, or everybody on a server without tenants.
+    pub tells_load: bool,
     /// Limits of one image.
     pub image: Limits,
 }

@@ -18,6 +18,19 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// The numbers by the names that every door gives them: the cost, and for who may know what ran beside it
+    /// ([`may_know_load`](super::Service::may_know_load)) the times too. Times are microseconds.
+    pub fn told(&self, knows_load: bool) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let cost = [("x-mimi-flops", self.flops)];
+        let load = [
+            ("x-mimi-decode-us", self.decode.as_micros() as u64),
+            ("x-mimi-queue-us", self.queue.as_micros() as u64),
+            ("x-mimi-run-us", self.run.as_micros() as u64),
+            ("x-mimi-batch-rows", self.batch_rows as u64),
+        ];
+        cost.into_iter().chain(load.into_iter().filter(move |_| knows_load))
+    }
+
     /// The longest times of rows served side by side, and the sum of their FLOPs.
     pub fn join(self, other: Self) -> Self {
         Self {

@@ -104,6 +104,7 @@ impl World {
                 bytes_in_flight: 256 << 20,
                 decoders: 2,
                 keeps_prefixes: false,
+                tells_load: false,
                 image: Limits { max_bytes: 1 << 20, max_pixels: 2_000_000 },
             },
             http: HttpOptions {
@@ -111,7 +112,6 @@ impl World {
                 body_timeout: Duration::from_secs(20),
                 identity: None,
                 publishers: vec!["127.0.0.0/8".parse().unwrap()].into(),
-                tells_load: false,
                 origins: Vec::new().into(),
             },
             tenants: None,

@@ -16,8 +16,6 @@ use crate::service::{self, AFFINITY, Costs, Ending, Error, Maker, PREFIX_CACHE};
 
 /// The metadata that a request may set.
 const KNOWN: [&str; 2] = [PREFIX_CACHE, AFFINITY];
-/// The cost of an answer.
-const FLOPS: &str = "x-mimi-flops";
 /// Bytes before a message.
 const HEAD: usize = 5;
 
@@ -38,7 +36,9 @@ pub(super) async fn answer(
     let mut costs = Costs::new(images, Some(&task));
     costs.bytes_out = (message.encoded_len() + HEAD) as u64;
     let mut response = Response::new(message);
-    response.metadata_mut().insert(FLOPS, spent.flops.into());
+    for (name, number) in spent.told(door.service.may_know_load(&caller)) {
+        response.metadata_mut().insert(name, number.into());
+    }
     tell(response.metadata_mut(), &maker);
     response.extensions_mut().insert(costs);
     Ok(response)

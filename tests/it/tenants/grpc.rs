@@ -140,3 +140,23 @@ async fn a_revoked_key_stops_on_an_open_connection() {
     assert_eq!(call(&mut client, "infer", "a.one", Some(&kept.secret)).await, Code::Ok);
     running.end().await.unwrap().unwrap();
 }
+
+/// As by HTTP: a tenant learns what its own rows cost and nothing of what ran beside them.
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_tell_tenants_nothing_of_their_neighbours() {
+    let (keys, both) = (Keys::new(), Key::new("both"));
+    let more =
+        format!("[tenants.c]\nuses = [\"a.*\"]\n{}", both.lines("c", &[Scope::Infer, Scope::Admin], ""));
+    let file = Written::new(&(keys.file() + &more));
+    let (running, _world) = start(&file).await;
+    let mut client = client(&running).await;
+    let load = ["x-mimi-queue-us", "x-mimi-run-us", "x-mimi-batch-rows", "x-mimi-decode-us"];
+    for (key, tells) in [(&keys.infer, false), (&both, true)] {
+        let asked = with_key(encoded("a.one", &[]), Some(&key.secret));
+        let answer = client.model_infer(asked).await.unwrap();
+        let told = answer.metadata();
+        assert!(told.contains_key("x-mimi-flops"));
+        assert!(load.iter().all(|name| told.contains_key(*name) == tells), "{told:?}");
+    }
+    running.end().await.unwrap().unwrap();
+}
