@@ -19,6 +19,7 @@
 //! | `labelled` | tasks of a folder whose labels say which version answers |
 //! | `learn`, `lessons` | tasks of a store, known at their first request |
 //! | `follow`, `advances` | brings the catalog to what a store's pointers say |
+//! | `recall` | packs of a store that were in memory before a restart |
 //! | `watch`, `watcher` | brings the catalog to what the folder holds |
 //! | `rewritten` | live versions whose files changed |
 
@@ -41,6 +42,7 @@ mod memory;
 mod options;
 mod publish;
 mod reading;
+mod recall;
 mod reloader;
 mod rewritten;
 mod self_test;

@@ -48,6 +48,10 @@ use start::{Logs, Started, catalog, reloader, start_engine, start_logs, tenants}
 use tell::number;
 use tls::{Gate, Live};
 
+/// File beside the copies of packs with the names of the tasks whose packs are in memory.
+const RESIDENT: &str = "resident";
+/// How often that file is brought up to date.
+const NOTED: Duration = Duration::from_secs(10);
 /// Longest wait for the engine's threads once every connection is closed: no client waits for what they still run.
 const STOPPING: Duration = Duration::from_secs(3);
 
@@ -203,7 +207,12 @@ impl Server {
         let store = self.config.store.clone();
         let packs = async move {
             match store {
-                Some(StoreOptions { follow, revalidate, .. }) => reloader.follow(follow, revalidate).await,
+                Some(StoreOptions { follow, revalidate, cache, .. }) => {
+                    tokio::join!(
+                        reloader.follow(follow, revalidate),
+                        reloader.recall(cache.join(RESIDENT), NOTED)
+                    );
+                }
                 None => reloader.watch(poll).await,
             }
         };

@@ -177,7 +177,9 @@ def run(table: Table, place: Place, args) -> None:
             changes(publisher, events, seconds, (args.publishes, args.rollbacks))
             happening.join()
             answers = load.wait()
-        loads = fleet.loads() + events.lost_loads - before
+        recalled = sum(one.metric("mimi_packs_recalled_total") for one in fleet.replicas)
+        loads = fleet.loads() + events.lost_loads - before - recalled
+        table.row("chaos: packs that the dead replica had, read again before they were asked for", int(recalled))
         tell(table, publisher, answers, loads, load)
 
 

@@ -49,7 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--hit-seconds", type=int, default=60, help="of each balancer in hits")
     parser.add_argument("--publishes", type=int, default=100)
     parser.add_argument("--rollbacks", type=int, default=20)
-    parser.add_argument("--pack-memory", type=int, default=8, help="of each replica in chaos and hits, MiB")
+    parser.add_argument("--pack-memory", type=int, default=13, help="of each replica in chaos and hits, MiB")
     parser.add_argument("--balance", default="", help="of chaos: another factor of the bound, or `random`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="a folder for logs; a new one is made and removed otherwise")

@@ -145,6 +145,19 @@ impl Catalog {
         self.read().values().filter(|entry| entry.live.is_some()).count()
     }
 
+    /// Up to `most` tasks whose live packs are in memory.
+    pub fn in_memory(&self, most: usize) -> BTreeSet<TaskId> {
+        let live = |held: &(TaskId, u64)| self.live(&held.0) == Some(held.1);
+        let held = self.packs.iter().filter(|(held, _)| live(held)).map(|(held, _)| held.0.clone());
+        held.take(most).collect()
+    }
+
+    /// Whether more than one `part`th of the memory for packs is free, as far as is known without waiting.
+    pub fn has_room(&self, part: u64) -> bool {
+        let budget = self.packs.policy().max_capacity().unwrap_or(u64::MAX);
+        self.packs.weighted_size() < budget - budget / part.max(1)
+    }
+
     /// Known tasks, published or not.
     pub fn tasks(&self) -> Vec<TaskId> {
         self.read().keys().cloned().collect()
@@ -169,6 +182,11 @@ impl Catalog {
             self.write().insert(task, entry);
         }
         self.metrics.packs.tasks.set(self.published() as i64);
+    }
+
+    /// Who owns a task, if anybody does.
+    pub fn owner(&self, task: &TaskId) -> Option<Arc<str>> {
+        self.allowances.of(task).map(|allowance| allowance.owner)
     }
 
     /// What keeps a task that is not live from becoming it: its owner has as many as it may have.

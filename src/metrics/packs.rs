@@ -16,6 +16,8 @@ pub struct PackMetrics {
     pub packs_budget_bytes: IntGauge,
     /// Packs read into memory.
     pub pack_loads: IntCounter,
+    /// Of those, the ones that were in memory before a restart.
+    pub packs_recalled: IntCounter,
     /// Packs dropped to keep the budget.
     pub pack_evictions: IntCounter,
     /// New versions, by outcome (`published` or `failed`).
@@ -42,6 +44,11 @@ impl PackMetrics {
             packs_resident_bytes: gauge(r, "mimi_packs_resident_bytes", "Memory of packs in memory")?,
             packs_budget_bytes: gauge(r, "mimi_packs_budget_bytes", "Memory that packs may take")?,
             pack_loads: counter(r, "mimi_pack_loads_total", "Packs read into memory")?,
+            packs_recalled: counter(
+                r,
+                "mimi_packs_recalled_total",
+                "Packs read into memory because they were there before a restart; no request waited for them",
+            )?,
             pack_evictions: counter(
                 r,
                 "mimi_pack_evictions_total",

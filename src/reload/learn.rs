@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::Error;
-use super::lessons::{Crowded, Learned, PLACES};
+use super::lessons::{Crowded, Learned};
 use super::reloader::Reloader;
 use crate::pack::TaskId;
 use crate::shelf::Objects;
@@ -21,13 +21,14 @@ impl Reloader {
         };
         let asked = async {
             // One for each task that is asked about: whoever makes up names finds no room after a while.
-            let _place = self.lessons.places.try_acquire().map_err(|_| Crowded)?;
+            let owner = self.catalog.owner(task);
+            let _place = self.lessons.places.take(owner)?;
             Ok::<_, Crowded>(self.ask(store, task).await)
         };
         match self.lessons.said.try_get_with(task.clone(), asked).await {
             Ok(Learned::Said) => Ok(()),
             Ok(Learned::Failed(error)) => Err(Error::Source { task: task.clone(), error }),
-            Err(_) => Err(Error::Crowded { task: task.clone(), limit: PLACES }),
+            Err(crowded) => Err(Error::Crowded { task: task.clone(), limit: crowded.0 }),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a store said lately about tasks that are not published.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -20,9 +21,63 @@ const AT_ONCE: usize = 32;
 /// Tasks that are asked about or wait for that; more are refused.
 pub(super) const PLACES: usize = 1024;
 
-/// Too many tasks are asked about.
+/// Most places that the tasks of one owner take: an eighth.
+pub(super) const OWN_PLACES: usize = PLACES / 8;
+
+/// Too many tasks are asked about: so many are the limit.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Crowded;
+pub(super) struct Crowded(pub(super) usize);
+
+/// Places of tasks that are asked about, by owner.
+#[derive(Default)]
+pub(super) struct Places(Mutex<Taken>);
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    owned: HashMap<Arc<str>, usize>,
+}
+
+/// A place, until it is dropped.
+pub(super) struct Place<'a> {
+    places: &'a Places,
+    owner: Option<Arc<str>>,
+}
+
+impl Places {
+    /// Takes a place for a task of an owner, or of nobody.
+    pub(super) fn take(&self, owner: Option<Arc<str>>) -> Result<Place<'_>, Crowded> {
+        let mut taken = self.lock();
+        if taken.all >= PLACES {
+            return Err(Crowded(PLACES));
+        }
+        if let Some(owner) = &owner {
+            let own = taken.owned.entry(Arc::clone(owner)).or_default();
+            if *own >= OWN_PLACES {
+                return Err(Crowded(OWN_PLACES));
+            }
+            *own += 1;
+        }
+        taken.all += 1;
+        Ok(Place { places: self, owner })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.places.lock();
+        taken.all -= 1;
+        if let Some(owner) = self.owner.take() {
+            let own = taken.owned.entry(owner).or_default();
+            *own = own.saturating_sub(1);
+            taken.owned.retain(|_, count| *count > 0);
+        }
+    }
+}
 
 /// What the store said about a task.
 #[derive(Clone, Debug)]
@@ -37,7 +92,7 @@ pub(super) enum Learned {
 pub(super) struct Lessons {
     pub(super) said: moka::future::Cache<TaskId, Learned>,
     pub(super) turns: Semaphore,
-    pub(super) places: Semaphore,
+    pub(super) places: Places,
     /// Tasks that have changed lately: what was read of them meanwhile may be old.
     changed: moka::future::Cache<TaskId, ()>,
 }
@@ -46,7 +101,7 @@ impl Default for Lessons {
     fn default() -> Self {
         let said = moka::future::Cache::builder().max_capacity(KEPT).time_to_live(BELIEVED).build();
         let changed = moka::future::Cache::builder().max_capacity(KEPT).time_to_live(CHANGED).build();
-        Self { said, turns: Semaphore::new(AT_ONCE), places: Semaphore::new(PLACES), changed }
+        Self { said, turns: Semaphore::new(AT_ONCE), places: Places::default(), changed }
     }
 }
 
@@ -60,5 +115,25 @@ impl Lessons {
     /// Whether a task has changed lately.
     pub(super) fn has_changed(&self, task: &TaskId) -> bool {
         self.changed.contains_key(task)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_takes_its_own_places_and_no_others() {
+        let places = Places::default();
+        let of = |name: &str| Some(Arc::from(name));
+        let mut held: Vec<Place<'_>> = (0..OWN_PLACES).map(|_| places.take(of("a")).ok().unwrap()).collect();
+        assert_eq!(places.take(of("a")).err().unwrap().0, OWN_PLACES);
+        held.extend((OWN_PLACES..PLACES).map(|_| places.take(None).ok().unwrap()));
+        assert_eq!(places.take(of("b")).err().unwrap().0, PLACES);
+        held.truncate(1);
+        assert!(places.take(of("a")).is_ok() && places.take(of("b")).is_ok());
+        drop(held);
+        let taken = places.lock();
+        assert!(taken.all == 0 && taken.owned.is_empty());
     }
 }

@@ -11,6 +11,7 @@ mod kills;
 mod lasting;
 mod pointers;
 mod races;
+mod recalling;
 mod s3;
 mod serving;
 mod sweeping;
