@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -84,7 +85,12 @@ fn run(command: Command, ready: Ready) -> Result<()> {
 fn start_log(filter: &str, json: bool, exporter: Option<Exporter>) -> Result<()> {
     let filter = EnvFilter::try_new(filter).with_context(|| format!("--log or MIMI_LOG = {filter:?}"))?;
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let log = if json { log.json().boxed() } else { log.boxed() };
+    let log = match (json, std::io::stderr().is_terminal()) {
+        (true, _) => log.json().boxed(),
+        // On a terminal NO_COLOR decides.
+        (false, true) => log.boxed(),
+        (false, false) => log.with_ansi(false).boxed(),
+    };
     let Some(exporter) = exporter else {
         // Without traces one filter decides for all, and a span that no line shows costs nothing.
         tracing_subscriber::registry().with(log.and_then(filter)).init();
