@@ -22,7 +22,7 @@ pub struct PruningArgs {
     #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
     pub tau: f64,
     /// How steeply the prices of --cut gates rise towards early blocks: 0 not at all, 1 as what many tasks cost there, up to 8.
-    #[arg(long, default_value_t = 1.0, value_name = "EXPONENT")]
+    #[arg(long, default_value_t = 0.5, value_name = "EXPONENT")]
     pub price: f64,
     /// First values of the adapters [default: normal; xavier with the scores snip and grasp].
     #[arg(long)]

@@ -270,8 +270,7 @@ fn gates_under_a_second_matrix_of_zeros_learn_from_the_second_step_on() {
     let tiny = TinyBackbone::new();
     let mut own = model(&tiny, &MimiOptions { init: Init::Identity, ..gates(1.0) });
     let mut steps = Steps::new(&tiny, &own);
-    let names: Vec<ParameterName> =
-        tiny.config.adapters().iter().map(|module| ParameterName::gate(module)).collect();
+    let names: Vec<ParameterName> = tiny.config.adapters().iter().map(ParameterName::gate).collect();
     for name in &names {
         assert!(steps.gradient(&own, *name).iter().all(|g| *g == 0.0), "{name}: up is zero");
     }

@@ -33,7 +33,7 @@ use crate::train::parameters::Parameter;
 
 /// `sign(g) · max(|g| − t, 0)`: the x that makes `½ (x − g)² + t |x|` least.
 pub fn soft_threshold(gate: f32, threshold: f32) -> f32 {
-    // What is no number stays none, so that a training that diverged is seen.
+    // NaN stays NaN, so that a training that diverged is seen.
     if gate.abs() <= threshold { 0.0 } else { gate - threshold.copysign(gate) }
 }
 
@@ -134,7 +134,7 @@ impl Gating {
         *all.select_nth_unstable_by(self.left, |a, b| b.total_cmp(a)).1
     }
 
-    /// The price of a gate; none of what is no gate.
+    /// The price of a gate; none for other parameters.
     fn price(&self, name: ParameterName) -> Option<f64> {
         match name {
             ParameterName::Module(module, Part::Gate) => self.prices.get(&module).copied(),

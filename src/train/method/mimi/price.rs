@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::backbone::{BackboneConfig, Module, ModuleSet};
 use crate::graph::{Error, tasks_flops};
 
-/// How steeply prices rise, unless another exponent is asked for: as costs do.
-pub const STEEPNESS: f64 = 1.0;
+/// How steeply prices rise, unless another exponent is asked for: as the root of costs. As costs themselves, they left only the
+/// last of twelve blocks in a training of 416 steps (docs/method.md).
+pub const STEEPNESS: f64 = 0.5;
 /// The steepest prices. Those of the first and the last of 24 blocks are then 11 powers of ten apart.
 pub const STEEPEST: f64 = 8.0;
 /// Tasks that share an image.
@@ -18,8 +19,8 @@ const TASKS: u64 = 8;
 /// c = F({neuron}) − F({}) = (K − 1) · S + K · a          p = (c / max c) ^ steepness
 /// ```
 /// F are the FLOPs of one image under K = 8 tasks ([`tasks_flops`]), S those from the neuron's block to the end, a the
-/// neuron's own. So c is what a task pays for its first neuron there. Later ones in the same block, or behind it, cost only their own;
-/// that each pays for all is what makes blocks empty as a whole.
+/// neuron's own. So c is what eight tasks pay for their first neuron there. Later ones in the same block, or behind it, cost
+/// only their own; that each pays for all is what makes blocks empty as a whole.
 ///
 /// # Errors
 /// When the backbone has no such module.
