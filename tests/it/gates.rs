@@ -186,7 +186,7 @@ fn exactly_so_many_are_left_whatever_gates_are_and_their_gates_are_folded() {
     }
     let tiny = TinyBackbone::new();
     let mut own = model(&tiny, &gates(0.0));
-    with_gates(&mut own, |number| number as f32 / 8.0);
+    with_gates(&mut own, |number| number as f32 / 8.0 - 5.0);
     let (site, folded) = (Site::new(1, Place::Mlp), own.folded());
     let (up, gate) = (values(&own, ParameterName::up(site)), values(&own, ParameterName::gate(site)));
     let expected: Vec<f32> = up.iter().enumerate().map(|(i, value)| value * gate[i / 48]).collect();
