@@ -253,6 +253,7 @@ impl BackboneConfig {
             Part::Shift => [vec![1], place.output].concat(),
             Part::Keys | Part::Values => vec![1, width, place.width()],
             Part::Mask => vec![1, 1, 1, width],
+            Part::Gate => vec![width, 1],
         })
     }
 

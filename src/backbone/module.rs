@@ -56,13 +56,15 @@ pub enum Part {
     Values,
     /// `[R]`, added to the scores of a prefix: 0, or what makes a key count for nothing. No pack has it: a batch makes it.
     Mask,
+    /// `[R, 1]`, what each hidden neuron is multiplied by. No pack has it: training folds it into [`Part::Up`].
+    Gate,
 }
 
 /// What is added to the score of a key that counts for nothing; the softmax makes it exactly 0.
 const HIDDEN: f32 = -1e30;
 
 impl Part {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Down,
         Self::DownBias,
         Self::Up,
@@ -71,6 +73,7 @@ impl Part {
         Self::Shift,
         Self::Keys,
         Self::Values,
+        Self::Gate,
     ];
 
     /// The part's word in tensor names.
@@ -85,6 +88,7 @@ impl Part {
             Self::Keys => "keys",
             Self::Values => "values",
             Self::Mask => "mask",
+            Self::Gate => "gate",
         }
     }
 

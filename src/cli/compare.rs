@@ -35,7 +35,7 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub images: ImagesArgs,
     /// MiMi and its ablations, to be compared on one set: probe, adapters, uniform, wide, mimi, local, unscaled, widths,
-    /// down-only, gradient, product, taylor, activation, contribution, random, front-first; and before training, with single weights or
+    /// down-only, gradient, product, taylor, activation, contribution, random, front-first, gates; and before training, with single weights or
     /// neurons: snip, snip-neurons, grasp, grasp-neurons, sparse-adapter, sparse-adapter-neurons; and the backbone's own
     /// weights, all or some: full, attention, mlp.
     #[arg(long, value_delimiter = ',', default_value = "probe,adapters,mimi", value_name = "NAMES")]

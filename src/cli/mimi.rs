@@ -108,6 +108,7 @@ impl MimiArgs {
             score,
             selection: self.pruning.selection(),
             front: self.pruning.front(),
+            price: self.pruning.price(),
             init: self.pruning.init(score),
             first_block: self.first_block,
             epochs: recipe.epochs.unwrap_or(default.epochs),

@@ -15,12 +15,15 @@ pub struct PruningArgs {
     /// Among what the weakest are removed.
     #[arg(long, default_value = "global")]
     pub selection: SelectionArg,
-    /// What a pruning removes whole.
+    /// What goes first.
     #[arg(long, default_value = "neurons")]
     pub cut: CutArg,
     /// Share of the score that may lie in the early blocks that --cut front-first removes whole, 0 to 1.
     #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
     pub tau: f64,
+    /// How steeply the prices of --cut gates rise towards early blocks: 0 not at all, 1 as what many tasks cost there, up to 8.
+    #[arg(long, default_value_t = 0.5, value_name = "EXPONENT")]
+    pub price: f64,
     /// First values of the adapters [default: normal; xavier with the scores snip and grasp].
     #[arg(long)]
     pub init: Option<InitArg>,
@@ -75,7 +78,7 @@ pub enum SelectionArg {
     Unstructured,
 }
 
-/// What a pruning removes whole.
+/// What goes first.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum CutArg {
     /// Neurons, wherever they are.
@@ -83,6 +86,9 @@ pub enum CutArg {
     /// First the blocks before the largest one before which at most --tau of the score lies, then neurons: many tasks then share
     /// more blocks of an image.
     FrontFirst,
+    /// Neurons whose gates close under a price by depth (--price): one training instead of prunings, to their final size. See
+    /// docs/method.md.
+    Gates,
 }
 
 /// How adapters begin.
@@ -133,6 +139,11 @@ impl PruningArgs {
     /// Share of the score that may lie in early blocks which a pruning removes whole.
     pub fn front(&self) -> Option<f64> {
         matches!(self.cut, CutArg::FrontFirst).then_some(self.tau)
+    }
+
+    /// How steeply the prices of gates rise, where gates choose neurons.
+    pub fn price(&self) -> Option<f64> {
+        matches!(self.cut, CutArg::Gates).then_some(self.price)
     }
 
     /// How adapters begin under a score.

@@ -34,6 +34,11 @@ impl ParameterName {
         Self::Module(adapter.into(), Part::Up)
     }
 
+    /// What an adapter's neurons are multiplied by in training, `[R, 1]`.
+    pub fn gate(adapter: impl Into<Module>) -> Self {
+        Self::Module(adapter.into(), Part::Gate)
+    }
+
     /// The tensors of a module.
     pub fn of(module: Module) -> impl Iterator<Item = Self> {
         module.form.parts().iter().map(move |&part| Self::Module(module, part))
@@ -45,7 +50,7 @@ impl ParameterName {
         let mut dims: Vec<Dim> = config.part_shape(module, part, 0)?.into_iter().map(Dim::Fixed).collect();
         match part {
             Part::Down | Part::DownBias => dims[1] = Dim::Width(module),
-            Part::Up => dims[0] = Dim::Width(module),
+            Part::Up | Part::Gate => dims[0] = Dim::Width(module),
             Part::Keys | Part::Values => dims[1] = Dim::Width(module),
             Part::Mask => dims[3] = Dim::Width(module),
             Part::UpBias | Part::Scale | Part::Shift => {}
@@ -62,6 +67,16 @@ impl ParameterName {
             Self::HeadWeight => true,
             Self::HeadBias => false,
         }
+    }
+
+    /// What its learning rate is multiplied by. Gates begin at 1, matrices at hundredths.
+    pub fn pace(self) -> f64 {
+        if self.is_gate() { GATE_PACE } else { 1.0 }
+    }
+
+    /// Whether it holds what neurons are multiplied by.
+    pub fn is_gate(self) -> bool {
+        matches!(self, Self::Module(_, Part::Gate))
     }
 
     /// Whether it belongs to the head.
@@ -83,6 +98,8 @@ impl ParameterName {
     }
 }
 
+/// Rate of gates over that of matrices. A matrix then still moves faster, relative to its own size.
+const GATE_PACE: f64 = 10.0;
 /// The head's weight as text.
 pub const HEAD_WEIGHT: &str = "head.weight";
 /// The head's bias as text.

@@ -132,11 +132,31 @@ impl Model {
                 ParameterName::Module(module, Part::Down | Part::DownBias) => {
                     parameter.keep_columns(neurons(module));
                 }
-                ParameterName::Module(module, Part::Up) => parameter.keep_rows(neurons(module)),
+                ParameterName::Module(module, Part::Up | Part::Gate) => parameter.keep_rows(neurons(module)),
                 ParameterName::Module(..) | ParameterName::Factor(..) | ParameterName::Shared(_) => {}
                 ParameterName::HeadWeight | ParameterName::HeadBias => {}
             }
         }
+    }
+
+    /// Whether neurons have gates.
+    pub fn is_gated(&self) -> bool {
+        self.parameters.iter().any(|(name, _)| name.is_gate())
+    }
+
+    /// The same model without gates: each up-projection holds its own. Its moments begin again, since they were another
+    /// tensor's.
+    pub fn folded(&self) -> Self {
+        let mut model = self.clone();
+        for (name, parameter) in model.parameters.iter_mut() {
+            let ParameterName::Module(module, Part::Up) = name else { continue };
+            // A module without gates stays as it is.
+            if let Ok(gates) = self.parameters.get(ParameterName::gate(module)) {
+                *parameter = parameter.with_rows_times(&gates.values);
+            }
+        }
+        model.parameters.retain(|name| !name.is_gate());
+        model
     }
 
     /// The same model with its outputs in the values' own units. Without scales it is as it was.

@@ -38,6 +38,14 @@ impl Parameter {
         self.keep(vec![rows, kept.len()], &indices);
     }
 
+    /// The matrix with each row multiplied by its factor, and zero moments.
+    pub fn with_rows_times(&self, factors: &[f32]) -> Self {
+        let columns = (self.values.len() / factors.len().max(1)).max(1);
+        let row = |(row, factor): (&[f32], &f32)| row.iter().map(|value| value * factor).collect::<Vec<_>>();
+        let values = self.values.chunks(columns).zip(factors).flat_map(row).collect();
+        Self::new(self.shape.clone(), values)
+    }
+
     fn keep(&mut self, shape: Vec<usize>, indices: &[usize]) {
         self.values = indices.iter().map(|&i| self.values[i]).collect();
         self.state.keep(indices);
@@ -66,6 +74,11 @@ impl Parameters {
     /// Adds a parameter, or replaces the one of that name.
     pub fn insert(&mut self, name: ParameterName, parameter: Parameter) {
         self.0.insert(name, parameter);
+    }
+
+    /// Adds parameters.
+    pub fn extend(&mut self, more: impl IntoIterator<Item = (ParameterName, Parameter)>) {
+        self.0.extend(more);
     }
 
     /// Every parameter.

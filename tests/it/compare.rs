@@ -8,7 +8,7 @@ use mimi_server::train::{AugmentOptions, Init, LinearOptions, MimiOptions, Origi
 use crate::server::World;
 use crate::train::{dataset, origin, setup};
 
-const ALL: [Contender; 25] = [
+const ALL: [Contender; 26] = [
     Contender::Probe,
     Contender::Adapters,
     Contender::Uniform,
@@ -25,6 +25,7 @@ const ALL: [Contender; 25] = [
     Contender::Activation,
     Contender::Contribution,
     Contender::FrontFirst,
+    Contender::Gates,
     Contender::Snip,
     Contender::SnipNeurons,
     Contender::Grasp,
@@ -101,7 +102,9 @@ fn contenders_meet_on_equal_terms_and_what_was_run_is_not_run_again() {
         for who in &ALL[1..] {
             assert_eq!(end(*who, seed).epochs, 6, "{who} trains as long");
         }
-        for who in [Contender::Adapters, Contender::Uniform, Contender::Local, Contender::Random] {
+        for who in
+            [Contender::Adapters, Contender::Uniform, Contender::Local, Contender::Random, Contender::Gates]
+        {
             assert_eq!(end(who, seed).adapter_parameters, mimi.adapter_parameters, "{who} is as large");
         }
         let wide = end(Contender::Wide, seed);

@@ -78,6 +78,7 @@ fn every_method_trains_for_as_many_steps_and_tells_what_it_costs() {
     assert_eq!(linear.flops_of_8, linear.flops, "one pass serves any number of heads");
     let sizes = |name: &str| of(name).figures.cost.trained_parameters;
     assert_eq!(sizes("mimi"), sizes("proportional"));
+    assert_eq!(sizes("mimi"), sizes("gates"));
     assert_eq!(sizes("mimi"), sizes("mimi:adapters"));
     let text = table(&standings(&runs)).unwrap();
     assert!(names.iter().all(|name| text.contains(&format!("| {name} |"))), "{text}");

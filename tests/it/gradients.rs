@@ -209,7 +209,7 @@ fn names(plan: &Plan) -> Vec<String> {
 }
 
 /// Random values for every trainable input of a plan, and soft targets.
-fn random_step(tiny: &TinyBackbone, plan: &Plan, (rows, classes): (usize, usize)) -> Named {
+pub fn random_step(tiny: &TinyBackbone, plan: &Plan, (rows, classes): (usize, usize)) -> Named {
     let mut random = Random::new(11);
     let mut tensors = Named::new();
     for (i, module) in plan.modules.iter().enumerate() {

@@ -55,6 +55,8 @@ mod forking;
 mod front_first;
 /// What fuzzing runs, over its corpora.
 mod fuzz;
+/// Neurons chosen by gates that pay by depth, in one training.
+mod gates;
 /// Backward equals finite differences and PyTorch.
 mod gradients;
 /// The gRPC door: methods, statuses, hostile messages.

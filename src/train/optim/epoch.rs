@@ -70,7 +70,7 @@ pub struct Pass<'a> {
 
 impl Pass<'_> {
     /// Steps of one epoch.
-    fn steps(&self) -> usize {
+    pub fn steps(&self) -> usize {
         self.source.classes().len().div_ceil(self.recipe.batch)
     }
 

@@ -108,7 +108,8 @@ impl Stepper {
         clip(&mut stepped.gradients.values_mut(), self.options.clip);
         let update = |(name, parameter): (ParameterName, &mut Parameter)| {
             let decay = if name.decays(&parameter.shape) { self.options.decay } else { 0.0 };
-            parameter.state.step(&mut parameter.values, stepped.gradients.get(name)?, rate, decay);
+            let (gradient, rate) = (stepped.gradients.get(name)?, rate * name.pace());
+            parameter.state.step(&mut parameter.values, gradient, rate, decay);
             anyhow::Ok(())
         };
         let mut parameters: Vec<(ParameterName, &mut Parameter)> = model.parameters.iter_mut().collect();

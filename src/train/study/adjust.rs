@@ -92,7 +92,8 @@ fn shape(mimi: &mut MimiOptions, settings: &Settings) -> Result<()> {
     ensure!(!follows || settings.rank.is_none(), "it has no rank but sigma_0");
     ensure!(follows || settings.sigma_0.is_none(), "it has no sigma_0 but a rank");
     let prunes = mimi.target != Target::Never;
-    ensure!(prunes || settings.sigma.or(settings.rho).or(settings.tau).is_none(), "it prunes nothing");
+    let pruning = [settings.sigma, settings.rho, settings.tau, settings.price];
+    ensure!(prunes || pruning.iter().all(Option::is_none), "it prunes nothing");
     ensure!(follows || settings.init.is_none(), "its first values are its own: it has no init");
     mimi.init = settings.init.unwrap_or(mimi.init);
     mimi.rank = settings.rank.unwrap_or(mimi.rank);
@@ -101,6 +102,7 @@ fn shape(mimi: &mut MimiOptions, settings: &Settings) -> Result<()> {
     mimi.bits.adapters = settings.bits.or(mimi.bits.adapters);
     mimi.bits.head = settings.head_bits.or(mimi.bits.head);
     mimi.front = settings.tau.or(mimi.front);
+    mimi.price = settings.price.or(mimi.price);
     mimi.target = settings.sigma.map_or(mimi.target, Target::Sigma);
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::train::method::finetune::options::FinetuneOptions;
 use crate::train::method::finetune::subset::Subset;
 use crate::train::method::mimi::front::SHARE;
 use crate::train::method::mimi::options::{MimiOptions, Target, Widths};
+use crate::train::method::mimi::price::STEEPNESS;
 use crate::train::method::mimi::prune::{Selection, prunings};
 use crate::train::method::mimi::score::{Normaliser, Score, StartScore};
 use crate::train::optim::step::StepOptions;
@@ -50,6 +51,8 @@ pub enum Contender {
     Contribution,
     /// MiMi that removes early blocks whole where little of the score lies before a block.
     FrontFirst,
+    /// Adapters whose neurons have gates with prices by depth: one training to the size that MiMi ends with.
+    Gates,
     /// Adapters whose weakest weights by SNIP are held at zero from the start.
     Snip,
     /// Adapters whose weakest neurons by SNIP are removed before training.
@@ -71,7 +74,7 @@ pub enum Contender {
 }
 
 /// Every contender with its name.
-const NAMES: [(Contender, &str); 25] = [
+const NAMES: [(Contender, &str); 26] = [
     (Contender::Probe, "probe"),
     (Contender::Adapters, "adapters"),
     (Contender::Uniform, "uniform"),
@@ -88,6 +91,7 @@ const NAMES: [(Contender, &str); 25] = [
     (Contender::Activation, "activation"),
     (Contender::Contribution, "contribution"),
     (Contender::FrontFirst, "front-first"),
+    (Contender::Gates, "gates"),
     (Contender::Snip, "snip"),
     (Contender::SnipNeurons, "snip-neurons"),
     (Contender::Grasp, "grasp"),
@@ -135,7 +139,7 @@ impl Contender {
             Self::Mlp => Subset::Mlp,
             _ => return Ok(None),
         };
-        let (epochs, own) = (mimi.epochs * (cycles(mimi) + 1), FinetuneOptions::of(subset)?);
+        let (epochs, own) = (in_all(mimi), FinetuneOptions::of(subset)?);
         let step = StepOptions { micro_batch: mimi.step.micro_batch, ..own.step };
         let MimiOptions { first_block, batch, augment, .. } = *mimi;
         Ok(Some(FinetuneOptions { first_block, epochs, batch, augment, step, seed, ..own }))
@@ -143,7 +147,8 @@ impl Contender {
 
     /// Its training of adapters, derived from MiMi's; none for a head alone and for the backbone's own weights.
     pub(super) fn adapters(self, mimi: &MimiOptions, seed: u64) -> Option<MimiOptions> {
-        let mimi = MimiOptions { seed, ..mimi.clone() };
+        let price = mimi.price.or(Some(STEEPNESS));
+        let mimi = MimiOptions { seed, price: None, ..mimi.clone() };
         let scored = |score| MimiOptions { score, ..mimi.clone() };
         Some(match self {
             Self::Probe | Self::Full | Self::Attention | Self::Mlp => return None,
@@ -162,6 +167,7 @@ impl Contender {
             Self::Activation => scored(Score::Activation),
             Self::Contribution => scored(Score::Contribution),
             Self::FrontFirst => MimiOptions { front: mimi.front.or(Some(SHARE)), ..mimi },
+            Self::Gates => MimiOptions { price, epochs: in_all(&mimi), ..mimi },
             Self::Snip => at_once(&mimi, StartScore::Snip, Selection::Unstructured),
             Self::SnipNeurons => at_once(&mimi, StartScore::Snip, Selection::Global),
             Self::Grasp => at_once(&mimi, StartScore::Grasp, Selection::Unstructured),
@@ -179,15 +185,19 @@ fn end(mimi: &MimiOptions) -> f64 {
 
 /// Adapters that are never pruned, trained for all of MiMi's epochs in one go.
 fn as_long(mimi: &MimiOptions, sigma: f64) -> MimiOptions {
-    let epochs = mimi.epochs * (cycles(mimi) + 1);
-    MimiOptions { sigma, epochs, target: Target::Never, ..mimi.clone() }
+    MimiOptions { sigma, epochs: in_all(mimi), target: Target::Never, ..mimi.clone() }
 }
 
 /// Adapters pruned before training to what MiMi ends with, trained for all of MiMi's epochs in one go. They begin as the
 /// score asks, and never with zeros.
 fn at_once(mimi: &MimiOptions, score: StartScore, selection: Selection) -> MimiOptions {
-    let (epochs, score) = (mimi.epochs * (cycles(mimi) + 1), Score::Start(score));
+    let (epochs, score) = (in_all(mimi), Score::Start(score));
     MimiOptions { score, selection, epochs, init: score.init(), ..mimi.clone() }
+}
+
+/// Epochs of all of MiMi's trainings.
+fn in_all(mimi: &MimiOptions) -> usize {
+    mimi.epochs * (cycles(mimi) + 1)
 }
 
 /// Prunings that MiMi makes; a comparison's target is a rate.

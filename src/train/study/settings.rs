@@ -39,6 +39,10 @@ pub struct Settings {
     pub rho: Option<f64>,
     /// Share of the score that may lie in early blocks which each pruning removes whole.
     pub tau: Option<f64>,
+    /// How steeply the prices of gates rise towards early blocks. Left out where it is none, so that protocols without it
+    /// stay the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<f64>,
     /// Bits a weight that a pack keeps of adapters.
     pub bits: Option<Bits>,
     /// Bits a weight that it keeps of the head.
@@ -80,6 +84,7 @@ impl Settings {
             ("sigma", self.sigma.is_some()),
             ("rho", self.rho.is_some()),
             ("tau", self.tau.is_some()),
+            ("price", self.price.is_some()),
             ("bits", self.bits.is_some()),
             ("head_bits", self.head_bits.is_some()),
             ("init", self.init.is_some()),
@@ -104,6 +109,7 @@ impl Settings {
             sigma: own.sigma.or(self.sigma),
             rho: own.rho.or(self.rho),
             tau: own.tau.or(self.tau),
+            price: own.price.or(self.price),
             bits: own.bits.or(self.bits),
             head_bits: own.head_bits.or(self.head_bits),
             init: own.init.or(self.init),

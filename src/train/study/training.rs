@@ -10,7 +10,8 @@ use crate::train::method::finetune::options::FinetuneOptions;
 use crate::train::optim::step::StepOptions;
 
 /// Settings of modules, which a backbone of its own has none of.
-const OF_MODULES: [&str; 9] = ["rank", "sigma_0", "sigma", "rho", "tau", "bits", "head_bits", "init", "set"];
+const OF_MODULES: [&str; 10] =
+    ["rank", "sigma_0", "sigma", "rho", "tau", "price", "bits", "head_bits", "init", "set"];
 
 /// A training that a comparison makes.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::options::{MimiOptions, Target};
+use super::price::STEEPEST;
 use super::prune::Selection;
 use crate::adaptation::{Chosen, Drawn};
 use crate::backbone::{BackboneConfig, Part};
@@ -35,6 +36,7 @@ impl MimiOptions {
         self.kind(config).on(config).check()?;
         self.check_target()?;
         self.check_front()?;
+        self.check_gates()?;
         self.check_bits()?;
         self.check_score(config)?;
         ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
@@ -94,6 +96,28 @@ impl MimiOptions {
             self.selection == Selection::Global && self.at_start().is_none(),
             "the front-first cut removes whole blocks after a training: it needs the global selection, and no score \
              before training"
+        );
+        Ok(())
+    }
+
+    /// Gates choose neurons among all while they are trained.
+    fn check_gates(&self) -> Result<()> {
+        let Some(price) = self.gates() else { return Ok(()) };
+        ensure!((0.0..=STEEPEST).contains(&price), "the price is {price}, expected 0 to {STEEPEST}");
+        ensure!(self.front.is_none(), "neurons go by gates or with whole early blocks: give a price or tau");
+        ensure!(
+            self.selection == Selection::Global && self.at_start().is_none(),
+            "gates choose neurons among all while they are trained: they need the global selection, and no score before \
+             training"
+        );
+        ensure!(
+            !matches!(self.target, Target::Accuracy(_)),
+            "gates are frozen at a size: choose a target of sigma or parameters instead of an accuracy"
+        );
+        ensure!(self.bits.adapters.is_none(), "few bits a weight are of matrices without gates");
+        ensure!(
+            self.epochs > 1,
+            "gates are frozen after half of the epochs: there is 1, expected at least 2"
         );
         Ok(())
     }

@@ -5,6 +5,7 @@ use rand::RngExt;
 
 use super::activity::{Activity, Observatory};
 use super::front::behind;
+use super::gates::{Gating, Priced};
 use super::options::{MimiOptions, Target};
 use super::prune::{Pruning, select, survivors};
 use super::score::{Evidence, scores};
@@ -12,7 +13,7 @@ use super::start;
 use super::state::State;
 use crate::adaptation::Kind;
 use crate::backbone::{BlockRange, ModuleSet};
-use crate::graph::{Plan, module_flops, plan_flops};
+use crate::graph::{Express, Gated, Plan, module_flops, plan_flops};
 use crate::train::data::load::Loaded;
 use crate::train::data::prefix::Prefix;
 use crate::train::data::rows::Rows;
@@ -36,12 +37,15 @@ pub struct Trainer<'a> {
     images: Loaded,
     /// FLOPs of one image without adapters.
     bare: u64,
+    /// What gates cost, where neurons have some.
+    gating: Option<Gating>,
     programs: Option<Programs>,
 }
 
 /// What is compiled for a set of modules.
 struct Programs {
     modules: ModuleSet,
+    is_gated: bool,
     stepper: Stepper,
     expression: Expression,
     predictor: Predictor,
@@ -51,7 +55,7 @@ impl<'a> Trainer<'a> {
     /// Takes images as inputs of a block at or below the lowest adapter. Runs at most `micro_batch` of them together.
     ///
     /// # Errors
-    /// When the backbone's configuration contradicts itself.
+    /// When the backbone's configuration contradicts itself, or gates do not fit the options.
     pub fn new(
         setup: &'a Setup,
         options: &'a MimiOptions,
@@ -61,7 +65,9 @@ impl<'a> Trainer<'a> {
         let config = setup.resident.config();
         let bare = plan_flops(config, &Plan::whole(config, ModuleSet::EMPTY), |_| 0)?;
         let (recipe, kind) = (options.recipe(micro_batch), options.kind(config));
-        Ok(Self { setup, options, recipe, kind, images, bare, programs: None })
+        let steps = images.train.classes().len().div_ceil(recipe.batch);
+        let gating = Gating::new(options, config, steps)?;
+        Ok(Self { setup, options, recipe, kind, images, bare, gating, programs: None })
     }
 
     /// Runs one epoch; after the last of a training the model is pruned or done. Returns the model that a training
@@ -72,22 +78,40 @@ impl<'a> Trainer<'a> {
     pub fn epoch(&mut self, state: &mut State, observe: &mut Observer<'_>) -> Result<Option<Model>> {
         self.begin(state)?;
         self.prepare(state)?;
+        let (tally, place) = (self.learn(state, observe)?, state.place);
         let Some(programs) = &mut self.programs else { bail!("no program was compiled") };
-        let trainings = self.options.trainings(&state.original, self.setup.resident.config());
-        let (source, recipe, place) = (&self.images.train, &self.recipe, state.place);
-        let pass = Pass { source, recipe, place, trainings };
-        let tally = pass.run(&mut programs.stepper, &mut state.model, observe)?;
-        let served = programs.expression.served(&state.model.kept_at(self.options.bits))?;
+        let served = programs.expression.served(&state.model.folded().kept_at(self.options.bits))?;
         let measure = programs.predictor.measure(&served, &self.images.held_out)?;
         let epoch = Epoch::new(place, tally.measure(), measure, tally.rate());
         observe(Progress::Epoch(&epoch));
         state.history.epochs.push(epoch);
         state.place.epoch += 1;
+        if let Some(gating) = self.gating.as_ref().filter(|gating| gating.freezes_after(state.place.epoch)) {
+            state.model = gating.frozen(&state.model);
+        }
         if state.place.epoch < self.options.epochs {
             return Ok(None);
         }
         self.end_cycle(state, &tally, observe)?;
         Ok(Some(served))
+    }
+
+    /// Makes the steps of an epoch.
+    fn learn(&mut self, state: &mut State, observe: &mut Observer<'_>) -> Result<Tally> {
+        let trainings = self.options.trainings(&state.original, self.setup.resident.config());
+        let (source, recipe, place) = (&self.images.train, &self.recipe, state.place);
+        let pass = Pass { source, recipe, place, trainings };
+        let Some(Programs { stepper, is_gated, .. }) = &mut self.programs else {
+            bail!("no program was compiled")
+        };
+        let model = &mut state.model;
+        match self.gating.as_ref().filter(|_| *is_gated) {
+            Some(gating) => {
+                let step = place.epoch * pass.steps();
+                pass.teach(&mut Priced { stepper, model, gating, step }, observe)
+            }
+            None => pass.run(stepper, model, observe),
+        }
     }
 
     /// A model as it is served.
@@ -120,8 +144,9 @@ impl<'a> Trainer<'a> {
     /// Brings images and programs to the model's modules.
     fn prepare(&mut self, state: &State) -> Result<()> {
         let model = &state.model;
-        let modules = model.modules();
-        if self.programs.as_ref().is_some_and(|ready| ready.modules == modules) {
+        let (modules, is_gated) = (model.modules(), model.is_gated());
+        let is_ready = |ready: &Programs| ready.modules == modules && ready.is_gated == is_gated;
+        if self.programs.as_ref().is_some_and(is_ready) {
             return Ok(());
         }
         let resident = &self.setup.resident;
@@ -132,13 +157,15 @@ impl<'a> Trainer<'a> {
         }
         advance(self.setup, &mut self.images.held_out, block)?;
         let (train, bound) = (&self.images.train, self.kind.on(resident.config()));
-        let trained = self.options.trained(&bound, train.truths().loss());
+        let gated = Gated(&bound);
+        let express: &dyn Express = if is_gated { &gated } else { &bound };
+        let trained = self.options.trained(express, train.truths().loss());
         let stepper = Stepper::new(resident, train.block(), model, trained, self.recipe.step)?
             .masked(state.masks.clone())
             .kept_at(self.options.bits);
         let expression = Expression::new(resident, modules, &self.kind)?;
         let predictor = Predictor::new(resident, self.images.held_out.block, modules)?;
-        self.programs = Some(Programs { modules, stepper, expression, predictor });
+        self.programs = Some(Programs { modules, is_gated, stepper, expression, predictor });
         Ok(())
     }
 
@@ -149,7 +176,7 @@ impl<'a> Trainer<'a> {
         let total = state.original.values().sum();
         let last = survivors(total, self.options.rho, state.place.cycle + 1) == 0;
         let reached = match self.options.target {
-            _ if self.options.at_start().is_some() => true,
+            _ if self.options.trains_once() => true,
             Target::Never => true,
             Target::Sigma(sigma) => cycle.sigma >= sigma * (1.0 - 1e-9),
             Target::Parameters(most) => cycle.adapter_parameters <= most,

@@ -66,6 +66,10 @@ pub struct MimiOptions {
     /// Left out of an identity where it is none, so that older records can be continued.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub front: Option<f64>,
+    /// How steeply the prices of gates rise towards early blocks; none has no gates but prunings. Left out of an identity as
+    /// the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<f64>,
     /// How adapters begin.
     pub init: Init,
     /// First block with adapters; what comes before is computed once an image.
@@ -108,6 +112,7 @@ impl Default for MimiOptions {
             score: Score::default(),
             selection: Selection::default(),
             front: None,
+            price: None,
             init: Init::default(),
             first_block: 0,
             epochs: 10,
@@ -150,6 +155,11 @@ impl MimiOptions {
     pub fn modules(&self, config: &BackboneConfig) -> ModuleSet {
         let blocks = BlockRange { start: self.first_block, end: config.depth() };
         self.adaptation.modules(config, &self.settings).within(blocks)
+    }
+
+    /// How steeply the prices of gates rise, where gates are how the target is reached.
+    pub fn gates(&self) -> Option<f64> {
+        self.price.filter(|_| self.target != Target::Never)
     }
 
     /// Width of each module that has one at first, at least 1.

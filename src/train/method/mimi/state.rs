@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::options::{MimiOptions, Target};
 use super::prune::survivors;
-use crate::adaptation::Drawn;
 use crate::adaptation::random::uniform;
+use crate::adaptation::{Drawn, Kind};
 use crate::backbone::{BackboneConfig, Module};
 use crate::graph::ParameterName;
 use crate::train::history::{History, Place};
@@ -54,6 +54,9 @@ impl State {
             let values = factor.first.draw(&mut random, factor.shape.iter().product());
             parameters.insert(factor.name, Parameter::new(factor.shape, values));
         }
+        if options.gates().is_some() {
+            parameters.extend(open_gates(&kind));
+        }
         let width = config.feature_width();
         let weight = uniform(&mut random, width * classes, width);
         parameters.insert(ParameterName::HeadWeight, Parameter::new(vec![width, classes], weight));
@@ -85,14 +88,23 @@ impl State {
     }
 }
 
+/// A gate of 1 for each hidden neuron.
+fn open_gates(kind: &Kind) -> impl Iterator<Item = (ParameterName, Parameter)> {
+    let modules = kind.widths.iter().filter(|(module, _)| module.form.has_neurons());
+    modules.map(|(&module, &width)| {
+        (ParameterName::gate(module), Parameter::new(vec![width, 1], vec![1.0; width]))
+    })
+}
+
 impl MimiOptions {
-    /// How often modules that begin at these widths are trained: once where they are pruned before, else as often as
-    /// [expected](Self::expected).
+    /// Whether the target is reached in one training: by a score before it, or by gates.
+    pub fn trains_once(&self) -> bool {
+        self.at_start().is_some() || self.gates().is_some()
+    }
+
+    /// How often modules that begin at these widths are trained: once, or as often as [expected](Self::expected).
     pub fn trainings(&self, original: &BTreeMap<Module, usize>, config: &BackboneConfig) -> Option<usize> {
-        match self.at_start() {
-            Some(_) => Some(1),
-            None => self.expected(original, config),
-        }
+        if self.trains_once() { Some(1) } else { self.expected(original, config) }
     }
 
     /// Expected number of trainings until the target is reached by one pruning after the other, of modules that begin at

@@ -9,7 +9,7 @@ use super::options::{MimiOptions, Target};
 use super::state::State;
 use crate::backbone::{BackboneConfig, BlockRange};
 use crate::graph::training::{Loss, training_graph};
-use crate::graph::{self, Express, Plan};
+use crate::graph::{self, Express, Gated, Plan};
 use crate::runtime::rounding;
 use crate::train::data::intake::Intake;
 use crate::train::fingerprint::{Fingerprint, ROUNDING};
@@ -37,6 +37,7 @@ impl TrainingMethod for MimiOptions {
             ("score", json!(self.score)),
             ("selection", json!(self.selection)),
             ("tau", json!(self.front)),
+            ("price", json!(self.price)),
             ("init", json!(self.init)),
             ("first_block", json!(self.first_block)),
             ("epochs_per_cycle", json!(self.epochs)),
@@ -58,6 +59,8 @@ impl TrainingMethod for MimiOptions {
             "rank" => !follows,
             "settings" => !self.settings.is_empty(),
             "tau" => self.front.is_some(),
+            "price" => self.gates().is_some(),
+            "score" | "selection" => self.gates().is_none(),
             "bits" => !self.bits.is_full(),
             _ => true,
         };
@@ -83,11 +86,11 @@ impl TrainingMethod for MimiOptions {
         let start = if self.augment.keeps_rows() { self.first_block } else { 0 };
         let blocks = BlockRange { start, end: config.depth() };
         let kind = self.kind(config);
-        let graph = training_graph(
-            config,
-            &Plan { blocks, modules: self.modules(config) },
-            self.trained(&kind.on(config), Loss::CrossEntropy),
-        )?;
+        let bound = kind.on(config);
+        let gated = Gated(&bound);
+        let express: &dyn Express = if self.gates().is_some() { &gated } else { &bound };
+        let plan = Plan { blocks, modules: self.modules(config) };
+        let graph = training_graph(config, &plan, self.trained(express, Loss::CrossEntropy))?;
         let parameters = self.module_parameters(config) + classes * (config.feature_width() + 1);
         Ok(Demand { parameters, steps: Some(StepDemand { graph, batch: self.batch, widths }) })
     }
