@@ -150,11 +150,19 @@ pub fn fit_heard(
     hear: impl FnMut(usize, Measure, &Head) -> Result<()>,
 ) -> Result<Head> {
     let columns = Columns::all(train.values.size());
-    fit_stepped((train, &columns), classes, options, (|_: &mut Head, _| (), hear))
+    fit_stepped((train, &columns), classes, options, (|_: &mut Head, _: Stepped<'_>| (), hear))
 }
 
-/// As [`fit_heard`], of some columns of the rows; calls the first function after each step, with the head that the step
-/// made and its rate.
+/// How a step was made.
+#[derive(Clone, Copy)]
+pub struct Stepped<'a> {
+    /// Its rate.
+    pub rate: f64,
+    /// Moments of the weight, which is `[C, D]`.
+    pub weight: &'a AdamW,
+}
+
+/// As [`fit_heard`], of some columns of the rows; calls the first function after each step, with the head that it made.
 ///
 /// # Errors
 /// As [`fit_heard`].
@@ -162,7 +170,10 @@ pub fn fit_stepped(
     (train, columns): (&Rows, &Columns),
     classes: usize,
     options: &LinearOptions,
-    (mut stepped, mut hear): (impl FnMut(&mut Head, f64), impl FnMut(usize, Measure, &Head) -> Result<()>),
+    (mut stepped, mut hear): (
+        impl FnMut(&mut Head, Stepped<'_>),
+        impl FnMut(usize, Measure, &Head) -> Result<()>,
+    ),
 ) -> Result<Head> {
     let width = columns.width();
     let mut head = Head { weight: Array2::zeros((classes, width)), bias: Array1::zeros(classes) };
@@ -188,12 +199,34 @@ pub fn fit_stepped(
             if let (Some(values), Some(gradient)) = (head.bias.as_slice_mut(), bias.as_slice()) {
                 bias_state.step(values, gradient, rate, 0.0);
             }
-            stepped(&mut head, rate);
+            stepped(&mut head, Stepped { rate, weight: &weight_state });
             step += 1;
         }
         hear(epoch, seen.measure(), &head)?;
     }
     Ok(head)
+}
+
+/// Gradient of the mean loss of all rows, where the head is zero.
+///
+/// # Errors
+/// When kept rows cannot be read.
+pub fn first_gradient(
+    (train, columns): (&Rows, &Columns),
+    classes: usize,
+    batch: usize,
+) -> Result<Array2<f32>> {
+    let width = columns.width();
+    let head = Head { weight: Array2::zeros((classes, width)), bias: Array1::zeros(classes) };
+    let (mut all, mut seen) = (Array2::zeros((classes, width)), Scorer::new(&train.truths));
+    let order: Vec<usize> = (0..train.classes.len()).collect();
+    for batch in order.chunks(batch) {
+        let features = columns.take(train.values.gather(batch)?);
+        let features = Array2::from_shape_vec((batch.len(), width), features)?; // [n, D]
+        let own = gradient(&head, (train, batch), &features, &mut seen).weight;
+        all.scaled_add(batch.len() as f32 / order.len() as f32, &own);
+    }
+    Ok(all)
 }
 
 /// The gradient of a head.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::backbone::BackboneConfig;
 use crate::train::method::linear::LinearOptions;
 
-/// Strength of the group lasso unless it is set.
+/// Share of the least strength at which no depth is read, unless it is set.
 pub const LASSO: f64 = 0.05;
 
 /// A head on the features of several depths.
@@ -16,7 +16,7 @@ pub struct DepthHeadOptions {
     pub head: LinearOptions,
     /// Depths that it begins with, ascending; every second one of the later half without, the last among them.
     pub depths: Option<Vec<usize>>,
-    /// Strength λ of the group lasso: the share of a full step that pulls each depth's columns to zero. 0 drops none.
+    /// Strength of the group lasso, as a share of the least one at which no depth is read. 0 drops none.
     pub lasso: f64,
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use ndarray::{Array2, Axis, concatenate, s};
 use serde_json::{Map, Value, json};
 
-use super::lasso::{kept, shrink};
+use super::lasso::{kept, least_of_none, scale, shrink};
 use super::options::DepthHeadOptions;
 use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::pack::{Head, StoredBits};
@@ -17,7 +17,7 @@ use crate::train::data::load::Loaded;
 use crate::train::data::source::Source;
 use crate::train::history::{Epoch, History, Place};
 use crate::train::measure::predict::{Measure, Predictor};
-use crate::train::method::linear::fit_stepped;
+use crate::train::method::linear::{Stepped, first_gradient, fit_stepped};
 use crate::train::method::training_method::{Accuracies, Course, Demand, Trained, TrainingMethod};
 use crate::train::model::Model;
 use crate::train::progress::{Observer, Progress};
@@ -57,7 +57,14 @@ impl TrainingMethod for DepthHeadOptions {
         let mut predictor = Predictor::new(resident, train.block, ModuleSet::EMPTY)?;
         let (mut history, started) = (History::default(), Instant::now());
         let groups = columns.groups();
-        let stepped = |head: &mut Head, rate: f64| shrink(&mut head.weight, &groups, rate * self.lasso);
+        let slopes = first_gradient((&train, &columns), course.classes, self.head.batch)?;
+        let strength = self.lasso * least_of_none(slopes.view(), &groups);
+        let stepped = |head: &mut Head, step: Stepped<'_>| {
+            for group in groups.iter().filter(|_| strength > 0.0) {
+                let scale = scale(step.weight, columns.width(), group);
+                shrink(&mut head.weight, group, step.rate * strength / scale);
+            }
+        };
         let heard = |epoch: usize, seen: Measure, head: &Head| -> Result<()> {
             let measured = predictor.measure(&model(head, &depths), &held_out)?;
             let rate = (train.len() * (epoch + 1)) as f64 / started.elapsed().as_secs_f64();
