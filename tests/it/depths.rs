@@ -115,10 +115,13 @@ fn engine(tiny: &TinyBackbone, prefix_memory: u64) -> (Engine, Arc<Metrics>) {
     (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }
 
-/// Rows of pixels under packs, whose features are wanted, too.
-fn run(engine: &Engine, image: Option<ImageKey>, rows: &[(&Arc<[f32]>, &Arc<Pack>)]) -> Vec<Answer> {
+/// Pixels under a pack.
+type Asked<'a> = (&'a Arc<[f32]>, &'a Arc<Pack>);
+
+/// Rows whose features are wanted, too.
+fn run(engine: &Engine, image: Option<ImageKey>, rows: &[Asked<'_>]) -> Vec<Answer> {
     let permits = engine.admit(Share::EVERYBODY, rows.len()).unwrap();
-    let submit = |(i, ((pixels, pack), permit)): (usize, ((&Arc<[f32]>, &Arc<Pack>), _))| {
+    let submit = |(i, ((pixels, pack), permit)): (usize, (Asked<'_>, _))| {
         let row = Row::new(format!("t{i}").parse().unwrap(), Arc::clone(pixels), Arc::clone(pack));
         engine.submit(Row { image, wants_feature: true, ..row }, permit)
     };
