@@ -202,6 +202,7 @@ impl Bench {
             modules: BTreeMap::new(),
             factorised: None,
             stored_bits: Default::default(),
+            depths: Vec::new(),
             labels: (0..CLASSES).map(|class| class.to_string()).collect(),
             problem_type: Default::default(),
             thresholds: None,

@@ -80,6 +80,10 @@ pub fn pack(pack: &Stored, config: &BackboneConfig) -> Result<String, Error> {
         ("over the backbone", format!("+{:.3} %", 100.0 * (pack.flops - bare) as f64 / bare as f64)),
     ];
     rows.iter().for_each(|(key, value)| line(&mut out, key, value));
+    if !m.depths.is_empty() {
+        let depths = m.depths.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        line(&mut out, "head reads", &format!("depths {depths} of {}", config.depth()));
+    }
     if !others.is_empty() {
         line(&mut out, "other modules", &others.len().to_string());
         line(&mut out, "their params", &share(sum(&others)));

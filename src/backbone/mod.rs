@@ -14,6 +14,7 @@
 mod activation;
 mod config;
 mod cvt;
+mod depths;
 mod error;
 mod layout;
 mod module;

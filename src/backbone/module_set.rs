@@ -6,6 +6,8 @@ use super::{BlockRange, Form, Module, Place, Site};
 
 /// Pairs of a place and a form that fits it.
 const LANES: usize = 61;
+/// Words of a set: one for each lane, and one of depths.
+const WORDS: usize = LANES + 1;
 
 /// One such pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,9 @@ fn lanes() -> impl Iterator<Item = Lane> {
 
 /// A set of modules: a bit for each block and lane. Small, `Copy` and cheap to compare, so that a plan is a plain key.
 ///
+/// Beside its modules a set may hold depths: numbers of blocks after which a head reads a feature. They change nothing in
+/// the blocks, and count as no modules.
+///
 /// ```
 /// use mimi_server::backbone::{BlockRange, ModuleSet};
 ///
@@ -33,17 +38,36 @@ fn lanes() -> impl Iterator<Item = Lane> {
 /// assert_eq!(late.lowest_block(), Some(8));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ModuleSet([u64; LANES]);
+pub struct ModuleSet([u64; WORDS]);
 
 impl ModuleSet {
     /// Deepest backbone a set can describe, in blocks (the deepest Swin and ViT have 24, ViT-g 40).
     pub const MAX_BLOCKS: usize = 64;
     /// The set without a module.
-    pub const EMPTY: Self = Self([0; LANES]);
+    pub const EMPTY: Self = Self([0; WORDS]);
 
     /// MiMi's adapters at both sites of every block of `blocks`.
     pub fn adapters(blocks: BlockRange) -> Self {
         Site::of_adapters(blocks).collect()
+    }
+
+    /// No modules, and these depths: 1 is after the first block. Others than 1 to [`ModuleSet::MAX_BLOCKS`] are not held.
+    pub fn reading(depths: impl IntoIterator<Item = usize>) -> Self {
+        let mut set = Self::EMPTY;
+        for depth in depths.into_iter().filter(|depth| (1..=Self::MAX_BLOCKS).contains(depth)) {
+            set.0[LANES] |= 1 << (depth - 1);
+        }
+        set
+    }
+
+    /// The depths, ascending.
+    pub fn depths(self) -> impl Iterator<Item = usize> {
+        (0..Self::MAX_BLOCKS).filter(move |block| self.0[LANES] >> block & 1 == 1).map(|block| block + 1)
+    }
+
+    /// Whether there is a depth.
+    pub fn reads_depths(&self) -> bool {
+        self.0[LANES] != 0
     }
 
     /// Adds a module. One that nothing computes (see [`Form::fits`]), or beyond the last block, is not added.
@@ -59,18 +83,18 @@ impl ModuleSet {
         block < Self::MAX_BLOCKS && lane(module).is_some_and(|lane| self.0[lane] >> block & 1 == 1)
     }
 
-    /// Modules in either set.
+    /// Modules and depths in either set.
     pub fn union(mut self, other: Self) -> Self {
         self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own |= other);
         self
     }
 
-    /// Whether every module of this set is in `other`.
+    /// Whether every module and depth of this set is in `other`.
     pub fn is_subset(&self, other: Self) -> bool {
         self.0.iter().zip(other.0).all(|(own, other)| own & !other == 0)
     }
 
-    /// Modules within the blocks of `blocks`.
+    /// Modules within the blocks of `blocks`, and depths at their ends.
     pub fn within(mut self, blocks: BlockRange) -> Self {
         let mask = mask(blocks);
         self.0.iter_mut().for_each(|own| *own &= mask);
@@ -84,7 +108,7 @@ impl ModuleSet {
         self
     }
 
-    /// Those of which `keep` says so.
+    /// Modules of which `keep` says so, without depths.
     pub fn filter(self, keep: impl Fn(Module) -> bool) -> Self {
         self.iter().filter(|module| keep(*module)).collect()
     }
@@ -96,18 +120,23 @@ impl ModuleSet {
 
     /// The first block with a module.
     pub fn lowest_block(&self) -> Option<usize> {
-        let all = self.0.iter().fold(0, |all, own| all | own);
+        let all = self.modules().iter().fold(0, |all, own| all | own);
         (all != 0).then(|| all.trailing_zeros() as usize)
     }
 
     /// How many modules there are.
     pub fn len(&self) -> usize {
-        self.0.iter().map(|own| own.count_ones() as usize).sum()
+        self.modules().iter().map(|own| own.count_ones() as usize).sum()
     }
 
-    /// Whether there is none.
+    /// Whether there is no module.
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|own| *own == 0)
+        self.modules().iter().all(|own| *own == 0)
+    }
+
+    /// The words of modules.
+    fn modules(&self) -> &[u64] {
+        &self.0[..LANES]
     }
 
     /// The modules in order of computation.
@@ -116,7 +145,7 @@ impl ModuleSet {
             let here = lanes().zip(self.0).filter(move |(_, own)| own >> block & 1 == 1);
             here.map(move |(lane, _)| Module { site: Site::new(block, lane.place), form: lane.form })
         };
-        let end = self.0.iter().map(|own| u64::BITS - own.leading_zeros()).max().unwrap_or(0);
+        let end = self.modules().iter().map(|own| u64::BITS - own.leading_zeros()).max().unwrap_or(0);
         (0..end as usize).flat_map(in_block)
     }
 }
@@ -138,7 +167,8 @@ impl Default for ModuleSet {
 
 impl fmt::Debug for ModuleSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter().map(|module| module.to_string())).finish()
+        let depths = self.depths().map(|depth| format!("depth {depth}"));
+        f.debug_set().entries(self.iter().map(|module| module.to_string()).chain(depths)).finish()
     }
 }
 
@@ -183,6 +213,19 @@ mod tests {
         assert_eq!(late.spread(BlockRange { start: 0, end: 12 }), all);
         let whole = BlockRange { start: 0, end: ModuleSet::MAX_BLOCKS };
         assert_eq!(ModuleSet::adapters(whole).len(), 128);
+    }
+
+    #[test]
+    fn depths_travel_with_modules_and_are_none() {
+        let depths = ModuleSet::reading([12, 6, 6, 0, 65]);
+        assert_eq!(depths.depths().collect::<Vec<_>>(), [6, 12]);
+        assert!(depths.reads_depths() && depths.is_empty());
+        assert_eq!((depths.lowest_block(), depths.len(), depths.iter().count()), (None, 0, 0));
+        let both = depths.union(ModuleSet::adapters(BlockRange { start: 3, end: 4 }));
+        assert!(depths.is_subset(both) && !both.is_subset(depths) && !depths.is_subset(ModuleSet::EMPTY));
+        assert_eq!((both.lowest_block(), both.len()), (Some(3), 2));
+        assert_eq!(both.within(BlockRange { start: 0, end: 6 }).depths().collect::<Vec<_>>(), [6]);
+        assert_ne!(depths, ModuleSet::EMPTY);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use mimi_server::train::study::{Budget, Entrant, Settings};
 /// Every method but the ablations.
 const ALL: &str = "all";
 /// Those that are no adaptation.
-const OTHERS: [&str; 6] = ["linear", "mimi", "mimi:adapter-plus", "full", "attention", "mlp"];
+const OTHERS: [&str; 7] = ["linear", "depth-head", "mimi", "mimi:adapter-plus", "full", "attention", "mlp"];
 /// Epochs of every method.
 const EPOCHS: usize = 100;
 

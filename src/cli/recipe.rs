@@ -14,10 +14,10 @@ pub struct RecipeArgs {
     /// Images in one step [default: 64; 32 for adapters, and mimi that prunes them].
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Highest learning rate [default: 5e-3 for linear, else that of the method's recipe, see docs/methods.md].
+    /// Highest learning rate [default: 5e-3 for heads alone, else that of the method's recipe, see docs/methods.md].
     #[arg(long)]
     pub learning_rate: Option<f64>,
-    /// Weight decay of matrices; biases have none [default: 0.05 for linear, else that of the method's recipe].
+    /// Weight decay of matrices; biases have none [default: 0.05 for heads alone, else that of the method's recipe].
     #[arg(long)]
     pub weight_decay: Option<f64>,
     /// Keep the head's weights at 8 bits, with a scale for each class [default: 32-bit floats].

@@ -6,7 +6,9 @@ use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use mimi_server::pack::ProblemType;
-use mimi_server::train::{Adaptation, Gate, Method, MimiOptions, Origin, Subset, TaskOptions};
+use mimi_server::train::{
+    Adaptation, DepthHeadOptions, Gate, Method, MimiOptions, Origin, Subset, TaskOptions,
+};
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
@@ -68,7 +70,7 @@ pub struct TrainArgs {
     /// Folder for packs that are held back, in the layout of --adapters.
     #[arg(long, default_value = "held-back", value_name = "DIR")]
     pub held_back: PathBuf,
-    /// How to train: a head alone; modules pruned in turn from --sigma-0 to --sigma (mimi); or the modules of one
+    /// How to train: a head alone, on the last feature (linear) or on those of several depths; modules pruned in turn from --sigma-0 to --sigma (mimi); or the modules of one
     /// method, trained once. See docs/methods.md.
     #[arg(long, default_value = LINEAR, value_name = "METHOD", value_parser = method())]
     pub method: String,
@@ -136,7 +138,8 @@ const MIMI: &str = "mimi";
 
 /// Reads a method's name; says why there is no pack of some.
 fn method() -> impl TypedValueParser<Value = String> {
-    let known = [LINEAR, MIMI].into_iter().chain(Adaptation::all().map(|known| known.name()));
+    let known =
+        [LINEAR, DepthHeadOptions::NAME, MIMI].into_iter().chain(Adaptation::all().map(|known| known.name()));
     let known = known.map(PossibleValue::new);
     let refused = Subset::ALL.map(|subset| PossibleValue::new(subset.name()).hide(true));
     PossibleValuesParser::new(known.chain(refused)).try_map(|name: String| match Subset::named(&name) {
@@ -158,6 +161,7 @@ impl TrainArgs {
                 ensure!(self.mimi.bits.is_none(), "{LINEAR} has no adapters for --bits: see --head-bits");
                 Method::Linear(self.recipe.linear(self.seed))
             }
+            DepthHeadOptions::NAME => Method::DepthHead(self.depth_head()?),
             MIMI => Method::Mimi(MimiOptions { augment, ..self.mimi.options(&self.recipe, self.seed)? }),
             name => {
                 let adaptation = Adaptation::named(name).context("there is no such method")?;
@@ -191,5 +195,14 @@ impl TrainArgs {
             },
             method,
         })
+    }
+
+    /// A head on several depths.
+    fn depth_head(&self) -> Result<DepthHeadOptions> {
+        let name = DepthHeadOptions::NAME;
+        ensure!(self.mimi.bits.is_none(), "{name} has no adapters for --bits: see --head-bits");
+        let mut options = DepthHeadOptions::of(self.recipe.linear(self.seed));
+        self.mimi.settings.iter().try_for_each(|typed| options.set(typed))?;
+        Ok(options)
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::error::Error;
 use super::lane::Lane;
-use super::programs::PlanTable;
+use super::programs::{PlanTable, plan_apart};
 use super::worker::Command;
 use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::graph::Plan;
@@ -74,10 +74,9 @@ impl Compiler {
             return Ok(());
         }
         let (config, covering) = (&self.config, self.lock().covering());
-        if modules.has_prompts() {
-            let plan = Plan::whole(config, modules);
+        if let Some(plan) = plan_apart(config, modules) {
             self.hand_out(plan)?;
-            self.lock().keep_prompted(plan);
+            self.lock().keep_apart(plan);
             self.settle(None);
             return Ok(());
         }

@@ -8,6 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::backbone::BackboneConfig;
+use crate::graph::{Error, Plan, plan_flops};
 use crate::pack::Pack;
 
 /// What forking needs to know of a row.
@@ -35,6 +37,18 @@ pub(super) struct Costs {
 }
 
 impl Costs {
+    /// Those of a backbone.
+    ///
+    /// # Errors
+    /// When its configuration contradicts itself.
+    pub(super) fn of(config: &BackboneConfig) -> Result<Self, Error> {
+        let below = |cut| match cut {
+            0 => Ok(0),
+            cut => plan_flops(config, &Plan::below(cut), |_| 0),
+        };
+        Ok(Self::new((0..=config.depth()).map(below).collect::<Result<_, _>>()?))
+    }
+
     /// One more run costs a hundredth of a row: measured with `server bench --fork`, whose overhead for a run was
     /// below 1 % of a ViT-B/16's row.
     pub(super) fn new(before: Vec<u64>) -> Self {

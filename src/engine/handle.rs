@@ -26,7 +26,7 @@ use super::row::{Row, Share};
 use super::run::Runner;
 use super::worker::Worker;
 use crate::backbone::{BackboneConfig, ModuleSet, Precision};
-use crate::graph::{Plan, plan_flops};
+use crate::graph::Plan;
 use crate::metrics::Metrics;
 use crate::runtime::{Device, Resident};
 
@@ -79,7 +79,7 @@ impl Engine {
         let inbox = Arc::new(Inbox::new(options.queue_limit, number, Arc::clone(&metrics)));
         let plans = Arc::new(Mutex::new(PlanTable::new(covering, options.max_programs)));
         let prefixes = Arc::new(Prefixes::new(options.prefix_memory, Arc::clone(&metrics)));
-        let costs = frozen_costs(&config)?;
+        let costs = Costs::of(&config).map_err(crate::runtime::Error::from)?;
         let (max_batch, max_wait) = (options.max_batch.max(1), options.max_wait);
         let policy = Policy { max_batch, max_wait, costs: costs.clone(), plans: Arc::clone(&plans) };
         let (mut threads, mut seats) = (Vec::new(), Vec::new());
@@ -194,6 +194,10 @@ impl Engine {
     /// Compiles a program for exactly `modules`, off the request path, after one that covers them. The receiver learns
     /// when it is installed. The least recently used program makes room.
     pub fn prepare(&self, modules: ModuleSet) -> oneshot::Receiver<Result<(), Error>> {
+        if modules.reads_depths() {
+            // All depths have one program, and no row has another beside it.
+            return self.cover(modules);
+        }
         let (done, receiver) = oneshot::channel();
         let plans = vec![Plan::whole(&self.shared.config, modules)];
         self.order(Order { covered: modules, plans, done: Some(done) });
@@ -204,6 +208,9 @@ impl Engine {
     /// Like [`Engine::prepare`], but only while there is room: thousands of cold tasks must not evict each other's
     /// programs.
     pub fn suggest(&self, modules: ModuleSet) {
+        if modules.reads_depths() {
+            return;
+        }
         self.order(Order::suggestion(vec![Plan::whole(&self.shared.config, modules)]));
         self.suggest_cut(modules);
     }
@@ -276,15 +283,6 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// FLOPs of the blocks before each block, and of all.
-fn frozen_costs(config: &BackboneConfig) -> Result<Costs, Error> {
-    let below = |cut| match cut {
-        0 => Ok(0),
-        cut => plan_flops(config, &Plan::below(cut), |_| 0).map_err(crate::runtime::Error::from),
-    };
-    Ok(Costs::new((0..=config.depth()).map(below).collect::<Result<_, _>>()?))
 }
 
 fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {

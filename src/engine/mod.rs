@@ -10,6 +10,7 @@
 //! | `turns`, `queue`, `load`, `speed`, `batch`, `fork`, `programs` | decisions. Pure: they take time as an argument and do no I/O |
 //! | `inbox` | the one lock between handlers and workers |
 //! | `admission`, `batches` | who gets in, and which rows run together |
+//! | `depths` | rows whose heads read several depths |
 //! | `worker`, `run`, `ask` | the loop that owns the device, and what it does with a batch |
 //! | `compiler` | the thread that makes programs, so that no request waits for one |
 //! | `batch`, `padding`, `bank` | from rows to what a program is fed; packs' tensors that stay on the device |
@@ -26,6 +27,7 @@ mod bank;
 mod batch;
 mod batches;
 mod compiler;
+mod depths;
 mod error;
 mod fork;
 mod handle;

@@ -1,6 +1,6 @@
 //! Which program a batch runs on, and which are kept. Pure.
 
-use crate::backbone::{BlockRange, ModuleSet};
+use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
 use crate::graph::Plan;
 
 /// The plans that are installed, least recently used first; bounded, but for the covering ones.
@@ -10,8 +10,9 @@ pub(super) struct PlanTable {
     base: Plan,
     /// What covers every form that was asked for, at its places in every block.
     covering: Plan,
-    /// What runs rows that have prompts, once a pack does. They have more tokens than others and run apart.
-    prompted: Option<Plan>,
+    /// What runs rows that run apart, once a pack needs it: those with prompts, which have more tokens than others, and
+    /// those whose heads read depths.
+    apart: Vec<Plan>,
     recent: Vec<Plan>,
     capacity: usize,
 }
@@ -19,20 +20,21 @@ pub(super) struct PlanTable {
 impl PlanTable {
     /// Starts with the plan that has every adapter.
     pub(super) fn new(base: Plan, capacity: usize) -> Self {
-        Self { base, covering: base, prompted: None, recent: Vec::new(), capacity }
+        Self { base, covering: base, apart: Vec::new(), recent: Vec::new(), capacity }
     }
 
     /// Whether some plan of all blocks covers `modules`.
     pub(super) fn covers(&self, modules: ModuleSet) -> bool {
-        match modules.has_prompts() {
-            true => self.prompted.is_some_and(|plan| plan.covers(modules)),
+        match runs_apart(modules) {
+            true => self.apart.iter().any(|plan| plan.covers(modules)),
             false => self.covering.covers(modules),
         }
     }
 
-    /// Keeps a plan of rows with prompts, of which there is one.
-    pub(super) fn keep_prompted(&mut self, plan: Plan) {
-        self.prompted = Some(plan);
+    /// Keeps a plan of rows that run apart, of which there is one for each kind.
+    pub(super) fn keep_apart(&mut self, plan: Plan) {
+        self.apart.retain(|other| !is_alike(other.modules, plan.modules));
+        self.apart.push(plan);
     }
 
     /// The plan that covers most.
@@ -64,9 +66,7 @@ impl PlanTable {
 
     /// Whether the plan is installed.
     pub(super) fn contains(&self, plan: &Plan) -> bool {
-        [self.base, self.covering].contains(plan)
-            || self.prompted == Some(*plan)
-            || self.recent.contains(plan)
+        [self.base, self.covering].contains(plan) || self.apart.contains(plan) || self.recent.contains(plan)
     }
 
     /// Whether plans can be added without another's leaving.
@@ -86,17 +86,36 @@ impl PlanTable {
 
     /// Number of installed plans.
     pub(super) fn len(&self) -> usize {
-        1 + usize::from(self.covering != self.base) + usize::from(self.prompted.is_some()) + self.recent.len()
+        1 + usize::from(self.covering != self.base) + self.apart.len() + self.recent.len()
     }
 }
 
-/// The plan of `blocks` with the fewest modules that covers `modules`, and has prompts only if they do.
+/// Whether rows with these modules run apart from all others.
+fn runs_apart(modules: ModuleSet) -> bool {
+    modules.has_prompts() || modules.reads_depths()
+}
+
+/// Whether rows with either modules may run on one program.
+fn is_alike(one: ModuleSet, other: ModuleSet) -> bool {
+    one.has_prompts() == other.has_prompts() && one.reads_depths() == other.reads_depths()
+}
+
+/// The plan of what runs rows with these modules apart; none where they run beside others.
+pub(super) fn plan_apart(config: &BackboneConfig, modules: ModuleSet) -> Option<Plan> {
+    match modules.reads_depths() {
+        // One program for all depths: what one row has read, another finds kept.
+        true => Some(Plan::reading(config)),
+        false => modules.has_prompts().then(|| Plan::whole(config, modules)),
+    }
+}
+
+/// The plan of `blocks` with the fewest modules that covers `modules`, and has prompts or depths only if they do.
 pub(super) fn smallest<'a>(
     plans: impl IntoIterator<Item = &'a Plan>,
     blocks: BlockRange,
     modules: ModuleSet,
 ) -> Option<Plan> {
-    let alike = |plan: &Plan| plan.modules.has_prompts() == modules.has_prompts();
+    let alike = |plan: &Plan| is_alike(plan.modules, modules);
     let fitting =
         plans.into_iter().filter(|plan| plan.blocks == blocks && plan.covers(modules) && alike(plan));
     fitting.copied().min_by_key(|plan| (plan.modules.len(), *plan))

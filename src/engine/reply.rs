@@ -18,7 +18,7 @@ use crate::pack::Pack;
 /// What became of a row on the device.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// Its pooled feature, `[D]`.
+    /// Its pooled feature, `[D]`, and behind it what its head reads where it reads depths.
     pub(super) feature: Vec<f32>,
     pub(super) queued: Duration,
     pub(super) run: Duration,
@@ -52,11 +52,16 @@ impl Head {
     fn answer(&self, outcome: Outcome) -> Result<Answer, Error> {
         let Outcome { feature, queued, run, batch_rows, flops, shared } = outcome;
         let span = tracing::debug_span!(parent: &self.span, "head");
-        let logits = span.in_scope(|| self.pack.head.logits(ArrayView1::from(&feature[..])));
+        // Behind the pooled feature lie those of the depths that the head reads, where it reads any.
+        let start = match self.pack.modules.reads_depths() {
+            true => feature.len().saturating_sub(self.pack.head.weight.ncols()),
+            false => 0,
+        };
+        let logits = span.in_scope(|| self.pack.head.logits(ArrayView1::from(&feature[start..])));
         if !logits.iter().all(|logit| logit.is_finite()) {
             return Err(Error::NotFinite);
         }
-        let feature = self.wants_feature.then_some(feature);
+        let feature = self.wants_feature.then(|| if start > 0 { feature[..start].to_vec() } else { feature });
         Ok(Answer { logits, feature, queued, run, batch_rows, flops, shared })
     }
 }

@@ -3,11 +3,13 @@
 //! A row costs what its own plan asks of the blocks that ran for it. What a program computes beyond that, for wider
 //! modules of other rows or at places where the row has none, counts as nothing.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use super::bank::Bank;
 use super::batch::{BatchRow, Laid};
+use super::depths::{read, reading};
 use super::error::Error;
 use super::fork::{Branch, Costs, Fork, Layout, layout, parts};
 use super::prefixes::{Known, Prefixes};
@@ -46,11 +48,30 @@ impl Runner {
         self.programs.remove(plan);
     }
 
-    /// Pooled feature of each row, and what it cost.
+    /// What each row's head reads, and what it cost.
     pub(super) fn features(&mut self, rows: &[&Row]) -> Result<Vec<Feature>, Error> {
         self.ran = 0;
         let images = images(rows);
-        let Layout { whole, fork } = self.layout(rows, &images);
+        let reading = reading(rows, &images);
+        if reading.is_empty() {
+            return self.pooled(rows, &images);
+        }
+        let mut features = vec![Feature::default(); rows.len()];
+        let others: Vec<usize> = (0..rows.len()).filter(|row| !reading.contains(row)).collect();
+        let fork = Fork { cut: self.config.behind_pooling(), rows: reading };
+        let made = self.forked(&fork, rows, &images)?;
+        fork.rows.iter().zip(made).for_each(|(&row, feature)| features[row] = feature);
+        if !others.is_empty() {
+            let own: Vec<&Row> = others.iter().map(|&row| rows[row]).collect();
+            let made = self.pooled(&own, &self::images(&own))?;
+            others.into_iter().zip(made).for_each(|(row, feature)| features[row] = feature);
+        }
+        Ok(features)
+    }
+
+    /// As [`Self::features`], of rows that read no depths.
+    fn pooled(&mut self, rows: &[&Row], images: &[usize]) -> Result<Vec<Feature>, Error> {
+        let Layout { whole, fork } = self.layout(rows, images);
         let mut features = vec![Feature::default(); rows.len()];
         if !whole.is_empty() {
             let own: Vec<&Row> = whole.iter().map(|&row| rows[row]).collect();
@@ -61,26 +82,27 @@ impl Runner {
             }
         }
         if let Some(fork) = fork {
-            let made = self.forked(&fork, rows, &images)?;
+            let made = self.forked(&fork, rows, images)?;
             fork.rows.iter().zip(made).for_each(|(&row, feature)| features[row] = feature);
         }
         Ok(features)
     }
 
-    /// Features of rows that part ways at a cut.
+    /// Features of rows that part ways at a cut; behind the pooling only heads differ, and what they read.
     fn forked(&mut self, fork: &Fork, rows: &[&Row], images: &[usize]) -> Result<Vec<Feature>, Error> {
         self.metrics.engine.rows_forked.inc_by(fork.rows.len() as u64);
         let branch = |&row: &usize| Forked { row: rows[row], image: images[row], first: rows[images[row]] };
         let own: Vec<Forked<'_>> = fork.rows.iter().map(branch).collect();
         let Below { values, ran } = self.below(fork.cut, &own)?;
         let made = self.above(fork.cut, &own, values)?;
-        let below = self.costs.below(fork.cut);
+        let blocks = fork.cut.min(self.config.depth());
+        let below = self.costs.below(blocks);
         let images: Vec<usize> = own.iter().map(|row| row.image).collect();
         let shared = parts(&images, below, |image| ran.contains(&image));
         let cost = |row: &Forked<'_>, shared: u64| row.row.pack.flops.saturating_sub(below) + shared;
         let costs = own.iter().zip(shared).map(|(row, shared)| cost(row, shared));
         let told = images.iter().map(|image| SharedBlocks {
-            blocks: fork.cut,
+            blocks,
             rows: images.iter().filter(|other| *other == image).count(),
             is_kept: !ran.contains(image),
         });
@@ -166,13 +188,15 @@ impl Runner {
         }
         let missing: Vec<usize> = images.keys().copied().filter(|image| !found.contains_key(image)).collect();
         if !missing.is_empty() {
-            let plan = match cut == self.config.depth() {
-                true => self.choose(self.config.blocks(), ModuleSet::EMPTY)?,
-                false => Plan::below(cut),
+            let depth = self.config.depth();
+            let plan = match cut.cmp(&depth) {
+                Ordering::Less => Plan::below(cut),
+                Ordering::Equal => self.choose(self.config.blocks(), ModuleSet::EMPTY)?,
+                Ordering::Greater => Plan::reading(&self.config),
             };
             let pixels = missing.iter().map(|image| BatchRow::bare(&images[image].pixels));
             let pixels: Vec<BatchRow<'_>> = pixels.collect();
-            let cost = missing.len() as u64 * self.costs.below(cut);
+            let cost = missing.len() as u64 * self.costs.below(cut.min(depth));
             let made = self.ask(&plan, &pixels, cost)?;
             for (&image, values) in missing.iter().zip(made) {
                 let values: Arc<[f32]> = values.into();
@@ -197,6 +221,10 @@ impl Runner {
         if cut == self.config.depth() {
             return Ok(below.iter().map(|values| values.to_vec()).collect());
         }
+        if cut > self.config.depth() {
+            let own = |(row, values): (&Forked<'_>, &Arc<[f32]>)| read(&self.config, row.row, values);
+            return Ok(rows.iter().zip(&below).map(own).collect());
+        }
         let blocks = BlockRange { start: cut, end: self.config.depth() };
         let plan = self.choose(blocks, modules(rows.iter().map(|forked| &forked.row.pack)))?;
         let values: Vec<BatchRow<'_>> = rows
@@ -213,7 +241,7 @@ impl Runner {
 /// A row's pooled feature.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Feature {
-    /// `[D]`.
+    /// `[D]`, and behind it what the head reads where it reads depths.
     pub(super) values: Vec<f32>,
     /// What the row cost.
     pub(super) flops: u64,

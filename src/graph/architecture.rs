@@ -1,7 +1,9 @@
 //! From an architecture to its graph: the one place that tells families apart.
 
+use super::depths::feature;
 use super::layers::{Feed, Layers};
 use super::names::{FEATURES, HIDDEN, HIDDEN_OUT, PIXELS};
+use super::ops::Concat;
 use super::parts::Parts;
 use super::{Dim, Error, Fact, Graph, Plan, Wire};
 use crate::backbone::{Architecture, BackboneConfig};
@@ -17,7 +19,8 @@ fn parts(architecture: &Architecture) -> &dyn Parts {
 /// Wires the plan's blocks into `g` and returns the last wire with the name it has as an output.
 ///
 /// # Shapes
-/// [`FEATURES`] `[B, D]`, or [`HIDDEN_OUT`] `[B, N, D]` before the last block's end.
+/// [`FEATURES`] `[B, D]`, or [`HIDDEN_OUT`] `[B, N, D]` before the last block's end. With depths the features are
+/// `[B, D + D']`: the pooled one, then those of the depths, ascending.
 ///
 /// # Errors
 /// [`Error::Wiring`] when the configuration contradicts itself.
@@ -37,11 +40,28 @@ pub(super) fn wire(
     if start == 0 {
         x = parts.embed(&mut layers, x)?;
     }
+    let mut depths = Vec::new();
     for block in plan.blocks.iter() {
         x = parts.block(&mut layers, block, x)?;
+        if plan.modules.depths().any(|depth| depth == block + 1) {
+            let pooled = parts.pooled(&mut layers.at(&format!("depths.{}", block + 1)), block, x)?;
+            depths.push(feature(&mut layers, block + 1, pooled)?);
+        }
     }
     match plan.blocks.end == config.depth() {
-        true => Ok((FEATURES, parts.pool(&mut layers, x)?)),
+        true => {
+            let pooled = parts.pool(&mut layers, x)?;
+            Ok((FEATURES, join(&mut layers, pooled, depths)?))
+        }
         false => Ok((HIDDEN_OUT, x)),
     }
+}
+
+/// The pooled feature, and behind it those of depths.
+fn join(layers: &mut Layers<'_>, pooled: Wire, depths: Vec<Wire>) -> Result<Wire, Error> {
+    if depths.is_empty() {
+        return Ok(pooled);
+    }
+    let all: Vec<Wire> = [pooled].into_iter().chain(depths).collect();
+    layers.wire("depths", Concat { axis: 1 }, &all)
 }

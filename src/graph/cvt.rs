@@ -11,7 +11,7 @@
 //! Sources: Wu et al. 2021; the adapters' place: Marouf et al. 2024, figure 2.
 
 use super::layers::{Layers, Mlp};
-use super::ops::{Add, Concat, Conv, Pad, Reshape, Slice, Transpose};
+use super::ops::{Add, Concat, Conv, Pad, ReduceMean, Reshape, Slice, Transpose};
 use super::parts::Parts;
 use super::{Error, Wire};
 use crate::backbone::{CvtBlock, CvtConfig, Place, Shape, Site};
@@ -58,6 +58,16 @@ impl Parts for CvtConfig {
             false => x,
         };
         layers.wire("pool", Reshape { rest: vec![d] }, &[class])
+    }
+
+    /// The class token where the stage has one, else the mean of the map's tokens.
+    fn pooled(&self, layers: &mut Layers<'_>, block: usize, x: Wire) -> Result<Wire, Error> {
+        let place = self.block(block).ok_or_else(|| no_block(layers, block))?;
+        if self.class_tokens(place.stage) == 0 {
+            return layers.wire("pool", ReduceMean { axis: 1, keep: false }, &[x]);
+        }
+        let class = if place.last { x } else { class_token(layers.at("class"), x)? };
+        layers.wire("pool", Reshape { rest: vec![place.shape.width] }, &[class])
     }
 }
 

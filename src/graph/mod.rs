@@ -7,6 +7,7 @@
 //! | `layers`, `modules`, `parts` | what the families share, the forms of change, and what each family must give |
 //! | [`Patches`] | patches embedded by one product |
 //! | `vit`, `swin`, `cvt` | one family a file, reading like its paper |
+//! | `depths` | what a head may read besides the pooled feature |
 //! | [`Plan`], [`build`], `architecture` | what a graph must hold, and a family's parts put together over it |
 //! | [`training`], `loss`, [`gradients`] | a whole training step, what it makes small, reverse mode |
 //! | [`activity_graph`] | a forward pass that gives what hidden neurons do |
@@ -31,6 +32,7 @@ mod builder;
 mod constant;
 mod cost;
 mod cvt;
+mod depths;
 mod error;
 mod express;
 mod fact;

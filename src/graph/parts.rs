@@ -23,4 +23,10 @@ pub(super) trait Parts {
     /// # Shapes
     /// `[B, N, D]` to `[B, D]`.
     fn pool(&self, layers: &mut Layers<'_>, x: Wire) -> Result<Wire, Error>;
+
+    /// Wires what the pooling reads of the tokens that any block left, as one vector, not normed: the class token, or a mean.
+    ///
+    /// # Shapes
+    /// `[B, N, D]` to `[B, D]`, with the D of the block.
+    fn pooled(&self, layers: &mut Layers<'_>, block: usize, x: Wire) -> Result<Wire, Error>;
 }

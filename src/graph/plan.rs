@@ -31,6 +31,11 @@ impl Plan {
         Self { blocks: config.blocks(), modules }
     }
 
+    /// The whole backbone without modules, and the features of every depth.
+    pub fn reading(config: &BackboneConfig) -> Self {
+        Self::whole(config, config.every_depth())
+    }
+
     /// The blocks before `cut`, which no module is in.
     pub fn below(cut: usize) -> Self {
         Self { blocks: BlockRange { start: 0, end: cut }, modules: ModuleSet::EMPTY }
@@ -53,7 +58,10 @@ impl Plan {
             return fail(format!("blocks must lie within 0..{}", config.depth()));
         }
         if self.modules.within(self.blocks) != self.modules {
-            return fail("a module lies outside the blocks".into());
+            return fail("a module or a depth lies outside the blocks".into());
+        }
+        if self.modules.reads_depths() && self.blocks != config.blocks() {
+            return fail(format!("depths are read of blocks 0..{} alone", config.depth()));
         }
         if let Some(reason) = self.modules.iter().find_map(|module| config.refuses(module)) {
             return fail(reason);
@@ -64,6 +72,10 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "blocks {} with {} module(s)", self.blocks, self.modules.len())
+        write!(f, "blocks {} with {} module(s)", self.blocks, self.modules.len())?;
+        match self.modules.depths().count() {
+            0 => Ok(()),
+            depths => write!(f, " and {depths} depth(s)"),
+        }
     }
 }

@@ -56,6 +56,10 @@ impl Parts for SwinConfig {
         let x = layers.at("norm").norm(x, self.feature_width(), self.layer_norm_eps)?;
         layers.wire("pool", ReduceMean { axis: 1, keep: false }, &[x])
     }
+
+    fn pooled(&self, layers: &mut Layers<'_>, _: usize, x: Wire) -> Result<Wire, Error> {
+        layers.wire("pool", ReduceMean { axis: 1, keep: false }, &[x])
+    }
 }
 
 /// Brings the tokens the block before left into this block's order, four becoming one where a stage begins.

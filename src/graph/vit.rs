@@ -90,6 +90,20 @@ impl Parts for VitConfig {
             Pool::Attention => attention_pool(self, layers, x),
         }
     }
+
+    /// Attention pooling has learned its query for the last block; here it is the mean of what it attends to.
+    fn pooled(&self, layers: &mut Layers<'_>, _: usize, x: Wire) -> Result<Wire, Error> {
+        let x = read_tokens(self, layers.at("read"), x)?;
+        let first = self.first_pooled_token();
+        let x = match self.pool {
+            Pool::Cls => return layers.wire("pool", Reshape { rest: vec![self.width] }, &[x]),
+            Pool::Mean | Pool::MeanThenNorm | Pool::Attention if first > 0 => {
+                layers.wire("patches", Slice { axis: 1, start: first, end: self.tokens() }, &[x])?
+            }
+            _ => x,
+        };
+        layers.wire("pool", ReduceMean { axis: 1, keep: false }, &[x])
+    }
 }
 
 /// One learned query attends to the pooled tokens: `h = proj(softmax(x S) v(x))`, then `h + mlp(norm(h))`. The query is

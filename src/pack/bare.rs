@@ -16,6 +16,7 @@ impl Pack {
             weights: BTreeMap::new(),
             factored: None,
             small: Default::default(),
+            depths: Vec::new(),
             head_weight: Vec::new(),
             head_bias: Vec::new(),
             labels: Vec::new(),

@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::decision::threshold;
+use super::depths::check_depths;
 use super::{
     Decision, Error, FORMAT_VERSION, Factorised, NEWEST_FORMAT_VERSION, PEFT_TYPE, ProblemType, StoredBits,
 };
-use crate::backbone::{Activation, BackboneConfig, Form, Module, Precision, Site};
+use crate::backbone::{Activation, BackboneConfig, Form, Module, ModuleSet, Precision, Site};
 use crate::image::{DECODER_VERSION, Preprocessing};
 
 /// Version of the format that added other modules than adapters, and other heads than of classes.
 const SECOND_FORMAT_VERSION: u32 = 2;
+/// Version that added few bits a weight.
+const THIRD_FORMAT_VERSION: u32 = 3;
 /// Most classes a head may have.
 const MAX_LABELS: usize = 100_000;
 
@@ -43,6 +46,9 @@ pub struct Manifest {
     /// Bits a weight, where matrices are kept at few.
     #[serde(default, skip_serializing_if = "StoredBits::is_full")]
     pub stored_bits: StoredBits,
+    /// Numbers of blocks after which the head reads a feature, ascending; none where it reads the backbone's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depths: Vec<usize>,
     /// Class names, in the order of the head's rows.
     pub labels: Vec<String>,
     /// What the head's outputs mean; not written where it is what format 1 knows, like the next two.
@@ -126,11 +132,19 @@ impl Manifest {
 
     /// The oldest format that says all of this manifest.
     pub fn format_version_needed(&self) -> u32 {
-        if !self.stored_bits.is_full() {
+        if !self.depths.is_empty() {
             return NEWEST_FORMAT_VERSION;
+        }
+        if !self.stored_bits.is_full() {
+            return THIRD_FORMAT_VERSION;
         }
         let is_plain = self.decision().is_plain() && self.modules.is_empty() && self.factorised.is_none();
         if is_plain { FORMAT_VERSION } else { SECOND_FORMAT_VERSION }
+    }
+
+    /// The depths that the head reads.
+    pub fn reading(&self) -> ModuleSet {
+        ModuleSet::reading(self.depths.iter().copied())
     }
 
     /// How outputs become answers.
@@ -169,6 +183,7 @@ impl Manifest {
         for (name, &width) in &self.modules {
             widths.insert(known_module(name, width, backbone)?, width);
         }
+        check_depths(&self.depths, widths.len(), backbone)?;
         if let Some(factorised) = &self.factorised {
             factorised.kind(&widths, backbone)?;
         }

@@ -12,7 +12,7 @@
 //! | `{module}.{down or up}.weight` | `[out, in]` | F32 |
 //! | `{module}.{down or up}.bias`, `{module}.{scale or shift}` | `[out]`; a shift of scores `[H, n, n]` | F32 |
 //! | `{module}.factor.{label}`, `shared.{label}` | as a factorised method has it | F32 |
-//! | `head.weight`, `head.bias` | `[C, D]`, `[C]` | F32 |
+//! | `head.weight`, `head.bias` | `[C, D]`, `[C]`; D of all depths together where the head reads depths | F32 |
 //! | `self_test.image.{k}` | `[bytes]`, an encoded image | U8 |
 //! | `self_test.logits` | `[images, C]` | F32 |
 
@@ -22,6 +22,7 @@ mod archive;
 mod bare;
 mod base;
 mod decision;
+mod depths;
 mod error;
 mod factored;
 mod id;
@@ -66,7 +67,7 @@ pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 /// Version of the format that every server reads. A pack is written in it wherever it suffices.
 pub const FORMAT_VERSION: u32 = 1;
 /// Newest version of the format; raised when an older server could misread a newer pack.
-pub const NEWEST_FORMAT_VERSION: u32 = 3;
+pub const NEWEST_FORMAT_VERSION: u32 = 4;
 /// `peft_type` of every pack.
 pub const PEFT_TYPE: &str = "MIMI";
 /// Key of a provenance's details, `true` where nothing proves that the backbone is the one a pack was trained on.

@@ -79,7 +79,8 @@ pub fn read_stored_with(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Sto
         }
     };
     let classes = manifest.labels.len();
-    let head = read_head(&mut file, (classes, manifest.stored_bits.head), backbone.feature_width())?;
+    let width = backbone.head_width(manifest.reading());
+    let head = read_head(&mut file, (classes, manifest.stored_bits.head), width)?;
     let self_test = read_self_test(&mut file, &manifest)?;
     file.check_all_read(&manifest)?;
     let flops = base.flops() + modules_flops(&widths, backbone)?;

@@ -8,7 +8,7 @@ use ndarray::{Array1, Array2};
 use super::{Manifest, Weights};
 use crate::backbone::{Form, Module, ModuleSet};
 
-/// The linear classifier on the pooled feature.
+/// The linear classifier on the pooled feature, or on those of several depths.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
     /// `[C, D]`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::factored::{Factored, served_bytes};
 use super::{Base, Error, Head, Manifest, Pack, Weights};
-use crate::backbone::{BackboneConfig, Module};
+use crate::backbone::{BackboneConfig, Module, ModuleSet};
 use crate::graph::ParameterName;
 
 /// A pack that was read and checked, its served tensors not yet made.
@@ -46,7 +46,8 @@ impl Stored {
             Tensors::Served(weights) => weights,
             Tensors::Factored(factored) => expanded(&factored, base)?,
         };
-        let modules = self.widths.keys().copied().collect();
+        let modules: ModuleSet = self.widths.keys().copied().collect();
+        let modules = modules.union(self.manifest.reading());
         let Self { manifest, head, flops, digest, .. } = self;
         Ok(Pack { manifest, modules, weights, head, flops, digest })
     }

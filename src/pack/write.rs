@@ -14,7 +14,7 @@ use super::{
     SelfTestInfo,
 };
 use super::{WEIGHTS_FILE, Weights, tensor_key, transpose, versions};
-use crate::backbone::{BackboneConfig, Form, Module, Part, Precision, Site, sha256_hex};
+use crate::backbone::{BackboneConfig, Form, Module, ModuleSet, Part, Precision, Site, sha256_hex};
 use crate::files;
 use crate::graph::ParameterName;
 use crate::image::Preprocessing;
@@ -28,6 +28,8 @@ pub struct Contents {
     pub factored: Option<Factored>,
     /// Matrices that are kept at few bits, by name, laid out `[in, out]`; the values beside must be what they expand to.
     pub small: BTreeMap<ParameterName, Small>,
+    /// Depths that the head reads, ascending; none where it reads the backbone's feature.
+    pub depths: Vec<usize>,
     /// Head weight `[C, D]`, row-major.
     pub head_weight: Vec<f32>,
     /// Head bias `[C]`.
@@ -144,6 +146,7 @@ pub(super) fn manifest(contents: &Contents, backbone: &BackboneConfig, weights_s
         leave_out: backbone.sites().iter().filter(|site| left_out(site)).map(Site::to_string).collect(),
         factorised: contents.factored.as_ref().map(|factored| (&factored.kind).into()),
         stored_bits: StoredBits::of(&contents.small),
+        depths: contents.depths.clone(),
         modules: others.iter().map(|(module, width)| (module.to_string(), *width)).collect(),
         labels: contents.labels.clone(),
         problem_type: problem,
@@ -231,7 +234,8 @@ fn bytes(values: &[f32]) -> Vec<u8> {
 }
 
 fn serialize(contents: &Contents, backbone: &BackboneConfig) -> Result<Vec<u8>, String> {
-    let (classes, width) = (contents.labels.len(), backbone.feature_width());
+    let depths = ModuleSet::reading(contents.depths.iter().copied());
+    let (classes, width) = (contents.labels.len(), backbone.head_width(depths));
     let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
     let small = smalls(contents)?;
     let is_small = |key: &str| small.iter().any(|(own, _)| own == key);

@@ -134,8 +134,9 @@ impl Need {
         let (intake, demand) = (method.intake(config), method.demand(config, classes)?);
         // Changed images come as pixels, whatever the first block.
         let start = if intake.augment.keeps_rows() { intake.block } else { 0 };
-        let longest =
-            (start..=config.depth()).map(|block| row_shape(config, block).iter().product::<usize>()).max();
+        let longest = (start..=config.depth().max(start))
+            .map(|block| row_shape(config, block).iter().product::<usize>())
+            .max();
         let row = FLOAT * longest.unwrap_or(0) as u64;
         let kept = if intake.augment.keeps_images() { row } else { Varied::bytes(config, &intake, 1) };
         let batch = demand.steps.as_ref().map_or(0, |steps| steps.batch);

@@ -70,6 +70,7 @@ pub use measure::ranking::{Counts as Ranks, Ranked, average_precision, best_thre
 pub use measure::scorer::Scorer;
 pub use memory::{Fit, Images};
 pub use method::Method;
+pub use method::depth_head::options::DepthHeadOptions;
 pub use method::finetune::options::FinetuneOptions;
 pub use method::finetune::run::Finetuned;
 pub use method::finetune::subset::Subset;

@@ -40,6 +40,8 @@ pub struct Model {
     pub made: BTreeMap<Module, usize>,
     /// What served tensors were made from, where a pack keeps that.
     pub stored: Option<Factored>,
+    /// Depths that the head reads, ascending; none where it reads the backbone's feature.
+    pub depths: Vec<usize>,
     /// Matrices that a pack keeps at few bits; their tensors are what these expand to.
     pub small: BTreeMap<ParameterName, Small>,
 }
@@ -87,10 +89,11 @@ impl Model {
         Ok(Projections { down: get(ParameterName::down(module))?, up: get(ParameterName::up(module))? })
     }
 
-    /// The modules.
+    /// The modules, and the depths that the head reads.
     pub fn modules(&self) -> ModuleSet {
         let own = self.parameters.iter().filter_map(|(name, _)| name.module());
-        own.chain(self.made.keys().copied()).collect()
+        let own: ModuleSet = own.chain(self.made.keys().copied()).collect();
+        own.union(ModuleSet::reading(self.depths.iter().copied()))
     }
 
     /// Width of each module that has one: hidden neurons, or tokens.
@@ -118,6 +121,11 @@ impl Model {
     /// First block with a module; the depth where there is none.
     pub fn lowest_block(&self, config: &BackboneConfig) -> usize {
         self.modules().lowest_block().unwrap_or(config.depth())
+    }
+
+    /// The block whose input is all that it needs of an image.
+    pub fn first_needed(&self, config: &BackboneConfig) -> usize {
+        if self.depths.is_empty() { self.lowest_block(config) } else { config.behind_pooling() }
     }
 
     /// Keeps the neurons that `kept` lists for each module, ascending, with their moments. A module left with none

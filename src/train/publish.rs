@@ -108,6 +108,7 @@ impl Publisher<'_> {
             weights: model.weights(),
             factored: model.stored.clone(),
             small: model.small.clone(),
+            depths: model.depths.clone(),
             head_weight: head.weight.iter().copied().collect(),
             head_bias: head.bias.to_vec(),
             labels: self.images.labels.clone(),

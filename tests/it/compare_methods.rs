@@ -71,11 +71,14 @@ fn every_method_trains_for_as_many_steps_and_tells_what_it_costs() {
         assert!(figures.cost.flops_of_8 >= figures.cost.flops, "{name}");
         assert!(figures.cost.flops_of_8 <= 8 * figures.cost.flops, "{name}");
         assert!((0.0..=1.0).contains(&figures.macro_accuracy), "{name}");
-        assert_eq!(figures.cost.trained_parameters == 0, name == "linear", "{name}");
+        let is_head = ["linear", "depth-head"].contains(&name.as_str());
+        assert_eq!(figures.cost.trained_parameters == 0, is_head, "{name}");
     }
     let of = |name: &str| runs.iter().find(|run| run.plan.method == name).unwrap();
     let linear = of("linear").figures.cost;
     assert_eq!(linear.flops_of_8, linear.flops, "one pass serves any number of heads");
+    let depths = of("depth-head").figures.cost;
+    assert_eq!((depths.flops, depths.flops_of_8), (linear.flops, linear.flops), "of whatever depths");
     let sizes = |name: &str| of(name).figures.cost.trained_parameters;
     assert_eq!(sizes("mimi"), sizes("proportional"));
     assert_eq!(sizes("mimi"), sizes("gates"));

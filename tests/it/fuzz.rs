@@ -203,6 +203,7 @@ fn contents(config: &BackboneConfig) -> Contents {
         weights: weights.into_iter().collect(),
         factored: None,
         small: Default::default(),
+        depths: Vec::new(),
         head_weight: random.floats(3 * 8, 0.3),
         head_bias: random.floats(3, 0.3),
         labels: ["a", "b", "c"].map(str::to_owned).to_vec(),

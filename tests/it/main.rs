@@ -32,6 +32,8 @@ mod compare;
 mod compare_methods;
 /// What only a CvT has: convolutions to fold, settings that no tensor shows.
 mod cvt;
+/// Heads on several depths: features, packs, training, shared passes.
+mod depths;
 /// What the device of `MIMI_TEST_DEVICE` gives, against PyTorch and the CPU.
 mod device;
 /// Reference pages are what the code says; command blocks say who runs them.

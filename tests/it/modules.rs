@@ -295,7 +295,7 @@ fn manifests_with_impossible_modules_are_refused_by_name() {
         ("blocks.1.tokens.prompts", 1, 2, "has no place blocks.1.tokens"),
         ("blocks.1.q.affine", 0, 2, "blocks.1.q.affine.scale"),
         ("blocks.1.q.shift", 0, 1, "only format 2 has"),
-        ("blocks.1.q.shift", 0, 4, "reads versions 1 to 3"),
+        ("blocks.1.q.shift", 0, 5, "reads versions 1 to 4"),
     ];
     for (name, width, version, reason) in cases {
         let error = error(BTreeMap::from([(name, width)]), version);

@@ -382,7 +382,7 @@ fn hostile_manifests_at_few_bits_are_refused_by_name() {
         (bits(json!({"head": 8})), "is missing"),
         (bits(json!({"adapters": 2})), "head.weight"),
         (refused(&|json| json["format_version"] = json!(2)), "what only format 3 has"),
-        (refused(&|json| json["format_version"] = json!(4)), "this server reads versions 1 to 3"),
+        (refused(&|json| json["format_version"] = json!(5)), "this server reads versions 1 to 4"),
     ] {
         assert!(told.contains(words), "{words}: {told}");
     }

@@ -248,6 +248,7 @@ impl TinyBackbone {
             weights: weights.collect(),
             factored: None,
             small: Default::default(),
+            depths: Vec::new(),
             head_weight: random.floats(classes * d, 0.3),
             head_bias: random.floats(classes, 0.3),
             labels: (0..classes).map(|c| format!("class-{c}")).collect(),

@@ -39,6 +39,7 @@ pub(super) fn write(resident: &Resident, request: &Request, mut found: Extract) 
         labels,
         factored: None,
         small: Default::default(),
+        depths: Vec::new(),
         decision: Decision::default(),
         self_test,
         weights: found.modules,

@@ -39,7 +39,10 @@ impl Prefix {
     /// When the program cannot be compiled.
     pub fn new(setup: &Setup, blocks: BlockRange) -> Result<Self> {
         let resident = &setup.resident;
-        let plan = Plan { blocks, modules: ModuleSet::EMPTY };
+        let plan = match blocks.end > resident.config().depth() {
+            true => Plan::reading(resident.config()),
+            false => Plan { blocks, modules: ModuleSet::EMPTY },
+        };
         let compile = || resident.compile(&build(resident.config(), &plan)?);
         let program = (blocks.start < blocks.end).then(compile).transpose()?;
         let preprocessing = resident.config().preprocessing.clone();
@@ -77,7 +80,8 @@ impl Prefix {
     /// Numbers in the longest form a row may yet take.
     fn longest(&self) -> usize {
         let config = self.setup.resident.config();
-        let sizes = (self.blocks.end..=config.depth()).map(|block| row_shape(config, block).iter().product());
+        let blocks = self.blocks.end..=config.depth().max(self.blocks.end);
+        let sizes = blocks.map(|block| row_shape(config, block).iter().product());
         sizes.max().unwrap_or(0)
     }
 
@@ -158,7 +162,17 @@ impl Prefix {
         };
         let shape = [vec![rows], shape].concat();
         let input = Input { name: input_name(self.blocks.start), shape: &shape, data: &values };
-        Ok(program.run(&[input])?.pop().context("the backbone gave no output")?.data)
+        let given = program.run(&[input])?.pop().context("the backbone gave no output")?.data;
+        let config = self.setup.resident.config();
+        match self.blocks.end > config.depth() {
+            // Before the features of depths lies the pooled one.
+            true => {
+                let pooled = config.feature_width();
+                let depths = given.chunks(pooled + self.size()).flat_map(|row| row.get(pooled..));
+                Ok(depths.flatten().copied().collect())
+            }
+            false => Ok(given),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Images as inputs of some block.
 
+use std::cmp::Ordering;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -14,7 +15,7 @@ use crate::graph::{HIDDEN, PIXELS};
 /// Images as inputs of some block, with their classes.
 #[derive(Clone, Debug)]
 pub struct Rows {
-    /// The block; the depth for pooled features.
+    /// The block; the depth for pooled features, and [`BackboneConfig::behind_pooling`] for those of every depth.
     pub block: usize,
     /// Shape of one: `[3, S, S]` before the first block, `[N, D]` before a later one, `[D]` after the last.
     pub shape: Vec<usize>,
@@ -86,7 +87,11 @@ pub fn input_name(block: usize) -> &'static str {
     if block == 0 { PIXELS } else { HIDDEN }
 }
 
-/// Shape of one row before `block`; of its pooled feature after the last.
+/// Shape of one row before `block`; of its pooled feature after the last, and behind that of the features of every depth.
 pub fn row_shape(config: &BackboneConfig, block: usize) -> Vec<usize> {
-    if block == config.depth() { vec![config.feature_width()] } else { config.input_shape(block) }
+    match block.cmp(&config.depth()) {
+        Ordering::Less => config.input_shape(block),
+        Ordering::Equal => vec![config.feature_width()],
+        Ordering::Greater => vec![config.head_width(config.every_depth())],
+    }
 }

@@ -44,7 +44,7 @@ pub fn measure_images(setup: &Setup, model: &Model, images: &[Image], truths: &T
         return Ok(FinalTest::default());
     }
     let (mut scorer, mut unreadable) = (Scorer::new(truths), Vec::new());
-    let block = model.lowest_block(setup.resident.config());
+    let block = model.first_needed(setup.resident.config());
     let mut prefix = Prefix::new(setup, BlockRange { start: 0, end: block })?;
     let mut predictor = Predictor::new(&setup.resident, block, model.modules())?;
     for chunk in images.chunks(CHUNK) {

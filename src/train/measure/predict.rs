@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use ndarray::Array2;
+use ndarray::{Array2, s};
 
 use super::scorer::Scorer;
 use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
 use crate::graph::{FEATURES, ParameterName, Plan, build, uniform};
 use crate::pack::Head;
 use crate::runtime::{Input, Program, Resident};
+use crate::train::data::columns::Columns;
 use crate::train::data::rows::{Rows, input_name};
 use crate::train::model::Model;
 
@@ -52,7 +53,10 @@ impl Predictor {
 
     /// As [`Predictor::logits`], with the model's head in a pack's layout, which many runs share.
     fn under(&mut self, head: &Head, model: &Model, shape: &[usize], values: &[f32]) -> Result<Array2<f32>> {
-        let Some(program) = &mut self.program else { return apply(head, shape[0], values) };
+        let Some(program) = &mut self.program else {
+            let columns = Columns::of(&self.config, &model.depths);
+            return apply(head, shape[0], (0, &columns.take(values.to_vec())));
+        };
         let widths = model.widths();
         let mut fed = Vec::new();
         for module in model.modules().iter() {
@@ -66,7 +70,9 @@ impl Predictor {
         let mut inputs = vec![Input { name: input_name(self.block), shape, data: values }];
         inputs.extend(fed.iter().map(|own| Input { name: &own.name, shape: &own.shape, data: &own.data }));
         let features = program.run_named(&inputs)?.take(FEATURES)?;
-        apply(head, shape[0], &features.data)
+        // A pass that gives depths gives the pooled feature before them.
+        let before = if model.depths.is_empty() { 0 } else { self.config.feature_width() };
+        apply(head, shape[0], (before, &features.data))
     }
 
     /// Mean loss and score over `rows`, without smoothing or augmentation.
@@ -95,8 +101,10 @@ impl Predictor {
     }
 }
 
-fn apply(head: &Head, count: usize, features: &[f32]) -> Result<Array2<f32>> {
-    let features = ndarray::ArrayView2::from_shape((count, head.weight.ncols()), features)?;
+/// Applies a head to rows of features, each with so many numbers before what the head reads.
+fn apply(head: &Head, count: usize, (before, features): (usize, &[f32])) -> Result<Array2<f32>> {
+    let features = ndarray::ArrayView2::from_shape((count, before + head.weight.ncols()), features)?;
+    let features = features.slice_move(s![.., before..]);
     let mut logits = Array2::zeros((count, head.bias.len()));
     for (feature, mut row) in features.rows().into_iter().zip(logits.rows_mut()) {
         // One row at a time, as the server does, so that it gives the very same numbers.

@@ -14,6 +14,7 @@ use super::training_method::{Accuracies, Course, Demand, Trained, TrainingMethod
 use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::pack::{Bits, Head, StoredBits};
 use crate::train::data::augment::options::AugmentOptions;
+use crate::train::data::columns::Columns;
 use crate::train::data::intake::Intake;
 use crate::train::data::load::Loaded;
 use crate::train::data::rows::Rows;
@@ -94,7 +95,7 @@ impl TrainingMethod for LinearOptions {
             let measured = predictor.measure(&Model::from_head(head), &held_out)?;
             let rate = (train.len() * (epoch + 1)) as f64 / started.elapsed().as_secs_f64();
             history.epochs.push(Epoch::new(Place { cycle: 0, epoch }, seen, measured, rate));
-            observe(Progress::Step(&self.step(epoch, &train, seen, rate)));
+            observe(Progress::Step(&self.step(epoch, train.len(), seen, rate)));
             Ok(())
         })?;
         let bits = StoredBits { adapters: None, head: self.head_bits };
@@ -119,8 +120,8 @@ impl LinearOptions {
     }
 
     /// Progress after an epoch, reported as one step.
-    fn step(&self, epoch: usize, train: &Rows, seen: Measure, rate: f64) -> Step {
-        let (done, count) = (train.len(), train.len());
+    pub(super) fn step(&self, epoch: usize, images: usize, seen: Measure, rate: f64) -> Step {
+        let (done, count) = (images, images);
         let Measure { loss, accuracy } = seen;
         let (epochs, trainings) = (self.epochs, Some(1));
         Step { cycle: 0, epoch, epochs, trainings, done, count, loss, accuracy, rate }
@@ -146,9 +147,35 @@ pub fn fit_heard(
     train: &Rows,
     classes: usize,
     options: &LinearOptions,
-    mut hear: impl FnMut(usize, Measure, &Head) -> Result<()>,
+    hear: impl FnMut(usize, Measure, &Head) -> Result<()>,
 ) -> Result<Head> {
-    let width = train.values.size();
+    let columns = Columns::all(train.values.size());
+    fit_stepped((train, &columns), classes, options, (|_: &mut Head, _: Stepped<'_>| (), hear))
+}
+
+/// How a step was made.
+#[derive(Clone, Copy)]
+pub struct Stepped<'a> {
+    /// Its rate.
+    pub rate: f64,
+    /// Moments of the weight, which is `[C, D]`.
+    pub weight: &'a AdamW,
+}
+
+/// As [`fit_heard`], of some columns of the rows; calls the first function after each step, with the head that it made.
+///
+/// # Errors
+/// As [`fit_heard`].
+pub fn fit_stepped(
+    (train, columns): (&Rows, &Columns),
+    classes: usize,
+    options: &LinearOptions,
+    (mut stepped, mut hear): (
+        impl FnMut(&mut Head, Stepped<'_>),
+        impl FnMut(usize, Measure, &Head) -> Result<()>,
+    ),
+) -> Result<Head> {
+    let width = columns.width();
     let mut head = Head { weight: Array2::zeros((classes, width)), bias: Array1::zeros(classes) };
     let mut weight_state = AdamW::new(classes * width, AdamWOptions::default());
     let mut bias_state = AdamW::new(classes, AdamWOptions::default());
@@ -162,7 +189,9 @@ pub fn fit_heard(
         let mut seen = Scorer::new(&train.truths);
         for batch in order.chunks(options.batch) {
             let rate = cosine_with_warmup(&schedule, step);
-            let Gradient { weight, bias } = gradient(&head, train, batch, &mut seen)?;
+            let features = columns.take(train.values.gather(batch)?);
+            let features = Array2::from_shape_vec((batch.len(), width), features)?; // [n, D]
+            let Gradient { weight, bias } = gradient(&head, (train, batch), &features, &mut seen);
             // All are made here in standard layout, so all are slices.
             if let (Some(values), Some(gradient)) = (head.weight.as_slice_mut(), weight.as_slice()) {
                 weight_state.step(values, gradient, rate, options.decay);
@@ -170,11 +199,34 @@ pub fn fit_heard(
             if let (Some(values), Some(gradient)) = (head.bias.as_slice_mut(), bias.as_slice()) {
                 bias_state.step(values, gradient, rate, 0.0);
             }
+            stepped(&mut head, Stepped { rate, weight: &weight_state });
             step += 1;
         }
         hear(epoch, seen.measure(), &head)?;
     }
     Ok(head)
+}
+
+/// Gradient of the mean loss of all rows, where the head is zero.
+///
+/// # Errors
+/// When kept rows cannot be read.
+pub fn first_gradient(
+    (train, columns): (&Rows, &Columns),
+    classes: usize,
+    batch: usize,
+) -> Result<Array2<f32>> {
+    let width = columns.width();
+    let head = Head { weight: Array2::zeros((classes, width)), bias: Array1::zeros(classes) };
+    let (mut all, mut seen) = (Array2::zeros((classes, width)), Scorer::new(&train.truths));
+    let order: Vec<usize> = (0..train.classes.len()).collect();
+    for batch in order.chunks(batch) {
+        let features = columns.take(train.values.gather(batch)?);
+        let features = Array2::from_shape_vec((batch.len(), width), features)?; // [n, D]
+        let own = gradient(&head, (train, batch), &features, &mut seen).weight;
+        all.scaled_add(batch.len() as f32 / order.len() as f32, &own);
+    }
+    Ok(all)
 }
 
 /// The gradient of a head.
@@ -186,8 +238,12 @@ struct Gradient {
 }
 
 /// Gradient of the mean loss: `dW = slopesᵀ f / n`, `db` its column mean. Adds answers to `seen`.
-fn gradient(head: &Head, train: &Rows, batch: &[usize], seen: &mut Scorer) -> Result<Gradient> {
-    let features = Array2::from_shape_vec((batch.len(), train.values.size()), train.values.gather(batch)?)?; // [n, D]
+fn gradient(
+    head: &Head,
+    (train, batch): (&Rows, &[usize]),
+    features: &Array2<f32>,
+    seen: &mut Scorer,
+) -> Gradient {
     let mut slopes = features.dot(&head.weight.t()) + &head.bias; // [n, C]
     for (mut row, &index) in slopes.rows_mut().into_iter().zip(batch) {
         let class = train.classes[index];
@@ -195,6 +251,6 @@ fn gradient(head: &Head, train: &Rows, batch: &[usize], seen: &mut Scorer) -> Re
         train.truths.slope(class, row.view_mut());
     }
     slopes /= batch.len() as f32;
-    let weight = slopes.t().dot(&features).as_standard_layout().into_owned();
-    Ok(Gradient { weight, bias: slopes.sum_axis(Axis(0)) })
+    let weight = slopes.t().dot(features).as_standard_layout().into_owned();
+    Gradient { weight, bias: slopes.sum_axis(Axis(0)) }
 }

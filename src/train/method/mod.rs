@@ -5,12 +5,14 @@
 //! [`task`](super::task) drives them all. Fine-tuning of the backbone itself ([`finetune`]) gives no pack, and takes part in
 //! comparisons only.
 
+pub(in crate::train) mod depth_head;
 pub(in crate::train) mod finetune;
 pub(in crate::train) mod linear;
 pub(in crate::train) mod mimi;
 mod recipe_file;
 pub(in crate::train) mod training_method;
 
+use depth_head::options::DepthHeadOptions;
 use linear::LinearOptions;
 use mimi::options::MimiOptions;
 use training_method::TrainingMethod;
@@ -21,6 +23,8 @@ use training_method::TrainingMethod;
 pub enum Method {
     /// A head on frozen features, no adapters.
     Linear(LinearOptions),
+    /// A head on frozen features of several depths.
+    DepthHead(DepthHeadOptions),
     /// Modules of an adaptation, pruned in cycles or, without a target, trained as they are.
     Mimi(MimiOptions),
 }
@@ -30,6 +34,7 @@ impl Method {
     pub(in crate::train) fn get(&self) -> &dyn TrainingMethod {
         match self {
             Self::Linear(linear) => linear,
+            Self::DepthHead(depths) => depths,
             Self::Mimi(mimi) => mimi,
         }
     }

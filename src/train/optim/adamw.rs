@@ -49,6 +49,12 @@ impl AdamW {
         (&self.mean, &self.square, self.steps)
     }
 
+    /// What each element's step is divided by: `√v / √(1 − β₂ᵗ) + ε`.
+    pub fn denominators(&self) -> impl Iterator<Item = f64> {
+        let correction = (1.0 - self.options.beta2.powi(self.steps.max(1))).sqrt();
+        self.square.iter().map(move |v| f64::from(v.sqrt()) / correction + self.options.epsilon)
+    }
+
     /// Keeps the moments of the elements at `indices`; the number of steps stays, as the elements have made
     /// them.
     pub fn keep(&mut self, indices: &[usize]) {

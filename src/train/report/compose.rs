@@ -76,7 +76,7 @@ impl Composer<'_> {
     /// When a run fails.
     pub fn examine(&self, snapshot: &Snapshot<'_>) -> Result<Examination> {
         let Snapshot { model, held_out, .. } = *snapshot;
-        let block = model.lowest_block(self.setup.resident.config());
+        let block = model.first_needed(self.setup.resident.config());
         if held_out.block <= block {
             let mut predictor = Predictor::new(&self.setup.resident, held_out.block, model.modules())?;
             return examine(&mut predictor, model, held_out, SHOWN);

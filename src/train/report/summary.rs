@@ -47,7 +47,7 @@ pub(super) fn section(story: &Story<'_>) -> Result<String> {
         };
         tiles.push((grouped(cycle.adapter_parameters as u64), about));
     }
-    let head = story.labels.len() * (story.config.feature_width() + 1);
+    let head = story.labels.len() * (story.config.head_width(story.modules) + 1);
     let outputs = plural(story.decision.problem);
     tiles.push((grouped(head as u64), format!("parameters of the head, {} {outputs}", story.labels.len())));
     let tile = |(value, about): &(String, String)| {

@@ -5,6 +5,8 @@ use anyhow::{Context, Result, ensure};
 use super::settings::{Rates, Settings};
 use crate::backbone::BackboneConfig;
 use crate::train::method::Method;
+use crate::train::method::depth_head::options::DepthHeadOptions;
+use crate::train::method::linear::LinearOptions;
 use crate::train::method::mimi::options::{MimiOptions, Target};
 
 impl Method {
@@ -12,6 +14,7 @@ impl Method {
     pub(super) fn seeded(mut self, seed: u64) -> Self {
         match &mut self {
             Self::Linear(linear) => linear.seed = seed,
+            Self::DepthHead(depths) => depths.head.seed = seed,
             Self::Mimi(mimi) => mimi.seed = seed,
         }
         self
@@ -21,6 +24,7 @@ impl Method {
     pub(super) fn batch(&self) -> usize {
         match self {
             Self::Linear(linear) => linear.batch,
+            Self::DepthHead(depths) => depths.head.batch,
             Self::Mimi(mimi) => mimi.batch,
         }
     }
@@ -29,6 +33,7 @@ impl Method {
     pub(super) fn epochs(&self) -> usize {
         match self {
             Self::Linear(linear) => linear.epochs,
+            Self::DepthHead(depths) => depths.head.epochs,
             Self::Mimi(mimi) => mimi.epochs,
         }
     }
@@ -47,6 +52,7 @@ impl Method {
     pub(super) fn lasting(mut self, epochs: usize) -> Self {
         match &mut self {
             Self::Linear(linear) => linear.epochs = epochs,
+            Self::DepthHead(depths) => depths.head.epochs = epochs,
             Self::Mimi(mimi) => mimi.epochs = epochs,
         }
         self
@@ -58,12 +64,10 @@ impl Method {
     /// With a setting that the method does not have.
     pub(super) fn with(mut self, settings: &Settings) -> Result<Self> {
         match &mut self {
-            Self::Linear(linear) => {
-                let other = settings.names().into_iter().find(|name| !Settings::OF_ALL.contains(name));
-                ensure!(other.is_none(), "it has no {}", other.unwrap_or_default());
-                linear.rate = settings.learning_rate.unwrap_or(linear.rate);
-                linear.decay = settings.weight_decay.unwrap_or(linear.decay);
-                linear.head_bits = settings.head_bits.or(linear.head_bits);
+            Self::Linear(linear) => head(linear, settings, false)?,
+            Self::DepthHead(depths) => {
+                head(&mut depths.head, settings, true)?;
+                settings.set.iter().try_for_each(|(name, value)| depths.set_json(name, value))?;
             }
             Self::Mimi(mimi) => {
                 shape(mimi, settings)?;
@@ -76,10 +80,24 @@ impl Method {
     /// Highest learning rate, and weight decay.
     pub(super) fn rates(&self) -> Rates {
         match self {
-            Self::Linear(linear) => Rates { learning_rate: linear.rate, weight_decay: linear.decay },
+            Self::Linear(LinearOptions { rate, decay, .. })
+            | Self::DepthHead(DepthHeadOptions { head: LinearOptions { rate, decay, .. }, .. }) => {
+                Rates { learning_rate: *rate, weight_decay: *decay }
+            }
             Self::Mimi(mimi) => Rates { learning_rate: mimi.rate, weight_decay: mimi.step.decay },
         }
     }
+}
+
+/// How a head alone is trained; one that has settings of its own reads them itself.
+fn head(head: &mut LinearOptions, settings: &Settings, has_own: bool) -> Result<()> {
+    let is_known = |name: &&str| Settings::OF_ALL.contains(name) || has_own && *name == "set";
+    let other = settings.names().into_iter().find(|name| !is_known(name));
+    ensure!(other.is_none(), "it has no {}", other.unwrap_or_default());
+    head.rate = settings.learning_rate.unwrap_or(head.rate);
+    head.decay = settings.weight_decay.unwrap_or(head.decay);
+    head.head_bits = settings.head_bits.or(head.head_bits);
+    Ok(())
 }
 
 /// What is trained, and how it is pruned.

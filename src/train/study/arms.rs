@@ -91,7 +91,7 @@ impl Protocol {
 
     /// What replaces an arm's recipe. A head alone has its own.
     fn said(&self, entrant: &Entrant, arm: &Arm) -> (String, Settings) {
-        let is_head = matches!(entrant.training, Training::Pack(Method::Linear(_)));
+        let is_head = matches!(entrant.training, Training::Pack(Method::Linear(_) | Method::DepthHead(_)));
         let common = if is_head { Settings::default() } else { self.settings.clone() };
         (arm.name.clone(), common.overlaid(&arm.settings))
     }

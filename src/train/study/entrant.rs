@@ -10,6 +10,7 @@ use super::settings::Settings;
 use super::training::Training;
 use crate::adaptation::Chosen;
 use crate::train::method::Method;
+use crate::train::method::depth_head::options::DepthHeadOptions;
 use crate::train::method::finetune::options::FinetuneOptions;
 use crate::train::method::finetune::subset::Subset;
 use crate::train::method::linear::LinearOptions;
@@ -82,7 +83,7 @@ impl Entrant {
     pub fn names() -> Vec<String> {
         let adaptations = Chosen::all().map(|known| known.name().to_owned());
         let ablations = Contender::ablations().map(|known| known.to_string());
-        let own = [LINEAR, MIMI, PROPORTIONAL].map(str::to_owned);
+        let own = [LINEAR, DepthHeadOptions::NAME, MIMI, PROPORTIONAL].map(str::to_owned);
         own.into_iter().chain(adaptations).chain(ablations).collect()
     }
 
@@ -104,6 +105,9 @@ impl Terms<'_> {
     fn method(&self, name: &str) -> Result<Method> {
         if name == LINEAR {
             return Ok(Method::Linear(self.linear.clone()));
+        }
+        if name == DepthHeadOptions::NAME {
+            return Ok(Method::DepthHead(DepthHeadOptions::of(self.linear.clone())));
         }
         if let Some(adaptation) = Chosen::named(name) {
             return (self.adapt)(adaptation).map(Method::Mimi);

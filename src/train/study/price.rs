@@ -67,6 +67,7 @@ impl Priced<'_> {
             weights: model.weights(),
             factored: model.stored.clone(),
             small: model.small.clone(),
+            depths: model.depths.clone(),
             head_weight: head.weight.iter().copied().collect(),
             head_bias: head.bias.to_vec(),
             labels: self.labels.to_vec(),

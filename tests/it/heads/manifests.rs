@@ -51,7 +51,7 @@ fn a_manifest_that_says_too_much_for_its_format_or_what_does_not_fit_is_refused_
     };
     for (name, value, words) in [
         ("format_version", 1.into(), "format_version = 1: the manifest says what only format 2 has"),
-        ("format_version", 4.into(), "format_version = 4: this server reads versions 1 to 3"),
+        ("format_version", 5.into(), "format_version = 5: this server reads versions 1 to 4"),
         ("format_version", 0.into(), "format_version = 0: this server reads"),
         ("problem_type", "ranking".into(), "unknown variant `ranking`"),
         ("problem_type", "regression".into(), "thresholds = 3 numbers: problem_type is regression"),

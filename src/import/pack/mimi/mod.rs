@@ -131,6 +131,7 @@ fn write(
         labels: labels::of_classes(request.labels.as_deref(), found.head_bias.len())?,
         factored: None,
         small: Default::default(),
+        depths: Vec::new(),
         decision: Decision::default(),
         self_test: model::self_test(&mut model)?,
         weights,
