@@ -10,6 +10,7 @@ use mimi_server::train::{Adaptation, Gate, Method, MimiOptions, Origin, Subset, 
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
+use super::auto::AutoArgs;
 use super::images::{ImagesArgs, share};
 use super::mimi::MimiArgs;
 use super::recipe::RecipeArgs;
@@ -80,6 +81,8 @@ pub struct TrainArgs {
     pub cycles: Option<PathBuf>,
     #[command(flatten)]
     pub recipe: RecipeArgs,
+    #[command(flatten)]
+    pub auto: AutoArgs,
     #[command(flatten)]
     pub mimi: MimiArgs,
     #[command(flatten)]
