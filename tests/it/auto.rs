@@ -55,8 +55,11 @@ fn plans_end_in_time_and_every_rung_keeps_a_third() {
         };
         planned += 1;
         assert!(total(&terms, &plan) <= terms.left * (1.0 + 1e-9), "{terms:?} {plan:?}");
-        let least = terms.longest.min(2);
-        assert!(plan.rungs[0].epochs >= least && (least..=terms.longest).contains(&plan.refit), "{plan:?}");
+        let (least, quarter) = (terms.longest.min(2), terms.longest.div_ceil(4));
+        let first = plan.rungs[0].epochs;
+        assert!(first >= least && 16 * first >= terms.longest, "{terms:?} {plan:?}");
+        assert!((quarter..=terms.longest).contains(&plan.refit), "{terms:?} {plan:?}");
+        assert!(plan.rungs.last().unwrap().epochs >= quarter, "heads that are trained whole stand beside it");
         for pair in plan.rungs.windows(2) {
             assert_eq!(pair[1].candidates, pair[0].candidates.div_ceil(KEPT), "{plan:?}");
             assert_eq!(pair[1].epochs, (KEPT * pair[0].epochs).min(terms.longest), "{plan:?}");
@@ -65,7 +68,7 @@ fn plans_end_in_time_and_every_rung_keeps_a_third() {
         let longer = schedule(&Terms { left: 3.0 * terms.left, ..terms.clone() }).unwrap();
         assert!(longer.rungs[0].candidates >= plan.rungs[0].candidates, "more time never leaves more out");
     }
-    assert!((1000..2900).contains(&planned), "{planned} of 3000 had time for something");
+    assert!((300..2990).contains(&planned), "{planned} of 3000 had time for something");
     assert_eq!(rungs(0), Vec::<usize>::new());
     assert_eq!((rungs(3), rungs(9), rungs(10)), (vec![3], vec![9, 3], vec![10, 4, 2]));
 }
@@ -84,20 +87,20 @@ fn the_last_training_takes_the_time_that_is_left() {
 }
 
 /// A candidate that is right on the images of the ranges.
-fn standing(is_head: bool, flops: u64, bytes: u64, right: &[std::ops::Range<usize>]) -> Standing {
-    let right = (0..100).map(|at| right.iter().any(|range| range.contains(&at))).collect();
+fn standing(is_head: bool, flops: u64, bytes: u64, right: &[(usize, usize)]) -> Standing {
+    let right = (0..100).map(|at| right.iter().any(|&(from, to)| (from..to).contains(&at))).collect();
     Standing { is_head, right, flops_of_8: flops, bytes }
 }
 
 #[test]
 fn the_choice_follows_accuracy_noise_and_what_is_preferred() {
-    let head = || standing(true, 10, 10, &[0..60]);
-    let far = || standing(false, 40, 30, &[0..80]);
+    let head = || standing(true, 10, 10, &[(0, 60)]);
+    let far = || standing(false, 40, 30, &[(0, 80)]);
     // One that differs from `far` on four images, and is cheaper by little; one that is much cheaper.
-    let near = || standing(false, 39, 50, &[0..79, 90..92]);
-    let early = || standing(false, 20, 60, &[0..79, 95..96]);
-    let small = || standing(false, 41, 20, &[0..79]);
-    let noisy = || standing(false, 15, 15, &[2..63]);
+    let near = || standing(false, 39, 50, &[(0, 79), (90, 92)]);
+    let early = || standing(false, 20, 60, &[(0, 79), (95, 96)]);
+    let small = || standing(false, 41, 20, &[(0, 79)]);
+    let noisy = || standing(false, 15, 15, &[(2, 63)]);
     use Prefer::{Accuracy, Bytes, Cost};
     let table: [(&[Standing], Prefer, usize); 12] = [
         (&[head()], Accuracy, 0),
@@ -110,7 +113,7 @@ fn the_choice_follows_accuracy_noise_and_what_is_preferred() {
         (&[head(), far(), small()], Bytes, 2),
         (&[head(), noisy()], Accuracy, 0),
         (&[head(), noisy()], Bytes, 0),
-        (&[standing(true, 10, 10, &[0..58]), head(), noisy()], Accuracy, 1),
+        (&[standing(true, 10, 10, &[(0, 58)]), head(), noisy()], Accuracy, 1),
         (&[noisy(), far(), head()], Cost, 1),
     ];
     for (row, (standings, prefer, expected)) in table.iter().enumerate() {
@@ -123,9 +126,9 @@ fn the_choice_follows_accuracy_noise_and_what_is_preferred() {
 
 #[test]
 fn one_image_is_noise() {
-    let (less, more) = (standing(true, 1, 1, &[0..50]), standing(false, 2, 2, &[0..51]));
+    let (less, more) = (standing(true, 1, 1, &[(0, 50)]), standing(false, 2, 2, &[(0, 51)]));
     assert!(!more.beats(&less) && !less.beats(&more));
-    assert!(standing(false, 2, 2, &[0..52]).beats(&less), "two on one side are more than √2");
+    assert!(standing(false, 2, 2, &[(0, 52)]).beats(&less), "two on one side are more than √2");
     assert!(!less.beats(&less));
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::plan::Guess;
 use super::split::apart;
 use super::state::Measured;
+use super::watch::Watch;
 use crate::train::data::dataset::image::Image;
 use crate::train::data::dataset::partition::Partition;
 use crate::train::data::intake::Intake;
@@ -124,20 +125,21 @@ impl<'a> Field<'a> {
         checkpoint: &Path,
         observe: &mut Observer<'_>,
     ) -> Result<Measured> {
-        let (sample, started, mut epochs) = (sample(&images), Instant::now(), 0_usize);
+        let (sample, started, mut watch) = (sample(&images), Instant::now(), Watch::default());
         let trained = trained(self.setup, &self.part, method, (images, checkpoint), &mut |news| {
-            epochs += usize::from(matches!(news, Progress::Step(step) if step.done == step.count));
+            if let Progress::Step(step) = news {
+                watch.see(step, Instant::now());
+            }
             observe(news);
         })?;
-        let (train_seconds, started) = (started.elapsed().as_secs_f64(), Instant::now());
-        // Epochs of an earlier process took none of these seconds.
-        let epoch_seconds = if epochs == 0 { 0.0 } else { train_seconds / epochs as f64 };
+        let train_seconds = started.elapsed().as_secs_f64();
+        let epoch_seconds = watch.epoch_seconds(train_seconds);
         let right = answers(self.setup, &trained.model, &self.chosen_by, &self.part)?;
         let (method, labels) = (method.get(), &self.part.labels[..]);
         let priced = Priced { setup: self.setup, method, trained: &trained, labels, sample: &sample };
         let cost = priced.cost(&self.beside)?;
         let right = right.into_iter().map(|right| if right { '1' } else { '0' }).collect();
-        let run_seconds = started.elapsed().as_secs_f64();
+        let run_seconds = (started.elapsed().as_secs_f64() - watch.epochs() * epoch_seconds).max(0.0);
         Ok(Measured { right, cost, train_seconds, epoch_seconds, run_seconds })
     }
 }

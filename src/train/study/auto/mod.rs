@@ -5,7 +5,7 @@
 //! is the safety net. The winner is trained on all training images by [`train`](crate::train::train), as an ordinary command
 //! would.
 //!
-//! `plan` and `choice` decide, and are functions of values. `search` does what they say, `timing` tells how long it takes,
+//! `plan` and `choice` decide, and are functions of values. `search` does what they say, `timing` and `watch` tell how long it takes,
 //! `field` trains and measures one candidate, `state` remembers what was measured, `finish` trains the winner, `told`
 //! and `report` tell.
 
@@ -21,6 +21,7 @@ mod split;
 mod state;
 mod timing;
 mod told;
+mod watch;
 
 pub use asked::{AutoOptions, Candidate, Limit, Prefer};
 pub use choice::{Choice, Standing, choose, order};

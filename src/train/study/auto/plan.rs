@@ -7,6 +7,10 @@ use std::collections::BTreeSet;
 pub const KEPT: usize = 3;
 /// Least epochs of a rung: after one alone, rates have hardly risen.
 const LEAST: usize = 2;
+/// A rung is at least such a part of a whole training.
+const SHORTEST: usize = 16;
+/// The last rung is at least such a part: heads stand beside it that are trained whole. So is the winner's own training.
+const FAIR: usize = 4;
 /// Largest share of the time for the winner's own training.
 const REFIT: f64 = 0.5;
 
@@ -111,14 +115,24 @@ fn length(first: usize, place: usize, longest: usize) -> usize {
 impl Terms {
     /// The plan with the first `count` candidates; none where it does not end in time.
     pub fn fitting(&self, count: usize) -> Option<Schedule> {
-        let (paces, least) = (&self.paces[..count], LEAST.min(self.longest));
+        let paces = &self.paces[..count];
         let used: BTreeSet<usize> = paces.iter().map(|pace| pace.intake).collect();
         let left = self.left - used.iter().map(|&intake| self.loads[intake]).sum::<f64>();
-        let refit = self.most(least, |epochs| self.refit_seconds(paces, epochs) <= REFIT * left)?;
+        let refit = self
+            .most(self.longest.div_ceil(FAIR), |epochs| self.refit_seconds(paces, epochs) <= REFIT * left)?;
         let left = left - self.refit_seconds(paces, refit);
         let plan = |first| Schedule { refit, ..Schedule::fixed(count, first, self.longest) };
-        let first = self.most(least, |first| seconds(paces, &plan(first)) <= left)?;
+        let first = self.most(self.least(count), |first| seconds(paces, &plan(first)) <= left)?;
         Some(plan(first))
+    }
+
+    /// Least epochs of the first rung.
+    fn least(&self, count: usize) -> usize {
+        let last = rungs(count).len().saturating_sub(1);
+        let does = |&first: &usize| {
+            first * SHORTEST >= self.longest && length(first, last, self.longest) * FAIR >= self.longest
+        };
+        (LEAST.min(self.longest)..=self.longest).find(does).unwrap_or(self.longest)
     }
 
     /// Epochs of one candidate's own training that the time allows, and at least one.

@@ -39,7 +39,7 @@ pub struct Measured {
     pub train_seconds: f64,
     /// Seconds of one of its epochs there; 0 where it made none.
     pub epoch_seconds: f64,
-    /// Seconds of what followed: measuring and pricing.
+    /// Seconds of all else: compiling, measuring and pricing.
     pub run_seconds: f64,
 }
 
