@@ -2,7 +2,9 @@
 
 mod access;
 mod augment;
+mod auto;
 mod bench;
+mod candidates;
 mod clouds;
 mod compare;
 mod connections;

@@ -12,6 +12,7 @@ use mimi_server::train::{
 
 use super::RuntimeArgs;
 use super::augment::AugmentArgs;
+use super::auto::AutoArgs;
 use super::images::{ImagesArgs, share};
 use super::mimi::MimiArgs;
 use super::recipe::RecipeArgs;
@@ -82,6 +83,8 @@ pub struct TrainArgs {
     pub cycles: Option<PathBuf>,
     #[command(flatten)]
     pub recipe: RecipeArgs,
+    #[command(flatten)]
+    pub auto: AutoArgs,
     #[command(flatten)]
     pub mimi: MimiArgs,
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! Subcommands, one a file.
 
+mod automatic;
 mod backbone;
 pub mod bench;
 pub mod compare;

@@ -9,6 +9,7 @@ use mimi_server::pack::{self, TaskId};
 use mimi_server::shelf::{Naming, STABLE, open_source};
 use mimi_server::train::{Features, Outcome, Setup, train};
 
+use super::automatic;
 use super::backbone;
 use super::judged;
 use super::left_out::tell_left_out;
@@ -55,11 +56,19 @@ fn one(setup: &Setup, args: &TrainArgs) -> Result<()> {
     }
     let setup = Setup { limits: args.images.limits.limits(), ..setup.clone() };
     let mut reporter = Reporter::of(options.images.problem.score());
-    let outcome = train(&setup, &options, &mut |progress| reporter.show(progress));
-    reporter.end();
-    let outcome = outcome?;
+    let (outcome, choice) = match args.auto.auto {
+        true => {
+            automatic::train(&setup, args, &mut reporter).map(|(outcome, choice)| (outcome, Some(choice)))?
+        }
+        false => {
+            let outcome = train(&setup, &options, &mut |progress| reporter.show(progress));
+            reporter.end();
+            (outcome?, None)
+        }
+    };
     tell_left_out(&outcome.left_out, args.images.walk.list_skipped.as_deref());
     show(&outcome);
+    choice.iter().for_each(automatic::show);
     // One that was held back stays here.
     let source = args.publish.as_deref().filter(|_| outcome.refused.is_none());
     source.map_or(Ok(()), |source| publish_to(source, &outcome.folder, &options.task))
@@ -121,13 +130,16 @@ fn show(outcome: &Outcome) {
 /// Ctrl-C ends the process as usual; the checkpoint of the last epoch holds the state.
 fn explain_interruption(args: &TrainArgs) -> Result<()> {
     let checkpoints = args.checkpoints.display().to_string();
+    // A choice always goes on.
+    let again =
+        if args.auto.auto { "the same command goes on" } else { "the same command with --resume goes on" };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         runtime.block_on(async {
             if tokio::signal::ctrl_c().await.is_ok() {
                 eprintln!(
                     "\ninterrupted; what was trained up to the last whole epoch, if there was one, is in \
-                     {checkpoints}: the same command with --resume goes on"
+                     {checkpoints}: {again}"
                 );
                 std::process::exit(INTERRUPTED);
             }

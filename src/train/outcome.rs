@@ -7,6 +7,7 @@ use super::history::Cycle;
 use super::measure::final_test::Tested;
 use super::measure::judged::Answers;
 use super::method::training_method::Accuracies;
+use super::model::Model;
 use crate::pack::ProblemType;
 
 /// Images that could be read.
@@ -23,6 +24,8 @@ pub struct Counts {
 pub struct Outcome {
     /// Folder of the new version.
     pub folder: PathBuf,
+    /// The model in it.
+    pub model: Model,
     /// Why it was not published but held back there.
     pub refused: Option<String>,
     /// What the model scored on images trained on and held out.

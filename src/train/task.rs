@@ -70,6 +70,7 @@ pub fn train(setup: &Setup, options: &TaskOptions, observe: &mut Observer<'_>) -
     let (accuracies, cycles) = (trained.accuracies, trained.history.cycles);
     Ok(Outcome {
         folder,
+        model: trained.model,
         refused,
         accuracies,
         test,

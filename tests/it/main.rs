@@ -16,6 +16,8 @@ mod access_log;
 mod architecture;
 /// Who did what: written, bounded, without secrets.
 mod audit;
+/// A method chosen within a time: what is planned, who is chosen, that it goes on.
+mod auto;
 /// What goes in wrongly, with the status that comes out.
 mod bad_inputs;
 /// Packs whose tensors lie on the device answer as others do.

@@ -1,6 +1,6 @@
 //! Tests of paired differences against SciPy's and statsmodels' numbers.
 
-use mimi_server::train::study::statistics::{Interval, Pairs, bootstrap, holm, sign_flip, wilcoxon};
+use mimi_server::train::study::statistics::{Interval, Pairs, bootstrap, holm, mcnemar, sign_flip, wilcoxon};
 use serde_json::Value;
 
 use crate::support::fixtures;
@@ -41,6 +41,17 @@ fn adjusted_values_are_holms() {
         assert_eq!(found.len(), expected.len());
         assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?} {expected:?}");
     }
+}
+
+#[test]
+fn the_exact_test_of_two_answers_is_statsmodels() {
+    for case in reference()["mcnemar"].as_array().unwrap() {
+        let count = |name: &str| case[name].as_u64().unwrap() as usize;
+        let (found, expected) = (mcnemar(count("first"), count("second")), case["p"].as_f64().unwrap());
+        assert!((found - expected).abs() <= 1e-9 * expected, "{case}: {found}");
+    }
+    assert!((mcnemar(0, 20) - 2.0 * 0.5_f64.powi(20)).abs() < 1e-18, "all twenty on one side");
+    assert!((0.0..1e-300).contains(&mcnemar(0, 5000)), "no number is too small to end with");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fmt::Display;
 const STYLE: &str = include_str!("style.css");
 
 /// A whole page around a body.
-pub(super) fn document(title: &str, body: &str) -> String {
+pub(in crate::train) fn document(title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -17,7 +17,7 @@ pub(super) fn document(title: &str, body: &str) -> String {
 }
 
 /// Escapes text for use between tags and in quoted attributes.
-pub(super) fn escape(text: impl Display) -> String {
+pub(in crate::train) fn escape(text: impl Display) -> String {
     let mut out = String::new();
     for letter in text.to_string().chars() {
         match letter {
@@ -33,12 +33,12 @@ pub(super) fn escape(text: impl Display) -> String {
 }
 
 /// A titled section; `lead` explains it. Both are HTML.
-pub(super) fn section(title: &str, lead: &str, body: &str) -> String {
+pub(in crate::train) fn section(title: &str, lead: &str, body: &str) -> String {
     format!("<section>\n<h2>{title}</h2>\n<p class=\"lead\">{lead}</p>\n{body}</section>\n")
 }
 
 /// A table of cells that are HTML; the first row of cells is its head, columns after the first are numbers.
-pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+pub(in crate::train) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: String = head.iter().map(|cell| format!("<th>{cell}</th>")).collect();
     let row = |cells: &Vec<String>| {
         let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
@@ -51,7 +51,7 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// Names and values, both plain text.
-pub(super) fn list(pairs: &[(String, String)]) -> String {
+pub(in crate::train) fn list(pairs: &[(String, String)]) -> String {
     let pair =
         |(name, value): &(String, String)| format!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(value));
     format!("<dl>\n{}</dl>\n", pairs.iter().map(pair).collect::<String>())

@@ -9,7 +9,7 @@ mod cost;
 mod curves;
 mod data;
 mod hardest;
-mod html;
+pub(in crate::train) mod html;
 mod origin;
 mod outputs;
 pub(in crate::train) mod page;

@@ -3,12 +3,14 @@
 //! [`compare_methods`] trains every method on every set of images: [`Entrant`]s meet in an `arena`, a `ledger` keeps
 //! their [`Run`]s. [`compare()`] sets MiMi against its own ablations: a `contender` is a way to train, `results` keeps what the runs
 //! gave, and `summary` and `plot` present it. [`study()`] runs a [`Protocol`] by [`compare_methods`]; `effects` and `statistics`
-//! judge what it gave, `findings` and `forest` present it. `speed` times steps without data.
+//! judge what it gave, `findings` and `forest` present it. [`auto`] chooses a method for one task within a time. `speed` times
+//! steps without data.
 
 mod adjust;
 mod arena;
 mod arms;
 mod asked;
+pub mod auto;
 pub(in crate::train) mod compare;
 mod conduct;
 pub(in crate::train) mod contender;

@@ -44,7 +44,7 @@ impl Meeting<'_> {
 }
 
 /// Whether a training ended because its numbers grew without bound.
-fn has_diverged(error: &anyhow::Error) -> bool {
+pub(super) fn has_diverged(error: &anyhow::Error) -> bool {
     let in_pack = matches!(error.downcast_ref::<pack::Error>(), Some(pack::Error::Weights { .. }));
     in_pack || error.downcast_ref::<Diverged>().is_some()
 }

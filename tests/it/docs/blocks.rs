@@ -44,6 +44,10 @@ const LONG: &[(&str, &str)] = &[
     ),
     (
         "docs/training.md",
+        "target/release/server train-task --task shoes --data my-images/ --auto --minutes 10",
+    ),
+    (
+        "docs/training.md",
         "target/release/server train-task --task shoes --data my-images/ --method mimi --first-block 8 --sigma-0 8 --sigma 64",
     ),
 ];

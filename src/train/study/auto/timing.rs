@@ -1,0 +1,112 @@
+//! How long things take: measured where they were done, guessed where not.
+
+use anyhow::Result;
+
+use super::asked::{Candidate, Limit};
+use super::plan::{Guess, Pace, Terms};
+use super::search::{Search, Sizes};
+use crate::train::data::intake::Intake;
+use crate::train::progress::Observer;
+
+/// Steps of a whole training, in whole epochs: those of the studies.
+const STEPS: usize = 1024;
+/// Most epochs of one: those of the recipes.
+const MOST_EPOCHS: usize = 100;
+/// Share of the time that plans use; the rest is for what nobody foresees.
+const PLANNED: f64 = 0.95;
+/// What a first guess of an epoch's time is multiplied by: one candidate was timed for all.
+const SLACK: f64 = 1.2;
+/// Measuring a held-out image in training images: no gradient is taken.
+const ANSWER: f64 = 0.4;
+/// Seconds to write a pack and its reports.
+const WRITING: f64 = 3.0;
+
+impl Search<'_> {
+    /// Seconds of an epoch and of a run, by the first candidate.
+    ///
+    /// # Errors
+    /// When its training fails.
+    pub fn guess(&self, left: &[&Candidate], observe: &mut Observer<'_>) -> Result<Guess> {
+        let Some(first) = left.first() else { return Ok(Guess::default()) };
+        let checkpoint = self.checkpoint("timed");
+        let Guess { epoch, run } = self.field.time(&first.method.clone().lasting(1), &checkpoint, observe)?;
+        Ok(Guess { epoch: SLACK * epoch, run: SLACK * run })
+    }
+
+    /// Epochs of a whole training.
+    pub fn longest(&self, left: &[&Candidate]) -> usize {
+        let batch = left.first().map_or(1, |candidate| candidate.method.batch());
+        let steps = self.sizes.all.div_ceil(batch.max(1)).max(1);
+        ((STEPS as f64 / steps as f64).round() as usize).clamp(1, MOST_EPOCHS)
+    }
+
+    /// What a plan for some candidates depends on; `guess` is an epoch and a run of those that were never trained.
+    ///
+    /// # Errors
+    /// When a candidate cannot say how often it trains.
+    pub fn terms(&self, left: &[&Candidate], guess: Guess) -> Result<Terms> {
+        let own: Vec<Intake> = left.iter().map(|candidate| self.intake(candidate)).collect();
+        let mut intakes: Vec<Intake> = Vec::new();
+        own.iter().for_each(|intake| {
+            if !intakes.contains(intake) {
+                intakes.push(*intake);
+            }
+        });
+        let place = |intake: &Intake| intakes.iter().position(|known| known == intake).unwrap_or_default();
+        let pace = |(candidate, intake): (&&Candidate, &Intake)| self.pace(candidate, place(intake), guess);
+        let Sizes { all, held_out, test } = self.sizes;
+        let part = self.field.trained().max(1) as f64;
+        let load = |intake: &Intake| if self.field.holds(intake) { 0.0 } else { self.load(intake, part) };
+        Ok(Terms {
+            left: self.left(),
+            paces: left.iter().zip(&own).map(pace).collect::<Result<_>>()?,
+            loads: intakes.iter().map(load).collect(),
+            again: intakes.iter().map(|intake| self.load(intake, all as f64)).collect(),
+            ratio: (all as f64 + ANSWER * held_out as f64) / part,
+            finish: 1.5 * self.frozen * (held_out + test) as f64 + WRITING,
+            longest: self.longest(left),
+        })
+    }
+
+    /// Seconds that are left of those that plans use.
+    fn left(&self) -> f64 {
+        match self.options.limit {
+            Limit::Seconds(seconds) => PLANNED * seconds - self.clock.spent(),
+            Limit::Epochs(_) => f64::INFINITY,
+        }
+    }
+
+    /// How fast a candidate trains: as its last training did, or as was guessed.
+    fn pace(&self, candidate: &Candidate, intake: usize, guess: Guess) -> Result<Pace> {
+        let trainings = candidate.method.trainings(self.config())?;
+        let own = self.state.records().iter().rev().filter(|record| record.name == candidate.name);
+        let mut known = own.filter_map(|record| record.result.as_ref().ok());
+        let last = known.find(|found| found.epoch_seconds > 0.0);
+        let Guess { epoch, run } =
+            last.map_or(guess, |found| Guess { epoch: found.epoch_seconds, run: found.run_seconds });
+        Ok(Pace { intake, epoch, run, trainings })
+    }
+
+    /// Seconds to prepare images.
+    fn load(&self, intake: &Intake, images: f64) -> f64 {
+        let share = intake.block as f64 / self.config().depth() as f64;
+        images * self.frozen * share * intake.augment.variants.max(1) as f64
+    }
+
+    /// How a candidate takes images in.
+    pub fn intake(&self, candidate: &Candidate) -> Intake {
+        candidate.method.clone().seeded(self.options.seed).get().intake(self.config())
+    }
+
+    /// Whether the time left would do for half of the winner's own training only.
+    ///
+    /// # Errors
+    /// When a candidate cannot say how often it trains.
+    pub fn is_late(&self, left: &[&Candidate], refit: usize) -> Result<bool> {
+        if matches!(self.options.limit, Limit::Epochs(_)) {
+            return Ok(false);
+        }
+        let terms = self.terms(left, Guess::default())?;
+        Ok(terms.left < terms.refit_seconds(&terms.paces, refit.div_ceil(2)))
+    }
+}
