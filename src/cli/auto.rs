@@ -9,8 +9,8 @@ use mimi_server::train::study::auto::{Limit, Prefer};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Automatic choice")]
 pub struct AutoArgs {
-    /// Choose the method on a split of the training images within --minutes, then train it on all of them. Heads alone,
-    /// BitFit, SSF, Adapter+ and MiMi are tried. The same command continues an interrupted choice.
+    /// Choose the method on a split of the training images within --minutes, then train it on all of them. Heads,
+    /// heads on several depths, BitFit, SSF, Adapter+ and MiMi are tried. The same command continues an interrupted choice.
     // A group is empty where its structure holds another one, so that the options of MiMi are named.
     #[arg(long, conflicts_with_all = [
         "method", "memory", "cycles", "tasks_file", "RecipeArgs", "PruningArgs", "AugmentArgs", "sigma_0", "widths",

@@ -22,6 +22,7 @@ const CANDIDATES: &[(&str, &str)] = &[
     ("head", "--method linear"),
     ("head, strong decay", "--method linear --weight-decay 1"),
     ("head, weak decay", "--method linear --weight-decay 0.001"),
+    ("depth head", "--method depth-head"),
     (
         "Adapter+",
         "--method adapter-plus --learning-rate 0.003 --first-block {half} --batch 32 --micro-batch 32",
@@ -45,12 +46,12 @@ const CANDIDATES: &[(&str, &str)] = &[
     ),
     (
         "MiMi, crops and flips",
-        "--method mimi --init identity --sigma-0 24 --sigma 192 --learning-rate 0.002 --weight-decay 0.0001 --smoothing 0 \
+        "--method mimi --init identity --sigma-0 24 --sigma 192 --learning-rate 0.003 --weight-decay 0.0001 --smoothing 0 \
          --drop-path 0.1 --first-block {half} --batch 32 --micro-batch 32 --augment light --variants 8",
     ),
     (
         "MiMi, front first, crops and flips",
-        "--method mimi --cut front-first --init identity --sigma-0 24 --sigma 192 --learning-rate 0.002 --weight-decay 0.0001 \
+        "--method mimi --cut front-first --init identity --sigma-0 24 --sigma 192 --learning-rate 0.003 --weight-decay 0.0001 \
          --smoothing 0 --drop-path 0.1 --first-block {half} --batch 32 --micro-batch 32 --augment light --variants 8",
     ),
     (
