@@ -172,7 +172,10 @@ async fn round(door: &mut Door, answers: usize) -> [f64; 2] {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let given: Vec<String> = std::env::args().skip(1).collect();
-    let [port, side, rounds, answers] = &given[..] else { panic!("doors PORT SIDE ROUNDS ANSWERS") };
+    let [port, side, rounds, answers] = &given[..] else {
+        eprintln!("doors PORT SIDE ROUNDS ANSWERS");
+        std::process::exit(2);
+    };
     let (port, side) = (port.parse().unwrap(), side.parse().unwrap());
     let (rounds, answers): (usize, usize) = (rounds.parse().unwrap(), answers.parse().unwrap());
     let mut doors = Vec::new();
