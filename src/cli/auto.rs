@@ -13,7 +13,7 @@ pub struct AutoArgs {
     /// heads on several depths, BitFit, SSF, Adapter+ and MiMi are tried. The same command continues an interrupted choice.
     // A group is empty where its structure holds another one, so that the options of MiMi are named.
     #[arg(long, conflicts_with_all = [
-        "method", "memory", "cycles", "tasks_file", "RecipeArgs", "PruningArgs", "AugmentArgs", "sigma_0", "widths",
+        "method", "cycles", "tasks_file", "RecipeArgs", "PruningArgs", "AugmentArgs", "sigma_0", "widths",
         "sigma", "parameters", "accuracy", "rho", "first_block", "smoothing", "clip", "drop_path", "rank", "settings",
         "bits", "prunes", "micro_batch",
     ])]

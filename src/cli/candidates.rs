@@ -76,6 +76,7 @@ impl TrainArgs {
             candidates: CANDIDATES.iter().map(candidate).collect::<Result<_>>()?,
             limit: self.auto.limit(),
             prefer: self.auto.prefer(),
+            reports: self.auto.auto_reports.clone(),
             seed: self.seed,
         })
     }

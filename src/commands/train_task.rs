@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use mimi_server::errors;
 use mimi_server::pack::{self, TaskId};
 use mimi_server::shelf::{Naming, STABLE, open_source};
+use mimi_server::train::study::auto::{Automatic, Written};
 use mimi_server::train::{Features, Outcome, Setup, train};
 
 use super::automatic;
@@ -56,22 +57,35 @@ fn one(setup: &Setup, args: &TrainArgs) -> Result<()> {
     }
     let setup = Setup { limits: args.images.limits.limits(), ..setup.clone() };
     let mut reporter = Reporter::of(options.images.problem.score());
-    let (outcome, choice) = match args.auto.auto {
-        true => {
-            automatic::train(&setup, args, &mut reporter).map(|(outcome, choice)| (outcome, Some(choice)))?
-        }
+    let Written { folder, refused } = match args.auto.auto {
+        true => chosen(automatic::train(&setup, args, &mut reporter)?, args),
         false => {
             let outcome = train(&setup, &options, &mut |progress| reporter.show(progress));
             reporter.end();
-            (outcome?, None)
+            trained(outcome?, args)
         }
     };
+    // One that was held back stays here.
+    let source = args.publish.as_deref().filter(|_| refused.is_none());
+    source.map_or(Ok(()), |source| publish_to(source, &folder, &options.task))
+}
+
+/// Tells of a training.
+fn trained(outcome: Outcome, args: &TrainArgs) -> Written {
     tell_left_out(&outcome.left_out, args.images.walk.list_skipped.as_deref());
     show(&outcome);
-    choice.iter().for_each(automatic::show);
-    // One that was held back stays here.
-    let source = args.publish.as_deref().filter(|_| outcome.refused.is_none());
-    source.map_or(Ok(()), |source| publish_to(source, &outcome.folder, &options.task))
+    Written { folder: outcome.folder, refused: outcome.refused }
+}
+
+/// Tells of a choice. Where an earlier process wrote the pack, what that scored is in the pack's report.
+fn chosen(made: Automatic, args: &TrainArgs) -> Written {
+    let Automatic { found, report, written, outcome } = made;
+    match outcome {
+        Some(outcome) => drop(trained(outcome, args)),
+        None => println!("{}", written.folder.display()),
+    }
+    automatic::show(&found, &report);
+    written
 }
 
 /// The newest version that is there, for which the task is skipped.

@@ -6,7 +6,7 @@ use std::path::Path;
 use mimi_server::pack::WEIGHTS_FILE;
 use mimi_server::train::study::auto::{
     Against, AutoOptions, Automatic, Candidate, KEPT, Limit, Pace, Prefer, Schedule, Standing, Terms, apart,
-    auto, choose, document, markdown, order, rungs, schedule, seconds,
+    auto, choose, document, dropped, markdown, order, rungs, schedule, seconds,
 };
 use mimi_server::train::{Adaptation, Image, LinearOptions, Method, MimiOptions, Progress, TaskOptions};
 use rand::{RngExt, SeedableRng};
@@ -79,9 +79,10 @@ fn the_last_training_takes_the_time_that_is_left() {
     let (loads, again) = (vec![0.0], vec![10.0]);
     let terms = Terms { left: 100.0, paces: vec![pace], loads, again, ratio: 1.5, finish: 5.0, longest: 64 };
     // 10 + 5 + 1.5 + 3 an epoch.
-    assert_eq!(terms.refit(&pace), 27);
-    assert_eq!(Terms { left: 1e6, ..terms.clone() }.refit(&pace), 64);
-    assert_eq!(Terms { left: -3.0, ..terms }.refit(&pace), 1, "there is a winner, whatever the time");
+    assert_eq!((terms.refit(&pace, 1), terms.refit(&pace, 27)), (Some(27), Some(27)));
+    assert_eq!(terms.refit(&pace, 28), None, "it would be trained for less than it was chosen by");
+    assert_eq!(Terms { left: 1e6, ..terms.clone() }.refit(&pace, 64), Some(64));
+    assert_eq!(Terms { left: -3.0, ..terms }.refit(&pace, 1), None);
     let in_four = Pace { trainings: 4, ..pace };
     assert_eq!((in_four.spread(1), in_four.spread(7), in_four.spread(8)), (4, 4, 8));
 }
@@ -102,7 +103,14 @@ fn the_choice_follows_accuracy_noise_and_what_is_preferred() {
     let small = || standing(false, 41, 20, &[(0, 79)]);
     let noisy = || standing(false, 15, 15, &[(2, 63)]);
     use Prefer::{Accuracy, Bytes, Cost};
-    let table: [(&[Standing], Prefer, usize); 12] = [
+    // The most accurate beats the head; one that is as good and cheap does not.
+    let net = || standing(true, 10, 10, &[(0, 70)]);
+    let best = || standing(false, 40, 30, &[(0, 74)]);
+    let cheap = || standing(false, 20, 20, &[(0, 66), (74, 81)]);
+    let table: [(&[Standing], Prefer, usize); 15] = [
+        (&[net(), best(), cheap()], Accuracy, 1),
+        (&[net(), best(), cheap()], Cost, 1),
+        (&[net(), best(), cheap()], Bytes, 1),
         (&[head()], Accuracy, 0),
         (&[head(), far()], Accuracy, 1),
         (&[head(), far(), near()], Accuracy, 2),
@@ -122,6 +130,16 @@ fn the_choice_follows_accuracy_noise_and_what_is_preferred() {
     assert_eq!(choose(&[], Accuracy), None);
     assert_eq!(order(&[noisy(), far(), near()], Accuracy), [2, 1, 0]);
     assert_eq!(order(&[noisy(), far(), small()], Bytes), [2, 1, 0]);
+    let why = |standings: &[Standing], prefer| {
+        let order = order(standings, prefer);
+        dropped(standings, *order.last().unwrap(), &order[..order.len() - 1], prefer)
+    };
+    assert_eq!(why(&[noisy(), far(), near()], Accuracy), "all 2 that went on were more accurate");
+    assert!(
+        why(&[far(), standing(false, 41, 1, &[(0, 80)])], Accuracy)
+            .contains("as accurate at no higher price")
+    );
+    assert!(why(&[far(), small()], Bytes).contains("as good with no larger packs"));
 }
 
 #[test]
@@ -165,11 +183,11 @@ fn candidates() -> Vec<Candidate> {
         let own = MimiOptions::of(Adaptation::named(name).unwrap()).unwrap();
         Method::Mimi(MimiOptions { first_block: 1, batch: 8, rate, rank: 4, ..own })
     };
-    let linear = LinearOptions { epochs: 20, batch: 8, rate: 1e-4, ..LinearOptions::default() };
+    let linear = LinearOptions { epochs: 20, batch: 8, rate: 0.0, ..LinearOptions::default() };
     let too_late = MimiOptions { first_block: 9, ..MimiOptions::default() };
     let all = [
         ("head", Method::Linear(linear)),
-        ("never", of("bitfit", 1e-12)),
+        ("never", of("bitfit", 0.0)),
         ("fast", of("adapter-plus", 1e-2)),
         ("bitfit", of("bitfit", 1e-2)),
         ("ssf", of("ssf", 1e-3)),
@@ -190,14 +208,15 @@ fn asked(world: &World, data: &Path) -> AutoOptions {
         },
         command: vec!["server".into(), "train-task".into()],
         candidates: candidates(),
-        limit: Limit::Epochs(2),
+        reports: data.with_extension("reports"),
+        limit: Limit::Epochs(6),
         prefer: Prefer::Accuracy,
         seed: 5,
     }
 }
 
 fn weights(made: &Automatic) -> Vec<u8> {
-    std::fs::read(made.outcome.folder.join(WEIGHTS_FILE)).unwrap()
+    std::fs::read(made.written.folder.join(WEIGHTS_FILE)).unwrap()
 }
 
 /// What is the same however long it took.
@@ -208,27 +227,44 @@ fn timeless(made: &Automatic) -> String {
     serde_json::to_string_pretty(&found).unwrap()
 }
 
+/// Adds what a step is of: the last note that begins something.
+fn phase(news: &Progress<'_>, phases: &mut Vec<String>) {
+    thread_local!(static BEGUN: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) });
+    match news {
+        Progress::Note(text) if ["head", "rung ", "chosen: "].iter().any(|begin| text.starts_with(begin)) => {
+            BEGUN.set((*text).to_owned());
+        }
+        Progress::Step(_) => phases.push(BEGUN.with_borrow(Clone::clone)),
+        _ => {}
+    }
+}
+
 #[test]
 fn an_interrupted_choice_goes_on_and_ends_as_one_left_alone() {
     let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
     let data = folder.path().join("colours");
     dataset(&data);
     let (setup, asked) = (setup(&world), asked(&world, &data));
-    let mut steps = 0;
-    let alone = auto(&setup, &asked, &mut |news| steps += usize::from(matches!(news, Progress::Step(_))));
-    let alone = alone.unwrap();
+    let mut phases = Vec::new();
+    let alone = auto(&setup, &asked, &mut |news| phase(&news, &mut phases)).unwrap();
+    let steps = phases.len();
+    assert_ne!(alone.found.chosen, "head", "the winner is trained on rungs");
     let left = || std::fs::read_dir(asked.task.checkpoint.parent().unwrap()).unwrap().count();
     assert_eq!(left(), 0, "nothing is left behind");
-    // In the head, on a rung, and in the winner's own training.
-    for stop in [3, steps / 6, steps / 2] {
-        let mut seen = 0;
+    // In the head, on the second candidate of a rung, and in the winner's own training.
+    for place in ["head", "rung 1: fast", "chosen: "] {
+        let within = |phase: &String| phase.starts_with(place);
+        let first = phases.iter().position(within).unwrap_or_else(|| panic!("{place} is not in {phases:?}"));
+        let stop = first + phases.iter().filter(|phase| within(phase)).count().div_ceil(2);
+        let mut seen = Vec::new();
         let broken = catch_unwind(AssertUnwindSafe(|| {
             auto(&setup, &asked, &mut |news| {
-                seen += usize::from(matches!(news, Progress::Step(_)));
-                assert!(seen < stop, "interrupted");
+                phase(&news, &mut seen);
+                assert!(seen.len() < stop, "interrupted");
             })
         }));
         assert!(broken.is_err(), "it ended before step {stop} of {steps}");
+        assert!(within(seen.last().unwrap()), "step {stop} of {steps} is not in {place}: {seen:?}");
         let mut again = 0;
         let made = auto(&setup, &asked, &mut |news| again += usize::from(matches!(news, Progress::Step(_))));
         let made = made.unwrap();
@@ -243,11 +279,11 @@ fn an_interrupted_choice_goes_on_and_ends_as_one_left_alone() {
     assert_eq!(found.left_out.len(), 1, "{:?}", found.left_out);
     assert!(found.left_out[0].reason.contains("the backbone has 3 blocks"), "{:?}", found.left_out);
     let fate = |name: &str| &found.tried.iter().rfind(|tried| tried.name == name).unwrap().fate;
-    assert!(fate("never").starts_with("dropped:"), "{:?}", found.tried);
+    assert!(fate("never").starts_with("dropped: "), "{:?}", found.tried);
     assert_eq!(fate(&found.chosen), "chosen");
     let (page, text) = (document(found), markdown(found));
-    for said in ["Adapter", "fast", "never", "late", &found.command] {
-        assert!(said == "Adapter" || (page.contains(said) && text.contains(said)), "{said}: {text}");
+    for said in ["fast", "bitfit", "ssf", "never", "late", &found.command] {
+        assert!(page.contains(said) && text.contains(said), "{said}: {text}");
     }
     assert!(text.contains(&found.reason) && text.contains("drawn with seed 5"), "{text}");
 }
@@ -267,12 +303,93 @@ fn a_record_of_another_choice_is_refused_with_what_differs() {
     let other = AutoOptions { seed: 6, ..asked.clone() };
     let text = format!("{:#}", auto(&setup, &other, &mut |_| {}).unwrap_err());
     assert!(text.contains("another choice: seed is 5 there, 6 here"), "{text}");
+    let mut slower = asked.clone();
+    let Method::Mimi(own) = &mut slower.candidates[2].method else { panic!("no modules") };
+    own.rate = 2e-3;
+    let text = format!("{:#}", auto(&setup, &slower, &mut |_| {}).unwrap_err());
+    assert!(text.contains("candidates is"), "settings that no option names: {text}");
     std::fs::remove_file(asked.task.checkpoint.with_extension("auto.json")).unwrap();
+    let beside = |name: &str| asked.task.checkpoint.with_extension(format!("auto-{name}.safetensors"));
+    for name in ["b", "1-2", "1-", "head"] {
+        std::fs::write(beside(name), "of a task").unwrap();
+    }
     let little = AutoOptions { limit: Limit::Seconds(1e-3), ..other };
     let made = auto(&setup, &little, &mut |_| {}).unwrap();
     assert_eq!((made.found.chosen.as_str(), made.found.tried.len()), ("head", 1), "no time for more");
-    assert_eq!(made.found.against, None);
+    assert_eq!((&made.found.against, &made.found.unmatched), (&None, &None));
+    assert_eq!(["b", "1-2", "1-", "head"].map(|name| beside(name).exists()), [true, false, true, false]);
     assert_eq!(made.found.left_out.len(), 5, "{:?}", made.found.left_out);
+}
+
+/// A head, and what beats it.
+fn two(world: &World, data: &Path) -> AutoOptions {
+    let asked = asked(world, data);
+    let candidates = [asked.candidates[0].clone(), asked.candidates[2].clone()].to_vec();
+    AutoOptions { candidates, ..asked }
+}
+
+#[test]
+fn a_pack_is_written_once_wherever_a_choice_ends() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let data = folder.path().join("colours");
+    dataset(&data);
+    let (setup, asked) = (setup(&world), two(&world, &data));
+    let versions = asked.task.adapters.join("colours");
+    let broken = catch_unwind(AssertUnwindSafe(|| {
+        auto(&setup, &asked, &mut |_| assert!(!versions.exists(), "interrupted"))
+    }));
+    assert!(broken.is_err(), "the head is trained after the pack is written");
+    let mut steps = 0;
+    let made = auto(&setup, &asked, &mut |news| steps += usize::from(matches!(news, Progress::Step(_))));
+    let made = made.unwrap();
+    assert_eq!((steps, std::fs::read_dir(&versions).unwrap().count()), (0, 1), "nothing is made twice");
+    assert!(weights(&made).len() > 8 && made.outcome.is_none());
+    assert_eq!((made.found.chosen.as_str(), &made.found.against), ("fast", &None));
+    let text = std::fs::read_to_string(made.report.with_extension("md")).unwrap();
+    assert!(text.contains("not compared with the head alone: the process"), "{text}");
+    assert!(!asked.task.checkpoint.with_extension("auto.json").exists());
+}
+
+#[test]
+fn a_winner_that_time_is_too_short_for_gives_way_to_the_head() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let data = folder.path().join("colours");
+    dataset(&data);
+    let (setup, asked) = (setup(&world), two(&world, &data));
+    let asked = AutoOptions { limit: Limit::Seconds(1000.0), ..asked };
+    let broken = catch_unwind(AssertUnwindSafe(|| {
+        auto(&setup, &asked, &mut |news| {
+            assert!(!matches!(news, Progress::Note(text) if text.starts_with("chosen: fast")), "interrupted");
+        })
+    }));
+    assert!(broken.is_err(), "the head was chosen");
+    let path = asked.task.checkpoint.with_extension("auto.json");
+    let mut state: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    (state["spent"], state["decided"]) = (949.0.into(), serde_json::Value::Null);
+    std::fs::write(&path, state.to_string()).unwrap();
+    let made = auto(&setup, &asked, &mut |_| {}).unwrap();
+    assert_eq!(made.found.chosen, "head");
+    assert!(made.found.reason.contains("too short to train fast"), "{}", made.found.reason);
+}
+
+#[test]
+fn a_candidate_that_fails_is_told_and_the_others_go_on() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let data = folder.path().join("colours");
+    dataset(&data);
+    let (setup, mut asked) = (setup(&world), two(&world, &data));
+    let mut big = asked.candidates[1].clone();
+    let Method::Mimi(own) = &mut big.method else { panic!("no modules") };
+    (big.name, own.batch) = ("big".into(), 1 << 20);
+    asked.candidates.insert(1, big);
+    asked.task.memory = Some(64 << 20);
+    let made = auto(&setup, &asked, &mut |_| {}).unwrap();
+    let big = made.found.tried.iter().find(|tried| tried.name == "big").unwrap();
+    assert!(big.fate.contains("dropped: 64 MiB of memory is not enough"), "{}", big.fate);
+    assert_eq!(made.found.chosen, "fast", "{:?}", made.found.tried);
+    asked.candidates.remove(0);
+    let Method::Mimi(_) = asked.candidates[0].method else { panic!("a head is left") };
+    assert!(auto(&setup, &asked, &mut |_| {}).is_err(), "without a head there is no net");
 }
 
 fn command(world: &World, folder: &Path, more: &[&str]) -> std::process::Output {
@@ -323,7 +440,6 @@ fn options_that_a_choice_makes_itself_are_refused() {
         ["--first-block", "1"],
         ["--cut", "front-first"],
         ["--augment", "light"],
-        ["--memory", "100"],
     ] {
         let text = refused(&[&["--auto"], &own[..]].concat());
         assert!(

@@ -1,5 +1,7 @@
 //! What an automatic choice is asked for.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::train::method::Method;
@@ -36,6 +38,8 @@ pub struct AutoOptions {
     pub limit: Limit,
     /// What decides among those that are as good.
     pub prefer: Prefer,
+    /// Folder for reports, in a folder of the task's name.
+    pub reports: PathBuf,
     /// Seed of the split, of first values and of orders.
     pub seed: u64,
 }

@@ -80,38 +80,66 @@ pub fn order(standings: &[Standing], prefer: Prefer) -> Vec<usize> {
 pub fn choose(standings: &[Standing], prefer: Prefer) -> Option<Choice> {
     let by_accuracy = order(standings, Prefer::Accuracy);
     let best = *by_accuracy.first()?;
-    let (place, reason) = match prefer {
-        Prefer::Accuracy => clearly_cheaper(standings, best),
-        Prefer::Cost => (
-            order(standings, prefer)[0],
-            "of those that the most accurate does not beat by more than noise, it makes eight tasks cheapest",
-        ),
-        Prefer::Bytes => (
-            order(standings, prefer)[0],
-            "of those that the most accurate does not beat by more than noise, its pack is the smallest",
-        ),
-    };
-    let head = by_accuracy.into_iter().find(|&place| standings[place].is_head);
-    let net = head.filter(|&head| !standings[place].is_head && !standings[place].beats(&standings[head]));
-    Some(match net {
-        Some(head) => {
-            Choice { place: head, reason: "no other beats the head alone by more than noise".into() }
-        }
-        None => Choice { place, reason: reason.into() },
-    })
+    let head = by_accuracy.iter().copied().find(|&place| standings[place].is_head);
+    let beats_head = |place: usize| head.is_none_or(|head| standings[place].beats(&standings[head]));
+    if let Some(head) = head.filter(|_| !standings[best].is_head && !beats_head(best)) {
+        let reason = "the most accurate does not beat the head alone by more than noise".into();
+        return Some(Choice { place: head, reason });
+    }
+    // Whoever stands in for the most accurate has to do what it does: beat the head, or be one.
+    let stands =
+        |place: usize| if standings[best].is_head { standings[place].is_head } else { beats_head(place) };
+    let level = by_accuracy.iter().copied();
+    let level = level.filter(|&place| stands(place) && !standings[best].beats(&standings[place])).collect();
+    let (place, reason) = preferred(standings, level, prefer)?;
+    Some(Choice { place, reason: reason.into() })
 }
 
-/// The most accurate, unless one that it does not beat is clearly cheaper.
-fn clearly_cheaper(standings: &[Standing], best: usize) -> (usize, &'static str) {
+/// Of places of standings that are as good, the most accurate first: who is preferred, and why.
+fn preferred(standings: &[Standing], level: Vec<usize>, prefer: Prefer) -> Option<(usize, &'static str)> {
+    let best = *level.first()?;
+    if prefer == Prefer::Accuracy {
+        return Some(clearly_cheaper(standings, &level, best));
+    }
+    let reason = match prefer {
+        Prefer::Bytes => {
+            "of those that the most accurate does not beat by more than noise, its pack is the smallest"
+        }
+        _ => {
+            "of those that the most accurate does not beat by more than noise, it makes eight tasks cheapest"
+        }
+    };
+    Some((level.into_iter().min_by_key(|&place| standings[place].price(prefer))?, reason))
+}
+
+/// The most accurate, unless one that is as good is clearly cheaper.
+fn clearly_cheaper(standings: &[Standing], level: &[usize], best: usize) -> (usize, &'static str) {
     let most = CLEARLY * standings[best].flops_of_8 as f64;
-    let is_level = |place: &usize| !standings[best].beats(&standings[*place]);
-    let cheaper = (0..standings.len()).filter(|&place| standings[place].flops_of_8 as f64 <= most);
-    let cheapest = cheaper.filter(is_level).min_by_key(|&place| standings[place].flops_of_8);
-    match cheapest {
+    let cheaper = level.iter().copied().filter(|&place| standings[place].flops_of_8 as f64 <= most);
+    match cheaper.min_by_key(|&place| standings[place].flops_of_8) {
         Some(place) => (
             place,
             "the most accurate does not beat it by more than noise, and it makes eight tasks clearly cheaper",
         ),
         None => (best, "it is the most accurate"),
+    }
+}
+
+/// Why a candidate does not go on, where others do.
+pub fn dropped(standings: &[Standing], place: usize, goes_on: &[usize], prefer: Prefer) -> String {
+    let own = &standings[place];
+    let better = goes_on.iter().filter(|&&other| standings[other].count() > own.count()).count();
+    if better == goes_on.len() {
+        return format!("all {better} that went on were more accurate");
+    }
+    let best = order(standings, Prefer::Accuracy).first().copied();
+    let is_beaten = best.is_some_and(|best| standings[best].beats(own));
+    let gain = if prefer == Prefer::Bytes { "with no larger packs" } else { "at no higher price" };
+    match prefer {
+        Prefer::Accuracy => {
+            format!("of those that went on {better} were more accurate, the others as accurate {gain}")
+        }
+        _ if is_beaten => "the most accurate beats it by more than noise".into(),
+        _ => format!("those that went on are as good {gain}"),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use super::asked::AutoOptions;
 use super::plan::Guess;
 use super::split::apart;
 use super::state::Measured;
@@ -16,6 +17,7 @@ use crate::train::data::intake::Intake;
 use crate::train::data::load::{Loaded, Overflow, load};
 use crate::train::data::rows::Rows;
 use crate::train::measure::final_test::measure_images;
+use crate::train::memory::{Fit, Images};
 use crate::train::method::Method;
 use crate::train::method::training_method::{Checkpoint, Course, Trained};
 use crate::train::model::Model;
@@ -35,18 +37,20 @@ pub(super) struct Field<'a> {
     chosen_by: Vec<Image>,
     /// The part as candidates take it in.
     loaded: Vec<(Intake, Loaded)>,
+    /// Most bytes that a training may take.
+    memory: Option<u64>,
     /// Path beside which rows that exceed the memory and packs that are weighed are kept.
     beside: PathBuf,
 }
 
 impl<'a> Field<'a> {
     /// Takes the training images of `all` apart.
-    pub fn new(setup: &'a Setup, all: &Partition, seed: u64, beside: &Path) -> Self {
-        let split = apart(&all.train, all.labels.len(), seed);
+    pub fn new(setup: &'a Setup, options: &AutoOptions, all: &Partition) -> Self {
+        let split = apart(&all.train, all.labels.len(), options.seed);
         let (validation, test) = (Vec::new(), Vec::new());
         let part = Partition { train: split.train, validation, test, ..all.clone() };
-        let (chosen_by, beside) = (split.validation, beside.to_owned());
-        Self { setup, part, chosen_by, loaded: Vec::new(), beside }
+        let (beside, memory) = (options.task.checkpoint.clone(), options.task.memory);
+        Self { setup, part, chosen_by: split.validation, loaded: Vec::new(), memory, beside }
     }
 
     /// Images that candidates are trained on.
@@ -64,9 +68,9 @@ impl<'a> Field<'a> {
         self.loaded.iter().any(|(known, _)| known == intake)
     }
 
-    /// Gives the memory of images back.
-    pub fn clear(&mut self) {
-        self.loaded.clear();
+    /// Gives the memory of images back that are taken in in no way of `needed`.
+    pub fn keep(&mut self, needed: &[Intake]) {
+        self.loaded.retain(|(known, _)| needed.contains(known));
     }
 
     /// Images as a candidate takes them in; each way is prepared once.
@@ -83,7 +87,8 @@ impl<'a> Field<'a> {
     }
 
     fn load(&self, part: &Partition, intake: &Intake, observe: &mut Observer<'_>) -> Result<Loaded> {
-        let overflow = Overflow { train: false, held_out: false, beside: &self.beside };
+        // Several ways to take images in may be kept at once: within a bound they lie in files.
+        let overflow = Overflow { train: self.memory.is_some(), held_out: false, beside: &self.beside };
         load(self.setup, part, intake, &overflow, &mut |news| quietly(news, observe))
     }
 
@@ -126,7 +131,8 @@ impl<'a> Field<'a> {
         observe: &mut Observer<'_>,
     ) -> Result<Measured> {
         let (sample, started, mut watch) = (sample(&images), Instant::now(), Watch::default());
-        let trained = trained(self.setup, &self.part, method, (images, checkpoint), &mut |news| {
+        let own = Own { checkpoint, memory: self.memory };
+        let trained = trained(self.setup, &self.part, method, (images, own), &mut |news| {
             if let Progress::Step(step) = news {
                 watch.see(step, Instant::now());
             }
@@ -144,7 +150,15 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Trains on images of `part`; `checkpoint` keeps the state between epochs.
+/// What a training has for itself.
+pub(super) struct Own<'a> {
+    /// Keeps the state between epochs.
+    pub checkpoint: &'a Path,
+    /// Most bytes that it may take, rows apart.
+    pub memory: Option<u64>,
+}
+
+/// Trains on images of `part`.
 ///
 /// # Errors
 /// When the training fails.
@@ -152,16 +166,19 @@ pub(super) fn trained(
     setup: &Setup,
     part: &Partition,
     method: &Method,
-    (images, checkpoint): (Loaded, &Path),
+    (images, own): (Loaded, Own<'_>),
     observe: &mut Observer<'_>,
 ) -> Result<Trained> {
+    let counts = Images { trained: 0, held_out: 0, classes: part.labels.len() };
+    let within = |bound| Fit::within(bound, setup.resident.config(), method, counts);
+    let fit = own.memory.map(within).transpose()?;
     let method = method.get();
     let course = Course {
         setup,
         classes: part.labels.len(),
         images,
-        micro_batch: method.micro_batch(),
-        checkpoint: Checkpoint { path: checkpoint, resume: true },
+        micro_batch: fit.map_or(method.micro_batch(), |fit| fit.micro_batch),
+        checkpoint: Checkpoint { path: own.checkpoint, resume: true },
         keep: &|_| Ok(()),
     };
     method.train(course, &mut |news| quietly(news, observe))

@@ -1,29 +1,25 @@
 //! From candidates to a pack: the search, the winner's own training, what it is worth against the head alone.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use sha2::{Digest, Sha256};
 
-use super::asked::{AutoOptions, Candidate, Limit};
-use super::choice::{Choice, Standing, choose};
-use super::field::{Field, answers, trained};
+use super::asked::{AutoOptions, Candidate};
+use super::field::{Field, Own, answers, forget, trained};
 use super::found::{Absent, Against, Found};
-use super::plan::Guess;
+use super::identity::opened;
+use super::report::write;
 use super::search::{Clock, Search, Sizes};
-use super::state::State;
+use super::state::Written;
 use super::told::{command, tried};
-use crate::backbone::{BackboneConfig, hex};
-use crate::runtime::rounding;
-use crate::train::data::dataset::image::Image;
+use super::winner::Winner;
+use crate::backbone::BackboneConfig;
 use crate::train::data::dataset::partition::Partition;
 use crate::train::data::features::Features;
 use crate::train::data::load::{Overflow, load};
-use crate::train::fingerprint::{Fingerprint, ROUNDING};
-use crate::train::method::Method;
 use crate::train::options::TaskOptions;
 use crate::train::outcome::Outcome;
 use crate::train::progress::{Observer, Progress};
@@ -38,16 +34,19 @@ const FEATURES: u64 = 1 << 30;
 pub struct Automatic {
     /// What was tried and chosen.
     pub found: Found,
-    /// The winner's own training.
-    pub outcome: Outcome,
+    /// The page of its report.
+    pub report: PathBuf,
+    /// The winner's pack.
+    pub written: Written,
+    /// The winner's own training; none where an earlier process wrote the pack and ended before its report.
+    pub outcome: Option<Outcome>,
 }
 
-/// Who won.
-struct Winner<'a> {
-    candidate: &'a Candidate,
-    /// Trained on all training images.
-    method: Method,
-    reason: String,
+/// The winner, and its pack.
+struct Made<'a> {
+    winner: Winner<'a>,
+    written: Written,
+    outcome: Option<Outcome>,
 }
 
 /// Chooses the best candidate on a split of the training images, trains it on all of them, and writes its pack. What was
@@ -59,8 +58,9 @@ pub fn auto(setup: &Setup, options: &AutoOptions, observe: &mut Observer<'_>) ->
     let started = Instant::now();
     let problem = options.task.images.problem;
     ensure!(problem.is_single_label(), "candidates are compared by single labels, not by {problem}");
-    let features = setup.features.clone().unwrap_or_else(|| Arc::new(Features::new(FEATURES)));
-    let setup = &Setup { features: Some(features), ..setup.clone() };
+    // Within a bound of memory nothing is shared.
+    let shared = || options.task.memory.is_none().then(|| Arc::new(Features::new(FEATURES)));
+    let setup = &Setup { features: setup.features.clone().or_else(shared), ..setup.clone() };
     let all = Partition::open(&options.task.images)?;
     let state = opened(setup, options, &all)?;
     let (candidates, left_out) = fitting(setup.resident.config(), options);
@@ -68,26 +68,20 @@ pub fn auto(setup: &Setup, options: &AutoOptions, observe: &mut Observer<'_>) ->
         candidates.iter().any(|candidate| candidate.is_head()),
         "a head alone is not among the candidates"
     );
-    let field = Field::new(setup, &all, options.seed, &options.task.checkpoint);
+    let reports = options.reports.join(options.task.task.as_str());
+    fs::create_dir_all(&reports).with_context(|| reports.display().to_string())?;
+    let field = Field::new(setup, options, &all);
     let clock = Clock { started, before: state.spent() };
     let sizes = Sizes { all: all.train.len(), held_out: all.validation.len(), test: all.test.len() };
     let mut search = Search { setup, options, candidates, field, state, clock, sizes, frozen: 0.0 };
     search.heads(observe)?;
     let finalists = search.rungs(observe)?;
-    let winner = search.winner(&finalists)?;
-    observe(Progress::Note(&format!("chosen: {}, for {}", winner.candidate.name, winner.reason)));
-    let task = TaskOptions {
-        method: winner.method.clone(),
-        checkpoint: search.checkpoint("winner"),
-        resume: true,
-        ..options.task.clone()
-    };
-    search.field.clear();
-    let outcome = train(setup, &task, observe)?;
-    let against = search.against(&winner, &outcome, &all, observe)?;
-    let found = search.found(&winner, &finalists, left_out, against)?;
+    let Made { winner, written, outcome } = search.made(&finalists, observe)?;
+    let compared = search.compared(&winner, outcome.as_ref(), &all, observe);
+    let found = search.found(&winner, &finalists, left_out, compared)?;
+    let report = write(&reports, &found).with_context(|| reports.display().to_string())?;
     search.state.remove()?;
-    Ok(Automatic { found, outcome })
+    Ok(Automatic { found, report, written, outcome })
 }
 
 /// Candidates that fit the backbone, and the others with the reason.
@@ -104,125 +98,74 @@ fn fitting<'a>(config: &BackboneConfig, options: &'a AutoOptions) -> (Vec<&'a Ca
     (fit, left_out)
 }
 
-/// What earlier processes measured. A choice that begins forgets the trainings of one whose record was removed.
-fn opened(setup: &Setup, options: &AutoOptions, all: &Partition) -> Result<State> {
-    let path = options.task.checkpoint.with_extension("auto.json");
-    let state = State::open(&path, &identity(setup, options, all)?)?;
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    }
-    if state.records().is_empty() {
-        sweep(&options.task.checkpoint)?;
-    }
-    Ok(state)
-}
-
-fn sweep(checkpoint: &Path) -> Result<()> {
-    let (Some(folder), Some(stem)) = (checkpoint.parent(), checkpoint.file_stem()) else { return Ok(()) };
-    let begin = format!("{}.auto-", stem.to_string_lossy());
-    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(&begin) && name.ends_with(".safetensors") {
-            fs::remove_file(&path).with_context(|| path.display().to_string())?;
-        }
-    }
-    Ok(())
-}
-
-/// Identity of the state: anything else would choose or train otherwise.
-fn identity(setup: &Setup, options: &AutoOptions, all: &Partition) -> Result<Fingerprint> {
-    let told: Vec<(&str, &[String])> =
-        options.candidates.iter().map(|one| (one.name.as_str(), &one.options[..])).collect();
-    Fingerprint::default()
-        .with("version", &env!("CARGO_PKG_VERSION"))?
-        .with("backbone", &setup.resident.identity())?
-        .with("origin", &options.task.images)?
-        .with("images", &digest([&all.train, &all.validation, &all.test]))?
-        .with("candidates", &told)?
-        .with("limit", &options.limit)?
-        .with("prefer", &options.prefer)?
-        .with("seed", &options.seed)?
-        .with("limits.max_bytes", &setup.limits.max_bytes)?
-        .with("limits.max_pixels", &setup.limits.max_pixels)?
-        .with(ROUNDING, &rounding(setup.resident.runtime())?)
-}
-
-/// SHA-256 of classes and paths.
-fn digest(parts: [&[Image]; 3]) -> String {
-    let mut digest = Sha256::new();
-    for images in parts {
-        digest.update((images.len() as u64).to_le_bytes());
-        for image in images {
-            let path = image.path.as_os_str().as_encoded_bytes();
-            digest.update((image.class as u64).to_le_bytes());
-            digest.update((path.len() as u64).to_le_bytes());
-            digest.update(path);
-        }
-    }
-    hex(&digest.finalize())
-}
-
 impl<'a> Search<'a> {
-    /// Who is chosen, and how it is trained on all training images.
-    fn winner(&mut self, finalists: &[&'a Candidate]) -> Result<Winner<'a>> {
-        let quick = self.of_kind(true)?;
-        let all = quick.iter().chain(finalists);
-        let known: Vec<(&Candidate, Standing)> =
-            all.filter_map(|&candidate| Some((candidate, self.latest(candidate)?))).collect();
-        let standings: Vec<Standing> = known.iter().map(|(_, standing)| standing.clone()).collect();
-        let found = choose(&standings, self.options.prefer).context("no candidate could be trained")?;
-        let Choice { place, reason } = found;
-        let candidate = known[place].0;
-        let method = candidate.method.clone().seeded(self.options.seed);
-        if quick.iter().any(|one| one.name == candidate.name) {
-            return Ok(Winner { candidate, method, reason });
+    /// Trains the winner on all training images and writes its pack, unless an earlier process did. Where its training
+    /// fails, the head alone is trained instead.
+    fn made(&mut self, finalists: &[&'a Candidate], observe: &mut Observer<'_>) -> Result<Made<'a>> {
+        let mut winner = self.winner(finalists)?;
+        observe(Progress::Note(&winner.told()));
+        if let Some(written) = self.state.written().cloned() {
+            return Ok(Made { winner, written, outcome: None });
         }
-        let trainings = candidate.method.trainings(self.config())?;
-        let epochs = match self.state.refit() {
-            Some(epochs) => epochs,
-            None => self.refit(candidate)?,
+        self.field.keep(&[]);
+        let outcome = match self.own(&winner, observe) {
+            Err(error) if !winner.candidate.is_head() => {
+                let reason = format!("the training of {} failed: {error:#}", winner.candidate.name);
+                winner = self.net(reason)?;
+                observe(Progress::Note(&winner.told()));
+                forget(&self.checkpoint("winner"))?;
+                // What fails for both is no fault of the winner.
+                self.own(&winner, observe).map_err(|_| error)?
+            }
+            made => made?,
         };
-        Ok(Winner { candidate, method: method.lasting((epochs / trainings.max(1)).max(1)), reason })
+        let written = Written { folder: outcome.folder.clone(), refused: outcome.refused.clone() };
+        self.state.publish(winner.decided(), written.clone(), self.clock.spent())?;
+        Ok(Made { winner, written, outcome: Some(outcome) })
     }
 
-    /// Epochs of the winner's own training: what the time allows, and at most a whole one.
-    fn refit(&mut self, candidate: &Candidate) -> Result<usize> {
-        let terms = self.terms(&[candidate], Guess::default())?;
-        let epochs = match (self.options.limit, terms.paces.first()) {
-            (Limit::Seconds(_), Some(pace)) => terms.refit(pace),
-            _ => terms.longest,
+    fn own(&self, winner: &Winner<'_>, observe: &mut Observer<'_>) -> Result<Outcome> {
+        let task = TaskOptions {
+            method: winner.method.clone(),
+            checkpoint: self.checkpoint("winner"),
+            resume: true,
+            ..self.options.task.clone()
         };
-        self.state.end(epochs, self.clock.spent())?;
-        Ok(epochs)
+        train(self.setup, &task, observe)
     }
 
-    /// The chosen one against the best head alone, trained on the same images. None where a head was chosen.
-    fn against(
+    /// The chosen one against the best head alone, or why they were not compared: the pack is there whatever comes of it.
+    fn compared(
         &self,
         winner: &Winner<'_>,
-        outcome: &Outcome,
+        outcome: Option<&Outcome>,
         all: &Partition,
         observe: &mut Observer<'_>,
-    ) -> Result<Option<Against>> {
-        let heads: Vec<&Candidate> =
-            self.candidates.iter().copied().filter(|candidate| candidate.is_head()).collect();
-        let of = |&head: &&'a Candidate| Some((head, self.latest(head)?.accuracy()));
-        // Of equals the first.
-        let best = heads.iter().filter_map(of).rev().max_by(|a, b| a.1.total_cmp(&b.1));
-        let Some((head, _)) = best.filter(|_| !winner.candidate.is_head()) else { return Ok(None) };
+    ) -> Result<Option<Against>, String> {
+        if winner.candidate.is_head() {
+            return Ok(None);
+        }
+        let outcome = outcome.ok_or("the process that wrote the pack ended before that")?;
+        self.against(outcome, all, observe).map(Some).map_err(|error| format!("{error:#}"))
+    }
+
+    /// The chosen one against the best head alone, trained on the same images.
+    fn against(&self, outcome: &Outcome, all: &Partition, observe: &mut Observer<'_>) -> Result<Against> {
+        let head = self.best_head()?;
         let (what, images) = match all.test.is_empty() {
             true => (all.held_out.clone(), &all.validation),
             false => ("the test images".to_owned(), &all.test),
         };
         let method = head.method.clone().seeded(self.options.seed);
         let path = self.checkpoint("head");
-        let overflow = Overflow { train: false, held_out: false, beside: &path };
+        let memory = self.options.task.memory;
+        let overflow = Overflow { train: memory.is_some(), held_out: false, beside: &path };
         let nothing = Partition { validation: Vec::new(), test: Vec::new(), ..all.clone() };
         let loaded = load(self.setup, &nothing, &method.get().intake(self.config()), &overflow, observe)?;
-        let head = trained(self.setup, &nothing, &method, (loaded, &path), observe)?.model;
+        let own = Own { checkpoint: &path, memory };
+        let head = trained(self.setup, &nothing, &method, (loaded, own), observe)?.model;
         let of = |model| answers(self.setup, model, images, all);
-        Ok(Some(Against::of(what, &of(&outcome.model)?, &of(&head)?)))
+        Ok(Against::of(what, &of(&outcome.model)?, &of(&head)?))
     }
 
     fn found(
@@ -230,13 +173,17 @@ impl<'a> Search<'a> {
         winner: &Winner<'_>,
         finalists: &[&Candidate],
         mut left_out: Vec<Absent>,
-        against: Option<Against>,
+        compared: Result<Option<Against>, String>,
     ) -> Result<Found> {
         let (config, records) = (self.config(), self.state.records());
+        let (against, unmatched) = compared.map_or_else(|reason| (None, Some(reason)), |found| (found, None));
+        let missed = match self.field.measured() {
+            0 => "no class has two training images: there is nothing to choose by",
+            _ => "there was no time for it",
+        };
         for candidate in &self.candidates {
             if !records.iter().any(|record| record.name == candidate.name) {
-                let (name, reason) = (candidate.name.clone(), "there was no time for it".to_owned());
-                left_out.push(Absent { name, reason });
+                left_out.push(Absent { name: candidate.name.clone(), reason: missed.to_owned() });
             }
         }
         let names: Vec<&str> = finalists.iter().map(|candidate| candidate.name.as_str()).collect();
@@ -253,20 +200,15 @@ impl<'a> Search<'a> {
             seed: self.options.seed,
             trained: self.field.trained(),
             measured: self.field.measured(),
-            tried: tried(records, &candidate.name, &names),
+            tried: tried(&self.state, &candidate.name, &names),
             left_out,
             chosen: candidate.name.clone(),
             reason: winner.reason.clone(),
             epochs: method.epochs() * method.trainings(config)?,
             command: command(&self.options.command, candidate, each)?,
             against,
+            unmatched,
             seconds: self.clock.spent(),
         })
-    }
-
-    /// What a candidate's last training gave.
-    fn latest(&self, candidate: &Candidate) -> Option<Standing> {
-        let mut own = self.state.records().iter().rev().filter(|record| record.name == candidate.name);
-        own.find_map(|record| record.result.as_ref().ok()).map(|found| found.standing(candidate.is_head()))
     }
 }

@@ -41,6 +41,8 @@ pub struct Found {
     pub command: String,
     /// The chosen one against the head alone, both trained on all training images; none where the head was chosen.
     pub against: Option<Against>,
+    /// Why it was not set against the head alone, where it should have been.
+    pub unmatched: Option<String>,
     /// Seconds in all.
     pub seconds: f64,
 }

@@ -6,14 +6,15 @@
 //! would.
 //!
 //! `plan` and `choice` decide, and are functions of values. `search` does what they say, `timing` and `watch` tell how long it takes,
-//! `field` trains and measures one candidate, `state` remembers what was measured, `finish` trains the winner, `told`
-//! and `report` tell.
+//! `field` trains and measures one candidate, `state` remembers what was measured, and `identity`
+//! of what; `winner` decides, `finish` trains the winner, `told` and `report` tell.
 
 mod asked;
 mod choice;
 mod field;
 mod finish;
 mod found;
+mod identity;
 mod plan;
 mod report;
 mod search;
@@ -22,11 +23,13 @@ mod state;
 mod timing;
 mod told;
 mod watch;
+mod winner;
 
 pub use asked::{AutoOptions, Candidate, Limit, Prefer};
-pub use choice::{Choice, Standing, choose, order};
+pub use choice::{Choice, Standing, choose, dropped, order};
 pub use finish::{Automatic, auto};
 pub use found::{Absent, Against, Found, Tried};
 pub use plan::{KEPT, Pace, Rung, Schedule, Terms, rungs, schedule, seconds};
 pub use report::{document, markdown};
 pub use split::apart;
+pub use state::Written;

@@ -1,9 +1,14 @@
 //! What was tried, what was chosen and why: as Markdown, and as a page.
 
 use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
 
 use super::asked::{Limit, Prefer};
 use super::found::{Absent, Against, Found, Tried};
+use crate::files::write_atomically;
 use crate::text::grouped;
 use crate::train::report::html;
 
@@ -22,6 +27,19 @@ const COLUMNS: [&str; 8] = [
 const LEGEND: &str = "Accuracy is that on training images that were held out of the candidates' trainings. GFLOPs of 8 are those of \
     one image under eight such tasks, the shared blocks counted once. What needs features alone is trained whole at once and has no \
     rung.";
+
+/// Writes the report in every form; returns the page's path.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(super) fn write(folder: &Path, found: &Found) -> Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    write_atomically(&folder.join("report.json"), &serde_json::to_vec_pretty(found)?)?;
+    write_atomically(&folder.join("report.md"), markdown(found).as_bytes())?;
+    let page = folder.join("report.html");
+    write_atomically(&page, document(found).as_bytes())?;
+    Ok(page)
+}
 
 /// The report as Markdown.
 pub fn markdown(found: &Found) -> String {
@@ -85,6 +103,9 @@ fn sentences(found: &Found) -> Vec<String> {
         ),
     ];
     all.extend(found.against.as_ref().map(compared));
+    all.extend(
+        found.unmatched.as_ref().map(|reason| format!("It was not compared with the head alone: {reason}.")),
+    );
     all.push(format!(
         "mimi-server {}; backbone {}, SHA-256 {}.",
         found.version, found.backbone, found.fingerprint

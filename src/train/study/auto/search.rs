@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 
 use super::asked::{AutoOptions, Candidate, Limit};
-use super::choice::{Standing, order};
+use super::choice::{Standing, dropped, order};
 use super::field::{Field, forget};
 use super::plan::{Guess, KEPT, Schedule, schedule};
 use super::state::{Begun, Record, State};
 use crate::backbone::BackboneConfig;
+use crate::train::data::intake::Intake;
 use crate::train::method::Method;
 use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
-use crate::train::study::tuning::has_diverged;
 
 /// How many images there are, by what they are for.
 #[derive(Clone, Copy, Debug)]
@@ -71,18 +71,27 @@ impl<'a> Search<'a> {
     /// Trains what needs features alone.
     ///
     /// # Errors
-    /// When a training fails.
+    /// When no head alone can be trained.
     pub fn heads(&mut self, observe: &mut Observer<'_>) -> Result<()> {
         let started = Instant::now();
         let quick = self.of_kind(true)?;
-        if let Some(first) = quick.first() {
+        if let Some(first) = quick.first().filter(|_| self.state.written().is_none()) {
             let intake = self.intake(first);
             self.field.prepare(&intake, observe)?;
         }
         self.frozen = started.elapsed().as_secs_f64() / self.field.trained().max(1) as f64;
-        quick
-            .into_iter()
-            .try_for_each(|candidate| self.once((candidate, 0), candidate.method.clone(), observe))
+        for candidate in &quick {
+            self.once((candidate, 0), candidate.method.clone(), observe)?;
+        }
+        let is_head = |record: &&Record| quick.iter().any(|one| one.is_head() && one.name == record.name);
+        let heads: Vec<&Record> = self.state.records().iter().filter(is_head).collect();
+        let failures: Vec<String> = heads.iter().filter_map(|record| record.result.clone().err()).collect();
+        if failures.len() == heads.len() {
+            // Nothing to go on with: the next process tries again.
+            self.state.forget(self.clock.spent())?;
+            ensure!(failures.is_empty(), "no head alone could be trained: {}", failures.join("; "));
+        }
+        Ok(())
     }
 
     /// Climbs the rungs; returns who was measured on the last one.
@@ -98,6 +107,8 @@ impl<'a> Search<'a> {
         for rung in 1.. {
             let Some(begun) = self.begun(rung, &left, observe)? else { break };
             left.retain(|candidate| begun.names.contains(&candidate.name));
+            let needed: Vec<Intake> = left.iter().map(|candidate| self.intake(candidate)).collect();
+            self.field.keep(&needed);
             self.climb(rung, &left, &begun, observe)?;
             let standings = self.standings(&left, rung);
             if standings.is_empty() {
@@ -108,10 +119,25 @@ impl<'a> Search<'a> {
                 break;
             }
             let of: Vec<Standing> = standings.into_iter().map(|(_, standing)| standing).collect();
-            let goes_on = order(&of, self.options.prefer).into_iter().take(left.len().div_ceil(KEPT));
-            left = goes_on.map(|place| measured[place]).collect();
+            let mut goes_on = order(&of, self.options.prefer);
+            goes_on.truncate(left.len().div_ceil(KEPT));
+            self.drop_out(&of, &measured, &goes_on)?;
+            left = goes_on.into_iter().map(|place| measured[place]).collect();
         }
         Ok(measured)
+    }
+
+    /// Keeps why some of those that were measured do not go on.
+    fn drop_out(
+        &mut self,
+        standings: &[Standing],
+        measured: &[&'a Candidate],
+        goes_on: &[usize],
+    ) -> Result<()> {
+        let stay = (0..measured.len()).filter(|place| !goes_on.contains(place));
+        let reason = |place| dropped(standings, place, goes_on, self.options.prefer);
+        let reasons = stay.map(|place| (measured[place].name.clone(), reason(place))).collect();
+        self.state.drop_out(reasons, self.clock.spent())
     }
 
     /// What a rung's candidates gave, without those that gave nothing.
@@ -147,8 +173,8 @@ impl<'a> Search<'a> {
         if let Some(begun) = self.state.rung(rung) {
             return Ok(Some(begun.clone()));
         }
-        // Once the winner's own training was begun, no rung is.
-        if left.is_empty() || self.state.refit().is_some() {
+        // Once it was decided who won, no rung is begun.
+        if left.is_empty() || self.state.decided().is_some() {
             return Ok(None);
         }
         let Some(plan) = self.plan(rung, left, observe)? else {
@@ -198,9 +224,14 @@ impl<'a> Search<'a> {
     ) -> Result<()> {
         for (place, &candidate) in left.iter().enumerate() {
             let is_made = self.state.find(&candidate.name, rung).is_some();
+            if !is_made && self.state.decided().is_some() {
+                return Ok(());
+            }
             if place > 0 && !is_made && self.is_late(left, begun.refit)? {
                 observe(Progress::Note(&format!("rung {rung} ends early: the time left is for the winner")));
-                return Ok(());
+                let late =
+                    |one: &&Candidate| (one.name.clone(), format!("there was no time for it on rung {rung}"));
+                return self.state.drop_out(left[place..].iter().map(late).collect(), self.clock.spent());
             }
             let trainings = candidate.method.trainings(self.config())?;
             let each = (begun.epochs / trainings.max(1)).max(1);
@@ -209,7 +240,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// A candidate's training on a rung, unless it was made before.
+    /// A candidate's training on a rung, with what went wrong if it failed, unless it was made before.
     fn once(
         &mut self,
         (candidate, rung): (&Candidate, usize),
@@ -226,10 +257,8 @@ impl<'a> Search<'a> {
             0 => name.to_owned(),
             rung => format!("rung {rung}: {name}"),
         }));
-        let result = match self.field.run(&method, &checkpoint, observe) {
-            Err(error) if has_diverged(&error) => Err(format!("{error:#}")),
-            found => Ok(found.with_context(|| name.to_owned())?),
-        };
+        // Whatever one cannot do, others may: the choice goes on.
+        let result = self.field.run(&method, &checkpoint, observe).map_err(|error| format!("{error:#}"));
         let epochs = method.epochs() * method.trainings(self.config())?;
         let steps = epochs * self.field.trained().div_ceil(method.batch().max(1));
         let record = Record { name: name.to_owned(), rung, epochs, steps, result };

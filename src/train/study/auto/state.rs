@@ -1,5 +1,6 @@
 //! What was measured so far, kept in a file, so that an interrupted choice goes on.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,26 @@ pub struct Begun {
     pub refit: usize,
 }
 
+/// Who was chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decided {
+    /// Its name.
+    pub name: String,
+    /// Epochs of its own training, its trainings together; none where it is trained as it was tried.
+    pub epochs: Option<usize>,
+    /// Why it was chosen.
+    pub reason: String,
+}
+
+/// A pack that was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Folder of the new version.
+    pub folder: PathBuf,
+    /// Why it was not published but held back there.
+    pub refused: Option<String>,
+}
+
 /// Everything that is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Kept {
@@ -62,8 +83,12 @@ struct Kept {
     spent: f64,
     rungs: Vec<Begun>,
     records: Vec<Record>,
-    /// Epochs of the winner's own training, once it was begun.
-    refit: Option<usize>,
+    /// Why candidates went no further, by their names.
+    dropped: BTreeMap<String, String>,
+    /// Who was chosen, once that was decided.
+    decided: Option<Decided>,
+    /// The winner's pack, once it was written.
+    written: Option<Written>,
 }
 
 /// What was measured so far, and its file.
@@ -85,6 +110,13 @@ impl Measured {
     }
 }
 
+impl Kept {
+    fn new(identity: Value) -> Self {
+        let (rungs, records, dropped) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { identity, spent: 0.0, rungs, records, dropped, decided: None, written: None }
+    }
+}
+
 impl State {
     /// Reads what an earlier process of the same choice left; nothing if there is no file.
     ///
@@ -94,10 +126,7 @@ impl State {
         let context = || path.display().to_string();
         let kept = match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).with_context(context)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let identity = serde_json::to_value(identity)?;
-                Kept { identity, spent: 0.0, rungs: Vec::new(), records: Vec::new(), refit: None }
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Kept::new(serde_json::to_value(identity)?),
             Err(error) => return Err(error).with_context(context),
         };
         if let Some(reason) = identity.refuses(&kept.identity) {
@@ -126,9 +155,19 @@ impl State {
         self.kept.rungs.get(rung.checked_sub(1)?)
     }
 
-    /// Epochs of the winner's own training, if it was begun.
-    pub fn refit(&self) -> Option<usize> {
-        self.kept.refit
+    /// Who was chosen, if that was decided.
+    pub fn decided(&self) -> Option<&Decided> {
+        self.kept.decided.as_ref()
+    }
+
+    /// The winner's pack, if it was written.
+    pub fn written(&self) -> Option<&Written> {
+        self.kept.written.as_ref()
+    }
+
+    /// Why a candidate went no further, if that was decided.
+    pub fn dropped(&self, name: &str) -> Option<&str> {
+        self.kept.dropped.get(name).map(String::as_str)
     }
 
     /// Begins the next rung.
@@ -149,12 +188,39 @@ impl State {
         self.write(spent)
     }
 
-    /// Begins the winner's own training.
+    /// Says why candidates go no further.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn end(&mut self, epochs: usize, spent: f64) -> Result<()> {
-        self.kept.refit = Some(epochs);
+    pub fn drop_out(&mut self, reasons: Vec<(String, String)>, spent: f64) -> Result<()> {
+        self.kept.dropped.extend(reasons);
+        self.write(spent)
+    }
+
+    /// Says who was chosen.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn decide(&mut self, decided: Decided, spent: f64) -> Result<()> {
+        self.kept.decided = Some(decided);
+        self.write(spent)
+    }
+
+    /// Says which pack was written, and of whom.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn publish(&mut self, decided: Decided, written: Written, spent: f64) -> Result<()> {
+        self.kept.written = Some(written);
+        self.decide(decided, spent)
+    }
+
+    /// Forgets every training: a choice that failed begins again.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn forget(&mut self, spent: f64) -> Result<()> {
+        self.kept.records.clear();
         self.write(spent)
     }
 

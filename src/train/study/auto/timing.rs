@@ -3,10 +3,11 @@
 use anyhow::Result;
 
 use super::asked::{Candidate, Limit};
+use super::field::forget;
 use super::plan::{Guess, Pace, Terms};
 use super::search::{Search, Sizes};
 use crate::train::data::intake::Intake;
-use crate::train::progress::Observer;
+use crate::train::progress::{Observer, Progress};
 
 /// Steps of a whole training, in whole epochs: those of the studies.
 const STEPS: usize = 1024;
@@ -22,15 +23,23 @@ const ANSWER: f64 = 0.4;
 const WRITING: f64 = 3.0;
 
 impl Search<'_> {
-    /// Seconds of an epoch and of a run, by the first candidate.
+    /// Seconds of an epoch and of a run, by the first candidate that can be trained.
     ///
     /// # Errors
-    /// When its training fails.
+    /// When the state of a training cannot be removed.
     pub fn guess(&self, left: &[&Candidate], observe: &mut Observer<'_>) -> Result<Guess> {
-        let Some(first) = left.first() else { return Ok(Guess::default()) };
         let checkpoint = self.checkpoint("timed");
-        let Guess { epoch, run } = self.field.time(&first.method.clone().lasting(1), &checkpoint, observe)?;
-        Ok(Guess { epoch: SLACK * epoch, run: SLACK * run })
+        for candidate in left {
+            match self.field.time(&candidate.method.clone().lasting(1), &checkpoint, observe) {
+                Ok(Guess { epoch, run }) => return Ok(Guess { epoch: SLACK * epoch, run: SLACK * run }),
+                // Its own training fails too, and is recorded.
+                Err(error) => {
+                    observe(Progress::Note(&format!("{} cannot be timed: {error:#}", candidate.name)))
+                }
+            }
+            forget(&checkpoint)?;
+        }
+        Ok(Guess::default())
     }
 
     /// Epochs of a whole training.
@@ -54,7 +63,7 @@ impl Search<'_> {
         });
         let place = |intake: &Intake| intakes.iter().position(|known| known == intake).unwrap_or_default();
         let pace = |(candidate, intake): (&&Candidate, &Intake)| self.pace(candidate, place(intake), guess);
-        let Sizes { all, held_out, test } = self.sizes;
+        let Sizes { all, held_out, .. } = self.sizes;
         let part = self.field.trained().max(1) as f64;
         let load = |intake: &Intake| if self.field.holds(intake) { 0.0 } else { self.load(intake, part) };
         Ok(Terms {
@@ -63,9 +72,20 @@ impl Search<'_> {
             loads: intakes.iter().map(load).collect(),
             again: intakes.iter().map(|intake| self.load(intake, all as f64)).collect(),
             ratio: (all as f64 + ANSWER * held_out as f64) / part,
-            finish: 1.5 * self.frozen * (held_out + test) as f64 + WRITING,
+            finish: self.finish(part),
             longest: self.longest(left),
         })
+    }
+
+    /// Seconds of what follows the winner's own training. Held-out images are measured for the pack and its report, test
+    /// images once more than they; both again by the head alone, which is trained on all images for that.
+    fn finish(&self, part: f64) -> f64 {
+        let Sizes { all, held_out, test } = self.sizes;
+        let heads = self.state.records().iter().filter(|record| record.rung == 0);
+        let seconds = heads.filter_map(|record| record.result.as_ref().ok()).map(|found| found.train_seconds);
+        let fit = seconds.fold(0.0, f64::max) * all as f64 / part;
+        let images = 2.0 * held_out as f64 + 3.0 * test as f64 + (all as f64 - part).max(0.0);
+        self.frozen * images + fit + WRITING
     }
 
     /// Seconds that are left of those that plans use.

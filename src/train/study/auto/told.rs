@@ -4,10 +4,10 @@ use anyhow::{Context, Result};
 
 use super::asked::Candidate;
 use super::found::Tried;
-use super::state::{Measured, Record};
+use super::state::{Measured, Record, State};
 
 /// Every training that was made, with what became of it.
-pub(super) fn tried(records: &[Record], chosen: &str, finalists: &[&str]) -> Vec<Tried> {
+pub(super) fn tried(state: &State, chosen: &str, finalists: &[&str]) -> Vec<Tried> {
     let of = |record: &Record| {
         let (accuracy, cost, seconds) = match &record.result {
             Ok(Measured { cost, train_seconds, .. }) => (accuracy(record), Some(*cost), Some(*train_seconds)),
@@ -22,10 +22,10 @@ pub(super) fn tried(records: &[Record], chosen: &str, finalists: &[&str]) -> Vec
             accuracy,
             cost,
             seconds,
-            fate: fate(records, record, chosen, finalists),
+            fate: fate(state, record, chosen, finalists),
         }
     };
-    records.iter().map(of).collect()
+    state.records().iter().map(of).collect()
 }
 
 /// Share of the images that a training was right on.
@@ -33,9 +33,9 @@ fn accuracy(record: &Record) -> Option<f64> {
     record.result.as_ref().ok().map(|found| found.standing(false).accuracy())
 }
 
-fn fate(records: &[Record], record: &Record, chosen: &str, finalists: &[&str]) -> String {
+fn fate(state: &State, record: &Record, chosen: &str, finalists: &[&str]) -> String {
     let Record { name, rung, result, .. } = record;
-    let goes_on = records.iter().any(|other| other.name == *name && other.rung > *rung);
+    let goes_on = state.records().iter().any(|other| other.name == *name && other.rung > *rung);
     let is_last = finalists.contains(&name.as_str()) || *rung == 0;
     match result {
         Err(reason) => format!("dropped: {reason}"),
@@ -43,9 +43,7 @@ fn fate(records: &[Record], record: &Record, chosen: &str, finalists: &[&str]) -
         Ok(_) if name == chosen => "chosen".into(),
         Ok(_) if is_last => "not chosen".into(),
         Ok(_) => {
-            let on_rung = records.iter().filter(|other| other.rung == *rung);
-            let better = on_rung.clone().filter(|other| accuracy(other) > accuracy(record)).count();
-            format!("dropped: {better} of {} were more accurate", on_rung.count() - 1)
+            state.dropped(name).map_or_else(|| "not chosen".into(), |reason| format!("dropped: {reason}"))
         }
     }
 }
