@@ -152,8 +152,7 @@ impl Model {
         self.parameters.iter().any(|(name, _)| name.is_gate())
     }
 
-    /// The same model without gates: each up-projection holds its own. Its moments begin again, since they were another
-    /// tensor's.
+    /// The same model without gates: each up-projection holds its own, and its moments are the product's.
     pub fn folded(&self) -> Self {
         let mut model = self.clone();
         for (name, parameter) in model.parameters.iter_mut() {

@@ -38,12 +38,15 @@ impl Parameter {
         self.keep(vec![rows, kept.len()], &indices);
     }
 
-    /// The matrix with each row multiplied by its factor, and zero moments.
+    /// The matrix with each row multiplied by its factor g. The slope by g W is that by W over g, so the moments are divided by
+    /// g and g². Where g is zero, or they overflow, they are zero.
     pub fn with_rows_times(&self, factors: &[f32]) -> Self {
         let columns = (self.values.len() / factors.len().max(1)).max(1);
         let row = |(row, factor): (&[f32], &f32)| row.iter().map(|value| value * factor).collect::<Vec<_>>();
         let values = self.values.chunks(columns).zip(factors).flat_map(row).collect();
-        Self::new(self.shape.clone(), values)
+        let state =
+            self.state.scaled(|index| factors.get(index / columns).map_or(0.0, |&factor| factor.recip()));
+        Self { shape: self.shape.clone(), values, state }
     }
 
     fn keep(&mut self, shape: Vec<usize>, indices: &[usize]) {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::mimi::served_accuracy;
 use crate::server::World;
 use crate::support::{self, FAMILIES, Fixture, Random, Tensor, TinyBackbone, assert_close};
-use crate::train::{dataset, options, setup};
+use crate::train::{dataset, options, setup, write_images};
 
 fn contents(tiny: &TinyBackbone, depths: &[usize], seed: u64) -> Contents {
     let width = tiny.config.head_width(ModuleSet::reading(depths.iter().copied()));
@@ -327,6 +327,21 @@ fn training_drops_depths_and_the_engine_serves_what_was_measured() {
     assert!((1..3).contains(&widths[1]) && widths[1] == widths[2], "{widths:?}");
     let none = trained(own(20.0)).unwrap_err().to_string();
     assert!(none.contains("lasso = 20 drops every depth of [1, 2, 3]"), "{none}");
+}
+
+/// The bias alone explains that a class is rare. A strength by slopes that do not know it drowns the rare class.
+#[test]
+fn a_rare_class_is_found_however_weakly_it_differs() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    write_images(data.path(), "red", [140, 120, 120], (90, 1));
+    write_images(data.path(), "blue", [120, 120, 140], (10, 2));
+    let head = LinearOptions { epochs: 30, ..LinearOptions::default() };
+    let method = Method::DepthHead(DepthHeadOptions { head, ..own(0.2) });
+    let report =
+        train(&setup(&world), &TaskOptions { method, ..options(&world, data.path()) }, &mut |_| {}).unwrap();
+    // Those who always answer "red" have exactly so many.
+    let majority = 0.9;
+    assert!(report.accuracies.held_out > majority, "{:?}", report.accuracies);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -141,7 +141,7 @@ fn steeper_prices_close_early_blocks_first_and_equal_ones_none_before_another() 
         let first = random.floats(72, 0.1);
         with_gates(&mut own, |number| 1.0 + first[number]);
         (0..20).for_each(|step| gating.pay(&mut own, step));
-        let kept = gating.frozen(&own).widths();
+        let kept = gating.frozen(&own).unwrap().widths();
         let of = |block: usize| {
             kept.iter()
                 .filter(|(module, _)| module.site.block == block)
@@ -175,7 +175,7 @@ fn exactly_so_many_are_left_whatever_gates_are_and_their_gates_are_folded() {
             // Some equal, some closed, some negative.
             let noise = random.floats(10_000, 1.0);
             with_gates(&mut own, |number| (noise[number] * 3.0).round() / 3.0);
-            let kept = gating.frozen(&own);
+            let kept = gating.frozen(&own).unwrap();
             assert_eq!((kept.neurons(), kept.is_gated()), (gating.left(), false), "{fixture} {options:?}");
             let original = own.widths();
             let rounds = options.expected(&original, &tiny.config).unwrap() as i32 - 1;
@@ -387,6 +387,58 @@ fn a_target_of_parameters_is_met_to_the_last_neuron() {
     let none = MimiOptions { target: Target::Parameters(95), ..gates(1.0) };
     let error = train(&setup(&world), &task(&world, data.path(), none), &mut |_| {}).unwrap_err();
     assert!(format!("{error:#}").contains("95 parameters are fewer than one neuron has"), "{error:#}");
+}
+
+#[test]
+fn a_neuron_too_large_for_what_is_left_of_parameters_leaves_its_place_to_the_next_that_fits() {
+    let tiny = TinyBackbone::from("swin_timm");
+    let modules = tiny.config.adapters();
+    let size = |module: Module| 2 * tiny.config.block_width(module.site.block);
+    let sizes = || modules.iter().map(size);
+    let (small, large) = (sizes().min().unwrap(), sizes().max().unwrap());
+    assert!(small < large);
+    for (most, expected) in
+        [(small, small), (large - 1, small), (large, large), (large + small, large + small)]
+    {
+        let options = MimiOptions { target: Target::Parameters(most), ..gates(0.0) };
+        let gating = Gating::new(&options, &tiny.config, 5).unwrap().unwrap();
+        let mut own = model(&tiny, &options);
+        // The largest are the strongest.
+        for (name, gates) in own.parameters.iter_mut().filter(|(name, _)| name.is_gate()) {
+            gates.values.fill(if size(name.module().unwrap()) == large { 2.0 } else { 1.0 });
+        }
+        let kept = gating.frozen(&own).unwrap();
+        assert!(kept.neurons() > 0 && kept.module_parameters() <= most, "{most}");
+        assert!(kept.module_parameters() >= expected || kept.neurons() == gating.left(), "{most}: {kept:?}");
+    }
+    let options = MimiOptions { target: Target::Parameters(small - 1), ..gates(0.0) };
+    let error = Gating::new(&options, &tiny.config, 5).unwrap_err().to_string();
+    assert_eq!(error, format!("{} parameters are fewer than one neuron has: {small} or more", small - 1));
+}
+
+#[test]
+fn folding_keeps_the_moments_that_the_product_would_have() {
+    let (factors, options) = ([0.5f32, -2.0, 0.0], (0.0, 0.0));
+    let mut random = Random::new(9);
+    let mut gated = Parameter::new(vec![3, 4], random.floats(12, 1.0));
+    let mut product = Parameter::new(vec![3, 4], vec![0.0; 12]);
+    for _ in 0..5 {
+        let slopes = random.floats(12, 1.0);
+        // d/d(up) = g · d/d(g up); a closed neuron has none.
+        let own: Vec<f32> = slopes.iter().enumerate().map(|(i, slope)| slope * factors[i / 4]).collect();
+        let open: Vec<f32> = slopes.iter().enumerate().map(|(i, s)| if i < 8 { *s } else { 0.0 }).collect();
+        gated.state.step(&mut gated.values, &own, options.0, options.1);
+        product.state.step(&mut product.values, &open, options.0, options.1);
+    }
+    let folded = gated.with_rows_times(&factors);
+    let (mean, square, steps) = folded.state.moments();
+    let expected = product.state.moments();
+    assert_eq!(steps, expected.2);
+    assert_close("means", mean, expected.0, 1e-6);
+    assert_close("squares", square, expected.1, 1e-6);
+    let tiny = gated.with_rows_times(&[1e-30, 1e-30, 1e-30]);
+    let (mean, square, _) = tiny.state.moments();
+    assert!(mean.iter().chain(square).all(|moment| *moment == 0.0), "what overflows is not known");
 }
 
 #[test]

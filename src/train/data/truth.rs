@@ -135,6 +135,33 @@ impl Truths {
         }
     }
 
+    /// The outputs that fit images of these classes best where they are the same for all: log frequencies of classes, log odds
+    /// of labels, means of values as they are trained. There the slopes sum to zero. What all images show, or none, counts as
+    /// if half an image did otherwise, so that no output is infinite.
+    pub fn same_for_all(&self, classes: &[usize], outputs: usize) -> Vec<f32> {
+        let all = classes.len().max(1) as f64;
+        let mut means = vec![0.0; outputs];
+        for &class in classes {
+            match self {
+                Self::Classes => means[class] += 1.0 / all,
+                _ => means
+                    .iter_mut()
+                    .zip(self.trained(class))
+                    .for_each(|(mean, t)| *mean += f64::from(t) / all),
+            }
+        }
+        let half = 0.5 / all;
+        let output = |mean: f64| match self {
+            Self::Classes => mean.max(half).ln(),
+            Self::Labels(_) => {
+                let rate = mean.clamp(half, 1.0 - half);
+                (rate / (1.0 - rate)).ln()
+            }
+            Self::Values(_) => mean,
+        };
+        means.into_iter().map(|mean| output(mean) as f32).collect()
+    }
+
     /// How each value is trained; empty where there are none.
     pub fn scales(&self) -> &[Scale] {
         match self {
@@ -209,4 +236,31 @@ pub fn logistic(x: f32) -> f32 {
 fn softplus(x: f32) -> f64 {
     let x = f64::from(x);
     x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array1;
+
+    use super::*;
+
+    #[test]
+    fn slopes_at_outputs_that_are_the_same_for_all_sum_to_zero() {
+        let rows = vec![vec![1.0, 0.0, 1.0], vec![0.0, 0.0, 1.0], vec![0.0, 1.0, 0.0]];
+        let scales = vec![Scale { mean: 0.3, deviation: 2.0 }; 3];
+        let values = Values { rows: rows.clone(), scales };
+        let classes = [0, 1, 1, 1, 1, 2, 0, 1, 1, 1];
+        for truths in [Truths::Classes, Truths::Labels(rows.into()), Truths::Values(values.into())] {
+            let outputs = Array1::from(truths.same_for_all(&classes, 3));
+            let mut sum = Array1::<f32>::zeros(3);
+            for class in classes {
+                let mut slope = outputs.clone();
+                truths.slope(class, slope.view_mut());
+                sum += &slope;
+            }
+            assert!(sum.iter().all(|sum| sum.abs() < 1e-5), "{truths:?}: {sum}");
+        }
+        let never = Truths::Classes.same_for_all(&classes, 4);
+        assert!((never[3] - 0.05f32.ln()).abs() < 1e-6, "{never:?}");
+    }
 }

@@ -207,7 +207,8 @@ pub fn fit_stepped(
     Ok(head)
 }
 
-/// Gradient of the mean loss of all rows, where the head is zero.
+/// Gradient of the mean loss of all rows by the weight, where the weight is zero and the bias is fitted, as nothing holds it
+/// down (Friedman et al. 2010).
 ///
 /// # Errors
 /// When kept rows cannot be read.
@@ -217,7 +218,8 @@ pub fn first_gradient(
     batch: usize,
 ) -> Result<Array2<f32>> {
     let width = columns.width();
-    let head = Head { weight: Array2::zeros((classes, width)), bias: Array1::zeros(classes) };
+    let bias = Array1::from(train.truths.same_for_all(&train.classes, classes));
+    let head = Head { weight: Array2::zeros((classes, width)), bias };
     let (mut all, mut seen) = (Array2::zeros((classes, width)), Scorer::new(&train.truths));
     let order: Vec<usize> = (0..train.classes.len()).collect();
     for batch in order.chunks(batch) {

@@ -62,6 +62,17 @@ impl AdamW {
         self.square = indices.iter().map(|&i| self.square[i]).collect();
     }
 
+    /// The moments of gradients that are each multiplied by its factor; zero where one is not finite.
+    pub fn scaled(&self, factor: impl Fn(usize) -> f32) -> Self {
+        let of = |index| {
+            let factor = factor(index);
+            let (mean, square) = (self.mean[index] * factor, self.square[index] * factor * factor);
+            if mean.is_finite() && square.is_finite() { (mean, square) } else { (0.0, 0.0) }
+        };
+        let (mean, square) = (0..self.mean.len()).map(of).unzip();
+        Self { options: self.options, mean, square, steps: self.steps }
+    }
+
     /// One step at learning rate `rate` (η) with weight decay `decay` (λ).
     ///
     /// # Shapes

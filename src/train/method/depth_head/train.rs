@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use ndarray::{Array2, Axis, concatenate, s};
 use serde_json::{Map, Value, json};
 
-use super::lasso::{kept, least_of_none, scale, shrink};
+use super::lasso::{kept, least_of_none, shrink};
 use super::options::DepthHeadOptions;
 use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::pack::{Head, StoredBits};
@@ -60,9 +60,11 @@ impl TrainingMethod for DepthHeadOptions {
         let slopes = first_gradient((&train, &columns), course.classes, self.head.batch)?;
         let strength = self.lasso * least_of_none(slopes.view(), &groups);
         let stepped = |head: &mut Head, step: Stepped<'_>| {
-            for group in groups.iter().filter(|_| strength > 0.0) {
-                let scale = scale(step.weight, columns.width(), group);
-                shrink(&mut head.weight, group, step.rate * strength / scale);
+            if strength > 0.0 {
+                let metric: Vec<f64> = step.weight.denominators().collect();
+                groups
+                    .iter()
+                    .for_each(|group| shrink(&mut head.weight, group, step.rate * strength, &metric));
             }
         };
         let heard = |epoch: usize, seen: Measure, head: &Head| -> Result<()> {

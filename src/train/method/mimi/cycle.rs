@@ -87,7 +87,7 @@ impl<'a> Trainer<'a> {
         state.history.epochs.push(epoch);
         state.place.epoch += 1;
         if let Some(gating) = self.gating.as_ref().filter(|gating| gating.freezes_after(state.place.epoch)) {
-            state.model = gating.frozen(&state.model);
+            state.model = gating.frozen(&state.model)?;
         }
         if state.place.epoch < self.options.epochs {
             return Ok(None);

@@ -21,7 +21,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::options::{MimiOptions, Target};
 use super::price::prices;
-use super::prune::{strongest_anywhere, survivors};
+use super::prune::{strongest_that, survivors};
+use super::room::Room;
 use super::score::Scores;
 use crate::backbone::{BackboneConfig, Module, Part};
 use crate::graph::ParameterName;
@@ -70,7 +71,7 @@ impl Gating {
             _ => None,
         };
         let left = left(options, &widths, config)?;
-        ensure!(left > 0, "{} parameters are fewer than one neuron has", most.unwrap_or(0));
+        ensure!(left > 0, "no neuron is left of {}", widths.values().sum::<usize>());
         let prices = prices(config, widths.into_keys().collect(), steepness)?;
         Ok(Some(Self { prices, left, most, paying: warm.min(end.saturating_sub(1))..end, epochs }))
     }
@@ -104,16 +105,20 @@ impl Gating {
         epochs == self.epochs
     }
 
-    /// The model of the strongest neurons alone, their gates folded.
-    pub fn frozen(&self, model: &Model) -> Model {
-        let (strengths, folded) = (self.strengths(model), model.folded());
-        let of = |count| {
-            let mut kept = folded.clone();
-            kept.keep(&strongest_anywhere(&strengths, count));
-            kept
-        };
-        let fits = |model: &Model| self.most.is_none_or(|most| model.module_parameters() <= most);
-        (1..=self.left).rev().map(of).find(fits).unwrap_or_else(|| of(0))
+    /// The model of the strongest neurons alone, their gates folded. Where parameters are the target, one that no longer fits
+    /// leaves its place to the next that does.
+    ///
+    /// # Errors
+    /// When none fits.
+    pub fn frozen(&self, model: &Model) -> Result<Model> {
+        let mut kept = model.folded();
+        let most = self.most.unwrap_or(usize::MAX);
+        let mut room = Room::new(&kept, most);
+        let least = room.least();
+        let strongest = strongest_that(&self.strengths(model), self.left, |module| room.take(module));
+        ensure!(!strongest.is_empty(), "{most} parameters are fewer than the smallest neuron needs, {least}");
+        kept.keep(&strongest);
+        Ok(kept)
     }
 
     /// |g| / p of each neuron.
@@ -143,13 +148,16 @@ impl Gating {
     }
 }
 
-/// Neurons that prunings would leave; under a target of parameters as many as have them, were all alike.
+/// Neurons that prunings would leave; under a target of parameters as many as have them, were all alike, and at least one
+/// where the smallest fits.
 fn left(options: &MimiOptions, widths: &BTreeMap<Module, usize>, config: &BackboneConfig) -> Result<usize> {
     let neurons: usize = widths.values().sum();
     if let Target::Parameters(most) = options.target {
-        let each = |(module, &width): (&Module, &usize)| 2 * config.block_width(module.site.block) * width;
-        let all: usize = widths.iter().map(each).sum();
-        return Ok(((most as f64 / all as f64 * neurons as f64 + 1e-9) as usize).min(neurons));
+        let size = |module: &Module| 2 * config.block_width(module.site.block);
+        let all: usize = widths.iter().map(|(module, width)| size(module) * width).sum();
+        let least = widths.keys().map(size).min().unwrap_or(0);
+        ensure!(most >= least, "{most} parameters are fewer than one neuron has: {least} or more");
+        return Ok(((most as f64 / all as f64 * neurons as f64 + 1e-9) as usize).clamp(1, neurons.max(1)));
     }
     let trainings =
         options.expected(widths, config).context("gates are frozen at a size, not at an accuracy")?;

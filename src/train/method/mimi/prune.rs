@@ -73,6 +73,16 @@ pub fn select(
 
 /// The `count` neurons of highest score over all modules, exactly so many: of equal ones the first.
 pub fn strongest_anywhere(scores: &Scores, count: usize) -> BTreeMap<Module, Vec<usize>> {
+    strongest_that(scores, count, |_| true)
+}
+
+/// As [`strongest_anywhere`], of those that `takes` admits. It is asked by their modules, the strongest first, until so many are
+/// taken.
+pub fn strongest_that(
+    scores: &Scores,
+    count: usize,
+    mut takes: impl FnMut(Module) -> bool,
+) -> BTreeMap<Module, Vec<usize>> {
     let each = |(module, own): (&Module, &Vec<f64>)| {
         own.iter().copied().enumerate().map(|(j, s)| (*module, j, s)).collect::<Vec<_>>()
     };
@@ -80,7 +90,8 @@ pub fn strongest_anywhere(scores: &Scores, count: usize) -> BTreeMap<Module, Vec
     // Stable: equal scores stay in order.
     all.sort_by(|a, b| b.2.total_cmp(&a.2));
     let mut kept = BTreeMap::<Module, Vec<usize>>::new();
-    all.into_iter().take(count).for_each(|(module, neuron, _)| kept.entry(module).or_default().push(neuron));
+    let taken = all.into_iter().filter(|(module, ..)| takes(*module)).take(count);
+    taken.for_each(|(module, neuron, _)| kept.entry(module).or_default().push(neuron));
     kept.values_mut().for_each(|neurons| neurons.sort_unstable());
     kept
 }
