@@ -81,7 +81,7 @@ async fn waiting(shop: &Shop, silent: &std::net::TcpListener, tenants: Option<&W
 
 /// A tenant that may use another's tasks takes its own places with what it asks for, not the other's.
 #[tokio::test(flavor = "multi_thread")]
-async fn made_up_names_of_anothers_tasks_take_the_askers_places() {
+async fn made_up_names_take_the_places_of_the_tenant_that_asks() {
     let (shop, silent) = (Shop::new(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     let (owner, user) = (Key::new("owner"), Key::new("user"));
     let text = format!(
