@@ -19,7 +19,7 @@
 //! | `labelled` | tasks of a folder whose labels say which version answers |
 //! | `learn`, `lessons` | tasks of a store, known at their first request |
 //! | `follow`, `advances` | brings the catalog to what a store's pointers say |
-//! | `recall` | packs of a store that were in memory before a restart |
+//! | `recall`, `names` | packs of a store that were in memory before a restart |
 //! | `watch`, `watcher` | brings the catalog to what the folder holds |
 //! | `rewritten` | live versions whose files changed |
 
@@ -39,6 +39,7 @@ mod learn;
 mod lessons;
 mod losses;
 mod memory;
+mod names;
 mod options;
 mod publish;
 mod reading;

@@ -48,9 +48,7 @@ use start::{Logs, Started, catalog, reloader, start_engine, start_logs, tenants}
 use tell::number;
 use tls::{Gate, Live};
 
-/// File beside the copies of packs with the names of the tasks whose packs are in memory.
-const RESIDENT: &str = "resident";
-/// How often that file is brought up to date.
+/// How often the file with the names of the tasks in memory is brought up to date.
 const NOTED: Duration = Duration::from_secs(10);
 /// Longest wait for the engine's threads once every connection is closed: no client waits for what they still run.
 const STOPPING: Duration = Duration::from_secs(3);
@@ -204,19 +202,21 @@ impl Server {
     fn watch(&self, tls: Option<&Arc<Live>>) -> Vec<JoinHandle<()>> {
         let (reloader, poll) = (Arc::clone(&self.reloader), self.config.poll);
         let tenants = tokio::spawn(Arc::clone(&self.tenants).watch());
-        let store = self.config.store.clone();
+        let store = self.config.store.as_ref();
+        let recall = store.map(|store| {
+            let file = store.resident(&self.engine.config().fingerprint);
+            let reloader = Arc::clone(&reloader);
+            tokio::spawn(async move { reloader.recall(file, NOTED).await })
+        });
+        let store = store.cloned();
         let packs = async move {
             match store {
-                Some(StoreOptions { follow, revalidate, cache, .. }) => {
-                    tokio::join!(
-                        reloader.follow(follow, revalidate),
-                        reloader.recall(cache.join(RESIDENT), NOTED)
-                    );
-                }
+                Some(StoreOptions { follow, revalidate, .. }) => reloader.follow(follow, revalidate).await,
                 None => reloader.watch(poll).await,
             }
         };
         let mut watchers = vec![tokio::spawn(packs), tenants];
+        watchers.extend(recall);
         let tls = tls.map(|tls| Arc::clone(tls).watch(poll, Arc::clone(&self.metrics)));
         watchers.extend(tls.map(tokio::spawn));
         watchers

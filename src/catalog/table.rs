@@ -184,11 +184,6 @@ impl Catalog {
         self.metrics.packs.tasks.set(self.published() as i64);
     }
 
-    /// Who owns a task, if anybody does.
-    pub fn owner(&self, task: &TaskId) -> Option<Arc<str>> {
-        self.allowances.of(task).map(|allowance| allowance.owner)
-    }
-
     /// What keeps a task that is not live from becoming it: its owner has as many as it may have.
     pub fn one_too_many(&self, task: &TaskId) -> Option<OverLimit> {
         let Allowance { owner, tasks: most, .. } = self.allowances.of(task)?;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::depths::{kind, shares_pass};
 use super::error::Error;
 use super::fork::Costs;
 use super::inbox::{Inbox, State, Waiting};
@@ -92,7 +93,7 @@ fn most_rows(state: &State, policy: &Policy, now: Instant) -> usize {
 }
 
 /// Adds waiting rows that can share blocks with the batch's images. Together they cost little more; apart they would cost
-/// everything, so rows whose cut has no programs do not join. Where several flows are about, they may add half a row: others
+/// everything, so rows whose cut has no programs do not join, and none for whose kind the batch runs nothing. Where several flows are about, they may add half a row: others
 /// wait for the batch. Nothing joins a row that runs alone to be measured.
 fn join_branches(state: &mut State, batch: &mut Vec<Taken<Waiting>>, policy: &Policy, now: Instant) {
     let is_mixed = state.load.is_mixed(now);
@@ -104,10 +105,13 @@ fn join_branches(state: &mut State, batch: &mut Vec<Taken<Waiting>>, policy: &Po
     let mut room = (policy.max_batch * BRANCHES).saturating_sub(batch.len());
     let mut flops = if is_mixed { policy.costs.whole() / 2 } else { u64::MAX };
     let joining = state.queue.take_where(|w| {
-        let shares = |b: &Taken<Waiting>| b.row.row.shares_image(&w.row) && late(&b.row);
+        let alike = || {
+            let own = batch.iter().filter(|b| b.row.row.shares_image(&w.row) && late(&b.row));
+            shares_pass(&own.map(|b| kind(&b.row.row.pack)).collect::<Vec<_>>(), kind(&w.row.pack))
+        };
         let above = policy.costs.above(&w.row.pack);
         let fits = room > 0 && above <= flops && late(w) && plans.cuts(w.row.pack.modules);
-        let joins = fits && batch.iter().any(shares);
+        let joins = fits && alike();
         if joins {
             (room, flops) = (room - 1, flops - above);
         }

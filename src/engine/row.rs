@@ -128,6 +128,12 @@ impl Row {
     }
 }
 
+/// For each row the first one of its image.
+pub(super) fn firsts(rows: &[&Row]) -> Vec<usize> {
+    let first = |row: &&Row| rows.iter().position(|other| other.shares_image(row)).unwrap_or(0);
+    rows.iter().map(first).collect()
+}
+
 /// What a row gets.
 #[derive(Clone, Debug)]
 pub struct Answer {

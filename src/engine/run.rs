@@ -14,7 +14,7 @@ use super::error::Error;
 use super::fork::{Branch, Costs, Fork, Layout, layout, parts};
 use super::prefixes::{Known, Prefixes};
 use super::programs::{PlanTable, smallest};
-use super::row::{Row, SharedBlocks};
+use super::row::{Row, SharedBlocks, firsts};
 use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
 use crate::graph::Plan;
 use crate::metrics::Metrics;
@@ -51,8 +51,10 @@ impl Runner {
     /// What each row's head reads, and what it cost.
     pub(super) fn features(&mut self, rows: &[&Row]) -> Result<Vec<Feature>, Error> {
         self.ran = 0;
-        let images = images(rows);
-        let reading = reading(rows, &images);
+        let images = firsts(rows);
+        let is_kept =
+            |row: &Row| Known::of(row).is_some_and(|key| self.prefixes.holds(key, self.config.depth()));
+        let reading = reading(rows, &images, is_kept);
         if reading.is_empty() {
             return self.pooled(rows, &images);
         }
@@ -63,7 +65,7 @@ impl Runner {
         fork.rows.iter().zip(made).for_each(|(&row, feature)| features[row] = feature);
         if !others.is_empty() {
             let own: Vec<&Row> = others.iter().map(|&row| rows[row]).collect();
-            let made = self.pooled(&own, &self::images(&own))?;
+            let made = self.pooled(&own, &firsts(&own))?;
             others.into_iter().zip(made).for_each(|(row, feature)| features[row] = feature);
         }
         Ok(features)
@@ -90,7 +92,6 @@ impl Runner {
 
     /// Features of rows that part ways at a cut; behind the pooling only heads differ, and what they read.
     fn forked(&mut self, fork: &Fork, rows: &[&Row], images: &[usize]) -> Result<Vec<Feature>, Error> {
-        self.metrics.engine.rows_forked.inc_by(fork.rows.len() as u64);
         let branch = |&row: &usize| Forked { row: rows[row], image: images[row], first: rows[images[row]] };
         let own: Vec<Forked<'_>> = fork.rows.iter().map(branch).collect();
         let Below { values, ran } = self.below(fork.cut, &own)?;
@@ -101,11 +102,9 @@ impl Runner {
         let shared = parts(&images, below, |image| ran.contains(&image));
         let cost = |row: &Forked<'_>, shared: u64| row.row.pack.flops.saturating_sub(below) + shared;
         let costs = own.iter().zip(shared).map(|(row, shared)| cost(row, shared));
-        let told = images.iter().map(|image| SharedBlocks {
-            blocks,
-            rows: images.iter().filter(|other| *other == image).count(),
-            is_kept: !ran.contains(image),
-        });
+        let told: Vec<SharedBlocks> = own.iter().map(|row| shared_blocks(blocks, row, &own, &ran)).collect();
+        let shares = told.iter().filter(|told| told.rows > 0).count();
+        self.metrics.engine.rows_forked.inc_by(shares as u64);
         let made = made.into_iter().zip(costs).zip(told);
         Ok(made.map(|((values, flops), shared)| Feature { values, flops, shared }).collect())
     }
@@ -152,7 +151,7 @@ impl Runner {
         // After the last block only heads differ, which needs no program of its own.
         let cuts: Vec<usize> = cuts.chain([depth]).collect();
         layout(&branches, &self.costs, &cuts, |image, cut| {
-            Known::of(rows[image]).is_some_and(|key| self.prefixes.holds(key, cut))
+            Known::of(rows[image]).is_some_and(|key| self.kept_at(key, cut).is_some())
         })
     }
 
@@ -178,12 +177,28 @@ impl Runner {
         chosen.ok_or_else(|| Error::NoProgram(Box::new(Plan { blocks, modules })))
     }
 
+    /// Where what lies below a cut is kept for an image. The pooled feature stands before those of the depths, too.
+    fn kept_at(&self, image: Known, cut: usize) -> Option<usize> {
+        let behind = (cut == self.config.depth()).then(|| self.config.behind_pooling());
+        [cut].into_iter().chain(behind).find(|&cut| self.prefixes.holds(image, cut))
+    }
+
+    /// What lies below a cut, kept from before.
+    fn kept(&self, image: Known, cut: usize) -> Option<Arc<[f32]>> {
+        let at = self.kept_at(image, cut).unwrap_or(cut);
+        let values = self.prefixes.get(image, at)?;
+        if at == cut {
+            return Some(values);
+        }
+        values.get(..self.config.feature_width()).map(Arc::from)
+    }
+
     /// What lies below the cut for each row: kept from before, or run once an image.
     fn below(&mut self, cut: usize, rows: &[Forked<'_>]) -> Result<Below, Error> {
         let images: BTreeMap<usize, &Row> = rows.iter().map(|row| (row.image, row.first)).collect();
         let mut found: BTreeMap<usize, Arc<[f32]>> = BTreeMap::new();
         for (&image, row) in &images {
-            let kept = Known::of(row).and_then(|key| self.prefixes.get(key, cut));
+            let kept = Known::of(row).and_then(|key| self.kept(key, cut));
             found.extend(kept.map(|values| (image, values)));
         }
         let missing: Vec<usize> = images.keys().copied().filter(|image| !found.contains_key(image)).collect();
@@ -271,8 +286,13 @@ fn modules<'a>(packs: impl Iterator<Item = &'a Arc<Pack>>) -> ModuleSet {
     packs.fold(ModuleSet::EMPTY, |modules, pack| modules.union(pack.modules))
 }
 
-/// For each row the first one of its image.
-fn images(rows: &[&Row]) -> Vec<usize> {
-    let first = |row: &&Row| rows.iter().position(|other| other.shares_image(row)).unwrap_or(0);
-    rows.iter().map(first).collect()
+/// What a row shares of some blocks: nothing where it is its image's only one, nothing of the image was kept and nothing will
+/// be.
+fn shared_blocks(blocks: usize, row: &Forked<'_>, all: &[Forked<'_>], ran: &[usize]) -> SharedBlocks {
+    let rows = all.iter().filter(|other| other.image == row.image).count();
+    let is_kept = !ran.contains(&row.image);
+    match rows > 1 || is_kept || row.first.image.is_some() {
+        true => SharedBlocks { blocks, rows, is_kept },
+        false => SharedBlocks::default(),
+    }
 }

@@ -36,13 +36,19 @@ impl Reloader {
     /// [`Error::Folder`] when the task has no version to serve, and what kept the check from ending.
     pub async fn pin(self: &Arc<Self>, task: &TaskId) -> Result<Pinned, Error> {
         self.learn(task).await?;
-        let Resolved { version, pack, is_fresh } = self.verified(task).await?;
-        if is_fresh {
-            // This request runs on a covering program; later ones on one that skips what the pack leaves out.
-            self.engine.suggest(pack.modules);
-            self.warn_of_precision(task, &pack);
-        }
+        let resolved = self.verified(task).await?;
+        self.after_reading(task, &resolved);
+        let Resolved { version, pack, .. } = resolved;
         Ok(Pinned { task: task.clone(), version, pack })
+    }
+
+    /// What follows a live pack's first reading, whoever had it read.
+    pub(super) fn after_reading(&self, task: &TaskId, resolved: &Resolved) {
+        if resolved.is_fresh {
+            // This request runs on a covering program; later ones on one that skips what the pack leaves out.
+            self.engine.suggest(resolved.pack.modules);
+            self.warn_of_precision(task, &resolved.pack);
+        }
     }
 
     /// As [`Reloader::pin`], for a version that need not be live. It gives its stored answers before its first own, too.
@@ -100,10 +106,7 @@ impl Reloader {
                 return Ok(resolved);
             }
             if self.options.verify_late {
-                // Before anything is waited for: a request that goes away must not take the check with it.
-                if resolved.is_fresh {
-                    self.verify_late(task.clone(), version, Arc::clone(pack));
-                }
+                self.verify_late(task, version, pack).await;
                 self.cover(pack).await?;
                 return Ok(resolved);
             }
@@ -131,11 +134,20 @@ impl Reloader {
         pack.manifest.self_test.images == 0 || self.verdicts.contains(&pack.digest)
     }
 
-    /// Checks a version after it has begun to answer.
-    fn verify_late(self: &Arc<Self>, task: TaskId, version: u64, pack: Arc<Pack>) {
-        let reloader = Arc::clone(self);
+    /// Checks a version after it has begun to answer, whoever had it read. Once it has failed, it is not asked for its
+    /// answers again soon.
+    async fn verify_late(self: &Arc<Self>, task: &TaskId, version: u64, pack: &Arc<Pack>) {
+        if let Some(error) = self.failed.reason(&pack.digest).await {
+            return self.withdraw(task, version, &error).await;
+        }
+        if self.checks.lock().contains_key(&pack.digest) {
+            return;
+        }
+        // The check goes on, and what follows from it, where this request goes away.
+        let check = self.check(task, version, pack);
+        let (reloader, task) = (Arc::clone(self), task.clone());
         tokio::spawn(async move {
-            if let Err(error) = reloader.check(&task, version, &pack).await
+            if let Err(error) = check.await
                 && error.is_of_self_test()
             {
                 reloader.withdraw(&task, version, &error).await;

@@ -16,13 +16,21 @@ impl Reloader {
     /// [`Error::Source`] when the store does not answer or its pointer is wrong: the task may exist. [`Error::Crowded`]
     /// when too many tasks are asked about.
     pub async fn learn(&self, task: &TaskId) -> Result<(), Error> {
+        self.learn_for(task, None).await
+    }
+
+    /// As [`Reloader::learn`], for a request of a tenant: all that one tenant asks for takes its own places, whoever owns the
+    /// tasks.
+    ///
+    /// # Errors
+    /// As [`Reloader::learn`].
+    pub async fn learn_for(&self, task: &TaskId, tenant: Option<Arc<str>>) -> Result<(), Error> {
         let Some(store) = self.catalog.store().filter(|_| !self.catalog.contains(task)) else {
             return Ok(());
         };
         let asked = async {
             // One for each task that is asked about: whoever makes up names finds no room after a while.
-            let owner = self.catalog.owner(task);
-            let _place = self.lessons.places.take(owner)?;
+            let _place = self.lessons.places.take(tenant)?;
             Ok::<_, Crowded>(self.ask(store, task).await)
         };
         match self.lessons.said.try_get_with(task.clone(), asked).await {

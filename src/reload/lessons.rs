@@ -21,45 +21,45 @@ const AT_ONCE: usize = 32;
 /// Tasks that are asked about or wait for that; more are refused.
 pub(super) const PLACES: usize = 1024;
 
-/// Most places that the tasks of one owner take: an eighth.
+/// Most places that the requests of one tenant take: an eighth.
 pub(super) const OWN_PLACES: usize = PLACES / 8;
 
 /// Too many tasks are asked about: so many are the limit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crowded(pub(super) usize);
 
-/// Places of tasks that are asked about, by owner.
+/// Places of tasks that are asked about, by the tenant that asks.
 #[derive(Default)]
 pub(super) struct Places(Mutex<Taken>);
 
 #[derive(Default)]
 struct Taken {
     all: usize,
-    owned: HashMap<Arc<str>, usize>,
+    asking: HashMap<Arc<str>, usize>,
 }
 
 /// A place, until it is dropped.
 pub(super) struct Place<'a> {
     places: &'a Places,
-    owner: Option<Arc<str>>,
+    tenant: Option<Arc<str>>,
 }
 
 impl Places {
-    /// Takes a place for a task of an owner, or of nobody.
-    pub(super) fn take(&self, owner: Option<Arc<str>>) -> Result<Place<'_>, Crowded> {
+    /// Takes a place for what a tenant asks about, or nobody.
+    pub(super) fn take(&self, tenant: Option<Arc<str>>) -> Result<Place<'_>, Crowded> {
         let mut taken = self.lock();
         if taken.all >= PLACES {
             return Err(Crowded(PLACES));
         }
-        if let Some(owner) = &owner {
-            let own = taken.owned.entry(Arc::clone(owner)).or_default();
+        if let Some(tenant) = &tenant {
+            let own = taken.asking.entry(Arc::clone(tenant)).or_default();
             if *own >= OWN_PLACES {
                 return Err(Crowded(OWN_PLACES));
             }
             *own += 1;
         }
         taken.all += 1;
-        Ok(Place { places: self, owner })
+        Ok(Place { places: self, tenant })
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -71,10 +71,10 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut taken = self.places.lock();
         taken.all -= 1;
-        if let Some(owner) = self.owner.take() {
-            let own = taken.owned.entry(owner).or_default();
+        if let Some(tenant) = self.tenant.take() {
+            let own = taken.asking.entry(tenant).or_default();
             *own = own.saturating_sub(1);
-            taken.owned.retain(|_, count| *count > 0);
+            taken.asking.retain(|_, count| *count > 0);
         }
     }
 }
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_takes_its_own_places_and_no_others() {
+    fn a_tenant_takes_its_own_places_and_no_others() {
         let places = Places::default();
         let of = |name: &str| Some(Arc::from(name));
         let mut held: Vec<Place<'_>> = (0..OWN_PLACES).map(|_| places.take(of("a")).ok().unwrap()).collect();
@@ -134,6 +134,6 @@ mod tests {
         assert!(places.take(of("a")).is_ok() && places.take(of("b")).is_ok());
         drop(held);
         let taken = places.lock();
-        assert!(taken.all == 0 && taken.owned.is_empty());
+        assert!(taken.all == 0 && taken.asking.is_empty());
     }
 }

@@ -3,97 +3,166 @@
 //! The names of the tasks whose packs are in memory are kept in a file beside the copies on this disk. After a start their
 //! pointers are asked for and their packs read, a few at a time, while requests are answered already.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::join_all;
 
 use super::blocking::blocking;
 use super::error::Error;
+use super::names;
 use super::reloader::Reloader;
-use crate::files;
+use crate::catalog;
 use crate::pack::TaskId;
 
 /// Tasks read at once: requests come first.
 const AT_ONCE: usize = 4;
-/// How long a store that is away is waited for before a task is asked about again, and how often.
+/// How long is waited after a failure that may pass, and how often a task is asked about.
 const PAUSE: Duration = Duration::from_secs(1);
 const TRIES: usize = 120;
-/// Most names in the file.
-const MOST: usize = 65_536;
-/// Largest file that is read, bytes: no name has more than 64.
-const LARGEST: u64 = MOST as u64 * 65;
 /// The part of the memory for packs that is filled: one in so many stays free for what is asked first.
 const ROOM: u64 = 8;
 
+/// Tasks that were in memory before and are not there yet.
+struct Owed {
+    /// What the file said at the start.
+    before: BTreeSet<TaskId>,
+    left: Mutex<BTreeSet<TaskId>>,
+}
+
+/// What became of a task that was to be read again.
+enum Outcome {
+    /// Its pack is in memory: whether it was read for that.
+    There(bool),
+    /// It is published no more.
+    Gone,
+    /// The part of the memory that may be filled is full.
+    Full,
+    /// Something that may pass.
+    Passing,
+    /// Anything else.
+    Failed,
+}
+
 impl Reloader {
-    /// Reads the packs of the tasks that `file` names, then keeps it up to date every `interval`, until the future is
-    /// dropped. The file is left alone until all are read: another stop must not lose them.
+    /// Reads the packs of the tasks that `file` names, and keeps it up to date every `interval`, until the future is
+    /// dropped. A name stays in the file until its task is in memory, is published no more, or finds no room: another stop
+    /// must not lose it.
     pub async fn recall(self: &Arc<Self>, file: PathBuf, interval: Duration) {
         let from = file.clone();
-        let names = work(move || read(&from)).await.unwrap_or_else(|error| {
+        let names = work(move || names::read(&from)).await.unwrap_or_else(|error| {
             tracing::warn!(file = %file.display(), %error, "what was in memory before is not known");
             BTreeSet::new()
         });
-        self.read_again(names.iter().cloned().collect()).await;
-        let mut written = names;
+        let owed = Owed { before: names.clone(), left: Mutex::new(names) };
+        tokio::join!(self.read_again(&owed), self.note_in_memory(&file, &owed, interval));
+    }
+
+    /// Keeps the file up to date. A failure is told once, and once more when it is another.
+    async fn note_in_memory(&self, file: &Path, owed: &Owed, interval: Duration) {
+        let (mut written, mut told) = (owed.before.clone(), None);
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let names = self.catalog.in_memory(MOST);
+            let names = self.names(owed);
             if names == written {
                 continue;
             }
-            let (to, text) = (file.clone(), text(&names));
-            match work(move || files::write_atomically(&to, text.as_bytes())).await {
-                Ok(()) => written = names,
+            let (to, text) = (file.to_owned(), names::text(&names));
+            match work(move || names::write(&to, &text)).await {
+                Ok(()) => (written, told) = (names, None),
                 Err(error) => {
-                    tracing::warn!(file = %file.display(), %error, "what is in memory is not noted")
+                    let error = error.to_string();
+                    if told.as_ref() != Some(&error) {
+                        tracing::warn!(file = %file.display(), error, "what is in memory is not noted");
+                    }
+                    told = Some(error);
                 }
             }
         }
     }
 
-    async fn read_again(self: &Arc<Self>, names: Vec<TaskId>) {
-        let count = names.len();
-        let reads = names.into_iter().map(|task| async move { self.read_one_again(&task).await });
-        let mut reads = futures::stream::iter(reads).buffer_unordered(AT_ONCE);
-        let (mut read, mut failed) = (0, 0);
-        while let Some(outcome) = reads.next().await {
-            match outcome {
-                Ok(is_read) => read += usize::from(is_read),
-                Err(error) => {
-                    failed += 1;
-                    tracing::debug!(%error, "not read again");
+    /// The tasks in memory and those that are owed, at most [`names::MOST`]. They stand by name: the memory cannot say
+    /// cheaply which was used last, so where it has shrunk the first names come back.
+    fn names(&self, owed: &Owed) -> BTreeSet<TaskId> {
+        // In this order, so that one which is read meanwhile is in either.
+        let mut left = owed.lock().clone();
+        let mut names = self.catalog.in_memory(names::MOST);
+        left.retain(|task| !names.contains(task));
+        owed.lock().retain(|task| !names.contains(task));
+        let room = names::MOST - names.len();
+        names.extend(left.into_iter().take(room));
+        names
+    }
+
+    async fn read_again(&self, owed: &Owed) {
+        let queue: VecDeque<(TaskId, usize)> = owed.lock().iter().map(|task| (task.clone(), 1)).collect();
+        let count = queue.len();
+        let queue = Mutex::new(queue);
+        let reads = join_all((0..AT_ONCE).map(|_| self.read_some_again(&queue, owed))).await;
+        if count > 0 {
+            let read: usize = reads.into_iter().sum();
+            tracing::info!(tasks = count, read, "packs that were in memory before are there again");
+        }
+    }
+
+    /// Reads tasks of the queue until it is empty. One that fails in passing goes to its end: it delays no other for long.
+    async fn read_some_again(&self, queue: &Mutex<VecDeque<(TaskId, usize)>>, owed: &Owed) -> usize {
+        let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = || lock().pop_front();
+        let mut read = 0;
+        while let Some((task, tries)) = next() {
+            match self.read_one_again(&task).await {
+                Outcome::There(is_fresh) => {
+                    read += usize::from(is_fresh);
+                    owed.lock().remove(&task);
                 }
+                Outcome::Gone => drop(owed.lock().remove(&task)),
+                Outcome::Full => {
+                    lock().clear();
+                    owed.lock().clear();
+                }
+                Outcome::Passing if tries < TRIES => {
+                    tokio::time::sleep(PAUSE).await;
+                    lock().push_back((task, tries + 1));
+                }
+                Outcome::Passing | Outcome::Failed => {}
             }
         }
-        if count > 0 {
-            tracing::info!(tasks = count, read, failed, "packs that were in memory before are there again");
-        }
+        read
     }
 
     /// Reads a task's pack, unless it is there or has no place. It gives its stored answers when it is asked.
-    async fn read_one_again(&self, task: &TaskId) -> Result<bool, Error> {
-        for _ in 1..TRIES {
-            match self.learn(task).await {
-                Err(Error::Source { error, .. }) if error.is_passing() => tokio::time::sleep(PAUSE).await,
-                Err(error) => return Err(error),
-                Ok(()) => break,
+    async fn read_one_again(&self, task: &TaskId) -> Outcome {
+        self.catalog.settle().await;
+        if !self.catalog.has_room(ROOM) {
+            return Outcome::Full;
+        }
+        let resolved = async {
+            self.learn(task).await?;
+            Ok::<_, Error>(self.catalog.resolve(task).await?)
+        };
+        match resolved.await {
+            Ok(resolved) => {
+                self.after_reading(task, &resolved);
+                self.metrics.packs.packs_recalled.inc_by(u64::from(resolved.is_fresh));
+                Outcome::There(resolved.is_fresh)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "not read again");
+                outcome(&error)
             }
         }
-        self.learn(task).await?;
-        if !self.catalog.contains(task) || !self.catalog.has_room(ROOM) {
-            return Ok(false);
-        }
-        let is_fresh = self.catalog.resolve(task).await?.is_fresh;
-        self.metrics.packs.packs_recalled.inc_by(u64::from(is_fresh));
-        Ok(is_fresh)
+    }
+}
+
+impl Owed {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<TaskId>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,37 +171,11 @@ async fn work<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + '
     blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-fn text(names: &BTreeSet<TaskId>) -> String {
-    names.iter().map(|task| format!("{task}\n")).collect()
-}
-
-/// The names in a file; none where there is no file.
-fn read(file: &Path) -> io::Result<BTreeSet<TaskId>> {
-    let bytes = match fs::metadata(file) {
-        Ok(data) if data.len() > LARGEST => {
-            return Err(io::Error::other(format!("{} bytes: at most {LARGEST}", data.len())));
-        }
-        Ok(_) => fs::read_to_string(file)?,
-        Err(error) if files::is_absence(&error) => return Ok(BTreeSet::new()),
-        Err(error) => return Err(error),
-    };
-    let name = |line: &str| line.parse().map_err(|reason| io::Error::other(format!("{line:?}: {reason}")));
-    bytes.lines().take(MOST).map(name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_written_is_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("resident");
-        assert!(read(&file).unwrap().is_empty());
-        let names: BTreeSet<TaskId> = ["a.one", "b", "c-2"].map(|name| name.parse().unwrap()).into();
-        files::write_atomically(&file, text(&names).as_bytes()).unwrap();
-        assert_eq!(read(&file).unwrap(), names);
-        fs::write(&file, "a\n../b\n").unwrap();
-        assert!(read(&file).unwrap_err().to_string().contains("../b"));
+fn outcome(error: &Error) -> Outcome {
+    match error.inner() {
+        Error::Folder(catalog::Error::UnknownTask(_) | catalog::Error::Unloaded(_)) => Outcome::Gone,
+        Error::Folder(catalog::Error::OutOfReach { .. }) | Error::Crowded { .. } => Outcome::Passing,
+        error if error.is_of_store() => Outcome::Passing,
+        _ => Outcome::Failed,
     }
 }

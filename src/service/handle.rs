@@ -165,6 +165,7 @@ impl Service {
         }
         let reloader = &self.shared.reloader;
         let pinned = async {
+            self.learn(caller, &task).await?;
             let Some(text) = version else { return reloader.pin(&task).await };
             let wrong = || reload::Error::NoNumber { task: task.clone(), version: brief(text) };
             let version = pack::parse_version(text).ok_or_else(wrong)?;
@@ -176,6 +177,12 @@ impl Service {
         let pinned = tokio::time::timeout_at(deadline.into(), pinned).await;
         let pinned = pinned.map_err(|_| Error::late())?;
         pinned.map_err(|error| self.reload_error(&error))
+    }
+
+    /// Has the catalog know a task that a caller asks for.
+    pub(super) async fn learn(&self, caller: &Caller, task: &TaskId) -> Result<(), reload::Error> {
+        let tenant = caller.tenant().map(|tenant| tenant.name().shared());
+        self.shared.reloader.learn_for(task, tenant).await
     }
 
     /// Whether a row would be admitted now. Overload is told before a body is read, which is cheap; rows are admitted

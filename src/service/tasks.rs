@@ -57,7 +57,7 @@ impl Service {
         if !caller.may_see(task) {
             return Err(self.unknown(task));
         }
-        self.shared.reloader.learn(task).await.map_err(|error| self.reload_error(&error))?;
+        self.learn(caller, task).await.map_err(|error| self.reload_error(&error))?;
         self.shared.catalog.status(task).ok_or_else(|| self.unknown(task))
     }
 

@@ -40,6 +40,21 @@ impl Settings {
         Self(named.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect())
     }
 
+    /// Those that say where a store is, a line each, sorted; no secret is among them.
+    pub(super) fn places(&self) -> String {
+        let says = |name: &str| {
+            name.ends_with("endpoint") || name.ends_with("endpoint_url") || name.ends_with("account_name")
+        };
+        let mut places: Vec<String> = self
+            .0
+            .iter()
+            .filter(|(name, _)| says(name))
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect();
+        places.sort();
+        places.concat()
+    }
+
     fn of(&self, cloud: &str) -> impl Iterator<Item = (&str, &str)> {
         let own = self.0.iter().filter(move |(name, _)| name.starts_with(cloud));
         own.map(|(name, value)| (name.as_str(), value.as_str()))

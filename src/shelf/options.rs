@@ -9,6 +9,7 @@ use object_store::path::Path;
 
 use super::cache::Cache;
 use super::connect::Settings;
+use super::digest::Digest;
 use super::error::Error;
 use super::objects::Objects;
 use crate::metrics::Metrics;
@@ -38,6 +39,18 @@ pub enum StoreAt {
 }
 
 impl StoreOptions {
+    /// The file beside the copies with the names of the tasks whose packs are in memory. Servers that read other stores, or
+    /// for backbones with another fingerprint, may share the folder: they have files of their own.
+    pub fn resident(&self, fingerprint: &str) -> PathBuf {
+        let store = match &self.at {
+            StoreAt::Address(address, settings) => format!("{address}\n{}", settings.places()),
+            StoreAt::Open(store, prefix) => format!("{store}\n{prefix}"),
+        };
+        let digest = Digest::of(format!("{store}\n{fingerprint}").as_bytes());
+        let name: String = digest.as_str().chars().take(16).collect();
+        self.cache.join(format!("resident-{name}"))
+    }
+
     /// Opens the store and the folder of copies. Nothing is asked of the store yet. Waits for the disk.
     ///
     /// # Errors

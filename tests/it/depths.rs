@@ -218,6 +218,32 @@ fn any_number_of_heads_share_one_pass_over_an_image_and_what_it_left() {
 }
 
 #[test]
+fn a_lone_row_shares_nothing_and_what_it_leaves_serves_a_plain_head() {
+    let tiny = TinyBackbone::new();
+    let (engine, metrics) = engine(&tiny, 1 << 20);
+    let packs = packs(&tiny, &engine);
+    let (pixels, cost) = (tiny.pixels(1), Base::new(Arc::clone(&tiny.config)).unwrap().flops());
+    let (reader, plain) = ((&pixels, &packs[0]), (&pixels, &packs[3]));
+    let lone = run(&engine, None, &[reader]).remove(0);
+    assert_eq!((lone.shared, metrics.engine.rows_forked.get()), (Default::default(), 0));
+    let image = Some(ImageKey::new(b"one", "tiny"));
+    let kept = run(&engine, image, &[reader]).remove(0);
+    assert_eq!((kept.flops, kept.shared.rows, metrics.engine.rows_forked.get()), (cost, 1, 1));
+    let found = run(&engine, image, &[plain]).remove(0);
+    assert_eq!(
+        (found.flops, found.shared.is_kept),
+        (0, true),
+        "the pooled feature stands before the depths'"
+    );
+    assert_same("plain", &found, &run(&engine, None, &[plain])[0].logits.to_vec(), support::rounding());
+    // The reverse: what a plain head left serves it again, and a reader beside it pays its pass alone.
+    let other = Some(ImageKey::new(b"two", "tiny"));
+    run(&engine, other, &[plain]);
+    let both = run(&engine, other, &[plain, reader]);
+    assert_eq!([both[0].flops, both[1].flops], [0, cost]);
+}
+
+#[test]
 fn heads_of_depths_are_served_at_every_precision() {
     for precision in [Precision::Int8, Precision::Fp16] {
         let tiny = TinyBackbone::new().at(precision);
@@ -227,7 +253,10 @@ fn heads_of_depths_are_served_at_every_precision() {
         let rows: Vec<_> = packs.iter().map(|pack| (&pixels, pack)).collect();
         for (row, found) in rows.iter().zip(run(&engine, None, &rows)) {
             let alone = run(&engine, None, &[*row]).remove(0);
-            assert_same(&format!("{precision}"), &found, &alone.logits.to_vec(), 3e-2);
+            match precision {
+                Precision::Int8 => assert_eq!(found.logits, alone.logits, "bit for bit"),
+                _ => assert_same(&format!("{precision}"), &found, &alone.logits.to_vec(), 3e-2),
+            }
         }
     }
 }

@@ -9,12 +9,14 @@ use axum::http::Request;
 use mimi_server::pack::WEIGHTS_FILE;
 use mimi_server::serve::Server;
 use mimi_server::shelf::{Edit, Folder, PackSource, Settings, StoreAt, StoreOptions, Sweep};
+use mimi_server::tenants::Scope;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
 use super::faulty::Faulty;
 use super::{Shop, archive, objects, stable, task};
 use crate::server::{World, classify, get, image, post, send};
+use crate::tenants::{Key, Written, ask};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirmation_takes_no_task_of_a_store_away() {
@@ -66,16 +68,48 @@ async fn a_task_whose_folder_is_held_keeps_no_other_waiting() {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn made_up_names_are_refused_beyond_a_limit() {
-    // Takes connections and never answers.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+/// A server whose store takes connections and never answers.
+async fn waiting(shop: &Shop, silent: &std::net::TcpListener, tenants: Option<&Written>) -> Server {
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
-    let (shop, settings) = (Shop::new(), super::s3::settings(&endpoint, "secret"));
-    let mut config = shop.config();
+    let settings = super::s3::settings(&endpoint, "secret");
+    let tenants = tenants.map(|tenants| tenants.path.clone());
+    let mut config = mimi_server::serve::Config { tenants, ..shop.config() };
     let at = StoreAt::Address("s3://bucket/packs".into(), Settings::new(settings));
     config.store = config.store.map(|store| StoreOptions { at, ..store });
-    let server = Server::build(config).await.unwrap();
+    Server::build(config).await.unwrap()
+}
+
+/// A tenant that may use another's tasks takes its own places with what it asks for, not the other's.
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_names_take_the_places_of_the_tenant_that_asks() {
+    let (shop, silent) = (Shop::new(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let (owner, user) = (Key::new("owner"), Key::new("user"));
+    let text = format!(
+        "version = 1\n[tenants.a]\ntasks = [\"a.*\"]\n{}[tenants.c]\nuses = [\"a.*\"]\n{}",
+        owner.lines("a", &[Scope::Read], ""),
+        user.lines("c", &[Scope::Read], "")
+    );
+    let file = Written::new(&text);
+    let app = waiting(&shop, &silent, Some(&file)).await.app();
+    let path = |name: &str| format!("/v1/tasks/a.{name}");
+    let asked = (0..128).map(|number| {
+        let (app, path, key) = (app.clone(), path(&format!("n{number}")), user.secret.clone());
+        tokio::spawn(async move { ask(&app, "GET", &path, Some(&key)).await })
+    });
+    let asked: Vec<_> = asked.collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let answer = ask(&app, "GET", &path("more"), Some(&user.secret)).await;
+    assert_eq!(answer.code(), "overloaded", "{}", answer.text());
+    let (request, key) = (path("own"), Some(owner.secret.as_str()));
+    let own = ask(&app, "GET", &request, key);
+    assert!(tokio::time::timeout(Duration::from_millis(200), own).await.is_err(), "it waits for the store");
+    asked.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_names_are_refused_beyond_a_limit() {
+    let (shop, silent) = (Shop::new(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let server = waiting(&shop, &silent, None).await;
     let names = (0..1024).map(|number| {
         let reloader = Arc::clone(server.reloader());
         tokio::spawn(async move { reloader.learn(&task(&format!("n{number}"))).await })
