@@ -80,7 +80,7 @@ fn the_last_training_takes_the_time_that_is_left() {
     let terms = Terms { left: 100.0, paces: vec![pace], loads, again, ratio: 1.5, finish: 5.0, longest: 64 };
     // 10 + 5 + 1.5 + 3 an epoch.
     assert_eq!((terms.refit(&pace, 1), terms.refit(&pace, 27)), (Some(27), Some(27)));
-    assert_eq!(terms.refit(&pace, 28), None, "it would be trained for less than it was chosen by");
+    assert_eq!(terms.refit(&pace, 28), None, "fewer than the least");
     assert_eq!(Terms { left: 1e6, ..terms.clone() }.refit(&pace, 64), Some(64));
     assert_eq!(Terms { left: -3.0, ..terms }.refit(&pace, 1), None);
     let in_four = Pace { trainings: 4, ..pace };

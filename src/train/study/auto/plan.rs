@@ -135,10 +135,9 @@ impl Terms {
         (LEAST.min(self.longest)..=self.longest).find(does).unwrap_or(self.longest)
     }
 
-    /// Epochs of one candidate's own training that the time allows; none where they are fewer than `measured`, those that
-    /// it was chosen by: such a model would be another one.
-    pub fn refit(&self, pace: &Pace, measured: usize) -> Option<usize> {
-        let least = measured.clamp(1, self.longest.max(1));
+    /// Epochs of one candidate's own training that the time allows; none where they are fewer than `least`.
+    pub fn refit(&self, pace: &Pace, least: usize) -> Option<usize> {
+        let least = least.clamp(1, self.longest.max(1));
         self.most(least, |epochs| self.refit_seconds(&[*pace], epochs) <= self.left)
     }
 

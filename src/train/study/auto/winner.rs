@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::asked::{Candidate, Limit};
-use super::choice::{Choice, Standing, choose};
+use super::choice::{Standing, choose};
 use super::plan::Guess;
 use super::search::Search;
 use super::state::Decided;
@@ -81,13 +81,7 @@ impl<'a> Search<'a> {
 
     fn decide(&self, finalists: &[&'a Candidate]) -> Result<Decided> {
         let quick = self.of_kind(true)?;
-        let all = quick.iter().chain(finalists);
-        let known: Vec<(&Candidate, Standing)> =
-            all.filter_map(|&candidate| Some((candidate, self.latest(candidate)?))).collect();
-        let standings: Vec<Standing> = known.iter().map(|(_, standing)| standing.clone()).collect();
-        let found = choose(&standings, self.options.prefer).context("no candidate could be trained")?;
-        let Choice { place, reason } = found;
-        let candidate = known[place].0;
+        let (candidate, reason) = self.best(quick.iter().chain(finalists))?;
         let name = candidate.name.clone();
         if quick.iter().any(|one| one.name == name) {
             return Ok(Decided { name, epochs: None, reason });
@@ -95,22 +89,35 @@ impl<'a> Search<'a> {
         let epochs = self.refit(candidate)?;
         if epochs.is_none() {
             let reason = format!(
-                "the time left is too short to train {name}, which would have been chosen, for as many epochs as it was \
-                 chosen by"
+                "the time left is too short to train {name}, which would have been chosen, for half of the epochs that it \
+                 was chosen by"
             );
-            return self.net(reason).map(|net| net.decided());
+            let (candidate, _) = self.best(quick.iter())?;
+            return Ok(Decided { name: candidate.name.clone(), epochs: None, reason });
         }
         Ok(Decided { name, epochs, reason })
     }
 
-    /// Epochs of the winner's own training: what the time allows, and at most a whole one.
+    /// Who is chosen of some, and why.
+    fn best<'b>(&self, of: impl Iterator<Item = &'b &'a Candidate>) -> Result<(&'a Candidate, String)>
+    where
+        'a: 'b,
+    {
+        let known = of.filter_map(|&candidate| Some((candidate, self.latest(candidate)?)));
+        let (candidates, standings): (Vec<&Candidate>, Vec<Standing>) = known.unzip();
+        let found = choose(&standings, self.options.prefer).context("no candidate could be trained")?;
+        Ok((candidates[found.place], found.reason))
+    }
+
+    /// Epochs of the winner's own training: what the time allows, and at most a whole one. None where they are fewer than half
+    /// of those that it was chosen by: such a model would be another one.
     fn refit(&self, candidate: &Candidate) -> Result<Option<usize>> {
         let terms = self.terms(&[candidate], Guess::default())?;
         let own = self.state.records().iter().rev();
         let mut measured = own.filter(|record| record.name == candidate.name && record.result.is_ok());
         let measured = measured.next().map_or(1, |record| record.epochs);
         Ok(match (self.options.limit, terms.paces.first()) {
-            (Limit::Seconds(_), Some(pace)) => terms.refit(pace, measured),
+            (Limit::Seconds(_), Some(pace)) => terms.refit(pace, measured.div_ceil(2)),
             _ => Some(terms.longest),
         })
     }
