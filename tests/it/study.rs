@@ -226,6 +226,21 @@ fn heads(place: &Place) -> Value {
     value
 }
 
+/// Results are committed: they call a set by its name, wherever its folder lies.
+#[test]
+fn a_run_says_nothing_of_the_machine() {
+    let place = Place::new();
+    let mut value = heads(&place);
+    value["sets"] = json!([{"name": "three"}]);
+    for part in ["train", "test"] {
+        dataset(&place.data.path().join("three").join(part));
+    }
+    let (all, _) = place.study(&value, Turn::default()).unwrap();
+    let told = format!("{all:?}");
+    assert!(told.contains("the test images of three"), "{told}");
+    assert!(!told.contains(place.data.path().to_str().unwrap()), "{told}");
+}
+
 #[test]
 fn a_study_of_training_images_sees_no_test_image() {
     let place = Place::new();

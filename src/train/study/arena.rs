@@ -98,7 +98,8 @@ impl<'a> Arena<'a> {
         beside: &Path,
         observe: &mut Observer<'_>,
     ) -> Result<Self> {
-        let mut partition = Partition::open(&set.origin).with_context(|| set.name.clone())?;
+        let mut partition =
+            Partition::open_as(&set.origin, &set.folder()).with_context(|| set.name.clone())?;
         let is_apart = !partition.holds_tests();
         ensure!(is_apart || !set.refuses_tests, "{} has test images, which are not to be seen", set.name);
         // Images that were asked for are measured, whatever else there is.

@@ -1,5 +1,7 @@
 //! Divides images into training, held-out and test images, and warns about oddities.
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -49,10 +51,18 @@ impl Partition {
     /// When images cannot be listed, there are fewer than two classes, a class is unknown or empty, or an image
     /// is listed twice.
     pub fn open(origin: &Origin) -> Result<Self> {
+        Self::open_as(origin, &origin.data)
+    }
+
+    /// As [`Partition::open`], where texts call the folder of the data otherwise.
+    ///
+    /// # Errors
+    /// As [`Partition::open`].
+    pub fn open_as(origin: &Origin, called: &Path) -> Result<Self> {
         let bounded = origin.per_class.is_some() || origin.held_out_per_class.is_some();
         let problem = origin.problem;
         ensure!(problem.is_single_label() || !bounded, "a bound per class needs classes, not a {problem}");
-        let (mut all, left_out) = origin.walk.listed(|left_out| Self::find(origin, left_out))?;
+        let (mut all, left_out) = origin.walk.listed(|left_out| Self::find((origin, called), left_out))?;
         all.left_out = left_out;
         for (images, most) in
             [(&mut all.train, origin.per_class), (&mut all.validation, origin.held_out_per_class)]
@@ -66,12 +76,12 @@ impl Partition {
         Ok(all)
     }
 
-    fn find(origin: &Origin, left_out: &mut Vec<LeftOut>) -> Result<Self> {
+    fn find((origin, called): (&Origin, &Path), left_out: &mut Vec<LeftOut>) -> Result<Self> {
         let listing = Listing::open(&origin.data, &origin.walk, origin.problem, left_out)?;
         let mut meaning = Meaning::learn(&listing, origin.problem)?;
         let mut part = |part| meaning.images(&listing, Some(part));
         let (train, validation, test) = (part(Part::Train)?, part(Part::Validation)?, part(Part::Test)?);
-        let within = |name| format!("the {name} images of {}", origin.data.display());
+        let within = |name| format!("the {name} images of {}", called.display());
         let (held_out, (warnings, none)) = (String::new(), Default::default());
         let (labels, truths) = (meaning.labels.clone(), Truths::default());
         let mut all = Self {
