@@ -93,8 +93,8 @@ fn most_rows(state: &State, policy: &Policy, now: Instant) -> usize {
 }
 
 /// Adds waiting rows that can share blocks with the batch's images. Together they cost little more; apart they would cost
-/// everything, so rows whose cut has no programs do not join, and none for whose kind the batch runs nothing. Where several flows are about, they may add half a row: others
-/// wait for the batch. Nothing joins a row that runs alone to be measured.
+/// everything, so rows whose cut has no programs do not join, and none for whose kind the batch runs nothing. Where several
+/// flows are about, they may add half a row: others wait for the batch. Nothing joins a row that runs alone to be measured.
 fn join_branches(state: &mut State, batch: &mut Vec<Taken<Waiting>>, policy: &Policy, now: Instant) {
     let is_mixed = state.load.is_mixed(now);
     if is_mixed && !state.speed.knows_one(now) {

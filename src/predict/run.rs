@@ -13,6 +13,7 @@ use super::images::Listed;
 use super::ledger::{Format, Identity, Ledger};
 use super::patience::ask;
 use super::question::{Outcome, Question};
+use crate::backbone::hex;
 use crate::service::Code;
 
 /// How images are asked about.
@@ -98,7 +99,7 @@ impl Settings {
                 names.update(part);
             }
         }
-        let names = names.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let names = hex(&names.finalize());
         Identity { tasks, top_k, logits, by: self.by.clone(), images: images.len(), names }
     }
 

@@ -42,12 +42,7 @@ impl Loaded {
     /// SHA-256 of the classes and paths of all images, in their order.
     pub fn digest(&self) -> String {
         let mut digest = Sha256::new();
-        let mut add = |class: usize, path: &Path| {
-            let path = path.as_os_str().as_encoded_bytes();
-            digest.update((class as u64).to_le_bytes());
-            digest.update((path.len() as u64).to_le_bytes());
-            digest.update(path);
-        };
+        let mut add = |class: usize, path: &Path| add_image(&mut digest, class, path);
         self.train.classes().iter().zip(self.train.paths()).for_each(|(&class, path)| add(class, path));
         // A class that no image has separates the two lists.
         add(usize::MAX, Path::new(""));
@@ -55,6 +50,14 @@ impl Loaded {
         digest.update(self.train.truths().bytes());
         hex(&digest.finalize())
     }
+}
+
+/// Adds an image to a digest by its class and path.
+pub(in crate::train) fn add_image(digest: &mut Sha256, class: usize, path: &Path) {
+    let path = path.as_os_str().as_encoded_bytes();
+    digest.update((class as u64).to_le_bytes());
+    digest.update((path.len() as u64).to_le_bytes());
+    digest.update(path);
 }
 
 /// Loads the images that are trained on and held out.

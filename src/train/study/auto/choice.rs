@@ -1,6 +1,7 @@
 //! Who goes on, and who is chosen, by answers on the same images.
 
 use super::asked::Prefer;
+use crate::train::study::statistics::discordant;
 
 /// Share of the best one's cost that a candidate may have to count as clearly cheaper. Methods behind one block differ by a
 /// few thousandths, which nobody notices.
@@ -45,13 +46,8 @@ impl Standing {
     /// Whether it is right on more images than another by more than noise: the standard error of the difference where
     /// neither is better, `√(b + c)` of the `b` and `c` images that one alone answers rightly, as in McNemar's test.
     pub fn beats(&self, other: &Self) -> bool {
-        let pairs = self.right.iter().zip(&other.right);
-        let (mut mine, mut theirs) = (0.0_f64, 0.0);
-        for (&own, &its) in pairs {
-            mine += f64::from(u8::from(own && !its));
-            theirs += f64::from(u8::from(its && !own));
-        }
-        mine - theirs > (mine + theirs).sqrt()
+        let (mine, theirs) = discordant(&self.right, &other.right);
+        mine as f64 - theirs as f64 > ((mine + theirs) as f64).sqrt()
     }
 }
 

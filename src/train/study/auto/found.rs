@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::asked::{Limit, Prefer};
 use crate::train::study::run::Cost;
-use crate::train::study::statistics::mcnemar;
+use crate::train::study::statistics::{discordant, mcnemar};
 
 /// What a choice found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -99,12 +99,10 @@ pub struct Against {
 impl Against {
     /// Of answers on the same images, image by image.
     pub fn of(images: String, chosen: &[bool], head: &[bool]) -> Self {
-        let pairs = || chosen.iter().zip(head);
         let share = |answers: &[bool]| {
             answers.iter().filter(|&&right| right).count() as f64 / answers.len().max(1) as f64
         };
-        let only_chosen = pairs().filter(|(own, its)| **own && !**its).count();
-        let only_head = pairs().filter(|(own, its)| !**own && **its).count();
+        let (only_chosen, only_head) = discordant(chosen, head);
         Self {
             images,
             count: chosen.len(),

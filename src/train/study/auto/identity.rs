@@ -13,6 +13,7 @@ use crate::backbone::hex;
 use crate::runtime::rounding;
 use crate::train::data::dataset::image::Image;
 use crate::train::data::dataset::partition::Partition;
+use crate::train::data::load::add_image;
 use crate::train::fingerprint::{Fingerprint, ROUNDING};
 use crate::train::setup::Setup;
 
@@ -77,12 +78,7 @@ fn digest(parts: [&[Image]; 3]) -> String {
     let mut digest = Sha256::new();
     for images in parts {
         digest.update((images.len() as u64).to_le_bytes());
-        for image in images {
-            let path = image.path.as_os_str().as_encoded_bytes();
-            digest.update((image.class as u64).to_le_bytes());
-            digest.update((path.len() as u64).to_le_bytes());
-            digest.update(path);
-        }
+        images.iter().for_each(|image| add_image(&mut digest, image.class, &image.path));
     }
     hex(&digest.finalize())
 }

@@ -1,7 +1,6 @@
 //! What was tried, what was chosen and why: as Markdown, and as a page.
 
 use std::fmt::Write;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -28,12 +27,11 @@ const LEGEND: &str = "Accuracy is that on training images that were held out of 
     one image under eight such tasks, the shared blocks counted once. What needs features alone is trained whole at once and has no \
     rung.";
 
-/// Writes the report in every form; returns the page's path.
+/// Writes the report in every form into a folder that is there; returns the page's path.
 ///
 /// # Errors
 /// When a file cannot be written.
 pub(super) fn write(folder: &Path, found: &Found) -> Result<PathBuf> {
-    fs::create_dir_all(folder)?;
     write_atomically(&folder.join("report.json"), &serde_json::to_vec_pretty(found)?)?;
     write_atomically(&folder.join("report.md"), markdown(found).as_bytes())?;
     let page = folder.join("report.html");

@@ -6,7 +6,7 @@ use super::asked::{Candidate, Limit};
 use super::choice::{Standing, choose};
 use super::plan::Guess;
 use super::search::Search;
-use super::state::Decided;
+use super::state::{Decided, Measured, Record};
 use crate::train::method::Method;
 
 /// Who won.
@@ -113,9 +113,7 @@ impl<'a> Search<'a> {
     /// of those that it was chosen by: such a model would be another one.
     fn refit(&self, candidate: &Candidate) -> Result<Option<usize>> {
         let terms = self.terms(&[candidate], Guess::default())?;
-        let own = self.state.records().iter().rev();
-        let mut measured = own.filter(|record| record.name == candidate.name && record.result.is_ok());
-        let measured = measured.next().map_or(1, |record| record.epochs);
+        let measured = self.last(candidate).map_or(1, |(record, _)| record.epochs);
         Ok(match (self.options.limit, terms.paces.first()) {
             (Limit::Seconds(_), Some(pace)) => terms.refit(pace, measured.div_ceil(2)),
             _ => Some(terms.longest),
@@ -124,7 +122,12 @@ impl<'a> Search<'a> {
 
     /// What a candidate's last training gave.
     fn latest(&self, candidate: &Candidate) -> Option<Standing> {
+        self.last(candidate).map(|(_, found)| found.standing(candidate.is_head()))
+    }
+
+    /// A candidate's last training that gave something.
+    fn last(&self, candidate: &Candidate) -> Option<(&Record, &Measured)> {
         let mut own = self.state.records().iter().rev().filter(|record| record.name == candidate.name);
-        own.find_map(|record| record.result.as_ref().ok()).map(|found| found.standing(candidate.is_head()))
+        own.find_map(|record| Some((record, record.result.as_ref().ok()?)))
     }
 }

@@ -15,3 +15,10 @@ pub fn mcnemar(first: usize, second: usize) -> f64 {
     }
     (2.0 * below).min(1.0)
 }
+
+/// Images that only the first answers rightly, and those that only the second does.
+pub fn discordant(first: &[bool], second: &[bool]) -> (usize, usize) {
+    let only = |one: bool, other: bool| one && !other;
+    let pairs = || first.iter().copied().zip(second.iter().copied());
+    (pairs().filter(|&(a, b)| only(a, b)).count(), pairs().filter(|&(a, b)| only(b, a)).count())
+}

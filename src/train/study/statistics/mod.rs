@@ -10,7 +10,7 @@ mod wilcoxon;
 
 pub use bootstrap::{Interval, bootstrap};
 pub use holm::holm;
-pub use mcnemar::mcnemar;
+pub use mcnemar::{discordant, mcnemar};
 pub use pairs::Pairs;
 pub use sign_flip::sign_flip;
 pub use wilcoxon::wilcoxon;
