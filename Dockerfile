@@ -19,6 +19,7 @@ RUN make runtime weights DEVICE=$DEVICE
 COPY packaging/notices.py packaging/notices.py
 COPY benches benches
 COPY build.rs build.rs
+COPY load-tests/doors.rs load-tests/doors.rs
 COPY proto proto
 COPY src src
 RUN make image-files DEVICE=$DEVICE && mv image /image

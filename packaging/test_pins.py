@@ -32,10 +32,11 @@ class Pins(unittest.TestCase):
     def test_the_image_is_built_from_every_target_of_the_manifest(self):
         manifest = (ROOT / "Cargo.toml").read_text()
         folders = {"benches" for _ in re.findall(r"^\[\[bench\]\]", manifest, re.M)}
-        folders |= {path.split("/")[0] for path in re.findall(r'^path = "(.+)"', manifest, re.M)}
-        for folder in folders:
-            self.assertIn(f"COPY {folder} {folder}\n", (ROOT / "Dockerfile").read_text())
-            self.assertIn(f"!{folder}\n", (ROOT / ".dockerignore").read_text())
+        # Of src everything is copied; of other folders the one file.
+        files = {path.replace("src/main.rs", "src") for path in re.findall(r'^path = "(.+)"', manifest, re.M)}
+        for source in folders | files:
+            self.assertIn(f"COPY {source} {source}\n", (ROOT / "Dockerfile").read_text())
+            self.assertIn(f"!{source}\n", (ROOT / ".dockerignore").read_text())
 
 
 if __name__ == "__main__":
