@@ -19,6 +19,9 @@ mod batch;
 #[path = "../src/engine/padding.rs"]
 mod padding;
 #[allow(dead_code, unused_imports, reason = "the engine and its tests use all of it")]
+#[path = "../src/engine/pixels.rs"]
+mod pixels;
+#[allow(dead_code, unused_imports, reason = "the engine and its tests use all of it")]
 #[path = "../src/engine/queue.rs"]
 mod queue;
 #[allow(dead_code, unused_imports, reason = "the engine and its tests use all of it")]
@@ -39,7 +42,7 @@ mod bank {
 }
 
 // Where those files look for the crate's modules.
-use mimi_server::{backbone, engine, graph, pack, runtime};
+use mimi_server::{backbone, engine, graph, image, pack, runtime};
 
 /// The shipped pack with adapters, and the backbone's description it belongs to.
 const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/adapters/openclipart/3");
@@ -83,7 +86,10 @@ fn assemble(bencher: Bencher<'_, '_>, count: usize) {
     let (config, packs) = packs(count);
     let plan = Plan::whole(&config, packs[0].modules);
     let pixels = vec![0.5; config.input_shape(0).iter().product()];
-    let rows = |row: usize| batch::BatchRow { values: &pixels, pack: Some(&packs[row % count]) };
+    let rows = |row: usize| batch::BatchRow {
+        entering: pixels::Entering::Values(&pixels),
+        pack: Some(&packs[row % count]),
+    };
     let rows: Vec<_> = (0..8).map(rows).collect();
     let mut laid = batch::Laid::default();
     bencher.bench_local(|| {

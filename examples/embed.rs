@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use mimi_server::engine::{Engine, EngineOptions, Row, Share};
+use mimi_server::engine::{Engine, EngineOptions, Pixels, Row, Share};
 use mimi_server::image::{self, Limits};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack;
@@ -36,12 +36,12 @@ pub fn start(backbone: &Path, options: &RuntimeOptions) -> Result<Engine> {
 /// The likeliest label of an image under the pack in a folder, with its logit.
 pub fn classify(engine: &Engine, folder: &Path, image: &[u8]) -> Result<(String, f32)> {
     let (pack, _self_test) = pack::read(folder, engine.config())?;
-    let pixels = pack.manifest.preprocessing.apply(&image::decode(image, &Limits::default())?)?;
+    let pixels = Pixels::of(&image::decode(image, &Limits::default())?, &pack.manifest.preprocessing)?;
     let pack = Arc::new(pack);
     // A program for exactly the pack's modules: adapters that training removed cost nothing.
     engine.prepare(pack.modules).blocking_recv().context("the engine has stopped")??;
     let permit = engine.admit(Share::EVERYBODY, 1)?.pop().context("one row was asked for")?;
-    let row = Row::new("embedded".parse()?, pixels.into(), Arc::clone(&pack));
+    let row = Row::new("embedded".parse()?, pixels, Arc::clone(&pack));
     let answer = engine.submit(row, permit).blocking_recv().context("the engine has stopped")??;
     let scored = pack.manifest.labels.iter().zip(answer.logits);
     let (label, logit) = scored.max_by(|a, b| a.1.total_cmp(&b.1)).context("the pack has no class")?;

@@ -5,7 +5,8 @@
     python3 load-tests/paired.py --before OLD/server --after NEW/server --rounds 3 --answers 20     a smoke run
 
 Answers: both servers run at once on one backbone and one folder of packs. In turns, each answers --answers requests, one
-after the other, and its processor time is read before and after. Training steps: in turns, each build times --steps
+after the other or from --clients at once, so that they meet in batches. Its processor time is read before and after, and
+its page faults. Training steps: in turns, each build times --steps
 steps (`server bench --train`) in a process of its own, whose processor time counts, start included.
 
 With --tenants the second server has a file of 1,000 tenants with quotas, and is asked with a key: give the same binary
@@ -28,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,16 +61,20 @@ class Build(Server):
             self.headers = {"authorization": f"Bearer {key}"}
         self.wait_until_ready()
 
-    def seconds(self) -> float:
-        """Processor time so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        self.faults = []
 
-    def answer(self, image: bytes, task: str, times: int) -> float:
-        before = self.seconds()
-        for _ in range(times):
-            self.ask(f"/v1/tasks/{task}/classify", image)
-        return self.seconds() - before
+    def spent(self) -> tuple[float, int]:
+        """Processor time and page faults so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(fields[7])
+
+    def answer(self, image: bytes, task: str, times: int, clients: ThreadPoolExecutor) -> float:
+        """Processor time of so many answers; their page faults are noted."""
+        seconds, faults = self.spent()
+        list(clients.map(lambda _: self.ask(f"/v1/tasks/{task}/classify", image), range(times)))
+        after = self.spent()
+        self.faults.append((after[1] - faults) / times)
+        return after[0] - seconds
 
 
 class Collector(http.server.BaseHTTPRequestHandler):
@@ -148,6 +154,7 @@ def main() -> None:
     parser.add_argument("--image", type=Path, default=SAMPLE)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--answers", type=int, default=20)
+    parser.add_argument("--clients", type=int, default=1, help="requests at once")
     parser.add_argument("--steps", type=int, default=4, help="0 times no training")
     parser.add_argument("--tenants", action="store_true", help="give the second server tenants")
     parser.add_argument("--traces", action="store_true", help="have the second server trace")
@@ -167,8 +174,11 @@ def main() -> None:
         }
         image = args.image.read_bytes()
         try:
-            asked = {name: lambda s=server: s.answer(image, "task", args.answers) for name, server in servers.items()}
-            good = report("an answer", paired(asked, args.rounds), args.answers)
+            with ThreadPoolExecutor(args.clients) as clients:
+                asked = {name: lambda s=server: s.answer(image, "task", args.answers, clients) for name, server in servers.items()}
+                good = report("an answer", paired(asked, args.rounds), args.answers)
+            before, after = (statistics.median(servers[name].faults[1:]) for name in ("before", "after"))
+            print(f"{'page faults':<16}{before:>10.1f}{after:>10.1f}")
         finally:
             for server in servers.values():
                 server.stop()

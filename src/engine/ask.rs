@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use super::bank::{self, Bank};
-use super::batch::{Batch, BatchRow};
+use super::batch::{Batch, BatchRow, samples_first};
 use super::error::Error;
 use super::run::Runner;
 use crate::graph::Plan;
@@ -18,6 +18,12 @@ impl Runner {
         rows: &[BatchRow<'_>],
         cost: u64,
     ) -> Result<Vec<Vec<f32>>, Error> {
+        if let Some(order) = samples_first(rows) {
+            let own: Vec<BatchRow<'_>> = order.iter().map(|&index| rows[index]).collect();
+            let (mut made, own) = (vec![Vec::new(); rows.len()], self.ask(plan, &own, cost)?);
+            order.into_iter().zip(own).for_each(|(index, feature)| made[index] = feature);
+            return Ok(made);
+        }
         let config = Arc::clone(&self.config);
         let Some(bank) = self.bank.clone() else {
             let batch = Batch::assemble(rows, plan, &config, std::mem::take(&mut self.laid));

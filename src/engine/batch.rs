@@ -5,20 +5,23 @@ use std::sync::Arc;
 
 use super::bank::Banked;
 use super::padding::{SEEN, pad_into};
+use super::pixels::{Entering, Samples};
 use crate::backbone::{BackboneConfig, Form, Module, Part};
-use crate::graph::{HIDDEN, PIXELS, ParameterName, Plan};
+use crate::graph::{HIDDEN, MEAN, PREPARED, ParameterName, Plan, SAMPLES, STD};
 use crate::pack::{Pack, Weights};
-use crate::runtime::{HeldInput, Input};
+use crate::runtime::{Held, HeldInput, Input};
 
 /// Inputs of one run.
 pub(super) struct Batch<'a> {
     laid: Laid,
     tensors: Vec<Tensor<'a>>,
+    /// The samples, at the first block.
+    samples: Option<(Vec<usize>, Elements<'a, u8>)>,
     banked: Option<Banked>,
     rows: usize,
 }
 
-/// Most elements of memory that is kept for the next batch: the pixels of a hundred images, 64 MiB.
+/// Most elements, and most samples, of memory that is kept for the next batch: those of a hundred images, 80 MiB.
 const KEPT: usize = 1 << 24;
 
 /// Memory that batches are laid out in, one after the other: what a batch took is there for the next, so that no batch
@@ -26,19 +29,20 @@ const KEPT: usize = 1 << 24;
 #[derive(Default)]
 pub(super) struct Laid {
     elements: Vec<f32>,
+    levels: Vec<u8>,
 }
 
 /// One input.
 struct Tensor<'a> {
     name: String,
     shape: Vec<usize>,
-    elements: Elements<'a>,
+    elements: Elements<'a, f32>,
 }
 
 /// Where a tensor's elements are.
-enum Elements<'a> {
+enum Elements<'a, T> {
     /// Where they always were.
-    There(&'a [f32]),
+    There(&'a [T]),
     /// Laid out for this batch.
     Laid(Range<usize>),
 }
@@ -46,16 +50,16 @@ enum Elements<'a> {
 /// One row of a batch: an image under a pack.
 #[derive(Clone, Copy)]
 pub(super) struct BatchRow<'a> {
-    /// Its pixels, `[3, S, S]`, or what the blocks before the program's first left, `[N, D]`.
-    pub(super) values: &'a [f32],
+    /// What the program's first block reads of it.
+    pub(super) entering: Entering<'a>,
     /// Whose modules it runs under, if any.
     pub(super) pack: Option<&'a Arc<Pack>>,
 }
 
 impl<'a> BatchRow<'a> {
     /// A row under no pack.
-    pub(super) fn bare(values: &'a [f32]) -> Self {
-        Self { values, pack: None }
+    pub(super) fn bare(entering: Entering<'a>) -> Self {
+        Self { entering, pack: None }
     }
 
     fn weights(&self, module: Module) -> Option<&'a Weights> {
@@ -64,7 +68,8 @@ impl<'a> BatchRow<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Lays out `rows` for the program of `plan`, whose modules cover those of the rows from its first block on.
+    /// Lays out `rows`, those with samples first (see [`samples_first`]), for the program of `plan`, whose modules cover those
+    /// of the rows from its first block on.
     ///
     /// # Shapes
     /// Matrices are `[D_in, R]`, `[R, D_out]` when all rows share one pack, else `[B, D_in, R]`, `[B, R, D_out]` with R
@@ -76,7 +81,7 @@ impl<'a> Batch<'a> {
         config: &BackboneConfig,
         mut laid: Laid,
     ) -> Self {
-        let mut tensors = vec![first(rows, plan, config, &mut laid)];
+        let First { mut tensors, samples } = first(rows, plan, config, &mut laid);
         let address = |row: &BatchRow<'a>| row.pack.map(Arc::as_ptr);
         let is_shared = rows.iter().all(|row| address(row) == address(&rows[0]));
         for module in plan.modules.iter() {
@@ -87,7 +92,7 @@ impl<'a> Batch<'a> {
             let parts = module.form.fed().iter();
             tensors.extend(parts.filter_map(|&part| fed(&own, (module, part), config, &mut laid)));
         }
-        Self { laid, tensors, banked: None, rows: rows.len() }
+        Self { laid, tensors, samples, banked: None, rows: rows.len() }
     }
 
     /// The same of rows whose modules' tensors lie in the bank.
@@ -97,8 +102,8 @@ impl<'a> Batch<'a> {
         config: &BackboneConfig,
         (banked, mut laid): (Banked, Laid),
     ) -> Self {
-        let tensors = vec![first(rows, plan, config, &mut laid)];
-        Self { laid, tensors, banked: Some(banked), rows: rows.len() }
+        let First { tensors, samples } = first(rows, plan, config, &mut laid);
+        Self { laid, tensors, samples, banked: Some(banked), rows: rows.len() }
     }
 
     /// Number of rows.
@@ -113,17 +118,19 @@ impl<'a> Batch<'a> {
             .map(|Tensor { name, shape, elements }| Input {
                 name,
                 shape,
-                data: match elements {
-                    Elements::There(values) => values,
-                    Elements::Laid(range) => &self.laid.elements[range.clone()],
-                },
+                data: elements.of(&self.laid.elements),
             })
             .collect()
     }
 
-    /// The inputs that lie in the bank.
+    /// The inputs that lie in the bank, and those of bytes.
     pub(super) fn held(&self) -> Vec<HeldInput<'_>> {
-        self.banked.as_ref().map(Banked::inputs).unwrap_or_default()
+        let mut held = self.banked.as_ref().map(Banked::inputs).unwrap_or_default();
+        held.extend(self.samples.as_ref().map(|(shape, levels)| {
+            let data = levels.of(&self.laid.levels);
+            HeldInput { name: SAMPLES, held: Held::Bytes { shape, data } }
+        }));
+        held
     }
 
     /// The memory, for the next batch.
@@ -131,6 +138,8 @@ impl<'a> Batch<'a> {
         let mut laid = self.laid;
         laid.elements.clear();
         laid.elements.shrink_to(KEPT);
+        laid.levels.clear();
+        laid.levels.shrink_to(KEPT);
         laid
     }
 }
@@ -144,20 +153,63 @@ impl Laid {
     }
 }
 
-/// What enters a plan's first block.
-fn first<'a>(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig, laid: &mut Laid) -> Tensor<'a> {
-    let start = plan.blocks.start;
-    let name = if start == 0 { PIXELS } else { HIDDEN };
-    let shape = [vec![rows.len()], config.input_shape(start)].concat();
-    let elements = match rows {
-        [row] => Elements::There(row.values),
-        rows => {
-            let start = laid.elements.len();
-            rows.iter().for_each(|row| laid.elements.extend_from_slice(row.values));
-            Elements::Laid(start..laid.elements.len())
+impl<T> Elements<'_, T> {
+    /// The elements, of which those that were laid out lie in `laid`.
+    fn of<'b>(&'b self, laid: &'b [T]) -> &'b [T] {
+        match self {
+            Self::There(values) => values,
+            Self::Laid(range) => &laid[range.clone()],
         }
+    }
+}
+
+/// The order in which rows with samples come first, where they do not.
+pub(super) fn samples_first(rows: &[BatchRow<'_>]) -> Option<Vec<usize>> {
+    let is_later = |row: &usize| rows[*row].entering.samples().is_none();
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(is_later);
+    (!order.is_sorted()).then_some(order)
+}
+
+/// What enters a plan's first block.
+struct First<'a> {
+    tensors: Vec<Tensor<'a>>,
+    samples: Option<(Vec<usize>, Elements<'a, u8>)>,
+}
+
+fn first<'a>(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig, laid: &mut Laid) -> First<'a> {
+    let start = plan.blocks.start;
+    let mut tensor = |name: &str, rows: &[&'a [f32]], row: Vec<usize>| Tensor {
+        name: name.into(),
+        shape: [vec![rows.len()], row].concat(),
+        elements: joined(&mut laid.elements, rows),
     };
-    Tensor { name: name.into(), shape, elements }
+    let values: Vec<&[f32]> = rows.iter().filter_map(|row| row.entering.values()).collect();
+    if start > 0 {
+        return First { tensors: vec![tensor(HIDDEN, &values, config.input_shape(start))], samples: None };
+    }
+    let samples: Vec<&Samples> = rows.iter().filter_map(|row| row.entering.samples()).collect();
+    let means: Vec<&[f32]> = samples.iter().map(|own| &own.mean[..]).collect();
+    let deviations: Vec<&[f32]> = samples.iter().map(|own| &own.std[..]).collect();
+    let levels: Vec<&[u8]> = samples.iter().map(|own| &own.levels[..]).collect();
+    let side = config.image_size();
+    let tensors = vec![
+        tensor(PREPARED, &values, config.input_shape(start)),
+        tensor(MEAN, &means, vec![3, 1, 1]),
+        tensor(STD, &deviations, vec![3, 1, 1]),
+    ];
+    let shape = vec![samples.len(), side, side, 3];
+    First { tensors, samples: Some((shape, joined(&mut laid.levels, &levels))) }
+}
+
+/// Rows one after the other; a single one where it is.
+fn joined<'a, T: Copy>(laid: &mut Vec<T>, rows: &[&'a [T]]) -> Elements<'a, T> {
+    if let [row] = rows {
+        return Elements::There(row);
+    }
+    let start = laid.len();
+    rows.iter().for_each(|row| laid.extend_from_slice(row));
+    Elements::Laid(start..laid.len())
 }
 
 /// One tensor of a module for rows that have it or not: one for all rows where `own` has one entry or nobody has it.

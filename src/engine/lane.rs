@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::bank::Bank;
 use super::batch::{Batch, BatchRow, Laid};
 use super::error::Error;
+use super::pixels::Entering;
 use crate::graph::Plan;
 use crate::metrics::Metrics;
 use crate::runtime::{DeviceMemory, Program, Resident};
@@ -45,10 +46,7 @@ impl Lane {
     /// Compiles a plan and runs it once: a program that cannot run is found here, and the first request does not pay for
     /// first-time allocations.
     pub(super) fn compile(&self, plan: Plan) -> Result<Program, Error> {
-        let mut program = match self.bank {
-            Some(_) => self.resident.banked_program(&plan)?,
-            None => self.resident.program(&plan)?,
-        };
+        let mut program = self.resident.serving_program(&plan, self.bank.is_some())?;
         self.warm(&mut program, plan)?;
         Ok(program)
     }
@@ -57,7 +55,7 @@ impl Lane {
     fn warm(&self, program: &mut Program, plan: Plan) -> Result<(), Error> {
         let config = self.resident.config();
         let zeros = vec![0.0; config.input_shape(plan.blocks.start).iter().product()];
-        let row = [BatchRow::bare(&zeros)];
+        let row = [BatchRow::bare(Entering::Values(&zeros))];
         let batch = match &self.bank {
             Some(bank) => {
                 let banked = bank.take(&[None], plan.modules)?.ok_or(Error::BankFull)?;

@@ -6,7 +6,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `row`, `image_key`, `error` | what goes in and comes out |
+//! | `row`, `pixels`, `image_key`, `error` | what goes in and comes out |
 //! | `turns`, `queue`, `load`, `speed`, `batch`, `fork`, `programs` | decisions. Pure: they take time as an argument and do no I/O |
 //! | `inbox` | the one lock between handlers and workers |
 //! | `admission`, `batches` | who gets in, and which rows run together |
@@ -38,6 +38,7 @@ mod load;
 mod meter;
 mod options;
 mod padding;
+mod pixels;
 mod prefixes;
 mod programs;
 mod queue;
@@ -55,6 +56,7 @@ pub use inbox::Permit;
 pub use load::Want;
 pub use meter::{Cost, Meter};
 pub use options::{EngineOptions, bank_bytes, workers};
+pub use pixels::{Pixels, Samples};
 pub(crate) use queue::{Charge, Queue, Taken};
 pub use reply::Reply;
 pub use row::{Answer, Flow, Priority, Row, Share, SharedBlocks};

@@ -8,6 +8,7 @@ use tracing::Span;
 
 use super::image_key::ImageKey;
 use super::meter::Meter;
+use super::pixels::Pixels;
 use crate::pack::{Pack, TaskId};
 
 /// Whose rows these are. It travels with its rows.
@@ -87,8 +88,8 @@ pub struct Row {
     pub task: TaskId,
     /// Whose row this is.
     pub share: Share,
-    /// `[3, S, S]`; shared when one image runs under several tasks.
-    pub pixels: Arc<[f32]>,
+    /// What the first block reads; shared when one image runs under several tasks.
+    pub pixels: Pixels,
     /// The image's key, where other requests may share what frozen blocks give for it. Rows of one request share it
     /// anyway, by their pixels.
     pub image: Option<ImageKey>,
@@ -107,11 +108,11 @@ pub struct Row {
 
 impl Row {
     /// A row of the shared flow, without a deadline, whose image is not kept and whose logits suffice.
-    pub fn new(task: TaskId, pixels: Arc<[f32]>, pack: Arc<Pack>) -> Self {
+    pub fn new(task: TaskId, pixels: impl Into<Pixels>, pack: Arc<Pack>) -> Self {
         Self {
             task,
             share: Share::EVERYBODY,
-            pixels,
+            pixels: pixels.into(),
             image: None,
             pack,
             wants_feature: false,
@@ -124,7 +125,7 @@ impl Row {
     /// Whether two rows are certainly of one image, and of one flow: flows share nothing.
     pub(super) fn shares_image(&self, other: &Self) -> bool {
         let is_one = || self.image.is_some() && self.image == other.image;
-        self.share.flow == other.share.flow && (Arc::ptr_eq(&self.pixels, &other.pixels) || is_one())
+        self.share.flow == other.share.flow && (self.pixels.is(&other.pixels) || is_one())
     }
 }
 

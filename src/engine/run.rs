@@ -12,6 +12,7 @@ use super::batch::{BatchRow, Laid};
 use super::depths::{read, reading};
 use super::error::Error;
 use super::fork::{Branch, Costs, Fork, Layout, layout, parts};
+use super::pixels::Entering;
 use super::prefixes::{Known, Prefixes};
 use super::programs::{PlanTable, smallest};
 use super::row::{Row, SharedBlocks, firsts};
@@ -127,10 +128,12 @@ impl Runner {
     /// As [`Self::unforked`], of rows with as many tokens as each other.
     fn together(&mut self, rows: &[&Row]) -> Result<Vec<Vec<f32>>, Error> {
         let plan = self.choose(self.config.blocks(), modules(rows.iter().map(|row| &row.pack)))?;
-        let values: Vec<BatchRow<'_>> =
-            rows.iter().map(|row| BatchRow { values: &row.pixels, pack: Some(&row.pack) }).collect();
+        let entering: Vec<BatchRow<'_>> = rows
+            .iter()
+            .map(|row| BatchRow { entering: row.pixels.entering(), pack: Some(&row.pack) })
+            .collect();
         let cost = rows.iter().map(|row| row.pack.flops).sum();
-        self.ask(&plan, &values, cost)
+        self.ask(&plan, &entering, cost)
     }
 
     /// How the rows run on the programs that are here.
@@ -209,7 +212,7 @@ impl Runner {
                 Ordering::Equal => self.choose(self.config.blocks(), ModuleSet::EMPTY)?,
                 Ordering::Greater => Plan::reading(&self.config),
             };
-            let pixels = missing.iter().map(|image| BatchRow::bare(&images[image].pixels));
+            let pixels = missing.iter().map(|image| BatchRow::bare(images[image].pixels.entering()));
             let pixels: Vec<BatchRow<'_>> = pixels.collect();
             let cost = missing.len() as u64 * self.costs.below(cut.min(depth));
             let made = self.ask(&plan, &pixels, cost)?;
@@ -245,7 +248,10 @@ impl Runner {
         let values: Vec<BatchRow<'_>> = rows
             .iter()
             .zip(&below)
-            .map(|(forked, values)| BatchRow { values, pack: Some(&forked.row.pack) })
+            .map(|(forked, values)| BatchRow {
+                entering: Entering::Values(values),
+                pack: Some(&forked.row.pack),
+            })
             .collect();
         let below = self.costs.below(cut);
         let cost = rows.iter().map(|forked| forked.row.pack.flops.saturating_sub(below)).sum();

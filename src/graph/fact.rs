@@ -36,6 +36,10 @@ pub enum Dim {
     Classes,
     /// Entries of a bank (P).
     Slots,
+    /// Rows of the batch that come as samples (Bs).
+    Sampled,
+    /// Rows of the batch that come as pixels (Bp).
+    Prepared,
 }
 
 impl Dim {
@@ -68,6 +72,8 @@ impl fmt::Display for Dim {
             Self::Joined(module, n) => write!(f, "R@{module}+{n}"),
             Self::Classes => write!(f, "C"),
             Self::Slots => write!(f, "P"),
+            Self::Sampled => write!(f, "Bs"),
+            Self::Prepared => write!(f, "Bp"),
         }
     }
 }

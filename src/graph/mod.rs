@@ -11,6 +11,7 @@
 //! | [`Plan`], [`build`], `architecture` | what a graph must hold, and a family's parts put together over it |
 //! | [`training`], `loss`, [`gradients`] | a whole training step, what it makes small, reverse mode |
 //! | [`activity_graph`] | a forward pass that gives what hidden neurons do |
+//! | [`sampled`] | pixels made of bytes by a graph's first operators |
 //! | [`banked`] | modules' tensors taken from a bank on the device |
 //! | [`quantised`], [`halved`] | 8-bit integers in the products with frozen matrices; spans in 16-bit floats, which `spans` finds |
 //! | [`onnx`] | the bytes of an ONNX model |
@@ -54,6 +55,7 @@ mod plan;
 mod prefix;
 mod prompts;
 mod quantise;
+mod samples;
 mod spans;
 mod swin;
 mod tasks;
@@ -81,5 +83,6 @@ pub use patches::{Patches, as_read};
 pub use plan::Plan;
 pub(crate) use quantise::ZERO;
 pub use quantise::{Bytes, Derived, Quantised, WeightRange, derived, quantise, quantised};
+pub use samples::{MEAN, PREPARED, SAMPLES, STD, sampled};
 pub use tasks::tasks_flops;
 pub use uniform::{Fed, uniform};

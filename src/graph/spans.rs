@@ -7,6 +7,7 @@ use super::ops::{
     Add, Gelu, GeluTanh, JoinLast, MatMul, Mul, Relu, Reshape, Sigmoid, Softmax, SplitLast, Transpose,
 };
 use super::quantise::frozen;
+use super::samples::SAMPLES;
 use super::training::is_gradient;
 use super::{Graph, Node, Operator, Wire};
 
@@ -98,7 +99,7 @@ struct Finder<'a> {
 
 impl<'a> Finder<'a> {
     fn new(graph: &'a Graph) -> Self {
-        let named = [PIXELS, HIDDEN].into_iter().filter_map(|name| graph.find_input(name));
+        let named = [PIXELS, SAMPLES, HIDDEN].into_iter().filter_map(|name| graph.find_input(name));
         Self {
             graph,
             weights: graph.weights().map(|(_, wire)| wire).collect(),

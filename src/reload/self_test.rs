@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::blocking::blocking;
 use super::error::Error;
 use super::reloader::Reloader;
-use crate::engine::{self, Row, Share};
+use crate::engine::{self, Pixels, Row, Share};
 use crate::image;
 use crate::pack::{Pack, SelfTest, TaskId};
 
@@ -52,7 +52,7 @@ impl Reloader {
         for (index, (bytes, expected)) in test.images.into_iter().zip(test.logits).enumerate() {
             let (limits, preprocessing) = (self.limits, pack.manifest.preprocessing.clone());
             let pixels = blocking(move || {
-                image::decode(&bytes, &limits).and_then(|decoded| preprocessing.apply(&decoded))
+                image::decode(&bytes, &limits).and_then(|decoded| Pixels::of(&decoded, &preprocessing))
             });
             let pixels = pixels.await?.map_err(|source| Error::SelfTestImage { index, source })?;
             let logits = self.run(task, pack, pixels).await?;
@@ -72,9 +72,9 @@ impl Reloader {
 
     /// Runs one of the server's own rows on the engine: no tenant pays for it. It is admitted beyond the limit, since
     /// admitted requests wait for it.
-    async fn run(&self, task: &TaskId, pack: &Arc<Pack>, pixels: Vec<f32>) -> Result<Vec<f32>, Error> {
+    async fn run(&self, task: &TaskId, pack: &Arc<Pack>, pixels: Pixels) -> Result<Vec<f32>, Error> {
         let permit = self.engine.admit_beside()?;
-        let row = Row { share: Share::INTERNAL, ..Row::new(task.clone(), pixels.into(), Arc::clone(pack)) };
+        let row = Row { share: Share::INTERNAL, ..Row::new(task.clone(), pixels, Arc::clone(pack)) };
         let answer = self.engine.submit(row, permit).await.map_err(|_| engine::Error::WorkerLost)??;
         Ok(answer.logits.to_vec())
     }

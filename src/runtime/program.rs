@@ -1,9 +1,10 @@
 //! A graph compiled over the shared weights.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use ort::session::{Session, SessionInputValue};
-use ort::value::TensorRef;
+use ort::value::{PrimitiveTensorElementType, TensorRef};
 
 use super::device_tensor::DeviceTensor;
 use super::outputs::{Output, Outputs};
@@ -28,6 +29,13 @@ pub enum Held<'a> {
     Tensor(&'a DeviceTensor),
     /// Numbers, `[n]`.
     Numbers(&'a [i64]),
+    /// Bytes of some shape, row-major.
+    Bytes {
+        /// The shape.
+        shape: &'a [usize],
+        /// The bytes.
+        data: &'a [u8],
+    },
 }
 
 /// A named [`Held`].
@@ -44,6 +52,7 @@ impl HeldInput<'_> {
         match self.held {
             Held::Tensor(tensor) => tensor.shape().to_vec(),
             Held::Numbers(numbers) => vec![numbers.len()],
+            Held::Bytes { shape, .. } => shape.to_vec(),
         }
     }
 }
@@ -109,19 +118,13 @@ impl Program {
         for input in held {
             let value = match input.held {
                 Held::Tensor(tensor) => SessionInputValue::from(tensor.value()),
-                Held::Numbers(numbers) => {
-                    let tensor = TensorRef::from_array_view((vec![numbers.len()], numbers));
-                    let action = format!("feed {} to {}", input.name, self.name);
-                    SessionInputValue::from(tensor.map_err(Error::call(action))?)
-                }
+                Held::Numbers(numbers) => self.fed(input.name, &[numbers.len()], numbers)?,
+                Held::Bytes { shape, data } => self.fed(input.name, shape, data)?,
             };
             values.push((input.name, value));
         }
         for input in inputs {
-            let action = || format!("feed {} to {}", input.name, self.name);
-            let tensor = TensorRef::from_array_view((input.shape.to_vec(), input.data));
-            let tensor = tensor.map_err(Error::call(action()))?;
-            values.push((input.name, SessionInputValue::from(tensor)));
+            values.push((input.name, self.fed(input.name, input.shape, input.data)?));
         }
         let action = format!("run {}", self.name);
         let results = self.session.run(values).map_err(Error::call(action.clone()))?;
@@ -150,6 +153,18 @@ impl Program {
         &self.name
     }
 
+    /// A tensor of the host's, read where it lies.
+    fn fed<'a, T: PrimitiveTensorElementType + Clone + Debug + 'static>(
+        &self,
+        name: &str,
+        shape: &[usize],
+        data: &'a [T],
+    ) -> Result<SessionInputValue<'a>, Error> {
+        let action = || format!("feed {name} to {}", self.name);
+        let tensor = TensorRef::from_array_view((shape.to_vec(), data)).map_err(Error::call(action()))?;
+        Ok(SessionInputValue::from(tensor))
+    }
+
     fn check(&self, inputs: &[Input<'_>], held: &[HeldInput<'_>]) -> Result<(), Error> {
         let fail = |input: &str, reason: String| {
             Err(Error::Input { program: self.name.clone(), input: input.into(), reason })
@@ -169,14 +184,18 @@ impl Program {
                 false => fail(name, format!("has shape {shape:?}, expected {fact}")),
             }
         };
-        held.iter().try_for_each(|input| fed(input.name, &input.shape()))?;
-        for input in inputs {
-            fed(input.name, input.shape)?;
-            if input.shape.iter().product::<usize>() != input.data.len() {
-                return fail(input.name, format!("{:?} has {} elements", input.shape, input.data.len()));
+        let filled =
+            |name: &str, shape: &[usize], found: usize| match shape.iter().product::<usize>() == found {
+                true => fed(name, shape),
+                false => fail(name, format!("{shape:?} has {found} elements")),
+            };
+        for input in held {
+            match input.held {
+                Held::Bytes { shape, data } => filled(input.name, shape, data.len())?,
+                Held::Tensor(_) | Held::Numbers(_) => fed(input.name, &input.shape())?,
             }
         }
-        Ok(())
+        inputs.iter().try_for_each(|input| filled(input.name, input.shape, input.data.len()))
     }
 }
 

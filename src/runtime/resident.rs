@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Device, Error, Program, Runtime, RuntimeOptions, WeightOptions, WeightStore};
 use crate::backbone::{BackboneConfig, Precision};
-use crate::graph::{Graph, Plan, banked, build};
+use crate::graph::{Graph, Plan, banked, build, sampled};
 
 /// A frozen backbone on its device: runtime, weights, description. Cheap to clone; a process may have several.
 #[derive(Clone)]
@@ -91,12 +91,17 @@ impl Resident {
         self.compile(&build(&self.config, plan)?)
     }
 
-    /// As [`Resident::program`], its modules' tensors read from banks (see [`banked`]).
+    /// As [`Resident::program`], of images that come as samples or as pixels (see [`sampled`]); its modules' tensors
+    /// are read from banks (see [`banked`]) if `is_banked`.
     ///
     /// # Errors
     /// As [`Resident::program`].
-    pub fn banked_program(&self, plan: &Plan) -> Result<Program, Error> {
-        self.compile(&banked(&build(&self.config, plan)?, plan.modules)?)
+    pub fn serving_program(&self, plan: &Plan, is_banked: bool) -> Result<Program, Error> {
+        let graph = sampled(&build(&self.config, plan)?)?;
+        match is_banked {
+            true => self.compile(&banked(&graph, plan.modules)?),
+            false => self.compile(&graph),
+        }
     }
 
     /// Which weights at which precision, for records that must not be mixed; in fp32 the fingerprint alone.

@@ -9,7 +9,7 @@ use super::ask::{Picture, Terms};
 use super::bill::Bill;
 use super::error::Error;
 use super::handle::Service;
-use crate::engine::ImageKey;
+use crate::engine::{ImageKey, Pixels};
 use crate::image::{self, Preprocessing, RgbImage};
 use crate::reload::Pinned;
 
@@ -30,8 +30,8 @@ impl Given {
 /// An image as it enters the backbone.
 #[derive(Clone)]
 pub(super) struct Input {
-    /// `[3, S, S]`.
-    pub(super) pixels: Arc<[f32]>,
+    /// At the backbone's size.
+    pub(super) pixels: Pixels,
     /// By what it may be found again.
     pub(super) image: Option<ImageKey>,
 }
@@ -59,7 +59,8 @@ impl Service {
         if let Picture::Prepared(pixels) = &picture {
             // Without a known task it is one all the same.
             bill.decodes(wanted.len().max(1));
-            let inputs = wanted.iter().map(|_| Input { pixels: Arc::clone(pixels), image: None }).collect();
+            let inputs =
+                wanted.iter().map(|_| Input { pixels: Arc::clone(pixels).into(), image: None }).collect();
             return Ok(Prepared { inputs, took: Duration::ZERO });
         }
         let (deadline, may_keep, limits) = (terms.deadline.into(), terms.may_keep, self.shared.options.image);
@@ -100,7 +101,7 @@ fn inputs(
         let input = match same {
             Some(earlier) => inputs[earlier].clone(),
             None => Input {
-                pixels: preprocessing.apply(&decoded)?.into(),
+                pixels: Pixels::of(&decoded, preprocessing)?,
                 image: may_keep.then(|| key(picture, preprocessing)).flatten(),
             },
         };

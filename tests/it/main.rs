@@ -142,6 +142,8 @@ mod reference;
 mod reload;
 /// What of the weights stays in memory.
 mod resident;
+/// Images as bytes, up to the program.
+mod samples;
 /// The description against the server.
 mod schema;
 /// The service without a door.

@@ -1,4 +1,4 @@
-//! Element-wise addition, subtraction and multiplication with NumPy broadcasting.
+//! Element-wise addition, subtraction, multiplication and division with NumPy broadcasting.
 
 use super::ReduceSum;
 use super::check::{exactly, one};
@@ -16,6 +16,10 @@ pub struct Sub;
 /// `y = a · b`.
 #[derive(Debug)]
 pub struct Mul;
+
+/// `y = a / b`; no gradient passes it.
+#[derive(Debug)]
+pub struct Div;
 
 impl Operator for Add {
     fn name(&self) -> &'static str {
@@ -36,6 +40,16 @@ impl Operator for Add {
 impl Operator for Sub {
     fn name(&self) -> &'static str {
         "Sub"
+    }
+
+    fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, String> {
+        broadcast(inputs)
+    }
+}
+
+impl Operator for Div {
+    fn name(&self) -> &'static str {
+        "Div"
     }
 
     fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, String> {

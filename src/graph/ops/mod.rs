@@ -40,7 +40,7 @@ mod transpose;
 mod unsqueeze;
 mod view;
 
-pub use binary::{Add, Mul, Sub};
+pub use binary::{Add, Div, Mul, Sub};
 pub use cast::Cast;
 pub use concat::{Concat, Leading, Trailing};
 pub use conv_transpose::ConvTranspose;

@@ -31,7 +31,8 @@ impl Operator for Transpose {
         if sorted != (0..x.rank()).collect::<Vec<_>>() {
             return Err(format!("{:?} is not an order of {} axes", self.order, x.rank()));
         }
-        one(Fact::f32(self.order.iter().map(|&axis| x.shape[axis]).collect::<Vec<_>>()))
+        let shape = self.order.iter().map(|&axis| x.shape[axis]).collect();
+        one(Fact { dtype: x.dtype, shape, free_rank: false })
     }
 
     fn attributes(&self) -> Vec<Attribute> {

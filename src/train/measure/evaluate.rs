@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::predict::likeliest;
 use super::scorer::Scorer;
-use crate::engine::{Engine, EngineOptions, Row, Share, bank_bytes};
+use crate::engine::{Engine, EngineOptions, Pixels, Row, Share, bank_bytes};
 use crate::image::Limits;
 use crate::metrics::Metrics;
 use crate::pack::{Pack, TaskId};
@@ -134,6 +134,6 @@ pub fn evaluate_alone(
     evaluate_labelled(&engine, task, pack, labelled, &setup.limits)
 }
 
-fn pixels(image: &Image, pack: &Pack, limits: &Limits) -> Result<Arc<[f32]>> {
-    Ok(pack.manifest.preprocessing.apply(&picture(&image.path, limits)?)?.into())
+fn pixels(image: &Image, pack: &Pack, limits: &Limits) -> Result<Pixels> {
+    Ok(Pixels::of(&picture(&image.path, limits)?, &pack.manifest.preprocessing)?)
 }

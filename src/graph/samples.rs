@@ -1,0 +1,61 @@
+//! Pixels that a graph's first operators make of images' samples.
+//!
+//! ```text
+//! pixels = [(samples / 255 − mean) / std; prepared]
+//! ```
+//! A sample is a byte, so that a quarter of the bytes is stored, copied and sent to a device. The quotients and the
+//! difference are those of [`Preprocessing::apply`](crate::image::Preprocessing::apply), in its order: the pixels are the
+//! same bit for bit. Means and deviations are fed, since packs may differ in them. Rows that come as pixels follow.
+
+use std::sync::Arc;
+
+use super::names::PIXELS;
+use super::ops::{Cast, Concat, Div, Sub, Transpose};
+use super::{Constant, DType, Dim, Error, Fact, Graph, Node, Wire};
+
+/// Input of a graph that reads samples: red, green and blue of each pixel, `U8[Bs, S, S, 3]`.
+pub const SAMPLES: &str = "samples";
+/// Input of a graph that reads samples: what is subtracted from each channel, `[Bs, 3, 1, 1]`.
+pub const MEAN: &str = "samples.mean";
+/// Input of a graph that reads samples: what each channel is divided by, `[Bs, 3, 1, 1]`.
+pub const STD: &str = "samples.std";
+/// Input of a graph that reads samples: pixels of the rows after those, `[Bp, 3, S, S]`.
+pub const PREPARED: &str = "prepared";
+
+/// Channels of an image.
+const CHANNELS: Dim = Dim::Fixed(3);
+/// The largest sample.
+const WHITE: f32 = 255.0;
+
+/// The same graph, its pixels made of samples and of pixels that are there already. A graph that is fed no pixels stays as
+/// it is.
+///
+/// # Shapes
+/// [`PIXELS`] `[B, 3, S, S]` with `B = Bs + Bp`; either may be 0.
+///
+/// # Errors
+/// [`Error::DuplicateName`] when something else has one of the inputs' names.
+pub fn sampled(graph: &Graph) -> Result<Graph, Error> {
+    graph.clone().supplied(|g, wire| match g.wire_name(wire) == PIXELS {
+        true => made(g, wire).map(Some),
+        false => Ok(None),
+    })
+}
+
+/// Wires all but the last node that makes `pixels`, and returns that one.
+fn made(g: &mut Graph, pixels: Wire) -> Result<Node, Error> {
+    let side = g.fact(pixels).shape[2];
+    let samples = Fact::f32([Dim::Sampled, side, side, CHANNELS]).of(DType::U8);
+    let samples = g.input(SAMPLES, samples)?;
+    let each = || Fact::f32([Dim::Sampled, CHANNELS, Dim::Fixed(1), Dim::Fixed(1)]);
+    let (mean, std) = (g.input(MEAN, each())?, g.input(STD, each())?);
+    let prepared = g.input(PREPARED, Fact::f32([Dim::Prepared, CHANNELS, side, side]))?;
+    let planes = g.wire("samples.planes", Transpose { order: vec![0, 3, 1, 2] }, &[samples])?; // [Bs, 3, S, S]
+    let floats = g.wire("samples.floats", Cast { to: DType::F32 }, &[planes])?;
+    let white = g.constant("samples.white", Constant::scalar(WHITE))?;
+    let parts = g.wire("samples.parts", Div, &[floats, white])?;
+    let centred = g.wire("samples.centred", Sub, &[parts, mean])?;
+    let normalised = g.wire("samples.normalised", Div, &[centred, std])?;
+    let (operator, inputs) = (Arc::new(Concat { axis: 0 }), vec![normalised, prepared]);
+    Ok(Node { name: PIXELS.into(), operator, inputs, outputs: vec![pixels] })
+}
