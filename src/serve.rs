@@ -189,6 +189,11 @@ impl Server {
         &self.metrics
     }
 
+    /// What runs batches.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Ends the engine once the rows already admitted are served.
     ///
     /// # Errors

@@ -38,6 +38,9 @@ impl Inbox {
         if state.closed {
             return Err(Error::ShuttingDown);
         }
+        if self.is_stranded(&state) {
+            return Err(Error::NoDevice);
+        }
         Ok(self.permit(&mut state, Share::INTERNAL, None, Instant::now()))
     }
 
@@ -66,6 +69,9 @@ impl Inbox {
         let limit = self.limit;
         if state.closed {
             return Err(Error::ShuttingDown);
+        }
+        if self.is_stranded(state) {
+            return Err(Error::NoDevice);
         }
         if asked > limit {
             return Err(Error::NeverFits { asked, limit });

@@ -6,11 +6,20 @@ use std::sync::{Arc, PoisonError};
 use super::bank::{self, Bank};
 use super::batch::{Batch, BatchRow, samples_first};
 use super::error::Error;
+use super::lane::Lane;
 use super::run::Runner;
+use crate::backbone::ModuleSet;
 use crate::graph::Plan;
 use crate::pack::Pack;
 
 impl Runner {
+    /// Runs a row of zeros on the lane's device.
+    pub(super) fn try_device(&mut self, lane: &Lane) -> Result<(), Error> {
+        let plan = self.choose(self.config.blocks(), ModuleSet::EMPTY)?;
+        let program = self.programs.get_mut(&plan).ok_or_else(|| Error::NoProgram(Box::new(plan)))?;
+        lane.warm(program, plan)
+    }
+
     /// One piece of output for each row, of which all together cost so much.
     pub(super) fn ask(
         &mut self,

@@ -106,7 +106,9 @@ impl Compiler {
         let failed = |error: &Error| tracing::error!(%plan, %error, "a program could not be compiled");
         for (seat, program) in self.seats.iter().zip(programs.inspect_err(failed)?) {
             // A worker that is gone needs no program.
-            let _ = seat.commands.send(Command::Install(plan, Box::new(program)));
+            if let Some(program) = program {
+                let _ = seat.commands.send(Command::Install(plan, Box::new(program)));
+            }
         }
         Ok(())
     }
@@ -120,11 +122,15 @@ impl Compiler {
         }
     }
 
-    /// A program of a plan on a worker's device.
-    fn compile(&self, seat: &Seat, plan: Plan) -> Result<Program, Error> {
+    /// A program of a plan on a worker's device; none on one that is out, which keeps no other from what it needs.
+    fn compile(&self, seat: &Seat, plan: Plan) -> Result<Option<Program>, Error> {
+        let is_left = self.seats.iter().any(|seat| !seat.lane.health().is_out());
+        if is_left && seat.lane.health().goes_without() {
+            return Ok(None);
+        }
         let program = seat.lane.compile(plan)?;
         self.metrics.engine.programs_compiled.inc();
-        Ok(program)
+        Ok(Some(program))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, PlanTable> {

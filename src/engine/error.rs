@@ -80,6 +80,9 @@ pub enum Error {
     /// The logits are no finite numbers: the image, the pack or a lower precision makes a sum overflow.
     #[error("the logits are not finite")]
     NotFinite,
+    /// Every device is out: its last batches failed.
+    #[error("no device answers: the last batches of each failed")]
+    NoDevice,
     /// Every place of the bank is being read.
     #[error("every place for a pack on the device is being read")]
     BankFull,

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::iter;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -24,6 +23,7 @@ use super::programs::PlanTable;
 use super::reply::{Head, Reply};
 use super::row::{Row, Share};
 use super::run::Runner;
+use super::threads::Threads;
 use super::worker::Worker;
 use crate::backbone::{BackboneConfig, ModuleSet, Precision};
 use crate::graph::Plan;
@@ -40,10 +40,11 @@ pub struct Engine {
 struct Shared {
     inbox: Arc<Inbox>,
     orders: Mutex<Option<Sender<Order>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Threads,
     config: Arc<BackboneConfig>,
     precision: Precision,
     devices: Vec<Device>,
+    lanes: Vec<Arc<Lane>>,
     costs: Costs,
     plans: Arc<Mutex<PlanTable>>,
     /// What is covered without asking.
@@ -74,15 +75,16 @@ impl Engine {
         let workers = options.workers.max(1);
         let lane = |resident| Lane::new(resident, (options.bank_memory, workers), &metrics).map(Arc::new);
         let lanes = [first].into_iter().chain(others).map(lane).collect::<Result<Vec<_>, _>>()?;
-        let devices = lanes.iter().map(|lane| lane.resident().device()).collect();
         let number = workers * lanes.len();
-        let inbox = Arc::new(Inbox::new(options.queue_limit, number, Arc::clone(&metrics)));
+        let devices: Vec<Device> = lanes.iter().map(|lane| lane.resident().device()).collect();
+        let inbox = Inbox::new(options.queue_limit, (devices.len(), number), Arc::clone(&metrics));
+        let inbox = Arc::new(inbox);
         let plans = Arc::new(Mutex::new(PlanTable::new(covering, options.max_programs)));
         let prefixes = Arc::new(Prefixes::new(options.prefix_memory, Arc::clone(&metrics)));
         let costs = Costs::of(&config).map_err(crate::runtime::Error::from)?;
         let (max_batch, max_wait) = (options.max_batch.max(1), options.max_wait);
         let policy = Policy { max_batch, max_wait, costs: costs.clone(), plans: Arc::clone(&plans) };
-        let (mut threads, mut seats) = (Vec::new(), Vec::new());
+        let (threads, mut seats) = (Threads::default(), Vec::new());
         for (number, lane) in lanes.iter().flat_map(|lane| iter::repeat_n(lane, workers)).enumerate() {
             let (commands, received) = mpsc::channel();
             seats.push(Seat { lane: Arc::clone(lane), commands });
@@ -99,8 +101,9 @@ impl Engine {
             };
             metrics.engine.programs_compiled.inc();
             let (inbox, metrics, policy) = (Arc::clone(&inbox), Arc::clone(&metrics), policy.clone());
-            let worker = Worker { inbox, commands: received, runner, policy, metrics };
-            threads.push(spawn(format!("engine-{number}"), move || worker.run())?);
+            let lane = Arc::clone(lane);
+            let worker = Worker { inbox, commands: received, runner, policy, metrics, lane };
+            threads.spawn(format!("engine-{number}"), move || worker.run())?;
         }
         let compiler = Compiler {
             config: Arc::clone(&config),
@@ -108,10 +111,10 @@ impl Engine {
             seats,
             metrics: Arc::clone(&metrics),
         };
-        metrics.engine.programs_resident.set(threads.len() as i64);
+        metrics.engine.programs_resident.set(number as i64);
         let (orders, queue) = mpsc::channel();
-        threads.push(spawn("compiler".into(), move || compiler.run(queue))?);
-        let (orders, threads) = (Mutex::new(Some(orders)), Mutex::new(threads));
+        threads.spawn("compiler".into(), move || compiler.run(queue))?;
+        let orders = Mutex::new(Some(orders));
         Ok(Self {
             shared: Arc::new(Shared {
                 inbox,
@@ -120,6 +123,7 @@ impl Engine {
                 config,
                 precision,
                 devices,
+                lanes,
                 costs,
                 plans,
                 adapters: covering.modules,
@@ -240,6 +244,19 @@ impl Engine {
         }
     }
 
+    /// Whether some device answers. Where none does, nothing is admitted until a trial succeeds.
+    pub fn answers(&self) -> bool {
+        self.shared.inbox.answers()
+    }
+
+    /// Takes a device out, by its place in [`Engine::devices`], as if its last batches had failed: it is tried at once and
+    /// comes back when it answers.
+    pub fn distrust(&self, device: usize) {
+        if let Some(lane) = self.shared.lanes.get(device) {
+            self.shared.inbox.heed(lane.health().distrust());
+        }
+    }
+
     /// Admits no more rows and waits until every admitted row is answered and the threads have ended.
     pub fn stop(&self) {
         self.shared.stop();
@@ -270,12 +287,7 @@ impl Shared {
     fn stop(&self) {
         self.inbox.close();
         drop(self.orders.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("an engine thread panicked");
-            }
-        }
+        self.threads.join();
     }
 }
 
@@ -283,12 +295,4 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
-    let failed = |e: std::io::Error| {
-        let (action, reason) = (format!("start thread {name}"), e.to_string());
-        Error::from(crate::runtime::Error::Call { action, reason })
-    };
-    std::thread::Builder::new().name(name.clone()).spawn(body).map_err(failed)
 }

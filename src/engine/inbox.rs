@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::error::Error;
+use super::health::Change;
 use super::load::{Load, Want};
 use super::queue::{Charge, Queue};
 use super::reply::{Head, Outcome, Reply};
@@ -39,6 +40,8 @@ pub(super) struct State {
     /// Rows admitted and not yet queued: images still being read or decoded.
     pub(super) expected: usize,
     pub(super) closed: bool,
+    /// Devices that are out.
+    pub(super) out: usize,
 }
 
 /// The queue with its lock.
@@ -47,6 +50,7 @@ pub(super) struct Inbox {
     pub(super) changed: Condvar,
     pub(super) limit: usize,
     pub(super) workers: usize,
+    pub(super) devices: usize,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -60,16 +64,17 @@ pub struct Permit {
 }
 
 impl Inbox {
-    /// For so many rows in flight and workers.
-    pub(super) fn new(limit: usize, workers: usize, metrics: Arc<Metrics>) -> Self {
+    /// For so many rows in flight, devices, and workers of all of them.
+    pub(super) fn new(limit: usize, (devices, workers): (usize, usize), metrics: Arc<Metrics>) -> Self {
         let state = State {
             queue: Queue::default(),
             load: Load::new(limit),
             speed: Speed::default(),
             expected: 0,
             closed: false,
+            out: 0,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), limit, workers, metrics }
+        Self { state: Mutex::new(state), changed: Condvar::new(), limit, workers, devices, metrics }
     }
 
     /// How long the workers take for so many FLOPs, once that was measured.
@@ -99,6 +104,13 @@ impl Inbox {
             state.load.charge(permit.share, &want);
             permit.want = Some(want);
         }
+        if self.is_stranded(&state) {
+            drop(state);
+            drop((row, permit));
+            // The receiver is here.
+            let _ = reply.send(Err(Error::NoDevice));
+            return answer;
+        }
         state.queue.push(share, &task, cost, Waiting { row, entered: Instant::now(), reply, permit });
         self.show(&state);
         drop(state);
@@ -110,6 +122,52 @@ impl Inbox {
     pub(super) fn settle(&self, done: impl Iterator<Item = (u64, Charge)>) {
         let mut state = self.lock();
         done.for_each(|(flops, charge)| state.queue.settle(charge, flops));
+    }
+
+    /// Heeds what became of a device.
+    pub(super) fn heed(&self, change: Change) {
+        match change {
+            Change::None => {}
+            Change::Out => self.take_out(),
+            Change::Back => self.put_back(),
+        }
+    }
+
+    /// A device is out. Where it was the last one, what waits for it is answered now.
+    fn take_out(&self) {
+        let mut state = self.lock();
+        state.out += 1;
+        self.metrics.engine.devices_out.set(state.out as i64);
+        let stranded = if self.is_stranded(&state) { state.queue.remove(|_| true) } else { Vec::new() };
+        self.show(&state);
+        drop(state);
+        for waiting in stranded {
+            waiting.reply(Err(Error::NoDevice));
+        }
+        self.changed.notify_all();
+    }
+
+    /// A device is in again.
+    fn put_back(&self) {
+        let mut state = self.lock();
+        state.out = state.out.saturating_sub(1);
+        self.metrics.engine.devices_out.set(state.out as i64);
+    }
+
+    /// Waits until the inbox is closed, which it then says, or so long.
+    pub(super) fn closes_within(&self, rest: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), rest, |state| !state.closed);
+        waited.map_or_else(|error| error.into_inner().0.closed, |(state, _)| state.closed)
+    }
+
+    /// Whether some device answers.
+    pub(super) fn answers(&self) -> bool {
+        !self.is_stranded(&self.lock())
+    }
+
+    /// Whether no device is left.
+    pub(super) fn is_stranded(&self, state: &State) -> bool {
+        state.out >= self.devices
     }
 
     /// Admits no more rows; workers end when the rows already admitted are served.

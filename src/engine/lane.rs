@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::bank::Bank;
 use super::batch::{Batch, BatchRow, Laid};
 use super::error::Error;
+use super::health::Health;
 use super::pixels::Entering;
 use crate::graph::Plan;
 use crate::metrics::Metrics;
@@ -14,6 +15,7 @@ use crate::runtime::{DeviceMemory, Program, Resident};
 pub(super) struct Lane {
     resident: Resident,
     bank: Option<Arc<Bank>>,
+    health: Health,
 }
 
 impl Lane {
@@ -30,7 +32,7 @@ impl Lane {
                 Some(Arc::new(Bank::new(memory, config, (bytes, workers), Arc::clone(metrics))))
             }
         };
-        Ok(Self { resident, bank })
+        Ok(Self { resident, bank, health: Health::default() })
     }
 
     /// The weights.
@@ -43,6 +45,11 @@ impl Lane {
         self.bank.clone()
     }
 
+    /// Whether it answers.
+    pub(super) fn health(&self) -> &Health {
+        &self.health
+    }
+
     /// Compiles a plan and runs it once: a program that cannot run is found here, and the first request does not pay for
     /// first-time allocations.
     pub(super) fn compile(&self, plan: Plan) -> Result<Program, Error> {
@@ -52,7 +59,7 @@ impl Lane {
     }
 
     /// Runs one row of zeros without a pack.
-    fn warm(&self, program: &mut Program, plan: Plan) -> Result<(), Error> {
+    pub(super) fn warm(&self, program: &mut Program, plan: Plan) -> Result<(), Error> {
         let config = self.resident.config();
         let zeros = vec![0.0; config.input_shape(plan.blocks.start).iter().product()];
         let row = [BatchRow::bare(Entering::Values(&zeros))];

@@ -11,13 +11,13 @@
 //! | `inbox` | the one lock between handlers and workers |
 //! | `admission`, `batches` | who gets in, and which rows run together |
 //! | `depths` | rows whose heads read several depths |
-//! | `worker`, `run`, `ask` | the loop that owns the device, and what it does with a batch |
+//! | `worker`, `run`, `choose`, `ask` | the loop that owns the device, and what it does with a batch |
 //! | `compiler` | the thread that makes programs, so that no request waits for one |
 //! | `batch`, `padding`, `bank` | from rows to what a program is fed; packs' tensors that stay on the device |
-//! | `lane` | a device with what its workers share |
+//! | `lane`, `health` | a device with what its workers share; whether it answers |
 //! | `prefixes` | outputs of frozen blocks, kept for images |
 //! | `reply` | what whoever submits waits on; applies the head |
-//! | `handle` | [`Engine`] |
+//! | `handle`, `threads` | [`Engine`], and what ends with it |
 //!
 //! No thread of the engine awaits or touches the disk.
 
@@ -26,11 +26,13 @@ mod ask;
 mod bank;
 mod batch;
 mod batches;
+mod choose;
 mod compiler;
 mod depths;
 mod error;
 mod fork;
 mod handle;
+mod health;
 mod image_key;
 mod inbox;
 mod lane;
@@ -46,6 +48,7 @@ mod reply;
 mod row;
 mod run;
 mod speed;
+mod threads;
 mod turns;
 mod worker;
 

@@ -14,7 +14,7 @@ use super::error::Error;
 use super::fork::{Branch, Costs, Fork, Layout, layout, parts};
 use super::pixels::Entering;
 use super::prefixes::{Known, Prefixes};
-use super::programs::{PlanTable, smallest};
+use super::programs::PlanTable;
 use super::row::{Row, SharedBlocks, firsts};
 use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
 use crate::graph::Plan;
@@ -156,28 +156,6 @@ impl Runner {
         layout(&branches, &self.costs, &cuts, |image, cut| {
             Known::of(rows[image]).is_some_and(|key| self.kept_at(key, cut).is_some())
         })
-    }
-
-    /// The last block before which the row may be cut: its first with a module, or an earlier one where there is no
-    /// program for that; 0 where there is none at all. So a row without its programs keeps no other row from forking.
-    fn last_cut(&self, row: &Row) -> usize {
-        match row.pack.modules.lowest_block() {
-            Some(lowest) => (1..=lowest).rev().find(|&cut| self.cuts(cut, row.pack.modules)).unwrap_or(0),
-            None => self.config.depth(),
-        }
-    }
-
-    /// Whether there are programs for both sides of a cut, the upper with `modules`.
-    fn cuts(&self, cut: usize, modules: ModuleSet) -> bool {
-        let above = BlockRange { start: cut, end: self.config.depth() };
-        self.programs.contains_key(&Plan::below(cut)) && self.choose(above, modules).is_ok()
-    }
-
-    /// The best plan of `blocks` for `modules` that this worker has a program of. What the table says does not count:
-    /// the workers share it, and this one may not have been handed a program yet, or not have dropped one.
-    fn choose(&self, blocks: BlockRange, modules: ModuleSet) -> Result<Plan, Error> {
-        let chosen = smallest(self.programs.keys(), blocks, modules);
-        chosen.ok_or_else(|| Error::NoProgram(Box::new(Plan { blocks, modules })))
     }
 
     /// Where what lies below a cut is kept for an image. The pooled feature stands before those of the depths, too.

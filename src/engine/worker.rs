@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::batches::Policy;
 use super::error::Error;
+use super::health::{Change, FAILURES, REST};
 use super::inbox::{Inbox, Waiting};
+use super::lane::Lane;
 use super::meter::Cost;
 use super::queue::{Charge, Taken};
 use super::reply::Outcome;
@@ -33,12 +35,15 @@ pub(super) struct Worker {
     pub(super) runner: Runner,
     pub(super) policy: Policy,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) lane: Arc<Lane>,
 }
 
 impl Worker {
     /// Serves batches until the inbox is closed and empty.
     pub(super) fn run(mut self) {
-        while let Some(batch) = self.inbox.next_batch(&self.policy) {
+        while self.is_trusted()
+            && let Some(batch) = self.inbox.next_batch(&self.policy, self.lane.health())
+        {
             self.obey();
             // Our code does not panic; should a dependency do so, its batch fails and the worker goes on. The
             // rows' senders are dropped with the batch, which their requests see as `WorkerLost`.
@@ -49,6 +54,34 @@ impl Worker {
             // Of what failed the estimate holds.
             self.inbox.settle(charges.into_iter().map(|charge| (charge.cost(), charge)));
         }
+    }
+
+    /// Waits until the device answers; false if the inbox is closed first.
+    fn is_trusted(&mut self) -> bool {
+        while self.lane.health().is_out() {
+            if self.inbox.closes_within(REST) {
+                return false;
+            }
+            self.obey();
+            if self.lane.health().may_come_back() {
+                let tried = self.runner.try_device(&self.lane);
+                self.note(&tried);
+            }
+        }
+        true
+    }
+
+    /// Notes what became of a batch or a trial.
+    fn note<T>(&self, result: &Result<T, Error>) {
+        let (change, device) = (self.lane.health().note(result), self.lane.resident().device());
+        match change {
+            Change::None => {}
+            Change::Out => {
+                tracing::error!(%device, "{FAILURES} batches in a row failed: the device takes no more")
+            }
+            Change::Back => tracing::info!(%device, "the device answers again"),
+        }
+        self.inbox.heed(change);
     }
 
     fn obey(&mut self) {
@@ -71,6 +104,7 @@ impl Worker {
         let rows: Vec<&Row> = batch.iter().map(|waiting| &waiting.row).collect();
         let result = tracing::debug_span!("run").in_scope(|| self.runner.features(&rows));
         let run = started.elapsed();
+        self.note(&result);
         self.observe(&batch, started, run.as_secs_f64());
         match result {
             Ok(features) => {

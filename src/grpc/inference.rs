@@ -32,7 +32,7 @@ impl GrpcInferenceService for Door {
         &self,
         _: Request<ServerLiveRequest>,
     ) -> Result<Response<ServerLiveResponse>, Status> {
-        Ok(Response::new(ServerLiveResponse { live: true }))
+        Ok(Response::new(ServerLiveResponse { live: self.protocol.is_live() }))
     }
 
     async fn server_ready(

@@ -46,13 +46,16 @@ pub(super) struct Health {
     status: &'static str,
 }
 
-/// Says that the process answers.
+/// Says that the process answers and, where batches ran, that some device does.
 #[utoipa::path(get, path = "/healthz", responses((status = 200, description = "Alive", body = Health)))]
-pub(super) async fn live() -> Json<Health> {
-    Json(Health { status: "ok" })
+pub(super) async fn live(State(state): State<AppState>) -> Result<Json<Health>, ApiError> {
+    match state.service.is_live() {
+        true => Ok(Json(Health { status: "ok" })),
+        false => Err(Error::NotReady.into()),
+    }
 }
 
-/// Says whether to send requests: the backbone is resident and the server is not ending.
+/// Says whether to send requests: the backbone is resident, some device answers, and the server is not ending.
 #[utoipa::path(get, path = "/readyz", responses((status = 200, description = "Ready", body = Readiness)))]
 pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Readiness>, ApiError> {
     if !state.service.is_ready() {

@@ -149,7 +149,7 @@ fn failures(path: &str) -> &'static [Code] {
             Code::MemoryFull,
             Code::DeadlineExceeded,
         ],
-        "/v2/health/ready" => &[Code::NotReady],
+        "/v2/health/live" | "/v2/health/ready" => &[Code::NotReady],
         "/v2/models/{model}"
         | "/v2/models/{model}/ready"
         | "/v2/models/{model}/config"
@@ -157,7 +157,7 @@ fn failures(path: &str) -> &'static [Code] {
         "/v1/tasks/{task}" => &[Code::InvalidRequest, Code::TaskNotFound, Code::Internal],
         "/v1/tasks" | "/v1/usage" | "/v1/server" => &[Code::InvalidRequest],
         "/v1/folder/confirm" => &[Code::Overloaded, Code::NotReady],
-        "/readyz" => &[Code::NotReady],
+        "/healthz" | "/readyz" => &[Code::NotReady],
         _ => &[],
     }
 }

@@ -40,6 +40,8 @@ pub struct EngineMetrics {
     pub programs_compiled: IntCounter,
     /// Programs held.
     pub programs_resident: IntGauge,
+    /// Devices that take no batches, since their last ones failed.
+    pub devices_out: IntGauge,
 }
 
 impl EngineMetrics {
@@ -96,6 +98,11 @@ impl EngineMetrics {
             )?,
             programs_compiled: counter(r, "mimi_programs_compiled_total", "Programs compiled")?,
             programs_resident: gauge(r, "mimi_programs_resident", "Programs in memory")?,
+            devices_out: gauge(
+                r,
+                "mimi_devices_out",
+                "Devices that take no batches, since their last ones failed",
+            )?,
         })
     }
 }

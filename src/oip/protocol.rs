@@ -19,7 +19,12 @@ impl Protocol {
         Self { service }
     }
 
-    /// Whether the server takes inferences.
+    /// Whether some device answers.
+    pub fn is_live(&self) -> bool {
+        self.service.is_live()
+    }
+
+    /// Whether it takes inferences.
     pub fn is_ready(&self) -> bool {
         self.service.is_ready()
     }

@@ -50,6 +50,7 @@ pub(super) fn of_engine(error: &engine::Error) -> Code {
         engine::Error::NeverFits { .. } => Code::RequestTooLarge,
         engine::Error::DeadlineExceeded | engine::Error::TooLate { .. } => Code::DeadlineExceeded,
         engine::Error::ShuttingDown => Code::ShuttingDown,
+        engine::Error::NoDevice => Code::NotReady,
         engine::Error::Runtime(_)
         | engine::Error::NoProgram(_)
         | engine::Error::Rows { .. }

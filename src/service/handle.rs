@@ -243,7 +243,12 @@ impl Service {
 
     /// Whether load balancers should send requests.
     pub fn is_ready(&self) -> bool {
-        self.shared.ready.load(Ordering::Acquire) && self.shared.reloader.is_folder_there()
+        self.shared.ready.load(Ordering::Acquire) && self.shared.reloader.is_folder_there() && self.is_live()
+    }
+
+    /// Whether some device answers; where none does, only a new process may help.
+    pub fn is_live(&self) -> bool {
+        self.shared.engine.answers()
     }
 
     /// Whether the store of packs does not answer; what is here is served.

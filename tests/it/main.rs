@@ -38,6 +38,8 @@ mod cvt;
 mod depths;
 /// What the device of `MIMI_TEST_DEVICE` gives, against PyTorch and the CPU.
 mod device;
+/// Devices whose batches fail.
+mod devices_out;
 /// Reference pages are what the code says; command blocks say who runs them.
 mod docs;
 /// Variables that cannot be read are named; empty ones are unset.

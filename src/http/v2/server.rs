@@ -44,10 +44,13 @@ pub(crate) async fn metadata(State(state): State<AppState>) -> Json<ServerMetada
     Json(ServerMetadata { name: server.name, version: server.version, extensions: server.extensions })
 }
 
-/// Says that the process answers.
+/// Says that the process answers and, where batches ran, that some device does.
 #[utoipa::path(get, path = "/v2/health/live", responses((status = 200, description = "Alive", body = Serving)))]
-pub(crate) async fn live(State(state): State<AppState>) -> Json<Serving> {
-    Json(Serving { live: true, ready: state.protocol.is_ready() })
+pub(crate) async fn live(State(state): State<AppState>) -> Result<Json<Serving>, ApiError> {
+    match state.protocol.is_live() {
+        true => Ok(Json(Serving { live: true, ready: state.protocol.is_ready() })),
+        false => Err(Error::NotReady.into()),
+    }
 }
 
 /// Says whether to send inferences.
