@@ -69,6 +69,7 @@ test: runtime ## Run every test
 	@$(PYTHON) models/fetch.py clip && $(PYTHON) models/fetch.py dinov2 || { \
 	  [ "$(REQUIRE_ASSETS)" != 1 ] || exit 1; \
 	  echo "*** Real weights could not be fetched: the tests that need them will be SKIPPED." >&2; }
+	$(PYTHON) -m unittest discover --start-directory adapters
 	$(PYTHON) -m unittest discover --start-directory models
 	$(PYTHON) -m unittest discover --start-directory load-tests/gpu
 	$(PYTHON) -m unittest discover --start-directory load-tests/replicas
@@ -163,8 +164,8 @@ dinov2: runtime build ## Import a small second backbone, DINOv2 ViT-S/14 at 224 
 datasets: ## Make the labelled image folders the packs were trained on
 	@for name in fashion-mnist animal-mnist openclipart; do $(PYTHON) adapters/datasets.py $$name || exit 1; done
 
-packs: runtime backbone datasets ## Train the committed packs again, as new versions
-	@sh adapters/train.sh
+packs: runtime backbone datasets ## Train the committed packs again; MiMi ships where it beats a head alone (hours)
+	@$(PYTHON) adapters/ship.py
 
 compare: runtime build datasets ## MiMi against a head alone and plain adapters, three datasets, three seeds (hours)
 	@[ -e "$(MIMI_MODELS)/dinov2-small-56/config.json" ] || { $(PYTHON) models/fetch.py dinov2 && \
