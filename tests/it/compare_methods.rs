@@ -85,6 +85,14 @@ fn every_method_trains_for_as_many_steps_and_tells_what_it_costs() {
     assert_eq!(sizes("mimi"), sizes("mimi:adapters"));
     let text = table(&standings(&runs)).unwrap();
     assert!(names.iter().all(|name| text.contains(&format!("| {name} |"))), "{text}");
+    assert!(text.contains("| rank | published, % | its rank |"), "{text}");
+    let mut unpublished = runs[..1].to_vec();
+    unpublished[0].plan.method = "ours".into();
+    let text = table(&standings(&unpublished)).unwrap();
+    assert!(text.contains("| seeds | rank |\n") && !text.contains("ublished"), "{text}");
+    let widths: Vec<usize> =
+        text.lines().filter(|line| line.starts_with('|')).map(|line| line.matches('|').count()).collect();
+    assert!(widths.iter().all(|&width| width == 12), "{text}");
     let left: Vec<_> = fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["results.jsonl"], "no checkpoint and no pack is left");
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use super::standings::Standings;
+
 /// Published accuracies by method's name, %.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Published {
@@ -21,5 +23,10 @@ impl Published {
     /// When the file in this program cannot be read.
     pub fn read() -> Result<Self> {
         serde_json::from_str(include_str!("published.json")).context("published accuracies")
+    }
+
+    /// Whether a method of a table is among them.
+    pub fn knows(&self, standings: &Standings) -> bool {
+        standings.lines.iter().any(|line| self.accuracies.contains_key(&line.method))
     }
 }

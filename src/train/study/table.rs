@@ -7,6 +7,23 @@ use anyhow::Result;
 use super::published::Published;
 use super::standings::{Standing, Standings};
 
+/// Columns of every table.
+const HEAD: [&str; 11] = [
+    "method",
+    "accuracy, %",
+    "macro, %",
+    "parameters",
+    "pack, bytes",
+    "GFLOPs",
+    "GFLOPs of 8",
+    "steps",
+    "seconds",
+    "seeds",
+    "rank",
+];
+/// Columns where a method has a published accuracy.
+const PUBLISHED: [&str; 2] = ["published, %", "its rank"];
+
 /// One table a set, and one of the mean over sets.
 ///
 /// # Errors
@@ -18,26 +35,31 @@ pub fn table(all: &[Standings]) -> Result<String> {
         let heading = standings.set.as_deref().unwrap_or("Mean over sets");
         writeln!(out, "## {heading}\n\n{}", one(standings, &published))?;
     }
-    writeln!(
+    write!(
         out,
         "Accuracy is that on images that chose nothing, as a mean ± standard deviation over seeds; macro is the mean over \
          classes. Parameters are those trained without the head. FLOPs are those of one image without the head; \"of 8\" \
-         is one image under eight such tasks, the shared blocks counted once. Published: {}.",
-        published.source
+         is one image under eight such tasks, the shared blocks counted once."
     )?;
+    if all.iter().any(|standings| published.knows(standings)) {
+        write!(out, " Published: {}.", published.source)?;
+    }
+    writeln!(out)?;
     Ok(out)
 }
 
 fn one(standings: &Standings, published: &Published) -> String {
     let ranks = ranks(standings, published);
-    let mut out = String::from(
-        "| method | accuracy, % | macro, % | parameters | pack, bytes | GFLOPs | GFLOPs of 8 | steps | seconds | seeds | \
-         rank | published, % | its rank |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
-    );
+    let mut head: Vec<&str> = HEAD.to_vec();
+    if published.knows(standings) {
+        head.extend(PUBLISHED);
+    }
+    let mut out = format!("| {} |\n|---|{}\n", head.join(" | "), "--:|".repeat(head.len() - 1));
     for (place, line) in standings.lines.iter().enumerate() {
         let known = published.accuracies.get(&line.method);
         let rank = known.and_then(|_| ranks.iter().position(|name| *name == line.method));
         let cells = [
+            line.method.clone(),
             accuracy(line),
             format!("{:.2}", 100.0 * line.macro_accuracy),
             format!("{:.0}", line.trained_parameters),
@@ -51,7 +73,7 @@ fn one(standings: &Standings, published: &Published) -> String {
             known.map_or(String::new(), |known| format!("{known:.1}")),
             rank.map_or(String::new(), |rank| format!("{} of {}", rank + 1, ranks.len())),
         ];
-        out.push_str(&format!("| {} | {} |\n", line.method, cells.join(" | ")));
+        out.push_str(&format!("| {} |\n", cells[..head.len()].join(" | ")));
     }
     out
 }
