@@ -69,7 +69,7 @@ test: runtime ## Run every test
 	@$(PYTHON) models/fetch.py clip && $(PYTHON) models/fetch.py dinov2 || { \
 	  [ "$(REQUIRE_ASSETS)" != 1 ] || exit 1; \
 	  echo "*** Real weights could not be fetched: the tests that need them will be SKIPPED." >&2; }
-	$(PYTHON) -m unittest discover --start-directory adapters
+	$(PYTHON) -B -m unittest discover --start-directory adapters
 	$(PYTHON) -m unittest discover --start-directory models
 	$(PYTHON) -m unittest discover --start-directory load-tests/gpu
 	$(PYTHON) -m unittest discover --start-directory load-tests/replicas

@@ -8,8 +8,8 @@ For each set it trains a head alone and MiMi on the training images, and both sc
 the next version if it is right on at least two images in a hundred more, if McNemar's exact test gives p < 0.05, and if
 pruning removed at least one whole adapter. Otherwise the head does. A running server publishes it by itself.
 
-Packs, scores and a table are kept in --work; what is there is not made again. Needs the standard library, the sets of
-adapters/datasets.py and a release build.
+Packs, scores and what shipped are kept in --work: after an interruption, what is there is not made again. Remove it to begin
+again. Needs the standard library, the sets of adapters/datasets.py and a release build.
 """
 
 import argparse
@@ -73,19 +73,41 @@ def earned(head: dict[str, bool], mimi: dict[str, bool], gone: int) -> tuple[boo
     return gain >= LEAST and p < CHANCE and gone > 0, gain, p
 
 
+def versions(task: Path) -> list[int]:
+    """A task's versions, oldest first."""
+    return sorted(int(folder.name) for folder in task.iterdir() if folder.name.isdecimal()) if task.exists() else []
+
+
 def newest(task: Path) -> Path:
     """The folder of a task's newest version."""
-    return task / str(max(int(folder.name) for folder in task.iterdir() if folder.name.isdecimal()))
+    return task / str(versions(task)[-1])
 
 
 def ship(pack: Path, task: Path) -> Path:
     """Copies a pack beside the task's versions, and then gives it the next number."""
-    target = task / str(int(newest(task).name) + 1)
+    target = task / str(versions(task)[-1] + 1)
     beside = task / f".{target.name}.partial"
     shutil.rmtree(beside, ignore_errors=True)
     shutil.copytree(pack, beside)
     os.rename(beside, target)
     return target
+
+
+def trained(name: str, args: argparse.Namespace) -> dict[str, dict[str, bool]]:
+    """What a head alone and MiMi are right on, trained and scored unless they were before."""
+    change, draw, description = SETS[name]
+    found = {}
+    for kind, options in (("head", ["--method", "linear"]), ("mimi", RECIPE + change)):
+        packs, scores = args.work / kind, args.work / f"{name}-{kind}.jsonl"
+        told, data = ["--task", name, "--adapters", str(packs)], args.datasets / name
+        if not versions(packs / name):
+            told += ["--description", description, "--data", str(data / "train"), "--validation", str(data / "test")]
+            subprocess.run([args.server, "train-task", *told, *draw, *options], check=True, cwd=ROOT)
+        if not scores.exists():
+            told = [*told[:4], "--data", str(data / "test"), "--out", str(scores)]
+            subprocess.run([args.server, "predict", *told], check=True, cwd=ROOT)
+        found[kind] = right(scores, name)
+    return found
 
 
 def main() -> None:
@@ -96,29 +118,23 @@ def main() -> None:
     parser.add_argument("--adapters", type=Path, default=ROOT / "adapters")
     parser.add_argument("--work", type=Path, default=ROOT / "compare" / "ship")
     args = parser.parse_args()
+    for folder in ("datasets", "adapters", "work"):
+        setattr(args, folder, getattr(args, folder).resolve())
     for name in args.names or SETS:
         if name not in SETS:
             parser.error(f"{name!r} is none of {', '.join(SETS)}")
-        change, draw, description = SETS[name]
-        found = {}
-        for kind, options in (("head", ["--method", "linear"]), ("mimi", RECIPE + change)):
-            packs, scores = args.work / kind, args.work / f"{name}-{kind}.jsonl"
-            data = ["--data", str(args.datasets / name / "train"), "--validation", str(args.datasets / name / "test")]
-            if not (packs / name).exists():
-                told = ["--task", name, "--adapters", str(packs), "--description", description]
-                subprocess.run([args.server, "train-task", *told, *data, *draw, *options], check=True, cwd=ROOT)
-            if not scores.exists():
-                told = ["--task", name, "--adapters", str(packs), "--data", str(args.datasets / name / "test"), "--out", str(scores)]
-                subprocess.run([args.server, "predict", *told], check=True, cwd=ROOT)
-            found[kind] = right(scores, name)
+        shipped = args.work / f"{name}.shipped"
+        if shipped.exists():
+            print(shipped.read_text(), end="")
+            continue
+        found = trained(name, args)
         gone = removed(newest(args.work / "mimi" / name))
         ships, gain, p = earned(found["head"], found["mimi"], gone)
         pack = ship(newest(args.work / ("mimi" if ships else "head") / name), args.adapters / name)
         head, mimi = (100 * sum(found[kind].values()) / len(found[kind]) for kind in ("head", "mimi"))
         line = f"| {name} | {len(found['head'])} | {head:.2f} | {mimi:.2f} | {gain:+.2f} | {p:.3g} | {gone} | {'MiMi' if ships else 'head'}, version {pack.name} |"
+        shipped.write_text(line + "\n")
         print(line)
-        with open(args.work / "table.md", "a") as table:
-            print(line, file=table)
 
 
 if __name__ == "__main__":
