@@ -38,7 +38,7 @@ impl Inbox {
         if state.closed {
             return Err(Error::ShuttingDown);
         }
-        if self.is_stranded(&state) {
+        if state.is_stranded() {
             return Err(Error::NoDevice);
         }
         Ok(self.permit(&mut state, Share::INTERNAL, None, Instant::now()))
@@ -70,7 +70,7 @@ impl Inbox {
         if state.closed {
             return Err(Error::ShuttingDown);
         }
-        if self.is_stranded(state) {
+        if state.is_stranded() {
             return Err(Error::NoDevice);
         }
         if asked > limit {

@@ -6,18 +6,17 @@ use std::sync::{Arc, PoisonError};
 use super::bank::{self, Bank};
 use super::batch::{Batch, BatchRow, samples_first};
 use super::error::Error;
-use super::lane::Lane;
 use super::run::Runner;
 use crate::backbone::ModuleSet;
 use crate::graph::Plan;
 use crate::pack::Pack;
 
 impl Runner {
-    /// Runs a row of zeros on the lane's device.
-    pub(super) fn try_device(&mut self, lane: &Lane) -> Result<(), Error> {
+    /// Runs a row of zeros.
+    pub(super) fn try_device(&mut self) -> Result<(), Error> {
         let plan = self.choose(self.config.blocks(), ModuleSet::EMPTY)?;
         let program = self.programs.get_mut(&plan).ok_or_else(|| Error::NoProgram(Box::new(plan)))?;
-        lane.warm(program, plan)
+        self.lane.warm(program, plan)
     }
 
     /// One piece of output for each row, of which all together cost so much.
@@ -34,7 +33,7 @@ impl Runner {
             return Ok(made);
         }
         let config = Arc::clone(&self.config);
-        let Some(bank) = self.bank.clone() else {
+        let Some(bank) = self.lane.bank() else {
             let batch = Batch::assemble(rows, plan, &config, std::mem::take(&mut self.laid));
             return self.execute(plan, batch, cost);
         };
@@ -84,6 +83,7 @@ impl Runner {
     fn execute(&mut self, plan: &Plan, batch: Batch<'_>, cost: u64) -> Result<Vec<Vec<f32>>, Error> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner).touch(plan);
         let program = self.programs.get_mut(plan).ok_or_else(|| Error::NoProgram(Box::new(*plan)))?;
+        self.lane.fault()?;
         let output = program.run_beside(&batch.inputs(), &batch.held())?.pop();
         let found = output.as_ref().and_then(|output| output.shape.first().copied()).unwrap_or(0);
         let expected = batch.rows();

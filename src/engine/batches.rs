@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::depths::{kind, shares_pass};
 use super::error::Error;
 use super::fork::Costs;
-use super::health::Health;
+use super::health::Trust;
 use super::inbox::{Inbox, State, Waiting};
 use super::programs::PlanTable;
 use super::queue::Taken;
@@ -25,11 +25,11 @@ pub(super) struct Policy {
 const BRANCHES: usize = 4;
 
 impl Inbox {
-    /// Waits for the next batch; `None` when the inbox is closed and empty, no row when the device went out meanwhile.
-    pub(super) fn next_batch(&self, policy: &Policy, device: &Health) -> Option<Vec<Taken<Waiting>>> {
+    /// Waits for the next batch; `None` when the inbox is closed and empty, no row when the device is to be tried first.
+    pub(super) fn next_batch(&self, policy: &Policy, device: usize) -> Option<Vec<Taken<Waiting>>> {
         let mut state = self.lock();
         loop {
-            if device.is_out() {
+            if state.devices.get(device).is_none_or(|health| health.trust() != Trust::In) {
                 return Some(Vec::new());
             }
             let dead = self.take_dead(&mut state, Instant::now());

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use super::error::Error;
+use super::health::{Health, is_of_device};
+use super::inbox::Inbox;
 use super::lane::Lane;
 use super::programs::{PlanTable, plan_apart};
 use super::worker::Command;
@@ -33,12 +35,15 @@ impl Order {
 /// A worker as the compiler knows it.
 pub(super) struct Seat {
     pub(super) lane: Arc<Lane>,
+    /// Which of the engine's devices that is.
+    pub(super) device: usize,
     pub(super) commands: Sender<Command>,
 }
 
 /// Everything compiling needs.
 pub(super) struct Compiler {
     pub(super) config: Arc<BackboneConfig>,
+    pub(super) inbox: Arc<Inbox>,
     pub(super) plans: Arc<Mutex<PlanTable>>,
     pub(super) seats: Vec<Seat>,
     pub(super) metrics: Arc<Metrics>,
@@ -75,14 +80,14 @@ impl Compiler {
         }
         let (config, covering) = (&self.config, self.lock().covering());
         if let Some(plan) = plan_apart(config, modules) {
-            self.hand_out(plan)?;
+            self.hand_out(plan, true)?;
             self.lock().keep_apart(plan);
             self.settle(None);
             return Ok(());
         }
         let wider = covering.modules.union(config.spread(modules, config.blocks()));
         let plan = Plan { modules: wider, ..covering };
-        self.hand_out(plan)?;
+        self.hand_out(plan, true)?;
         let leaving = self.lock().cover(plan);
         self.settle(leaving);
         tracing::info!(%plan, "rows of every published form run together");
@@ -93,16 +98,17 @@ impl Compiler {
         if self.lock().contains(&plan) {
             return Ok(());
         }
-        self.hand_out(plan)?;
+        self.hand_out(plan, false)?;
         let leaving = self.lock().insert(plan);
         self.settle(leaving);
         Ok(())
     }
 
-    /// Compiles a plan for every worker.
-    fn hand_out(&self, plan: Plan) -> Result<(), Error> {
+    /// Compiles a plan for every worker; says whether rows need it.
+    fn hand_out(&self, plan: Plan, covers: bool) -> Result<(), Error> {
         // All or none: a worker must not keep a program that the table does not know.
-        let programs = self.seats.iter().map(|seat| self.compile(seat, plan)).collect::<Result<Vec<_>, _>>();
+        let programs =
+            self.seats.iter().map(|seat| self.compile(seat, plan, covers)).collect::<Result<Vec<_>, _>>();
         let failed = |error: &Error| tracing::error!(%plan, %error, "a program could not be compiled");
         for (seat, program) in self.seats.iter().zip(programs.inspect_err(failed)?) {
             // A worker that is gone needs no program.
@@ -123,12 +129,16 @@ impl Compiler {
     }
 
     /// A program of a plan on a worker's device; none on one that is out, which keeps no other from what it needs.
-    fn compile(&self, seat: &Seat, plan: Plan) -> Result<Option<Program>, Error> {
-        let is_left = self.seats.iter().any(|seat| !seat.lane.health().is_out());
-        if is_left && seat.lane.health().goes_without() {
+    fn compile(&self, seat: &Seat, plan: Plan, covers: bool) -> Result<Option<Program>, Error> {
+        if self.inbox.goes_without(seat.device, covers) {
             return Ok(None);
         }
-        let program = seat.lane.compile(plan)?;
+        let doubt = |error: &Error| {
+            if is_of_device(error) {
+                self.inbox.note_device(seat.device, Health::doubt);
+            }
+        };
+        let program = seat.lane.compile(plan).inspect_err(doubt)?;
         self.metrics.engine.programs_compiled.inc();
         Ok(Some(program))
     }

@@ -85,15 +85,16 @@ impl Engine {
         let (max_batch, max_wait) = (options.max_batch.max(1), options.max_wait);
         let policy = Policy { max_batch, max_wait, costs: costs.clone(), plans: Arc::clone(&plans) };
         let (threads, mut seats) = (Threads::default(), Vec::new());
-        for (number, lane) in lanes.iter().flat_map(|lane| iter::repeat_n(lane, workers)).enumerate() {
+        let each = lanes.iter().enumerate().flat_map(|each| iter::repeat_n(each, workers));
+        for (number, (device, lane)) in each.enumerate() {
             let (commands, received) = mpsc::channel();
-            seats.push(Seat { lane: Arc::clone(lane), commands });
+            seats.push(Seat { lane: Arc::clone(lane), device, commands });
             let runner = Runner {
                 plans: Arc::clone(&plans),
                 programs: HashMap::from([(covering, lane.compile(covering)?)]),
                 config: Arc::clone(&config),
                 prefixes: Arc::clone(&prefixes),
-                bank: lane.bank(),
+                lane: Arc::clone(lane),
                 laid: Laid::default(),
                 costs: costs.clone(),
                 metrics: Arc::clone(&metrics),
@@ -101,12 +102,12 @@ impl Engine {
             };
             metrics.engine.programs_compiled.inc();
             let (inbox, metrics, policy) = (Arc::clone(&inbox), Arc::clone(&metrics), policy.clone());
-            let lane = Arc::clone(lane);
-            let worker = Worker { inbox, commands: received, runner, policy, metrics, lane };
+            let worker = Worker { inbox, commands: received, runner, policy, metrics, device };
             threads.spawn(format!("engine-{number}"), move || worker.run())?;
         }
         let compiler = Compiler {
             config: Arc::clone(&config),
+            inbox: Arc::clone(&inbox),
             plans: Arc::clone(&plans),
             seats,
             metrics: Arc::clone(&metrics),
@@ -144,7 +145,8 @@ impl Engine {
     /// `docs/operating.md`.
     ///
     /// # Errors
-    /// [`Error::Overloaded`], [`Error::Full`], [`Error::Crowded`], [`Error::NeverFits`], [`Error::ShuttingDown`].
+    /// [`Error::Overloaded`], [`Error::Full`], [`Error::Crowded`], [`Error::NeverFits`], [`Error::NoDevice`],
+    /// [`Error::ShuttingDown`].
     pub fn admit(&self, share: Share, rows: usize) -> Result<Vec<Permit>, Error> {
         let ask = Ask { share, rows, wants: &[], deadline: None };
         self.shared.inbox.admit(ask, Instant::now())
@@ -164,7 +166,7 @@ impl Engine {
     /// bounds how many.
     ///
     /// # Errors
-    /// [`Error::ShuttingDown`].
+    /// [`Error::NoDevice`], [`Error::ShuttingDown`].
     pub fn admit_beside(&self) -> Result<Permit, Error> {
         self.shared.inbox.admit_beside()
     }
@@ -249,11 +251,11 @@ impl Engine {
         self.shared.inbox.answers()
     }
 
-    /// Takes a device out, by its place in [`Engine::devices`], as if its last batches had failed: it is tried at once and
-    /// comes back when it answers.
-    pub fn distrust(&self, device: usize) {
+    /// Lets the next so many runs of a device fail as ONNX Runtime fails, by its place in [`Engine::devices`]. For tests.
+    #[doc(hidden)]
+    pub fn break_device(&self, device: usize, runs: u32) {
         if let Some(lane) = self.shared.lanes.get(device) {
-            self.shared.inbox.heed(lane.health().distrust());
+            lane.break_for(runs);
         }
     }
 

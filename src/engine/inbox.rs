@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::error::Error;
-use super::health::Change;
+use super::health::Health;
 use super::load::{Load, Want};
 use super::queue::{Charge, Queue};
 use super::reply::{Head, Outcome, Reply};
@@ -40,8 +40,8 @@ pub(super) struct State {
     /// Rows admitted and not yet queued: images still being read or decoded.
     pub(super) expected: usize,
     pub(super) closed: bool,
-    /// Devices that are out.
-    pub(super) out: usize,
+    /// What is known of each device.
+    pub(super) devices: Vec<Health>,
 }
 
 /// The queue with its lock.
@@ -50,7 +50,6 @@ pub(super) struct Inbox {
     pub(super) changed: Condvar,
     pub(super) limit: usize,
     pub(super) workers: usize,
-    pub(super) devices: usize,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -72,14 +71,16 @@ impl Inbox {
             speed: Speed::default(),
             expected: 0,
             closed: false,
-            out: 0,
+            devices: vec![Health::default(); devices],
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), limit, workers, devices, metrics }
+        Self { state: Mutex::new(state), changed: Condvar::new(), limit, workers, metrics }
     }
 
     /// How long the workers take for so many FLOPs, once that was measured.
     pub(super) fn seconds(&self, state: &State, flops: u128) -> Option<Duration> {
-        let seconds = state.speed.seconds(flops)? / self.workers.max(1) as f64;
+        let left = 1.0 - state.out() as f64 / state.devices.len().max(1) as f64;
+        let workers = (self.workers as f64 * left).max(1.0);
+        let seconds = state.speed.seconds(flops)? / workers;
         Duration::try_from_secs_f64(seconds).ok()
     }
 
@@ -104,11 +105,12 @@ impl Inbox {
             state.load.charge(permit.share, &want);
             permit.want = Some(want);
         }
-        if self.is_stranded(&state) {
+        if state.is_stranded() {
             drop(state);
             drop((row, permit));
             // The receiver is here.
             let _ = reply.send(Err(Error::NoDevice));
+            self.changed.notify_all();
             return answer;
         }
         state.queue.push(share, &task, cost, Waiting { row, entered: Instant::now(), reply, permit });
@@ -122,52 +124,6 @@ impl Inbox {
     pub(super) fn settle(&self, done: impl Iterator<Item = (u64, Charge)>) {
         let mut state = self.lock();
         done.for_each(|(flops, charge)| state.queue.settle(charge, flops));
-    }
-
-    /// Heeds what became of a device.
-    pub(super) fn heed(&self, change: Change) {
-        match change {
-            Change::None => {}
-            Change::Out => self.take_out(),
-            Change::Back => self.put_back(),
-        }
-    }
-
-    /// A device is out. Where it was the last one, what waits for it is answered now.
-    fn take_out(&self) {
-        let mut state = self.lock();
-        state.out += 1;
-        self.metrics.engine.devices_out.set(state.out as i64);
-        let stranded = if self.is_stranded(&state) { state.queue.remove(|_| true) } else { Vec::new() };
-        self.show(&state);
-        drop(state);
-        for waiting in stranded {
-            waiting.reply(Err(Error::NoDevice));
-        }
-        self.changed.notify_all();
-    }
-
-    /// A device is in again.
-    fn put_back(&self) {
-        let mut state = self.lock();
-        state.out = state.out.saturating_sub(1);
-        self.metrics.engine.devices_out.set(state.out as i64);
-    }
-
-    /// Waits until the inbox is closed, which it then says, or so long.
-    pub(super) fn closes_within(&self, rest: Duration) -> bool {
-        let waited = self.changed.wait_timeout_while(self.lock(), rest, |state| !state.closed);
-        waited.map_or_else(|error| error.into_inner().0.closed, |(state, _)| state.closed)
-    }
-
-    /// Whether some device answers.
-    pub(super) fn answers(&self) -> bool {
-        !self.is_stranded(&self.lock())
-    }
-
-    /// Whether no device is left.
-    pub(super) fn is_stranded(&self, state: &State) -> bool {
-        state.out >= self.devices
     }
 
     /// Admits no more rows; workers end when the rows already admitted are served.

@@ -1,21 +1,22 @@
 //! A device with what its workers share: the weights, and the bank of packs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::bank::Bank;
 use super::batch::{Batch, BatchRow, Laid};
 use super::error::Error;
-use super::health::Health;
-use super::pixels::Entering;
+use super::pixels::{Entering, Samples};
 use crate::graph::Plan;
 use crate::metrics::Metrics;
-use crate::runtime::{DeviceMemory, Program, Resident};
+use crate::runtime::{self, DeviceMemory, Program, Resident};
 
 /// One of the engine's devices.
 pub(super) struct Lane {
     resident: Resident,
     bank: Option<Arc<Bank>>,
-    health: Health,
+    /// Runs that are to fail, for tests.
+    faults: AtomicU32,
 }
 
 impl Lane {
@@ -32,7 +33,7 @@ impl Lane {
                 Some(Arc::new(Bank::new(memory, config, (bytes, workers), Arc::clone(metrics))))
             }
         };
-        Ok(Self { resident, bank, health: Health::default() })
+        Ok(Self { resident, bank, faults: AtomicU32::new(0) })
     }
 
     /// The weights.
@@ -45,9 +46,21 @@ impl Lane {
         self.bank.clone()
     }
 
-    /// Whether it answers.
-    pub(super) fn health(&self) -> &Health {
-        &self.health
+    /// Lets the next so many runs fail.
+    pub(super) fn break_for(&self, runs: u32) {
+        self.faults.store(runs, Ordering::Relaxed);
+    }
+
+    /// What a run fails with that is to fail.
+    pub(super) fn fault(&self) -> Result<(), Error> {
+        let one_less = |runs: u32| runs.checked_sub(1);
+        match self.faults.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+            Ok(_) => {
+                let (action, reason) = ("run".into(), "the device was broken by a test".into());
+                Err(runtime::Error::Call { action, reason }.into())
+            }
+            Err(_) => Ok(()),
+        }
     }
 
     /// Compiles a plan and runs it once: a program that cannot run is found here, and the first request does not pay for
@@ -58,11 +71,18 @@ impl Lane {
         Ok(program)
     }
 
-    /// Runs one row of zeros without a pack.
+    /// Runs one row of zeros without a pack: an image's samples at the first block.
     pub(super) fn warm(&self, program: &mut Program, plan: Plan) -> Result<(), Error> {
+        self.fault()?;
         let config = self.resident.config();
-        let zeros = vec![0.0; config.input_shape(plan.blocks.start).iter().product()];
-        let row = [BatchRow::bare(Entering::Values(&zeros))];
+        let size = config.input_shape(plan.blocks.start).iter().product();
+        let (mean, std) = (config.preprocessing.mean, config.preprocessing.std);
+        let (zeros, samples) = (vec![0.0; size], Samples { levels: vec![0; size].into(), mean, std });
+        let entering = match plan.blocks.start {
+            0 => Entering::Samples(&samples),
+            _ => Entering::Values(&zeros),
+        };
+        let row = [BatchRow::bare(entering)];
         let batch = match &self.bank {
             Some(bank) => {
                 let banked = bank.take(&[None], plan.modules)?.ok_or(Error::BankFull)?;

@@ -14,7 +14,7 @@
 //! | `worker`, `run`, `choose`, `ask` | the loop that owns the device, and what it does with a batch |
 //! | `compiler` | the thread that makes programs, so that no request waits for one |
 //! | `batch`, `padding`, `bank` | from rows to what a program is fed; packs' tensors that stay on the device |
-//! | `lane`, `health` | a device with what its workers share; whether it answers |
+//! | `lane`, `health`, `devices` | a device with what its workers share; whether it answers |
 //! | `prefixes` | outputs of frozen blocks, kept for images |
 //! | `reply` | what whoever submits waits on; applies the head |
 //! | `handle`, `threads` | [`Engine`], and what ends with it |
@@ -29,6 +29,7 @@ mod batches;
 mod choose;
 mod compiler;
 mod depths;
+mod devices;
 mod error;
 mod fork;
 mod handle;

@@ -7,11 +7,11 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
-use super::bank::Bank;
 use super::batch::{BatchRow, Laid};
 use super::depths::{read, reading};
 use super::error::Error;
 use super::fork::{Branch, Costs, Fork, Layout, layout, parts};
+use super::lane::Lane;
 use super::pixels::Entering;
 use super::prefixes::{Known, Prefixes};
 use super::programs::PlanTable;
@@ -28,8 +28,8 @@ pub(super) struct Runner {
     pub(super) programs: HashMap<Plan, Program>,
     pub(super) config: Arc<BackboneConfig>,
     pub(super) prefixes: Arc<Prefixes>,
-    /// Where programs read packs' tensors; without one each batch brings them along.
-    pub(super) bank: Option<Arc<Bank>>,
+    /// The device. Where it has a bank, programs read packs' tensors there; else each batch brings them along.
+    pub(super) lane: Arc<Lane>,
     /// What batches are laid out in.
     pub(super) laid: Laid,
     pub(super) costs: Costs,

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::batches::Policy;
 use super::error::Error;
-use super::health::{Change, FAILURES, REST};
+use super::health::{Health, REST, Trust, is_of_device};
 use super::inbox::{Inbox, Waiting};
-use super::lane::Lane;
 use super::meter::Cost;
 use super::queue::{Charge, Taken};
 use super::reply::Outcome;
@@ -35,14 +34,15 @@ pub(super) struct Worker {
     pub(super) runner: Runner,
     pub(super) policy: Policy,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) lane: Arc<Lane>,
+    /// Which of the engine's devices it runs on.
+    pub(super) device: usize,
 }
 
 impl Worker {
     /// Serves batches until the inbox is closed and empty.
     pub(super) fn run(mut self) {
         while self.is_trusted()
-            && let Some(batch) = self.inbox.next_batch(&self.policy, self.lane.health())
+            && let Some(batch) = self.inbox.next_batch(&self.policy, self.device)
         {
             self.obey();
             // Our code does not panic; should a dependency do so, its batch fails and the worker goes on. The
@@ -50,38 +50,53 @@ impl Worker {
             let (batch, mut charges) = batch.into_iter().map(|Taken { row, charge }| (row, charge)).unzip();
             if catch_unwind(AssertUnwindSafe(|| self.serve(batch, &mut charges))).is_err() {
                 tracing::error!("a batch panicked; its requests fail, the worker goes on");
+                self.inbox.note_device(self.device, Health::doubt);
             }
             // Of what failed the estimate holds.
             self.inbox.settle(charges.into_iter().map(|charge| (charge.cost(), charge)));
         }
     }
 
-    /// Waits until the device answers; false if the inbox is closed first.
+    /// Waits until the device gets batches; false if the inbox is closed first.
     fn is_trusted(&mut self) -> bool {
-        while self.lane.health().is_out() {
-            if self.inbox.closes_within(REST) {
-                return false;
-            }
-            self.obey();
-            if self.lane.health().may_come_back() {
-                let tried = self.runner.try_device(&self.lane);
-                self.note(&tried);
+        loop {
+            match self.inbox.trust(self.device) {
+                Trust::In => return true,
+                Trust::Out if self.inbox.closes_within(REST) => return false,
+                Trust::Doubted | Trust::Out => self.try_device(),
             }
         }
-        true
     }
 
-    /// Notes what became of a batch or a trial.
-    fn note<T>(&self, result: &Result<T, Error>) {
-        let (change, device) = (self.lane.health().note(result), self.lane.resident().device());
-        match change {
-            Change::None => {}
-            Change::Out => {
-                tracing::error!(%device, "{FAILURES} batches in a row failed: the device takes no more")
-            }
-            Change::Back => tracing::info!(%device, "the device answers again"),
+    /// Runs a row of zeros, if that may change anything.
+    fn try_device(&mut self) {
+        self.obey();
+        if self.inbox.trust(self.device) == Trust::In || !self.inbox.may_come_back(self.device) {
+            return;
         }
-        self.inbox.heed(change);
+        let tried = catch_unwind(AssertUnwindSafe(|| self.runner.try_device()));
+        let tried = tried.unwrap_or(Err(Error::WorkerLost));
+        let changed = self.inbox.note_device(self.device, |health| health.tried(tried.is_ok()));
+        let name = self.runner.lane.resident().device();
+        match (changed, tried) {
+            ([Trust::Doubted, Trust::Out], Err(error)) => {
+                tracing::error!(device = %name, %error, "the device fails and takes no more batches");
+            }
+            ([Trust::Out, Trust::In], _) => tracing::info!(device = %name, "the device answers again"),
+            ([Trust::Doubted, Trust::In], _) => {
+                tracing::warn!(device = %name, "batches failed, but the device runs a row: it stays");
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes what a batch's result says of the device. What was kept from before ran nothing.
+    fn note<T>(&self, result: &Result<T, Error>) {
+        match result {
+            Ok(_) if self.runner.ran > 0 => self.inbox.note_device(self.device, Health::ran),
+            Err(error) if is_of_device(error) => self.inbox.note_device(self.device, Health::failed),
+            _ => return,
+        };
     }
 
     fn obey(&mut self) {

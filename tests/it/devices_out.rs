@@ -52,20 +52,49 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
+/// So that every run fails.
+const EVER: u32 = u32::MAX;
+
 #[test]
 fn the_only_device_is_out_until_it_answers() {
     let tiny = TinyBackbone::new();
     let (engine, metrics) = engine(&tiny, 1, Duration::ZERO);
     let pack = pack(&tiny);
     let before = ask(&engine, &tiny, &pack).unwrap();
-    engine.distrust(0);
+    engine.break_device(0, EVER);
+    let mut failed = 0;
+    while engine.answers() {
+        match ask(&engine, &tiny, &pack) {
+            Err(Error::Runtime(_)) => failed += 1,
+            other => assert!(matches!(other, Err(Error::NoDevice)), "{other:?}"),
+        }
+        assert!(failed < 20, "it is not taken out");
+    }
+    assert!(failed >= 3, "{failed} batches failed");
     assert_eq!(metrics.engine.devices_out.get(), 1);
-    assert!(!engine.answers());
+    sleep(Duration::from_secs(2));
+    assert!(!engine.answers(), "trials fail");
     assert!(matches!(ask(&engine, &tiny, &pack), Err(Error::NoDevice)));
     assert!(matches!(engine.admit_beside(), Err(Error::NoDevice)));
+    engine.break_device(0, 0);
     until("the device", || engine.answers());
     assert_eq!(metrics.engine.devices_out.get(), 0);
     assert_eq!(ask(&engine, &tiny, &pack).unwrap().logits, before.logits);
+}
+
+#[test]
+fn batches_that_fail_take_no_device_out_that_runs_a_row() {
+    let tiny = TinyBackbone::new();
+    let (engine, metrics) = engine(&tiny, 1, Duration::ZERO);
+    let pack = pack(&tiny);
+    for failures in [2, 3, 3] {
+        engine.break_device(0, failures);
+        for _ in 0..failures {
+            assert!(matches!(ask(&engine, &tiny, &pack), Err(Error::Runtime(_))));
+        }
+        ask(&engine, &tiny, &pack).unwrap();
+        assert_eq!(metrics.engine.devices_out.get(), 0);
+    }
 }
 
 #[test]
@@ -74,45 +103,59 @@ fn rows_that_wait_for_the_last_device_are_answered_when_it_goes_out() {
     let (engine, metrics) = engine(&tiny, 1, Duration::from_secs(60));
     let pack = pack(&tiny);
     let row = || Row::new("t".parse().unwrap(), tiny.pixels(1), Arc::clone(&pack));
-    // The first row waits for the second, which is admitted and comes late.
-    let mut permits = engine.admit(Share::EVERYBODY, 2).unwrap();
-    let waiting = engine.submit(row(), permits.remove(0));
-    until("the row", || metrics.engine.queue_rows.get() == 1);
+    engine.break_device(0, EVER);
+    for _ in 0..2 {
+        assert!(matches!(ask(&engine, &tiny, &pack), Err(Error::Runtime(_))));
+    }
+    // Four rows run at once and fail; the fifth waits for the sixth, which is admitted and comes late.
+    let mut permits = engine.admit(Share::EVERYBODY, 6).unwrap();
     let started = Instant::now();
-    engine.distrust(0);
-    assert!(matches!(waiting.blocking_recv().unwrap(), Err(Error::NoDevice)));
+    let waiting: Vec<_> = permits.drain(..5).map(|permit| engine.submit(row(), permit)).collect();
+    for (at, answer) in waiting.into_iter().enumerate() {
+        let answer = answer.blocking_recv().unwrap();
+        assert!(matches!(answer, Err(Error::Runtime(_) | Error::NoDevice)), "row {at}: {answer:?}");
+    }
+    until("the end", || !engine.answers());
     assert!(matches!(engine.submit(row(), permits.remove(0)).blocking_recv().unwrap(), Err(Error::NoDevice)));
     assert!(started.elapsed() < Duration::from_secs(30));
     assert_eq!(metrics.engine.queue_rows.get(), 0);
-    until("the device", || engine.answers());
-    ask(&engine, &tiny, &pack).unwrap();
-    engine.distrust(0);
     // An engine without a device ends all the same.
     engine.stop();
 }
 
 #[test]
-fn other_devices_go_on_and_one_that_missed_a_program_stays_out() {
+fn other_devices_go_on_and_one_that_missed_what_covers_rows_stays_out() {
     let tiny = TinyBackbone::new();
     let (engine, metrics) = engine(&tiny, 2, Duration::ZERO);
     let pack = pack(&tiny);
-    engine.distrust(1);
-    assert!(engine.answers(), "the first device does");
+    let out = || metrics.engine.devices_out.get();
+    let lose = || {
+        engine.break_device(1, EVER);
+        until("the loss", || {
+            assert!(!matches!(ask(&engine, &tiny, &pack), Err(Error::NoDevice)), "the first device is there");
+            out() == 1
+        });
+    };
+    lose();
     for _ in 0..8 {
         ask(&engine, &tiny, &pack).unwrap();
     }
-    until("the device", || metrics.engine.devices_out.get() == 0);
+    // A program that rows can do without keeps nobody out.
     let late = tiny.pack(2, &[(tiny.config.sites()[2], 2)], 3);
-    let mut made = engine.prepare(late.modules);
-    // Again and again: it comes back within a second.
-    while made.try_recv().is_err() {
-        engine.distrust(1);
-        sleep(Duration::from_millis(1));
-    }
-    sleep(Duration::from_secs(3));
-    assert_eq!(metrics.engine.devices_out.get(), 1, "it lacks a program");
+    engine.prepare(late.modules).blocking_recv().unwrap().unwrap();
+    engine.break_device(1, 0);
+    until("the device", || out() == 0);
     for _ in 0..8 {
         ask(&engine, &tiny, &late).unwrap();
+    }
+    lose();
+    let other = crate::modules::pack(&tiny, crate::modules::kinds(&tiny.config)[2], 3);
+    engine.cover(other.modules).blocking_recv().unwrap().unwrap();
+    engine.break_device(1, 0);
+    sleep(Duration::from_secs(3));
+    assert_eq!(out(), 1, "it lacks a program");
+    for _ in 0..8 {
+        ask(&engine, &tiny, &other).unwrap();
     }
 }
 
@@ -124,21 +167,24 @@ async fn health_tells_that_no_device_answers() {
     let app = server.app();
     assert_eq!(classify(&app, "one", image("rgb.png")).await.status, 200);
     let paths = ["/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"];
-    for path in paths {
-        // Again and again: it comes back within a second.
-        server.engine().distrust(0);
-        assert_eq!(get(&app, path).await.status, 503, "{path}");
+    server.engine().break_device(0, EVER);
+    for _ in 0..3 {
+        let said = classify(&app, "one", image("rgb.png")).await;
+        assert_eq!((said.status.as_u16(), said.json()["code"].as_str()), (500, Some("inference_failed")));
     }
-    server.engine().distrust(0);
-    let said = classify(&app, "one", image("rgb.png")).await;
-    assert_eq!((said.status.as_u16(), said.json()["code"].as_str()), (503, Some("not_ready")));
-    tokio::time::timeout(Duration::from_secs(30), async {
-        while !server.engine().answers() {
+    let settled = async |answers: bool| {
+        while server.engine().answers() != answers {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    })
-    .await
-    .unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(30), settled(false)).await.unwrap();
+    for path in paths {
+        assert_eq!(get(&app, path).await.status, 503, "{path}");
+    }
+    let said = classify(&app, "one", image("rgb.png")).await;
+    assert_eq!((said.status.as_u16(), said.json()["code"].as_str()), (503, Some("not_ready")));
+    server.engine().break_device(0, 0);
+    tokio::time::timeout(Duration::from_secs(30), settled(true)).await.unwrap();
     for path in paths {
         assert_eq!(get(&app, path).await.status, 200, "{path}");
     }

@@ -32,7 +32,11 @@ const MEANINGS: &[(&str, &str, &str)] = &[
     ("memory_full", "requests hold as much memory as they may", "yes"),
     ("deadline_exceeded", "no answer by the request's deadline", "yes"),
     ("shutting_down", "this server is ending", "yes; another one answers"),
-    ("not_ready", "the server is starting or ending, or a pack could not be read just now", "yes"),
+    (
+        "not_ready",
+        "the server is starting or ending, no device answers, or a pack could not be read just now",
+        "yes",
+    ),
     ("task_broken", "no version of the task works", "no; `GET /v1/tasks/{task}` says what is wrong"),
     ("inference_failed", "a run failed; the server's log says why", "no"),
     ("internal", "something else failed; the server's log says why", "no"),
