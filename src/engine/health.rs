@@ -107,7 +107,7 @@ mod tests {
         health.tried(true);
         assert_eq!(health.trust(), Trust::In);
         health.failed();
-        assert_eq!(health.trust(), Trust::In, "it begins anew");
+        assert_eq!(health.trust(), Trust::In, "it counts from none");
         health.doubt();
         health.tried(false);
         health.failed();

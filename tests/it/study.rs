@@ -164,6 +164,28 @@ fn the_stop_rule_waits_for_the_first_sets_and_drops_what_is_settled() {
 }
 
 #[test]
+fn an_arm_with_fewer_seeds_is_compared_on_those() {
+    let place = Place::new();
+    let mut value = protocol(&place.world);
+    value["seeds"] = json!([5, 6, 7]);
+    value["arms"] = json!([{"name": "head", "method": "linear"},
+        {"name": "fewer", "method": "linear", "seeds": 2, "settings": {"learning_rate": 4e-3}}]);
+    value["comparisons"] =
+        json!([{"name": "gain", "of": "fewer", "over": "head", "at_least": -99, "family": "a"}]);
+    value["stop"] = json!({"after": 1, "within": 0.0});
+    let (all, made) = place.study(&value, Turn::default()).unwrap();
+    assert_eq!((all.len(), made), (10, 10));
+    let of: Vec<u64> = all.iter().filter(|run| run.plan.method == "fewer").map(|run| run.plan.seed).collect();
+    assert_eq!(of, [5, 6, 5, 6]);
+    let protocol = parsed(&value).unwrap();
+    let found = effects(&protocol, &all);
+    assert_eq!((found[0].expected, found[0].pairs), (4, 4));
+    assert!(!findings(&protocol, &all).unwrap().contains("of them are missing"));
+    // Protocols that do not say it keep their digest.
+    assert!(!serde_json::to_string(&protocol.arms[0]).unwrap().contains("seeds"));
+}
+
+#[test]
 fn a_protocol_that_contradicts_itself_is_refused_with_its_operands() {
     let world = World::new();
     let good = protocol(&world);
@@ -171,6 +193,8 @@ fn a_protocol_that_contradicts_itself_is_refused_with_its_operands() {
     let bad = [
         ("/seeds", json!([1, 1]), "two seeds have the name 1"),
         ("/seeds", json!([]), "0 seeds"),
+        ("/arms/1/seeds", json!(3), "arm plain has 3 seeds: expected 1 to the 2 there are"),
+        ("/arms/1/seeds", json!(0), "arm plain has 0 seeds"),
         ("/sets/1/name", json!("one"), "two sets"),
         ("/sets/0/name", json!("../x"), "cannot name a folder"),
         ("/sets/0/name", json!(""), "cannot name a folder"),

@@ -113,7 +113,7 @@ impl Protocol {
         let end = self.settings.overlaid(&arm.settings).sigma;
         let target = end.map_or(Target::Never, Target::Sigma);
         let terms = Terms { linear, target, adapt: &adapt, finetune: &finetune };
-        let entrant = Entrant::arm(&arm.name, &arm.method, &terms)?;
+        let entrant = Entrant { seeds: arm.seeds, ..Entrant::arm(&arm.name, &arm.method, &terms)? };
         let is_bare = Chosen::named(&arm.method).is_some()
             || !matches!(entrant.training, Training::Pack(Method::Mimi(_)));
         ensure!(is_bare || end.is_some(), "{} prunes to a rate: give it a sigma", arm.method);

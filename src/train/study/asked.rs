@@ -81,7 +81,12 @@ pub enum Budget {
 impl MethodsOptions {
     /// Every method with every seed, a seed at a time, so that an unfinished comparison compares all methods.
     pub(super) fn runs(&self) -> impl Iterator<Item = (u64, &Entrant)> {
-        self.seeds.iter().flat_map(|&seed| self.entrants.iter().map(move |entrant| (seed, entrant)))
+        let of = |(number, &seed): (usize, &u64)| {
+            let own =
+                self.entrants.iter().filter(move |entrant| entrant.seeds.is_none_or(|most| number < most));
+            own.map(move |entrant| (seed, entrant)).collect::<Vec<_>>()
+        };
+        self.seeds.iter().enumerate().flat_map(of)
     }
 
     /// A method with what replaces its recipe.

@@ -151,10 +151,11 @@ fn compared(measure: Measured, of: &Figures, over: &Figures) -> Option<f64> {
 
 fn effect(protocol: &Protocol, comparison: &Comparison, cells: &Cells<'_>) -> Effect {
     let own = protocol.sets.iter().filter(|set| comparison.is_on(&set.name));
+    let seeds = protocol.seeds_compared(comparison);
     let (mut sets, mut expected, mut crossing) = (Vec::new(), 0, 0);
     for set in own {
-        let found = cells.gains(comparison, &set.name, &protocol.seeds);
-        expected += protocol.seeds.len();
+        let found = cells.gains(comparison, &set.name, seeds);
+        expected += seeds.len();
         crossing += found.iter().filter(|(_, crosses)| *crosses).count();
         if !found.is_empty() {
             let gains = found.into_iter().map(|(gain, _)| gain).collect();

@@ -34,6 +34,8 @@ pub struct Entrant {
     pub training: Training,
     /// Whether it is left out where it does not fit: it was not asked for by name.
     pub is_optional: bool,
+    /// How many seeds it is run with, the first ones; all without.
+    pub seeds: Option<usize>,
 }
 
 /// What methods are made from.
@@ -54,7 +56,7 @@ impl Entrant {
     /// # Errors
     /// When there is none, with all names.
     pub fn named(name: &str, terms: &Terms<'_>) -> Result<Self> {
-        Ok(Self { name: name.to_owned(), training: terms.training(name)?, is_optional: false })
+        Ok(Self { name: name.to_owned(), training: terms.training(name)?, is_optional: false, seeds: None })
     }
 
     /// The method `method` under a name of its own.

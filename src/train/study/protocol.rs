@@ -80,6 +80,9 @@ pub struct Arm {
     /// First block that it may change.
     #[serde(default)]
     pub first_block: Option<usize>,
+    /// How many seeds it is run with, the first ones; all without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<usize>,
     /// What replaces its recipe.
     #[serde(default)]
     pub settings: Settings,
@@ -164,6 +167,17 @@ impl Protocol {
         Ok(sha256_hex(&serde_json::to_vec(self)?))
     }
 
+    /// The seeds of an arm.
+    pub(super) fn seeds_of(&self, arm: &Arm) -> &[u64] {
+        &self.seeds[..arm.seeds.map_or(self.seeds.len(), |most| most.min(self.seeds.len()))]
+    }
+
+    /// The seeds that both arms of a comparison have.
+    pub(super) fn seeds_compared(&self, comparison: &Comparison) -> &[u64] {
+        let own = self.arms.iter().filter(|arm| [&comparison.of, &comparison.over].contains(&&arm.name));
+        own.map(|arm| self.seeds_of(arm)).min_by_key(|seeds| seeds.len()).unwrap_or(&self.seeds)
+    }
+
     fn check(&self) -> Result<()> {
         let counts = [
             ("sets", self.sets.len()),
@@ -190,7 +204,12 @@ impl Protocol {
                 .map_or(Ok(()), |own| own.check())
                 .with_context(|| format!("augment of {}", set.name))?;
         }
-        for Arm { name, method, .. } in &self.arms {
+        for Arm { name, method, seeds, .. } in &self.arms {
+            let (own, all) = (seeds.unwrap_or(self.seeds.len()), self.seeds.len());
+            ensure!(
+                (1..=all).contains(&own),
+                "arm {name} has {own} seeds: expected 1 to the {all} there are"
+            );
             let is_known = Entrant::is_known(method) || Subset::named(method).is_some();
             ensure!(is_known, "arm {name}: there is no method {method:?}");
         }

@@ -36,7 +36,8 @@ impl Protocol {
         let of = |place: usize| {
             let set = self.sets[place].name.as_str();
             let arms = self.needed(place, &[]);
-            let cells = arms.into_iter().flat_map(|arm| self.seeds.iter().map(move |&seed| (arm, seed)));
+            let cells =
+                arms.into_iter().flat_map(|arm| self.seeds_of(arm).iter().map(move |&seed| (arm, seed)));
             cells.filter(|&(arm, seed)| !is_there(set, arm, seed)).count()
         };
         (0..first).map(of).sum()
