@@ -13,9 +13,9 @@ impl Inbox {
         self.lock().devices.get(device).map_or(Trust::Out, Health::trust)
     }
 
-    /// Whether a trial may bring a device back.
-    pub(super) fn may_come_back(&self, device: usize) -> bool {
-        self.lock().devices.get(device).is_some_and(Health::may_come_back)
+    /// Whether a trial may change what a device gets.
+    pub(super) fn needs_trial(&self, device: usize) -> bool {
+        self.lock().devices.get(device).is_some_and(Health::needs_trial)
     }
 
     /// Notes what became of a device, and returns whether it gets batches before and after. Where the last one is out, what
@@ -26,6 +26,9 @@ impl Inbox {
         let before = health.trust();
         of(health);
         let after = health.trust();
+        if before == after {
+            return [before, after];
+        }
         self.metrics.engine.devices_out.set(state.out() as i64);
         let stranded = if state.is_stranded() { state.queue.remove(|_| true) } else { Vec::new() };
         self.show(&state);
@@ -33,9 +36,7 @@ impl Inbox {
         for waiting in stranded {
             waiting.reply(Err(Error::NoDevice));
         }
-        if before != after {
-            self.changed.notify_all();
-        }
+        self.changed.notify_all();
         [before, after]
     }
 

@@ -42,9 +42,9 @@ impl Health {
         self.trust
     }
 
-    /// Whether a trial may bring it back.
-    pub(super) fn may_come_back(&self) -> bool {
-        !self.lacks
+    /// Whether a trial may change what it gets.
+    pub(super) fn needs_trial(&self) -> bool {
+        self.trust != Trust::In && !self.lacks
     }
 
     /// A batch ran on it.
@@ -128,7 +128,7 @@ mod tests {
         health.tried(false);
         assert!(health.goes_without(true));
         health.tried(true);
-        assert!(health.trust() == Trust::Out && !health.may_come_back());
+        assert!(health.trust() == Trust::Out && !health.needs_trial());
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Worker {
     /// Runs a row of zeros, if that may change anything.
     fn try_device(&mut self) {
         self.obey();
-        if self.inbox.trust(self.device) == Trust::In || !self.inbox.may_come_back(self.device) {
+        if !self.inbox.needs_trial(self.device) {
             return;
         }
         let tried = catch_unwind(AssertUnwindSafe(|| self.runner.try_device()));
@@ -92,11 +92,12 @@ impl Worker {
 
     /// Notes what a batch's result says of the device. What was kept from before ran nothing.
     fn note<T>(&self, result: &Result<T, Error>) {
-        match result {
-            Ok(_) if self.runner.ran > 0 => self.inbox.note_device(self.device, Health::ran),
-            Err(error) if is_of_device(error) => self.inbox.note_device(self.device, Health::failed),
+        let of = match result {
+            Ok(_) if self.runner.ran > 0 => Health::ran,
+            Err(error) if is_of_device(error) => Health::failed,
             _ => return,
         };
+        self.inbox.note_device(self.device, of);
     }
 
     fn obey(&mut self) {
