@@ -168,9 +168,18 @@ async fn health_tells_that_no_device_answers() {
     assert_eq!(classify(&app, "one", image("rgb.png")).await.status, 200);
     let paths = ["/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"];
     server.engine().break_device(0, EVER);
-    for _ in 0..3 {
+    // What was being prepared fails too, so that fewer than three requests may suffice.
+    let out = (503, Some("not_ready".to_owned()));
+    let mut failed = 0;
+    loop {
         let said = classify(&app, "one", image("rgb.png")).await;
-        assert_eq!((said.status.as_u16(), said.json()["code"].as_str()), (500, Some("inference_failed")));
+        let said = (said.status.as_u16(), said.json()["code"].as_str().map(str::to_owned));
+        if said == out {
+            break;
+        }
+        assert_eq!(said, (500, Some("inference_failed".to_owned())));
+        failed += 1;
+        assert!(failed < 20, "it is not taken out");
     }
     let settled = async |answers: bool| {
         while server.engine().answers() != answers {
@@ -181,8 +190,6 @@ async fn health_tells_that_no_device_answers() {
     for path in paths {
         assert_eq!(get(&app, path).await.status, 503, "{path}");
     }
-    let said = classify(&app, "one", image("rgb.png")).await;
-    assert_eq!((said.status.as_u16(), said.json()["code"].as_str()), (503, Some("not_ready")));
     server.engine().break_device(0, 0);
     tokio::time::timeout(Duration::from_secs(30), settled(true)).await.unwrap();
     for path in paths {
