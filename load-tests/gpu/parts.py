@@ -15,7 +15,7 @@ import weights
 Result = Dict[str, Any]
 
 # Modules of the tests that run on the device of MIMI_TEST_DEVICE. On the CPU all but the first have just run.
-TESTS = ["device", "reference", "batching", "bank", "modules", "forking", "gradients"]
+TESTS = ["device", "device_state", "reference", "batching", "bank", "modules", "forking", "gradients"]
 ROWS = [1, 8, 32, 64]
 PACKS = [1, 8, 32]
 PROGRAMS = [1, 4, 12]
@@ -198,11 +198,12 @@ def tasks(bench: Bench) -> Result:
 
 
 def training(bench: Bench) -> Result:
-    """A training step, and PyTorch's where there is one."""
+    """A training step with its state on the device and on the host, and PyTorch's where there is one."""
     shape = weights.SIZES[bench.args.size]
     size = ["--batch", 32, "--micro-batch", 32]
-    ours = bench.lines("--train", *size, "--sigma", 8, "--rounds", bench.args.rounds)
-    figures: Dict[str, Any] = {"server": middle(ours)}
+    steps = ["--train", *size, "--sigma", 8, "--rounds", bench.args.rounds]
+    figures: Dict[str, Any] = {"server": middle(bench.lines(*steps, "--state", "device"))}
+    figures["server_with_its_state_on_the_host"] = middle(bench.lines(*steps, "--state", "host"))
     step = [bench.args.python, Path(__file__).with_name("torch_step.py"), "--device", bench.args.device]
     step += ["--shape", json.dumps(shape._asdict()), "--batch", 32, "--steps", bench.args.rounds]
     if "torch" not in bench.call([bench.args.python, "-c", HAS_TORCH]):

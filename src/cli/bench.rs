@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use mimi_server::backbone::Site;
 use mimi_server::train::study::SpeedOptions;
 
@@ -75,14 +75,26 @@ pub struct StepArgs {
     /// Images that run together.
     #[arg(long, default_value_t = 8, requires = "train")]
     pub micro_batch: usize,
+    /// Where parameters and moments lie between steps. On a GPU trainings keep them on the device, on a CPU on the host.
+    #[arg(long, value_name = "WHERE", requires = "train")]
+    pub state: Option<StateArg>,
+}
+
+/// Where the state of a training lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StateArg {
+    /// In the host's memory: copied to the device at each step.
+    Host,
+    /// On the device.
+    Device,
 }
 
 impl BenchArgs {
-    /// Which training steps to time.
+    /// Which training steps to time. Unless it was said, the state stays on the device if `stays_on_device`.
     ///
     /// # Errors
     /// When a site is unknown.
-    pub fn speed(&self) -> Result<SpeedOptions> {
+    pub fn speed(&self, stays_on_device: bool) -> Result<SpeedOptions> {
         let site = |name: &String| {
             Site::parse(name)
                 .with_context(|| format!("unknown site {name}: expected for instance blocks.0.attn"))
@@ -96,6 +108,7 @@ impl BenchArgs {
             micro_batch: self.steps.micro_batch.max(1),
             classes: CLASSES,
             steps: self.rounds,
+            stays_on_device: self.steps.state.map_or(stays_on_device, |state| state == StateArg::Device),
         })
     }
 }

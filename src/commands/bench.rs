@@ -10,6 +10,7 @@ use mimi_server::bench::{
     Bare, Bench, Known, Nearness, Options, Shared, interleaved, metrics_cost, nearness, scrape_cost,
 };
 use mimi_server::runtime::{Device, Resident, Runtime, WeightOptions, share_heaps};
+use mimi_server::train::Setup;
 use mimi_server::train::study::step_seconds;
 use serde_json::json;
 
@@ -221,9 +222,10 @@ fn layouts(bench: &Bench, workers: usize) -> Result<()> {
 
 /// Times training steps; one line of JSON each, so that another program can interleave and compare.
 fn steps(resident: &Resident, args: &BenchArgs) -> Result<()> {
-    let options = args.speed()?;
+    let options = args.speed(Setup::new(resident.clone()).stays_on_device)?;
     for seconds in step_seconds(resident, &options)? {
-        let line = json!({"seconds": seconds, "images_per_second": options.batch as f64 / seconds});
+        let line = json!({"seconds": seconds, "images_per_second": options.batch as f64 / seconds,
+            "state": if options.stays_on_device { "device" } else { "host" }});
         println!("{line}");
     }
     Ok(())

@@ -10,6 +10,7 @@
 //! | `depths` | what a head may read besides the pooled feature |
 //! | [`Plan`], [`build`], `architecture` | what a graph must hold, and a family's parts put together over it |
 //! | [`training`], `loss`, [`gradients`] | a whole training step, what it makes small, reverse mode |
+//! | [`flat`], [`update`] | what is trained as one vector, and a step of the optimiser on it, so that both may stay on a device |
 //! | [`activity_graph`] | a forward pass that gives what hidden neurons do |
 //! | [`sampled`] | pixels made of bytes by a graph's first operators |
 //! | [`banked`] | modules' tensors taken from a bank on the device |
@@ -37,6 +38,7 @@ mod depths;
 mod error;
 mod express;
 mod fact;
+pub mod flat;
 mod gated;
 mod gradient;
 mod halve;
@@ -61,6 +63,7 @@ mod swin;
 mod tasks;
 pub mod training;
 mod uniform;
+pub mod update;
 mod vit;
 
 pub use activity::{active_output, activity_graph, entering_output};

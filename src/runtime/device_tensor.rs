@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
-use ort::value::{Tensor, TensorRef, TensorValueType};
+use ort::value::{DynValue, Tensor, TensorRef, TensorValueType};
 
 use super::{Device, Error, Runtime, memory};
 
@@ -143,6 +143,25 @@ impl DeviceTensor {
         let mut alias = alias.downcast::<TensorValueType<f32>>().map_err(Error::call(action()))?;
         let host = TensorRef::from_array_view((shape.to_vec(), values)).map_err(Error::call(action()))?;
         host.copy_into(&mut alias).map_err(Error::call(action()))
+    }
+
+    /// Its elements, copied to the host. Whoever calls sees to it that no run writes to it meanwhile.
+    ///
+    /// # Errors
+    /// When the copy fails.
+    pub(crate) fn values(&self) -> Result<Vec<f32>, Error> {
+        let action = || format!("read a tensor {:?} of {}", self.shape, self.device);
+        let mut host =
+            Tensor::<f32>::new(&Allocator::default(), self.shape.clone()).map_err(Error::call(action()))?;
+        self.value.copy_into(&mut host).map_err(Error::call(action()))?;
+        Ok(host.extract_tensor().1.to_vec())
+    }
+
+    /// The same memory as a tensor of its own, for a run to write to. It is not used once this one is gone.
+    pub(super) fn alias(&self) -> Result<DynValue, Error> {
+        let data = self.data.0.as_ptr();
+        // SAFETY: the memory is this tensor's, and of that shape; whoever uses the alias keeps this tensor meanwhile.
+        unsafe { memory::alias(self.value.memory_info(), data, &self.shape, &Allocator::default()) }
     }
 
     /// The tensor as a run reads it.

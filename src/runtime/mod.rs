@@ -42,7 +42,7 @@ pub use expander::Expander;
 pub use kernel::{Factors, integer_sums};
 pub use outputs::{Output, Outputs};
 pub use process::{CUBLAS_WORKSPACES, disable_telemetry, share_heaps, small_workspaces};
-pub use program::{Held, HeldInput, Input, Program};
+pub use program::{Held, HeldInput, HeldOutput, Input, Program};
 pub use resident::Resident;
 pub use rounding::rounding;
 pub use served::Served;

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use ort::session::{Session, SessionInputValue};
+use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::{PrimitiveTensorElementType, TensorRef};
 
 use super::device_tensor::DeviceTensor;
@@ -55,6 +55,15 @@ impl HeldInput<'_> {
             Held::Bytes { shape, .. } => shape.to_vec(),
         }
     }
+}
+
+/// A tensor of the device that an output is written to.
+#[derive(Clone, Copy)]
+pub struct HeldOutput<'a> {
+    /// The output's name.
+    pub name: &'a str,
+    /// Where it goes. It has the output's shape.
+    pub tensor: &'a DeviceTensor,
 }
 
 /// A compiled graph; one thread runs it at a time.
@@ -113,30 +122,35 @@ impl Program {
     /// # Errors
     /// As [`Program::run`].
     pub fn run_beside(&mut self, inputs: &[Input<'_>], held: &[HeldInput<'_>]) -> Result<Vec<Output>, Error> {
-        self.check(inputs, held)?;
-        let mut values = Vec::with_capacity(inputs.len() + held.len());
-        for input in held {
-            let value = match input.held {
-                Held::Tensor(tensor) => SessionInputValue::from(tensor.value()),
-                Held::Numbers(numbers) => self.fed(input.name, &[numbers.len()], numbers)?,
-                Held::Bytes { shape, data } => self.fed(input.name, shape, data)?,
-            };
-            values.push((input.name, value));
-        }
-        for input in inputs {
-            values.push((input.name, self.fed(input.name, input.shape, input.data)?));
-        }
+        let values = self.feeds(inputs, held)?;
         let action = format!("run {}", self.name);
         let results = self.session.run(values).map_err(Error::call(action.clone()))?;
-        let mut outputs = Vec::with_capacity(self.outputs.len());
-        for name in &self.outputs {
-            let missing = || Error::Call { action: action.clone(), reason: format!("no output {name}") };
-            let value = results.get(name).ok_or_else(missing)?;
-            let (shape, data) = value.try_extract_tensor::<f32>().map_err(Error::call(action.clone()))?;
-            let shape = shape.iter().map(|&n| n as usize).collect();
-            outputs.push(Output { shape, data: data.to_vec() });
+        self.outputs.iter().map(|name| on_host(&results, name, &action)).collect()
+    }
+
+    /// As [`Program::run_beside`], with some outputs written to tensors that stay on the device; returns the others. Whoever
+    /// calls sees to it that nothing else reads or writes those tensors meanwhile, this run's inputs included.
+    ///
+    /// # Errors
+    /// As [`Program::run`], and when a tensor has another shape than its output.
+    pub(crate) fn run_into(
+        &mut self,
+        inputs: &[Input<'_>],
+        (held, into): (&[HeldInput<'_>], &[HeldOutput<'_>]),
+    ) -> Result<Outputs, Error> {
+        let values = self.feeds(inputs, held)?;
+        let action = format!("run {}", self.name);
+        let mut chosen = OutputSelector::default();
+        for output in into {
+            chosen = chosen.preallocate(output.name, output.tensor.alias()?);
         }
-        Ok(outputs)
+        let options = RunOptions::new().map_err(Error::call(action.clone()))?.with_outputs(chosen);
+        let results = self.session.run_with_options(values, &options).map_err(Error::call(action.clone()))?;
+        let is_held = |name: &String| into.iter().any(|output| output.name == name);
+        let host = self.outputs.iter().filter(|name| !is_held(name));
+        let host = host.map(|name| Ok((name.clone(), on_host(&results, name, &action)?)));
+        let host = host.collect::<Result<Vec<_>, Error>>()?;
+        Ok(Outputs::new(&self.name, host.into_iter()))
     }
 
     /// As [`Program::run`], with the outputs by name.
@@ -151,6 +165,28 @@ impl Program {
     /// The graph's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Everything that a run reads, checked.
+    fn feeds<'a>(
+        &self,
+        inputs: &[Input<'a>],
+        held: &[HeldInput<'a>],
+    ) -> Result<Vec<(&'a str, SessionInputValue<'a>)>, Error> {
+        self.check(inputs, held)?;
+        let mut values = Vec::with_capacity(inputs.len() + held.len());
+        for input in held {
+            let value = match input.held {
+                Held::Tensor(tensor) => SessionInputValue::from(tensor.value()),
+                Held::Numbers(numbers) => self.fed(input.name, &[numbers.len()], numbers)?,
+                Held::Bytes { shape, data } => self.fed(input.name, shape, data)?,
+            };
+            values.push((input.name, value));
+        }
+        for input in inputs {
+            values.push((input.name, self.fed(input.name, input.shape, input.data)?));
+        }
+        Ok(values)
     }
 
     /// A tensor of the host's, read where it lies.
@@ -197,6 +233,15 @@ impl Program {
         }
         inputs.iter().try_for_each(|input| filled(input.name, input.shape, input.data.len()))
     }
+}
+
+/// An output of a run, copied to the host.
+fn on_host(results: &SessionOutputs<'_>, name: &str, action: &str) -> Result<Output, Error> {
+    let missing = || Error::Call { action: action.into(), reason: format!("no output {name}") };
+    let value = results.get(name).ok_or_else(missing)?;
+    let (shape, data) = value.try_extract_tensor::<f32>().map_err(Error::call(action))?;
+    let shape = shape.iter().map(|&n| n as usize).collect();
+    Ok(Output { shape, data: data.to_vec() })
 }
 
 /// Whether a shape is one the fact allows; open dimensions take any size.

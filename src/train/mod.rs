@@ -89,6 +89,8 @@ pub use method::training_method::Accuracies;
 pub use model::Model;
 pub use optim::adamw::{AdamW, AdamWOptions};
 pub use optim::clip::clip;
+pub use optim::device_step::{DeviceLearning, DeviceStepper};
+pub use optim::epoch::Learner;
 pub use optim::gradients::Gradients;
 pub use optim::mask::{Masks, Saliency};
 pub use optim::schedule::Shape;

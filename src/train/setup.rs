@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::data::features::Features;
 use crate::image::Limits;
-use crate::runtime::Resident;
+use crate::runtime::{Device, Resident};
 
 /// A backbone, and how images reach it. Cheap to clone.
 #[derive(Clone)]
@@ -15,11 +15,15 @@ pub struct Setup {
     pub limits: Limits,
     /// What frozen blocks gave for images of earlier trainings, where it is kept.
     pub features: Option<Arc<Features>>,
+    /// Whether the state of a training stays on the device for an epoch, where its method allows that.
+    pub stays_on_device: bool,
 }
 
 impl Setup {
-    /// A backbone with the server's default limits; nothing is kept between trainings.
+    /// A backbone with the server's default limits; nothing is kept between trainings. States stay on a GPU, where every copy
+    /// has a way to go.
     pub fn new(resident: Resident) -> Self {
-        Self { resident, limits: Limits::default(), features: None }
+        let stays_on_device = resident.device() != Device::Cpu;
+        Self { resident, limits: Limits::default(), features: None, stays_on_device }
     }
 }

@@ -38,6 +38,7 @@ mod cvt;
 mod depths;
 /// What the device of `MIMI_TEST_DEVICE` gives, against PyTorch and the CPU.
 mod device;
+mod device_state;
 /// Devices whose batches fail.
 mod devices_out;
 /// Reference pages are what the code says; command blocks say who runs them.

@@ -62,6 +62,11 @@ impl Graph {
         Ok(self)
     }
 
+    /// Takes away the outputs whose names `of` chooses, and returns their wires by name.
+    pub(in crate::graph) fn take_outputs(&mut self, of: impl Fn(&str) -> bool) -> BTreeMap<String, Wire> {
+        self.outputs.extract_if(.., |(name, _)| of(name)).collect()
+    }
+
     /// Wires an operator whose only output is known to be of that fact.
     pub(in crate::graph) fn wire_as(
         &mut self,

@@ -6,23 +6,7 @@
 //! θ ← θ − η (m / (1 − β₁ᵗ)) / (√v / √(1 − β₂ᵗ) + ε)
 //! ```
 
-/// Settings that stay the same from step to step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamWOptions {
-    /// Decay of the mean of gradients (β₁).
-    pub beta1: f64,
-    /// Decay of the mean of squared gradients (β₂).
-    pub beta2: f64,
-    /// Keeps the denominator from zero (ε).
-    pub epsilon: f64,
-}
-
-impl Default for AdamWOptions {
-    /// `torch.optim.AdamW`'s defaults.
-    fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
-    }
-}
+pub use crate::graph::update::AdamWOptions;
 
 /// Moments of one tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +37,11 @@ impl AdamW {
     pub fn denominators(&self) -> impl Iterator<Item = f64> {
         let correction = (1.0 - self.options.beta2.powi(self.steps.max(1))).sqrt();
         self.square.iter().map(move |v| f64::from(v.sqrt()) / correction + self.options.epsilon)
+    }
+
+    /// The settings.
+    pub fn options(&self) -> AdamWOptions {
+        self.options
     }
 
     /// Keeps the moments of the elements at `indices`; the number of steps stays, as the elements have made

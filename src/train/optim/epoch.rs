@@ -11,7 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use super::gradients::Gradients;
 use super::recipe::Recipe;
 use super::schedule::{Schedule, cosine_with_warmup};
-use super::step::{Seen, Stepped, Stepper};
+use super::step::{Seen, Stepped};
+use super::steps::{Learning, Steps};
 use crate::train::data::chance::Chance;
 use crate::train::data::minibatch::{Draw, Minibatch, TargetOptions};
 use crate::train::data::source::Source;
@@ -37,22 +38,6 @@ pub trait Learner {
     /// # Errors
     /// When a run fails or the loss is no longer finite.
     fn step(&mut self, batch: &Minibatch, at: (f64, &mut ChaCha8Rng)) -> Result<Stepped>;
-}
-
-/// A model that learns.
-struct Learning<'a> {
-    stepper: &'a mut Stepper,
-    model: &'a mut Model,
-}
-
-impl Learner for Learning<'_> {
-    fn classes(&self) -> Result<usize> {
-        Ok(self.model.classes()?)
-    }
-
-    fn step(&mut self, batch: &Minibatch, at: (f64, &mut ChaCha8Rng)) -> Result<Stepped> {
-        self.stepper.step(self.model, batch, at)
-    }
 }
 
 /// One epoch of a training.
@@ -83,8 +68,16 @@ impl Pass<'_> {
     ///
     /// # Errors
     /// As [`Pass::teach`].
-    pub fn run(&self, stepper: &mut Stepper, model: &mut Model, observe: &mut Observer<'_>) -> Result<Tally> {
-        self.teach(&mut Learning { stepper, model }, observe)
+    pub fn run(&self, steps: &mut Steps, model: &mut Model, observe: &mut Observer<'_>) -> Result<Tally> {
+        match steps {
+            Steps::Host(stepper) => self.teach(&mut Learning { stepper, model }, observe),
+            Steps::Device(stepper) => {
+                let mut learning = stepper.learn(model)?;
+                let mut tally = self.teach(&mut learning, observe)?;
+                tally.gradients = learning.finish()?;
+                Ok(tally)
+            }
+        }
     }
 
     /// Makes every step of a learner. A thread of its own makes minibatches ahead.

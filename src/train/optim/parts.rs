@@ -70,9 +70,28 @@ impl Parts {
     pub fn run(
         &mut self,
         trained: &[Input<'_>],
-        (batch, classes): (&Minibatch, usize),
+        minibatch: (&Minibatch, usize),
         random: &mut ChaCha8Rng,
         mut hear: impl FnMut(&mut Outputs) -> Result<()>,
+    ) -> Result<Seen> {
+        self.run_by(minibatch, random, |program, images| {
+            let inputs: Vec<Input<'_>> = images.iter().chain(trained).copied().collect();
+            let mut outputs = program.run_named(&inputs)?;
+            hear(&mut outputs)?;
+            Ok(outputs)
+        })
+    }
+
+    /// Runs a minibatch of so many classes: `run` runs the program on each part, of which it gets the images, and returns at
+    /// least loss and logits.
+    ///
+    /// # Errors
+    /// Those of `run`.
+    pub fn run_by(
+        &mut self,
+        (batch, classes): (&Minibatch, usize),
+        random: &mut ChaCha8Rng,
+        mut run: impl FnMut(&mut Program, &[Input<'_>]) -> Result<Outputs>,
     ) -> Result<Seen> {
         let count = batch.classes.len();
         // Drawn for the whole batch, so that its parts do not change what is drawn.
@@ -81,7 +100,7 @@ impl Parts {
         for start in (0..count).step_by(size) {
             let rows = start..(start + size).min(count);
             let part = Part { batch, rows: rows.clone(), classes, keep: &keep };
-            let mut outputs = self.part(trained, &part)?;
+            let mut outputs = self.part(&part, &mut run)?;
             seen.loss += outputs.take(LOSS)?.data.first().copied().map_or(f64::NAN, f64::from);
             let logits = outputs.take(LOGITS)?.data;
             if self.options.loss == Loss::CrossEntropy {
@@ -90,13 +109,16 @@ impl Parts {
             } else {
                 seen.outputs.extend(logits);
             }
-            hear(&mut outputs)?;
         }
         Ok(seen)
     }
 
-    /// Loss, logits and gradients of some rows.
-    fn part(&mut self, trained: &[Input<'_>], part: &Part<'_>) -> Result<Outputs> {
+    /// What `run` gives for some rows.
+    fn part(
+        &mut self,
+        part: &Part<'_>,
+        run: &mut impl FnMut(&mut Program, &[Input<'_>]) -> Result<Outputs>,
+    ) -> Result<Outputs> {
         let Part { batch, rows, classes, keep } = part;
         let (count, classes, len) = (batch.classes.len(), *classes, rows.len());
         let size = batch.values.len() / count;
@@ -116,10 +138,9 @@ impl Parts {
         if is_weighted {
             inputs.push(Input { name: WEIGHTS, shape: &weighed, data: &weights });
         }
-        inputs.extend_from_slice(trained);
         for (path, keep) in self.paths.iter().zip(*keep) {
             inputs.push(Input { name: &path.input, shape: &kept, data: &keep[rows.clone()] });
         }
-        Ok(self.program.run_named(&inputs)?)
+        run(&mut self.program, &inputs)
     }
 }

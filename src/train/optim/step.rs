@@ -12,8 +12,8 @@ use super::gradients::Gradients;
 use super::mask::Masks;
 use super::parts::{PartOptions, Parts};
 use crate::backbone::BlockRange;
-use crate::graph::training::{gradient_output, training_graph};
-use crate::graph::{ParameterName, Plan, Trained};
+use crate::graph::training::{Loss, gradient_output, training_graph};
+use crate::graph::{Graph, ParameterName, Plan, Trained};
 use crate::pack::StoredBits;
 use crate::runtime::{Input, Resident};
 use crate::train::data::minibatch::Minibatch;
@@ -33,6 +33,32 @@ pub struct StepOptions {
     pub drop_path: f64,
     /// Most images that are run together. A larger batch is run in parts whose gradients are added.
     pub micro_batch: usize,
+}
+
+impl StepOptions {
+    /// How the graph of a step is run.
+    pub(super) fn parts(&self, block: usize, loss: Loss) -> PartOptions {
+        PartOptions { block, micro_batch: self.micro_batch, drop_path: self.drop_path, loss }
+    }
+
+    /// Weight decay of a parameter.
+    pub(super) fn decay_of(&self, name: ParameterName, parameter: &Parameter) -> f64 {
+        if name.decays(&parameter.shape) { self.decay } else { 0.0 }
+    }
+}
+
+/// The graph of a step of the model's modules on inputs of `block`.
+///
+/// # Errors
+/// When the backbone has no place for a module.
+pub(super) fn step_graph(
+    resident: &Resident,
+    block: usize,
+    model: &Model,
+    trained: Trained<'_>,
+) -> Result<Graph> {
+    let blocks = BlockRange { start: block, end: resident.config().depth() };
+    Ok(training_graph(resident.config(), &Plan { blocks, modules: model.modules() }, trained)?)
 }
 
 /// What a minibatch gave.
@@ -67,12 +93,9 @@ impl Stepper {
         trained: Trained<'_>,
         options: StepOptions,
     ) -> Result<Self> {
-        let blocks = BlockRange { start: block, end: resident.config().depth() };
-        let graph = training_graph(resident.config(), &Plan { blocks, modules: model.modules() }, trained)?;
-        let StepOptions { micro_batch, drop_path, .. } = options;
-        let parts = PartOptions { block, micro_batch, drop_path, loss: trained.loss };
+        let graph = step_graph(resident, block, model, trained)?;
         Ok(Self {
-            parts: Parts::new(resident, &graph, parts)?,
+            parts: Parts::new(resident, &graph, options.parts(block, trained.loss))?,
             options,
             masks: Masks::default(),
             bits: StoredBits::default(),
@@ -107,7 +130,7 @@ impl Stepper {
         self.masks.hold(&mut stepped.gradients);
         clip(&mut stepped.gradients.values_mut(), self.options.clip);
         let update = |(name, parameter): (ParameterName, &mut Parameter)| {
-            let decay = if name.decays(&parameter.shape) { self.options.decay } else { 0.0 };
+            let decay = self.options.decay_of(name, parameter);
             let (gradient, rate) = (stepped.gradients.get(name)?, rate * name.pace());
             parameter.state.step(&mut parameter.values, gradient, rate, decay);
             anyhow::Ok(())

@@ -13,7 +13,10 @@ use crate::train::data::minibatch::{Minibatch, TargetOptions};
 use crate::train::data::rows::row_shape;
 use crate::train::method::mimi::options::MimiOptions;
 use crate::train::method::mimi::state::State;
+use crate::train::optim::device_step::DeviceStepper;
+use crate::train::optim::epoch::Learner;
 use crate::train::optim::step::Stepper;
+use crate::train::optim::steps::Learning;
 
 /// Which steps.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,8 @@ pub struct SpeedOptions {
     pub classes: usize,
     /// Steps that are timed; one before them warms up.
     pub steps: usize,
+    /// Whether parameters and moments stay on the device between steps.
+    pub stays_on_device: bool,
 }
 
 /// Seconds of each step: forward, backward, clipping and update.
@@ -43,14 +48,23 @@ pub fn step_seconds(resident: &Resident, options: &SpeedOptions) -> Result<Vec<f
     let mut model = State::new(resident.config(), options.classes, &mimi).model;
     model.parameters.retain(|name| name.module().is_none_or(|module| !options.leave_out.contains(module)));
     let block = if options.kept { model.lowest_block(resident.config()) } else { 0 };
-    let mut stepper =
-        Stepper::new(resident, block, &model, Direct::TRAINED, mimi.recipe(options.micro_batch).step)?;
+    let (trained, step) = (Direct::TRAINED, mimi.recipe(options.micro_batch).step);
     let batch = batch(resident, block, options);
-    let mut seconds = Vec::with_capacity(options.steps);
+    if options.stays_on_device {
+        let mut stepper = DeviceStepper::new(resident, block, &model, trained, step)?;
+        return timed(&mut stepper.learn(&mut model)?, (&batch, mimi.rate), options.steps);
+    }
+    let stepper = &mut Stepper::new(resident, block, &model, trained, step)?;
+    timed(&mut Learning { stepper, model: &mut model }, (&batch, mimi.rate), options.steps)
+}
+
+/// Seconds of each of so many steps, after one that warms up.
+fn timed(learner: &mut dyn Learner, (batch, rate): (&Minibatch, f64), steps: usize) -> Result<Vec<f64>> {
+    let mut seconds = Vec::with_capacity(steps);
     let mut random = ChaCha8Rng::seed_from_u64(0);
-    for step in 0..=options.steps {
+    for step in 0..=steps {
         let started = Instant::now();
-        stepper.step(&mut model, &batch, (mimi.rate, &mut random))?;
+        learner.step(batch, (rate, &mut random))?;
         if step > 0 {
             seconds.push(started.elapsed().as_secs_f64());
         }

@@ -13,7 +13,7 @@ use super::start;
 use super::state::State;
 use crate::adaptation::Kind;
 use crate::backbone::{BlockRange, ModuleSet};
-use crate::graph::{Express, Gated, Plan, module_flops, plan_flops};
+use crate::graph::{Express, Gated, Plan, Trained, module_flops, plan_flops};
 use crate::train::data::load::Loaded;
 use crate::train::data::prefix::Prefix;
 use crate::train::data::rows::Rows;
@@ -22,9 +22,11 @@ use crate::train::expression::Expression;
 use crate::train::history::{Cycle, Epoch, Place};
 use crate::train::measure::predict::Predictor;
 use crate::train::model::Model;
+use crate::train::optim::device_step::DeviceStepper;
 use crate::train::optim::epoch::{Pass, Tally};
 use crate::train::optim::recipe::Recipe;
 use crate::train::optim::step::Stepper;
+use crate::train::optim::steps::Steps;
 use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
 
@@ -46,7 +48,7 @@ pub struct Trainer<'a> {
 struct Programs {
     modules: ModuleSet,
     is_gated: bool,
-    stepper: Stepper,
+    steps: Steps,
     expression: Expression,
     predictor: Predictor,
 }
@@ -101,16 +103,16 @@ impl<'a> Trainer<'a> {
         let trainings = self.options.trainings(&state.original, self.setup.resident.config());
         let (source, recipe, place) = (&self.images.train, &self.recipe, state.place);
         let pass = Pass { source, recipe, place, trainings };
-        let Some(Programs { stepper, is_gated, .. }) = &mut self.programs else {
+        let Some(Programs { steps, is_gated, .. }) = &mut self.programs else {
             bail!("no program was compiled")
         };
         let model = &mut state.model;
-        match self.gating.as_ref().filter(|_| *is_gated) {
-            Some(gating) => {
+        match (steps, self.gating.as_ref().filter(|_| *is_gated)) {
+            (Steps::Host(stepper), Some(gating)) => {
                 let step = place.epoch * pass.steps();
                 pass.teach(&mut Priced { stepper, model, gating, step }, observe)
             }
-            None => pass.run(stepper, model, observe),
+            (steps, _) => pass.run(steps, model, observe),
         }
     }
 
@@ -145,7 +147,9 @@ impl<'a> Trainer<'a> {
     fn prepare(&mut self, state: &State) -> Result<()> {
         let model = &state.model;
         let (modules, is_gated) = (model.modules(), model.is_gated());
-        let is_ready = |ready: &Programs| ready.modules == modules && ready.is_gated == is_gated;
+        let is_ready = |ready: &Programs| {
+            ready.modules == modules && ready.is_gated == is_gated && ready.steps.fit(model)
+        };
         if self.programs.as_ref().is_some_and(is_ready) {
             return Ok(());
         }
@@ -160,13 +164,24 @@ impl<'a> Trainer<'a> {
         let gated = Gated(&bound);
         let express: &dyn Express = if is_gated { &gated } else { &bound };
         let trained = self.options.trained(express, train.truths().loss());
-        let stepper = Stepper::new(resident, train.block(), model, trained, self.recipe.step)?
-            .masked(state.masks.clone())
-            .kept_at(self.options.bits);
+        let steps = self.steps(state, trained)?;
         let expression = Expression::new(resident, modules, &self.kind)?;
         let predictor = Predictor::new(resident, self.images.held_out.block, modules)?;
-        self.programs = Some(Programs { modules, is_gated, stepper, expression, predictor });
+        self.programs = Some(Programs { modules, is_gated, steps, expression, predictor });
         Ok(())
+    }
+
+    /// Steps of the model, on the device unless the host does something between them.
+    fn steps(&self, state: &State, trained: Trained<'_>) -> Result<Steps> {
+        let (setup, bits) = (self.setup, self.options.bits);
+        let (resident, block, step) = (&setup.resident, self.images.train.block(), self.recipe.step);
+        let is_plain = !state.model.is_gated() && state.masks.is_empty() && bits.is_full();
+        if setup.stays_on_device && is_plain {
+            let stepper = DeviceStepper::new(resident, block, &state.model, trained, step)?;
+            return Ok(Steps::Device(Box::new(stepper)));
+        }
+        let stepper = Stepper::new(resident, block, &state.model, trained, step)?;
+        Ok(Steps::Host(Box::new(stepper.masked(state.masks.clone()).kept_at(bits))))
     }
 
     /// Tells of the training that ended, then prunes or finishes.

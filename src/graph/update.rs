@@ -1,0 +1,127 @@
+//! A step of AdamW as a graph, on everything that is trained as one vector of P elements.
+//!
+//! ```text
+//! g ← g / max(1, (‖g‖₂ + 1e-6) / clip)
+//! m ← β₁ m + (1 − β₁) g          v ← β₂ v + (1 − β₂) g²
+//! θ ← θ (1 − η s λ) − η s (m / (1 − β₁ᵗ)) / (√v / √(1 − β₂ᵗ) + ε)
+//! ```
+//! AdamW is Loshchilov and Hutter's (2019) in PyTorch's order, clipping that of `torch.nn.utils.clip_grad_norm_`. Rates and
+//! corrections are fed at each step. λ and the pace s may differ from element to element.
+
+use super::ops::{Add, Div, Max, Mul, ReduceSum, Sqrt, Sub};
+use super::{Constant, Error, Fact, Graph, Wire};
+
+/// Input and output: the parameters θ, `[P]`.
+pub const VALUES: &str = "values";
+/// Input and output: means of gradients m, `[P]`.
+pub const MEAN: &str = "mean";
+/// Input and output: means of squared gradients v, `[P]`.
+pub const SQUARE: &str = "square";
+/// Input and output: the sum of all clipped gradients, `[P]`.
+pub const SUM: &str = "sum";
+/// Input: the gradients g, `[P]`.
+pub const GRADIENT: &str = "gradient";
+/// Input: weight decay of each element λ, `[P]`.
+pub const DECAY: &str = "decay";
+/// Input: what the rate of each element is multiplied by s, `[P]`.
+pub const PACE: &str = "pace";
+/// Input: the learning rate η, `[1]`.
+pub const RATE: &str = "rate";
+/// Input: `η / (1 − β₁ᵗ)`, `[1]`.
+pub const SIZE: &str = "size";
+/// Input: `√(1 − β₂ᵗ)`, `[1]`.
+pub const CORRECTION: &str = "correction";
+
+/// What the name of an output adds to that of its input.
+const NEXT: &str = "next/";
+/// Added to the norm before dividing, as PyTorch does.
+const STEADY: f32 = 1e-6;
+
+/// Name of the output that follows an input.
+pub fn next(input: &str) -> String {
+    format!("{NEXT}{input}")
+}
+
+/// Settings that stay the same from step to step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWOptions {
+    /// Decay of the mean of gradients (β₁).
+    pub beta1: f64,
+    /// Decay of the mean of squared gradients (β₂).
+    pub beta2: f64,
+    /// Keeps the denominator from zero (ε).
+    pub epsilon: f64,
+}
+
+impl Default for AdamWOptions {
+    /// `torch.optim.AdamW`'s defaults.
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+}
+
+/// The step on a vector of `count` elements, gradients clipped to the global norm `clip`.
+///
+/// # Errors
+/// None is known.
+pub fn update(count: usize, options: AdamWOptions, clip: f64) -> Result<Graph, Error> {
+    let AdamWOptions { beta1, beta2, epsilon } = options;
+    let mut g = Graph::new(format!("update of {count}"));
+    let mut vector = |name: &str| g.input(name, Fact::fixed(&[count]));
+    let [values, mean, square] = [vector(VALUES)?, vector(MEAN)?, vector(SQUARE)?];
+    let [sum, gradient, decay, pace] = [vector(SUM)?, vector(GRADIENT)?, vector(DECAY)?, vector(PACE)?];
+    let mut one = |name: &str| g.input(name, Fact::fixed(&[1]));
+    let [rate, size, correction] = [one(RATE)?, one(SIZE)?, one(CORRECTION)?];
+    let gradient = clipped(&mut g, gradient, clip)?;
+
+    let mean = average(&mut g, (MEAN, beta1), [mean, gradient])?;
+    let squares = g.wire("gradient.squared", Mul, &[gradient, gradient])?;
+    let square = average(&mut g, (SQUARE, beta2), [square, squares])?;
+
+    let root = g.wire("root", Sqrt, &[square])?;
+    let corrected = g.wire("root.corrected", Div, &[root, correction])?;
+    let denominator = plus(&mut g, "denominator", (corrected, epsilon as f32))?;
+    let sizes = g.wire("sizes", Mul, &[pace, size])?;
+    let moved = g.wire("moved", Mul, &[mean, sizes])?;
+    let moved = g.wire("moved.corrected", Div, &[moved, denominator])?;
+    let rates = g.wire("rates", Mul, &[pace, rate])?;
+    let lost = g.wire("lost", Mul, &[rates, decay])?;
+    let whole = g.constant("whole", Constant::scalar(1.0))?;
+    let kept = g.wire("kept", Sub, &[whole, lost])?;
+    let kept = g.wire("values.kept", Mul, &[values, kept])?;
+    let values = g.wire("values.moved", Sub, &[kept, moved])?;
+    let sum = g.wire("sum.moved", Add, &[sum, gradient])?;
+    for (name, wire) in [(VALUES, values), (MEAN, mean), (SQUARE, square), (SUM, sum)] {
+        g.output(next(name), wire);
+    }
+    Ok(g)
+}
+
+/// `g / max(1, (‖g‖₂ + 1e-6) / clip)`.
+fn clipped(g: &mut Graph, gradient: Wire, clip: f64) -> Result<Wire, Error> {
+    let squares = g.wire("norm.squares", Mul, &[gradient, gradient])?;
+    let total = g.wire("norm.square", ReduceSum { axes: vec![0], keep: true }, &[squares])?; // [1]
+    let norm = g.wire("norm", Sqrt, &[total])?;
+    let norm = plus(g, "norm.steady", (norm, STEADY))?;
+    let over = times(g, "norm.over", (norm, (1.0 / clip) as f32))?;
+    let one = g.constant("norm.least", Constant::scalar(1.0))?;
+    let divisor = g.wire("norm.divisor", Max, &[over, one])?;
+    g.wire("gradient.clipped", Div, &[gradient, divisor])
+}
+
+/// `β a + (1 − β) b`.
+fn average(g: &mut Graph, (name, beta): (&str, f64), [a, b]: [Wire; 2]) -> Result<Wire, Error> {
+    let old = times(g, &format!("{name}.old"), (a, beta as f32))?;
+    let fresh = times(g, &format!("{name}.fresh"), (b, (1.0 - beta) as f32))?;
+    g.wire(format!("{name}.averaged"), Add, &[old, fresh])
+}
+
+fn times(g: &mut Graph, name: &str, (a, b): (Wire, f32)) -> Result<Wire, Error> {
+    let b = g.constant(format!("{name}.by"), Constant::scalar(b))?;
+    g.wire(name, Mul, &[a, b])
+}
+
+fn plus(g: &mut Graph, name: &str, (a, b): (Wire, f32)) -> Result<Wire, Error> {
+    let b = g.constant(format!("{name}.by"), Constant::scalar(b))?;
+    g.wire(name, Add, &[a, b])
+}
