@@ -67,20 +67,18 @@ pub fn read_stored_with(disk: &dyn Disk, dir: &Path, base: &Base) -> Result<(Sto
     let invalid =
         |e: safetensors::SafeTensorError| Error::Weights { path: path.clone(), reason: e.to_string() };
     let mut file = Tensors { file: SafeTensors::deserialize(&bytes).map_err(invalid)?, read: 0 };
+    let head_width = backbone.head_width(manifest.reading());
+    check_expanded(&manifest, (&widths, head_width), base)?;
     let tensors = match &manifest.factorised {
         Some(factorised) => stored::Tensors::Factored(read_factors(&mut file, factorised, &widths, base)?),
-        None => {
-            check_expanded(&manifest, &widths, base)?;
-            stored::Tensors::Served(read_modules(
-                &mut file,
-                (&widths, manifest.stored_bits.adapters),
-                backbone,
-            )?)
-        }
+        None => stored::Tensors::Served(read_modules(
+            &mut file,
+            (&widths, manifest.stored_bits.adapters),
+            backbone,
+        )?),
     };
     let classes = manifest.labels.len();
-    let width = backbone.head_width(manifest.reading());
-    let head = read_head(&mut file, (classes, manifest.stored_bits.head), width)?;
+    let head = read_head(&mut file, (classes, manifest.stored_bits.head), head_width)?;
     let self_test = read_self_test(&mut file, &manifest)?;
     file.check_all_read(&manifest)?;
     let flops = base.flops() + modules_flops(&widths, backbone)?;
@@ -132,13 +130,24 @@ pub(super) fn read_limited(disk: &dyn Disk, path: &Path, limit: u64) -> Result<V
     disk.read(path, limit).map_err(Error::io(path))
 }
 
-/// Few bits on disk may be many bytes in memory.
-fn check_expanded(manifest: &Manifest, widths: &BTreeMap<Module, usize>, base: &Base) -> Result<(), Error> {
-    let (bytes, limit) = (served_bytes(widths, base.config()), base.most());
-    match manifest.stored_bits.adapters {
-        Some(_) if bytes > limit => Err(Error::TooWide { method: "few bits a weight", bytes, limit }),
+/// Few bits on disk may be many bytes in memory. A head of floats is bounded by its file.
+fn check_expanded(
+    manifest: &Manifest,
+    (widths, head_width): (&BTreeMap<Module, usize>, usize),
+    base: &Base,
+) -> Result<(), Error> {
+    let small = |bits: Option<Bits>, method, bytes, limit| match bits {
+        Some(_) if bytes > limit => Err(Error::TooWide { method, bytes, limit }),
         _ => Ok(()),
+    };
+    let bits = manifest.stored_bits;
+    if manifest.factorised.is_none() {
+        small(bits.adapters, "few bits a weight", served_bytes(widths, base.config()), base.most())?;
     }
+    let head = (manifest.labels.len() as u64)
+        .saturating_mul(head_width as u64)
+        .saturating_mul(size_of::<f32>() as u64);
+    small(bits.head, "few bits a weight of the head", head, MAX_WEIGHTS_BYTES)
 }
 
 fn read_modules(

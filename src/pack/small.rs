@@ -247,11 +247,13 @@ fn moments(values: &[f32]) -> [f32; 2] {
     [mean as f32, square.sqrt() as f32]
 }
 
-/// The scale of each output, or of all as one: its largest weight is 127.
+/// The scale of each output, or of all as one: its largest weight is 127. One with a weight that is NaN is NaN.
 fn largest(values: &[f32], outputs: usize) -> Vec<f32> {
     let mut most = vec![0.0_f32; outputs];
     for row in values.chunks(outputs.max(1)) {
-        most.iter_mut().zip(row).for_each(|(most, value)| *most = most.max(value.abs()));
+        // NaN stays, so that a training that diverged is seen.
+        let larger = |most: f32, value: f32| if value.is_nan() || value > most { value } else { most };
+        most.iter_mut().zip(row).for_each(|(most, value)| *most = larger(*most, value.abs()));
     }
     most.into_iter().map(|most| most / MOST).collect()
 }

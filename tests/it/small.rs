@@ -9,8 +9,8 @@ use mimi_server::graph::{Direct, ParameterName, Trained};
 use mimi_server::inspect;
 use mimi_server::pack::{self, Base, Bits, CONFIG_FILE, Small, StoredBits, WEIGHTS_FILE, read_stored};
 use mimi_server::train::{
-    Init, LinearOptions, Method, MimiOptions, Minibatch, Model, Outcome, State, StepOptions, Stepper, Target,
-    TaskOptions, train,
+    Evidence, Gradients, Init, LinearOptions, Method, MimiOptions, Minibatch, Model, Outcome, State,
+    StepOptions, Stepper, Target, TaskOptions, scores, train,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -133,6 +133,46 @@ fn a_gradient_straight_through_is_that_at_the_rounded_weights() {
 }
 
 #[test]
+fn a_weight_that_is_no_number_stays_none_at_any_bits() {
+    for bits in [Bits::One, Bits::Two, Bits::Four, Bits::Eight] {
+        let weights = Small::of(&[f32::NAN, 1.0, 2.0, -1.0], 2, bits).expand().unwrap();
+        assert!(weights.iter().any(|weight| weight.is_nan()), "{bits:?}: {weights:?}");
+    }
+    let weights = Small::of_head(&[f32::NAN, 1.0, 2.0, -1.0], 2).expand().unwrap();
+    assert!(weights[0].is_nan() && weights[2].is_nan(), "{weights:?}");
+    assert!((weights[1] - 1.0).abs() < 1e-6 && (weights[3] + 1.0).abs() < 1e-6, "{weights:?}");
+}
+
+/// At one bit all weights of a matrix have one magnitude, so that what is served cannot tell strong neurons from weak ones.
+#[test]
+fn a_cut_at_one_bit_keeps_what_the_weights_behind_it_say() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let bits = StoredBits { adapters: Some(Bits::One), head: None };
+    // Steps so small that first values stay.
+    let own = MimiOptions { bits, rate: 1e-12, epochs: 1, target: Target::Sigma(8.0), ..mimi() };
+    let model = State::new(&world.tiny.config, 3, &own).model;
+    let kept = |model: &Model| -> BTreeMap<String, usize> {
+        let none = Gradients::default();
+        let evidence = Evidence { gradients: &none, activity: None };
+        let scores = scores(model, own.score, evidence, || 0.0).unwrap();
+        let mut all: Vec<_> = scores
+            .iter()
+            .flat_map(|(module, own)| own.iter().map(|score| (*score, module.site.to_string())))
+            .collect();
+        all.sort_by(|a, b| b.0.total_cmp(&a.0));
+        all.truncate(all.len() / 2);
+        let mut widths = BTreeMap::new();
+        all.into_iter().for_each(|(_, site)| *widths.entry(site).or_default() += 1);
+        widths
+    };
+    let outcome = run(&world, &task(&world, data.path(), own.clone()));
+    assert_eq!(outcome.cycles.len(), 2);
+    assert_eq!(outcome.cycles[1].widths, kept(&model).into_iter().collect::<Vec<_>>().into_iter().collect());
+    assert_ne!(kept(&model), kept(&model.kept_at(bits)), "what is served would keep others");
+}
+
+#[test]
 fn rounding_twice_at_eight_bits_changes_nothing_and_zeros_stay() {
     let values: Vec<f32> = (0..60).map(|i| ((i * 37 % 101) as f32 - 50.0) / 17.0).collect();
     let once = Small::of(&values, 5, Bits::Eight).expand().unwrap();
@@ -206,32 +246,6 @@ fn training_at_few_bits_repeats_and_resumes_and_a_head_alone_may_be_small() {
     let (small, whole) = (head(Some(Bits::Eight)), head(None));
     assert!(weights(&small.folder) < weights(&whole.folder));
     assert_eq!(served_accuracy(&world, &small, data.path()), small.accuracies.held_out);
-}
-
-#[test]
-fn a_pruning_looks_at_what_is_served() {
-    let (world, data, cycles) = (World::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    dataset(data.path());
-    let mut options = task(&world, data.path(), few(Bits::One));
-    options.cycles = Some(cycles.path().to_owned());
-    let report = run(&world, &options);
-    let kept = std::fs::read_dir(cycles.path().join("colours")).unwrap().map(|entry| entry.unwrap().path());
-    let (before, _) = pack::read(&kept.min().unwrap(), &world.tiny.config).unwrap();
-    let mut scores: Vec<(f64, String)> = Vec::new();
-    for (module, own) in &before.weights {
-        let sum = |values: &mut dyn Iterator<Item = &f32>| values.map(|v| f64::from(v.abs())).sum::<f64>();
-        let (down, up) = (own.part(Part::Down), own.part(Part::Up));
-        for neuron in 0..own.width {
-            let rows = sum(&mut down.iter().skip(neuron).step_by(own.width));
-            scores
-                .push((rows + sum(&mut up[48 * neuron..48 * (neuron + 1)].iter()), module.site.to_string()));
-        }
-    }
-    scores.sort_by(|a, b| b.0.total_cmp(&a.0));
-    assert_eq!(scores.len(), 72);
-    let mut widths = BTreeMap::<String, usize>::new();
-    scores.into_iter().take(36).for_each(|(_, site)| *widths.entry(site).or_default() += 1);
-    assert_eq!(report.cycles[1].widths, widths);
 }
 
 #[test]

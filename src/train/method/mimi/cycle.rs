@@ -216,11 +216,11 @@ impl<'a> Trainer<'a> {
     fn prune(&self, state: &mut State, tally: &Tally) -> Result<()> {
         let mut random = self.recipe.chance(state.place).pruning();
         let score = self.options.score;
-        // What is served decides, not what it was rounded from.
-        let kept = state.model.kept_at(self.options.bits);
-        let activity = score.needs_activity().then(|| self.activity(&kept, state.place)).transpose()?;
+        // What is served decides what neurons do. Not their magnitude: at one bit all weights of a matrix have the same.
+        let served = || self.activity(&state.model.kept_at(self.options.bits), state.place);
+        let activity = score.needs_activity().then(served).transpose()?;
         let evidence = Evidence { gradients: &tally.gradients, activity: activity.as_ref() };
-        let scores = scores(&kept, score, evidence, || random.random())?;
+        let scores = scores(&state.model, score, evidence, || random.random())?;
         state.place.cycle += 1;
         state.place.epoch = 0;
         let pruning = Pruning { rho: self.options.rho, round: state.place.cycle };

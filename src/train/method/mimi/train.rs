@@ -58,7 +58,7 @@ impl TrainingMethod for MimiOptions {
             "sigma_0" | "widths" | "init" => follows,
             "rank" => !follows,
             "settings" => !self.settings.is_empty(),
-            "tau" => self.front.is_some(),
+            "tau" => self.front.is_some() && self.target != Target::Never,
             "price" => self.gates().is_some(),
             "score" | "selection" => self.gates().is_none(),
             "bits" => !self.bits.is_full(),
