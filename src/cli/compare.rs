@@ -94,7 +94,7 @@ impl CompareArgs {
             matches!(self.mimi.target(), Target::Sigma(_)),
             "compare prunes to a rate: give --sigma instead of --parameters or --accuracy"
         );
-        Ok(())
+        self.mimi.pruning.check(true)
     }
 
     /// Which methods to compare; none where contenders are.

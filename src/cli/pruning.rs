@@ -1,7 +1,8 @@
 //! By what neurons or weights are kept, as typed after `train-task` and `compare`.
 
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
-use mimi_server::train::{Init, Normaliser, Score, Selection, StartScore};
+use mimi_server::train::{Init, Normaliser, SHARE, STEEPNESS, Score, Selection, StartScore};
 
 /// Options of pruning, and of the first values that it depends on.
 #[derive(Debug, Args)]
@@ -18,12 +19,13 @@ pub struct PruningArgs {
     /// What goes first.
     #[arg(long, default_value = "neurons")]
     pub cut: CutArg,
-    /// Share of the score that may lie in the early blocks that --cut front-first removes whole, 0 to 1.
-    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
-    pub tau: f64,
-    /// How steeply the prices of --cut gates rise towards early blocks: 0 not at all, 1 as what many tasks cost there, up to 8.
-    #[arg(long, default_value_t = 0.5, value_name = "EXPONENT")]
-    pub price: f64,
+    /// Share of the score that may lie in the early blocks that --cut front-first removes whole, 0 to 1 [default: 0.05].
+    #[arg(long, value_name = "SHARE")]
+    pub tau: Option<f64>,
+    /// How steeply the prices of --cut gates rise towards early blocks: 0 not at all, 1 as what many tasks cost there, up to 8
+    /// [default: 0.5].
+    #[arg(long, value_name = "EXPONENT")]
+    pub price: Option<f64>,
     /// First values of the adapters [default: normal; xavier with the scores snip and grasp].
     #[arg(long)]
     pub init: Option<InitArg>,
@@ -79,7 +81,7 @@ pub enum SelectionArg {
 }
 
 /// What goes first.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CutArg {
     /// Neurons, wherever they are.
     Neurons,
@@ -136,14 +138,26 @@ impl PruningArgs {
         }
     }
 
+    /// Refuses what would have no effect.
+    ///
+    /// # Errors
+    /// When tau or a price was given without its cut, or a cut to a method that does not prune.
+    pub fn check(&self, prunes: bool) -> Result<()> {
+        let (is_front, is_gates) = (self.cut == CutArg::FrontFirst, self.cut == CutArg::Gates);
+        ensure!(is_front || self.tau.is_none(), "--tau is of --cut front-first");
+        ensure!(is_gates || self.price.is_none(), "--price is of --cut gates");
+        ensure!(prunes || self.cut == CutArg::Neurons, "--cut is of a method that prunes");
+        Ok(())
+    }
+
     /// Share of the score that may lie in early blocks which a pruning removes whole.
     pub fn front(&self) -> Option<f64> {
-        matches!(self.cut, CutArg::FrontFirst).then_some(self.tau)
+        (self.cut == CutArg::FrontFirst).then_some(self.tau.unwrap_or(SHARE))
     }
 
     /// How steeply the prices of gates rise, where gates choose neurons.
     pub fn price(&self) -> Option<f64> {
-        matches!(self.cut, CutArg::Gates).then_some(self.price)
+        (self.cut == CutArg::Gates).then_some(self.price.unwrap_or(STEEPNESS))
     }
 
     /// How adapters begin under a score.

@@ -157,6 +157,7 @@ impl TrainArgs {
     /// # Errors
     /// When the task's name is not a task id.
     pub fn options(&self) -> Result<TaskOptions> {
+        self.mimi.pruning.check(self.method == MIMI)?;
         let augment = self.augment.options();
         let method = match self.method.as_str() {
             LINEAR => {
