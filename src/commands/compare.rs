@@ -6,13 +6,14 @@ use std::fs;
 use anyhow::{Context, Result};
 use mimi_server::files::write_atomically;
 use mimi_server::train::study::{
-    Against, Ledger, Point, Purpose, Results, Run, compare, compare_methods, plot, scatter, standings,
+    Against, Compared, Point, Purpose, Results, Run, compare, compare_methods, plot, scatter, standings,
     summarise, table,
 };
 use mimi_server::train::{Progress, Setup};
 
 use super::backbone;
 use super::progress::Reporter;
+use super::study::none_failed;
 use crate::cli::CompareArgs;
 
 /// Trains what is compared, and writes tables and plots.
@@ -40,7 +41,10 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     };
     reporter.borrow_mut().end();
     match outcome? {
-        Outcome::Methods(ledger) => present(args, ledger.runs()),
+        Outcome::Methods(Compared { ledger, failures }) => {
+            present(args, ledger.runs())?;
+            none_failed(&failures)
+        }
         Outcome::Contenders(results) => summarised(args, results.points()),
     }
 }
@@ -48,7 +52,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
 /// What a comparison gave.
 enum Outcome {
     /// Methods, on any number of sets.
-    Methods(Ledger),
+    Methods(Compared),
     /// MiMi and its ablations, on one.
     Contenders(Results),
 }

@@ -8,7 +8,7 @@ use std::io;
 use anyhow::{Context, Result, ensure};
 use mimi_server::files::write_atomically;
 use mimi_server::train::study::{
-    Against, Protocol, Run, effects, findings, forest, runs, scatter, standings, study,
+    Against, Protocol, Run, Studied, effects, findings, forest, runs, scatter, standings, study,
 };
 use mimi_server::train::{Progress, Setup};
 use sha2::{Digest, Sha256};
@@ -22,11 +22,22 @@ use crate::cli::StudyArgs;
 pub fn run(args: &StudyArgs) -> Result<()> {
     let protocol = args.protocol()?;
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let found = if args.report { runs(&args.out)? } else { made(args, &protocol)? };
-    present(args, &protocol, &found)
+    let found = match args.report {
+        true => Studied { runs: runs(&args.out)?, failures: Vec::new() },
+        false => made(args, &protocol)?,
+    };
+    present(args, &protocol, &found.runs)?;
+    none_failed(&found.failures)
 }
 
-fn made(args: &StudyArgs, protocol: &Protocol) -> Result<Vec<Run>> {
+/// # Errors
+/// With the runs that failed.
+pub(super) fn none_failed(failures: &[String]) -> Result<()> {
+    ensure!(failures.is_empty(), "{} run(s) failed:\n{}", failures.len(), failures.join("\n"));
+    Ok(())
+}
+
+fn made(args: &StudyArgs, protocol: &Protocol) -> Result<Studied> {
     let options = args.options(&own_digest()?)?;
     let named = &args.runtime.backbone;
     ensure!(

@@ -425,6 +425,34 @@ fn the_command_that_is_printed_trains_the_same() {
 }
 
 #[test]
+fn a_class_without_an_image_that_can_be_read_is_told_before_anything_is_trained() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let colours = folder.path().join("colours");
+    dataset(&colours);
+    std::fs::create_dir(colours.join("torn")).unwrap();
+    let whole = std::fs::read(colours.join("red/0.png")).unwrap();
+    for number in 0..4 {
+        std::fs::write(colours.join(format!("torn/{number}.png")), &whole[..whole.len() / 2]).unwrap();
+    }
+    let made = command(&world, folder.path(), &["--auto", "--rung-epochs", "1"]);
+    let text = String::from_utf8(made.stderr).unwrap();
+    assert!(
+        !made.status.success() && text.contains("no training image of class torn could be read"),
+        "{text}"
+    );
+    assert!(!text.contains("candidate(s)"), "nothing was trained: {text}");
+    // One image is enough, whichever part of the training images it falls to. One of four is held out.
+    let is_refused = |number: usize| {
+        let path = colours.join(format!("torn/{number}.png"));
+        std::fs::write(&path, &whole).unwrap();
+        let made = command(&world, folder.path(), &["--auto", "--rung-epochs", "1"]);
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        String::from_utf8_lossy(&made.stderr).contains("of class torn could be read")
+    };
+    assert_eq!((0..4).filter(|&number| is_refused(number)).count(), 1);
+}
+
+#[test]
 fn options_that_a_choice_makes_itself_are_refused() {
     let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
     dataset(&folder.path().join("colours"));

@@ -45,8 +45,9 @@ fn options(data: &Path, out: &Path, names: &[&str]) -> MethodsOptions {
 
 fn made(world: &World, options: &MethodsOptions) -> anyhow::Result<(Vec<Run>, usize)> {
     let mut made = 0;
-    let ledger = compare_methods(&setup(world), options, &mut |_| {}, &mut |_| made += 1)?;
-    Ok((ledger.runs().to_vec(), made))
+    let compared = compare_methods(&setup(world), options, &mut |_| {}, &mut |_| made += 1)?;
+    anyhow::ensure!(compared.failures.is_empty(), "{:?}", compared.failures);
+    Ok((compared.ledger.runs().to_vec(), made))
 }
 
 fn refusal(world: &World, options: &MethodsOptions) -> String {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::server::World;
 use crate::support::repository;
 use crate::train::{dataset, setup};
+use mimi_server::train::Progress;
 
 fn protocol(world: &World) -> Value {
     json!({
@@ -71,8 +72,9 @@ impl Place {
             machine: Machine::here("0123"),
         };
         let mut made = 0;
-        let all = study(&setup(&self.world), &options, &mut |_| {}, &mut |_| made += 1)?;
-        Ok((all, made))
+        let found = study(&setup(&self.world), &options, &mut |_| {}, &mut |_| made += 1)?;
+        anyhow::ensure!(found.failures.is_empty(), "{:?}", found.failures);
+        Ok((found.runs, made))
     }
 }
 
@@ -213,6 +215,8 @@ fn a_protocol_that_contradicts_itself_is_refused_with_its_operands() {
         ("/arms/1/method", json!("adaptors"), "there is no method \"adaptors\""),
         ("/comparisons/0/above", json!(0), "at_least or above"),
         ("/comparisons/1/above", json!(0), "a cost has at_most"),
+        ("/steps", json!(0), "steps is 0"),
+        ("/settings/grid", json!({"learning_rate": [0.1]}), "a study tunes nothing"),
     ];
     for (place, wrong, told) in bad {
         let mut value = good.clone();
@@ -238,6 +242,95 @@ fn an_arm_or_a_place_that_does_not_fit_is_refused() {
     assert!(text.contains("arm mimi") && text.contains("give it a sigma"), "{text}");
     assert!(refused(&|value| value["sets"][1]["name"] = json!("three")).contains("is not there"));
     assert!(runs(place.out.path()).unwrap().is_empty(), "nothing was trained");
+}
+
+#[test]
+fn a_run_that_fails_keeps_no_other_from_its_turn() {
+    let place = Place::new();
+    let mut value = heads(&place);
+    // A rate at which the loss is no number after a few steps.
+    value["arms"].as_array_mut().unwrap().insert(
+        0,
+        json!({"name": "wild", "method": "adapters",
+            "settings": {"sigma_0": 4, "learning_rate": 1e30, "clip": 1e30}}),
+    );
+    let options = StudyOptions {
+        protocol: parsed(&value).unwrap(),
+        data: place.data.path().to_owned(),
+        out: place.out.path().to_owned(),
+        turn: Turn::default(),
+        machine: Machine::here("0123"),
+    };
+    let mut told = Vec::new();
+    let found = study(
+        &setup(&place.world),
+        &options,
+        &mut |news| {
+            if let Progress::Note(note) = news {
+                told.push(note.to_owned());
+            }
+        },
+        &mut |_| {},
+    )
+    .unwrap();
+    let mut names: Vec<&str> = found.runs.iter().map(|run| run.plan.method.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["head", "head", "slow", "slow"], "both sets were run");
+    assert_eq!(found.failures.len(), 2, "{:?}", found.failures);
+    assert!(found.failures[0].starts_with("wild on one, seed 0: the run failed: "), "{:?}", found.failures);
+    assert!(told.iter().any(|note| note.ends_with("the other runs go on")), "{told:?}");
+}
+
+#[test]
+fn contenders_that_prune_nothing_have_the_size_of_the_pruning_they_stand_beside() {
+    let place = Place::new();
+    let mut value = protocol(&place.world);
+    value["sets"] = json!([{"name": "one"}]);
+    value["seeds"] = json!([0]);
+    let size = json!({"sigma_0": 4, "sigma": 16, "init": "identity"});
+    let arm = |name: &str| json!({"name": name, "method": name, "settings": size});
+    value["arms"] = json!([arm("mimi"), arm("proportional"), arm("uniform"), arm("wide")]);
+    value["comparisons"] =
+        json!([{"name": "gain", "of": "mimi", "over": "wide", "at_least": 1.0, "family": "a"}]);
+    let (all, _) = place.study(&value, Turn::default()).unwrap();
+    let of = |name: &str| all.iter().find(|run| run.plan.method == name).unwrap();
+    let parameters = |name: &str| of(name).figures.cost.trained_parameters;
+    // 48 / 4 neurons at each of six sites, a quarter of them in the end.
+    assert_eq!(parameters("wide"), 6 * 12 * 2 * 48);
+    assert_eq!(parameters("proportional"), parameters("wide") / 4);
+    assert_eq!(parameters("uniform"), parameters("wide") / 4);
+    assert!(all.iter().all(|run| run.plan.epochs == of("mimi").plan.epochs));
+}
+
+#[test]
+fn steps_far_from_those_asked_for_are_told_of() {
+    let place = Place::new();
+    let notes = |steps: usize| {
+        let mut value = heads(&place);
+        value["steps"] = json!(steps);
+        let options = StudyOptions {
+            protocol: parsed(&value).unwrap(),
+            data: place.data.path().to_owned(),
+            out: place.out.path().join(steps.to_string()),
+            turn: Turn::default(),
+            machine: Machine::here("0123"),
+        };
+        fs::create_dir_all(&options.out).unwrap();
+        let mut told = Vec::new();
+        let mut hear = |news: Progress<'_>| {
+            if let Progress::Note(note) = news {
+                told.push(note.to_owned());
+            }
+        };
+        study(&setup(&place.world), &options, &mut hear, &mut |_| {}).unwrap();
+        told.into_iter().filter(|note| note.contains("were asked for")).collect::<Vec<_>>()
+    };
+    assert!(notes(30).is_empty());
+    let told = notes(1);
+    assert!(
+        told.iter().any(|note| note.contains("1 epoch(s) are ") && note.contains("1 were asked for")),
+        "{told:?}"
+    );
 }
 
 /// A study of heads alone, one seed.

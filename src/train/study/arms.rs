@@ -93,16 +93,23 @@ impl Protocol {
     fn said(&self, entrant: &Entrant, arm: &Arm) -> (String, Settings) {
         let is_head = matches!(entrant.training, Training::Pack(Method::Linear(_) | Method::DepthHead(_)));
         let common = if is_head { Settings::default() } else { self.settings.clone() };
-        (arm.name.clone(), common.overlaid(&arm.settings))
+        let mut settings = common.overlaid(&arm.settings);
+        if is_sized(entrant, arm) {
+            settings = Settings { sigma_0: None, sigma: None, rho: None, ..settings };
+        }
+        (arm.name.clone(), settings)
     }
 
     fn entrant(&self, arm: &Arm, augment: AugmentOptions) -> Result<Entrant> {
         let first_block = arm.first_block.unwrap_or(self.first_block);
         let (batch, micro_batch) = (self.batch, self.micro_batch);
+        let settings = self.settings.overlaid(&arm.settings);
         let adapt = |adaptation: Chosen| {
             let own = MimiOptions::of(adaptation)?;
             let step = StepOptions { micro_batch, ..own.step };
-            Ok(MimiOptions { first_block, batch, augment, step, ..own })
+            // What a contender derives its size from must be there first.
+            let (sigma, rho) = (settings.sigma_0.unwrap_or(own.sigma), settings.rho.unwrap_or(own.rho));
+            Ok(MimiOptions { first_block, batch, augment, step, sigma, rho, ..own })
         };
         let finetune = |subset: Subset| {
             let own = FinetuneOptions::of(subset)?;
@@ -110,7 +117,7 @@ impl Protocol {
             Ok(FinetuneOptions { first_block, batch, augment, step, ..own })
         };
         let linear = LinearOptions { batch, ..LinearOptions::default() };
-        let end = self.settings.overlaid(&arm.settings).sigma;
+        let end = settings.sigma;
         let target = end.map_or(Target::Never, Target::Sigma);
         let terms = Terms { linear, target, adapt: &adapt, finetune: &finetune };
         let entrant = Entrant { seeds: arm.seeds, ..Entrant::arm(&arm.name, &arm.method, &terms)? };
@@ -119,4 +126,11 @@ impl Protocol {
         ensure!(is_bare || end.is_some(), "{} prunes to a rate: give it a sigma", arm.method);
         Ok(entrant)
     }
+}
+
+/// Whether an arm's size follows from that of a pruning which it does not make.
+fn is_sized(entrant: &Entrant, arm: &Arm) -> bool {
+    let is_whole = |mimi: &MimiOptions| mimi.target == Target::Never;
+    Chosen::named(&arm.method).is_none()
+        && matches!(&entrant.training, Training::Pack(Method::Mimi(mimi)) if is_whole(mimi))
 }

@@ -38,13 +38,14 @@ pub struct StudyOptions {
 /// Makes the runs that are missing; `observe` hears how they go, `done` what each gave.
 ///
 /// # Errors
-/// When the backbone is another, a set is not there, an arm cannot be trained, or a run fails.
+/// When the backbone is another, a set is not there, an arm cannot be trained, or a result cannot be kept. A run that fails is
+/// told of; the others go on, and the stop rule waits for it.
 pub fn study(
     setup: &Setup,
     options: &StudyOptions,
     observe: &mut Observer<'_>,
     done: &mut dyn FnMut(&Run),
-) -> Result<Vec<Run>> {
+) -> Result<Studied> {
     let StudyOptions { protocol, data, out, turn, machine } = options;
     let name = &setup.resident.config().name;
     ensure!(*name == protocol.backbone, "the protocol is for {}, the backbone is {name}", protocol.backbone);
@@ -53,6 +54,7 @@ pub fn study(
         ensure!(folder.is_dir(), "{} is not there", folder.display());
     }
     let own = options.results();
+    let mut failures = Vec::new();
     for (place, set) in protocol.sets.iter().enumerate() {
         let runs = runs(out)?;
         let missing = protocol.missing(&runs);
@@ -76,9 +78,18 @@ pub fn study(
         let own = MethodsOptions { multiple, ..protocol.on(set, &arms, &places)? };
         let identity = own.identity(setup)?;
         strangers.into_iter().try_for_each(|file| Ledger::check(&file, &identity))?;
-        compare_methods(setup, &own, observe, done)?;
+        failures.extend(compare_methods(setup, &own, observe, done)?.failures);
     }
-    runs(out)
+    Ok(Studied { runs: runs(out)?, failures })
+}
+
+/// What a study has so far.
+#[derive(Debug)]
+pub struct Studied {
+    /// Every run, whichever process made it.
+    pub runs: Vec<Run>,
+    /// Runs that failed in this process, and why.
+    pub failures: Vec<String>,
 }
 
 impl StudyOptions {

@@ -29,32 +29,58 @@ use crate::train::model::Model;
 use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
 
+/// Steps are told of that are off by more than this part of those asked for.
+const FAR: usize = 4;
+
 /// Makes the runs that are missing; `observe` hears how they go, `done` what each gave.
 ///
 /// # Errors
-/// When a method cannot be trained, the file belongs to another comparison, or a run fails.
+/// When a method cannot be trained, the file belongs to another comparison, or it cannot be written. A run that fails is
+/// told of; the others go on.
 pub fn compare_methods(
     setup: &Setup,
     options: &MethodsOptions,
     observe: &mut Observer<'_>,
     done: &mut dyn FnMut(&Run),
-) -> Result<Ledger> {
+) -> Result<Compared> {
     let mut ledger =
         Ledger::open(&options.results, &options.identity(setup)?)?.beside(options.elsewhere.clone());
     // All sets are looked at before anything is trained.
     let open = |set| Arena::open(setup, set, &options.results, observe).map(|arena| (set, arena));
     let arenas = options.sets.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let mut failures = Vec::new();
     for (set, arena) in arenas {
         let mut meeting = Meeting { setup, options, set, arena, ledger: &mut ledger };
         let fitting = meeting.fitting(observe)?;
         let runs = options.runs().filter(|(_, entrant)| fitting.contains(&entrant.name.as_str()));
         for (_, (seed, entrant)) in runs.enumerate().filter(|(number, _)| options.turn.has(*number)) {
             let result = meeting.play(entrant, seed, observe, done);
-            result.with_context(|| format!("{} on {}, seed {seed}", entrant.name, set.name))?;
+            match result.with_context(|| format!("{} on {}, seed {seed}", entrant.name, set.name)) {
+                // The other runs do not depend on it.
+                Err(error) if error.is::<Failed>() => {
+                    observe(Progress::Note(&format!("{error:#}; the other runs go on")));
+                    failures.push(format!("{error:#}"));
+                }
+                result => result?,
+            }
         }
     }
-    Ok(ledger)
+    Ok(Compared { ledger, failures })
 }
+
+/// What a comparison gave.
+#[derive(Debug)]
+pub struct Compared {
+    /// The runs.
+    pub ledger: Ledger,
+    /// Runs that failed, and why. They are made again by the next process.
+    pub failures: Vec<String>,
+}
+
+/// A training failed, rather than what keeps its result.
+#[derive(Debug, thiserror::Error)]
+#[error("the run failed: {0:#}")]
+struct Failed(anyhow::Error);
 
 /// The methods on one set.
 pub(super) struct Meeting<'a> {
@@ -71,7 +97,10 @@ impl<'a> Meeting<'a> {
         let mut fitting = Vec::new();
         for entrant in &self.options.entrants {
             match self.prepared(entrant, &Settings::default(), 0) {
-                Ok(_) => fitting.push(entrant.name.as_str()),
+                Ok(training) => {
+                    self.tell_steps(&training, observe)?;
+                    fitting.push(entrant.name.as_str());
+                }
                 Err(error) if entrant.is_optional => {
                     observe(Progress::Note(&format!("{} is left out: {error:#}", entrant.name)));
                 }
@@ -79,6 +108,21 @@ impl<'a> Meeting<'a> {
             }
         }
         Ok(fitting)
+    }
+
+    /// Tells where whole epochs are far from the steps that were asked for.
+    fn tell_steps(&self, training: &Training, observe: &mut Observer<'_>) -> Result<()> {
+        let Budget::Steps(asked) = self.options.budget else { return Ok(()) };
+        let epochs = training.epochs() * training.trainings(&self.setup.resident)?;
+        let steps = epochs * self.arena.partition.train.len().div_ceil(training.batch());
+        if steps.abs_diff(asked) * FAR > asked {
+            observe(Progress::Note(&format!(
+                "{}: {epochs} epoch(s) are {steps} steps, {asked} were asked for; all methods divide their epochs among \
+                 their trainings",
+                self.set.name
+            )));
+        }
+        Ok(())
     }
 
     /// One method with one seed, its settings chosen before where that is asked for.
@@ -115,7 +159,10 @@ impl<'a> Meeting<'a> {
             epochs >= trainings && epochs.is_multiple_of(trainings),
             "it trains {trainings} times, among which {epochs} epoch(s) cannot be divided evenly"
         );
-        Ok(training.lasting(epochs / trainings))
+        let training = training.lasting(epochs / trainings);
+        // Again: gates ask for epochs enough.
+        training.check(resident)?;
+        Ok(training)
     }
 
     fn together(&self) -> usize {
@@ -144,7 +191,7 @@ impl<'a> Meeting<'a> {
             return Ok(run.clone());
         }
         let checkpoint = self.checkpoint(&plan)?;
-        let run = self.run(plan, method, observe)?;
+        let run = self.run(plan, method, observe).map_err(Failed)?;
         self.ledger.add(run.clone())?;
         // Only now is nothing lost without it.
         if checkpoint.exists() {

@@ -204,6 +204,9 @@ impl Protocol {
                 .map_or(Ok(()), |own| own.check())
                 .with_context(|| format!("augment of {}", set.name))?;
         }
+        ensure!(self.steps > 0, "steps is 0: every run makes at least one");
+        let grids = self.arms.iter().map(|arm| &arm.settings).chain([&self.settings]);
+        ensure!(grids.into_iter().all(|own| own.grid.is_none()), "a study tunes nothing: it has no grid");
         for Arm { name, method, seeds, .. } in &self.arms {
             let (own, all) = (seeds.unwrap_or(self.seeds.len()), self.seeds.len());
             ensure!(

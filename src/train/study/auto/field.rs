@@ -24,6 +24,7 @@ use crate::train::model::Model;
 use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
 use crate::train::study::price::Priced;
+use crate::train::task::check_classes;
 
 /// Images that a candidate is timed on.
 const TIMED: usize = 256;
@@ -90,6 +91,23 @@ impl<'a> Field<'a> {
         // Several ways to take images in may be kept at once: within a bound they lie in files.
         let overflow = Overflow { train: self.memory.is_some(), held_out: false, beside: &self.beside };
         load(self.setup, part, intake, &overflow, &mut |news| quietly(news, observe))
+    }
+
+    /// Every class must have a training image that can be read, so that hours are not spent before that is told. Where none
+    /// of its images is in the part, those that are chosen by are tried.
+    ///
+    /// # Errors
+    /// With the class that has none.
+    pub fn check(&mut self, intake: &Intake, observe: &mut Observer<'_>) -> Result<()> {
+        let train = self.prepare(intake, observe)?.train;
+        let mut classes = train.classes().to_vec();
+        let is_missing = |image: &&Image| !classes.contains(&image.class);
+        let others: Vec<Image> = self.chosen_by.iter().filter(is_missing).cloned().collect();
+        if !others.is_empty() {
+            let few = Partition { train: others, ..self.part.clone() };
+            classes.extend_from_slice(self.load(&few, intake, observe)?.train.classes());
+        }
+        check_classes(&classes, train.unreadable(), &self.part.labels)
     }
 
     /// Trains and measures a candidate. `checkpoint` keeps its state between epochs, and is left for [`forget`].

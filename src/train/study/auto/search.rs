@@ -77,7 +77,7 @@ impl<'a> Search<'a> {
         let quick = self.of_kind(true)?;
         if let Some(first) = quick.first().filter(|_| self.state.written().is_none()) {
             let intake = self.intake(first);
-            self.field.prepare(&intake, observe)?;
+            self.field.check(&intake, observe)?;
         }
         self.frozen = started.elapsed().as_secs_f64() / self.field.trained().max(1) as f64;
         for candidate in &quick {

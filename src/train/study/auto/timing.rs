@@ -6,6 +6,7 @@ use super::asked::{Candidate, Limit};
 use super::field::forget;
 use super::plan::{Guess, Pace, Terms};
 use super::search::{Search, Sizes};
+use super::state::Measured;
 use crate::train::data::intake::Intake;
 use crate::train::progress::{Observer, Progress};
 
@@ -102,9 +103,22 @@ impl Search<'_> {
         let own = self.state.records().iter().rev().filter(|record| record.name == candidate.name);
         let mut known = own.filter_map(|record| record.result.as_ref().ok());
         let last = known.find(|found| found.epoch_seconds > 0.0);
-        let Guess { epoch, run } =
-            last.map_or(guess, |found| Guess { epoch: found.epoch_seconds, run: found.run_seconds });
+        let timed = |found: &Measured| Guess { epoch: found.epoch_seconds, run: found.run_seconds };
+        let Guess { epoch, run } = last.map(timed).unwrap_or_else(|| match guess.epoch > 0.0 {
+            true => guess,
+            // It was resumed after its last step, so nobody timed it.
+            false => self.slowest(),
+        });
         Ok(Pace { intake, epoch, run, trainings })
+    }
+
+    /// The slowest training of any candidate.
+    fn slowest(&self) -> Guess {
+        let all = self.state.records().iter().filter_map(|record| record.result.as_ref().ok());
+        all.fold(Guess::default(), |most, found| Guess {
+            epoch: most.epoch.max(found.epoch_seconds),
+            run: most.run.max(found.run_seconds),
+        })
     }
 
     /// Seconds to prepare images.
