@@ -1,5 +1,6 @@
 //! From rows to a program's inputs. Pure.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use super::bank::Banked;
 use super::padding::{SEEN, pad_into};
 use super::pixels::{Entering, Samples};
 use crate::backbone::{BackboneConfig, Form, Module, Part};
-use crate::graph::{HIDDEN, MEAN, PREPARED, ParameterName, Plan, SAMPLES, STD};
+use crate::graph::{IMAGES, MEAN, PREPARED, ParameterName, Plan, SAMPLES, STATES, STD};
 use crate::pack::{Pack, Weights};
 use crate::runtime::{Held, HeldInput, Input};
 
@@ -17,6 +18,8 @@ pub(super) struct Batch<'a> {
     tensors: Vec<Tensor<'a>>,
     /// The samples, at the first block.
     samples: Option<(Vec<usize>, Elements<'a, u8>)>,
+    /// Whose state each row goes on from, behind the first block.
+    images: Option<Vec<i64>>,
     banked: Option<Banked>,
     rows: usize,
 }
@@ -81,7 +84,7 @@ impl<'a> Batch<'a> {
         config: &BackboneConfig,
         mut laid: Laid,
     ) -> Self {
-        let First { mut tensors, samples } = first(rows, plan, config, &mut laid);
+        let First { mut tensors, samples, images } = first(rows, plan, config, &mut laid);
         let address = |row: &BatchRow<'a>| row.pack.map(Arc::as_ptr);
         let is_shared = rows.iter().all(|row| address(row) == address(&rows[0]));
         for module in plan.modules.iter() {
@@ -92,7 +95,7 @@ impl<'a> Batch<'a> {
             let parts = module.form.fed().iter();
             tensors.extend(parts.filter_map(|&part| fed(&own, (module, part), config, &mut laid)));
         }
-        Self { laid, tensors, samples, banked: None, rows: rows.len() }
+        Self { laid, tensors, samples, images, banked: None, rows: rows.len() }
     }
 
     /// The same of rows whose modules' tensors lie in the bank.
@@ -102,8 +105,8 @@ impl<'a> Batch<'a> {
         config: &BackboneConfig,
         (banked, mut laid): (Banked, Laid),
     ) -> Self {
-        let First { tensors, samples } = first(rows, plan, config, &mut laid);
-        Self { laid, tensors, samples, banked: Some(banked), rows: rows.len() }
+        let First { tensors, samples, images } = first(rows, plan, config, &mut laid);
+        Self { laid, tensors, samples, images, banked: Some(banked), rows: rows.len() }
     }
 
     /// Number of rows.
@@ -123,13 +126,15 @@ impl<'a> Batch<'a> {
             .collect()
     }
 
-    /// The inputs that lie in the bank, and those of bytes.
+    /// The inputs that lie in the bank, and those of bytes and of numbers.
     pub(super) fn held(&self) -> Vec<HeldInput<'_>> {
         let mut held = self.banked.as_ref().map(Banked::inputs).unwrap_or_default();
         held.extend(self.samples.as_ref().map(|(shape, levels)| {
             let data = levels.of(&self.laid.levels);
             HeldInput { name: SAMPLES, held: Held::Bytes { shape, data } }
         }));
+        let images = self.images.as_deref();
+        held.extend(images.map(|images| HeldInput { name: IMAGES, held: Held::Numbers(images) }));
         held
     }
 
@@ -175,6 +180,7 @@ pub(super) fn samples_first(rows: &[BatchRow<'_>]) -> Option<Vec<usize>> {
 struct First<'a> {
     tensors: Vec<Tensor<'a>>,
     samples: Option<(Vec<usize>, Elements<'a, u8>)>,
+    images: Option<Vec<i64>>,
 }
 
 fn first<'a>(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig, laid: &mut Laid) -> First<'a> {
@@ -186,7 +192,9 @@ fn first<'a>(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig, laid: 
     };
     let values: Vec<&[f32]> = rows.iter().filter_map(|row| row.entering.values()).collect();
     if start > 0 {
-        return First { tensors: vec![tensor(HIDDEN, &values, config.input_shape(start))], samples: None };
+        let (states, images) = by_image(&values);
+        let tensors = vec![tensor(STATES, &states, config.input_shape(start))];
+        return First { tensors, samples: None, images: Some(images) };
     }
     let samples: Vec<&Samples> = rows.iter().filter_map(|row| row.entering.samples()).collect();
     let means: Vec<&[f32]> = samples.iter().map(|own| &own.mean[..]).collect();
@@ -199,7 +207,21 @@ fn first<'a>(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig, laid: 
         tensor(STD, &deviations, vec![3, 1, 1]),
     ];
     let shape = vec![samples.len(), side, side, 3];
-    First { tensors, samples: Some((shape, joined(&mut laid.levels, &levels))) }
+    First { tensors, samples: Some((shape, joined(&mut laid.levels, &levels))), images: None }
+}
+
+/// Each state once, wherever it lies, and which of them each row has.
+fn by_image<'a>(rows: &[&'a [f32]]) -> (Vec<&'a [f32]>, Vec<i64>) {
+    let mut places: HashMap<*const f32, usize> = HashMap::new();
+    let mut states = Vec::new();
+    let mut place = |row: &&'a [f32]| {
+        *places.entry(row.as_ptr()).or_insert_with(|| {
+            states.push(*row);
+            states.len() - 1
+        }) as i64
+    };
+    let images = rows.iter().map(&mut place).collect();
+    (states, images)
 }
 
 /// Rows one after the other; a single one where it is.
@@ -244,4 +266,17 @@ fn fed<'a>(
         }
     };
     Some(Tensor { name, shape, elements })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_rows_share_is_fed_once() {
+        let (a, b, like_a) = (vec![1.0; 4], vec![2.0; 4], vec![1.0; 4]);
+        let (states, images) = by_image(&[&a, &b, &a, &like_a, &b]);
+        assert_eq!(images, [0, 1, 0, 2, 1]);
+        assert_eq!(states, [&a[..], &b, &like_a]);
+    }
 }

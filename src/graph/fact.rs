@@ -36,6 +36,8 @@ pub enum Dim {
     Classes,
     /// Entries of a bank (P).
     Slots,
+    /// Images of the batch (I).
+    Images,
     /// Rows of the batch that come as samples (Bs).
     Sampled,
     /// Rows of the batch that come as pixels (Bp).
@@ -72,6 +74,7 @@ impl fmt::Display for Dim {
             Self::Joined(module, n) => write!(f, "R@{module}+{n}"),
             Self::Classes => write!(f, "C"),
             Self::Slots => write!(f, "P"),
+            Self::Images => write!(f, "I"),
             Self::Sampled => write!(f, "Bs"),
             Self::Prepared => write!(f, "Bp"),
         }

@@ -13,6 +13,7 @@
 //! | [`flat`], [`update`] | what is trained as one vector, and a step of the optimiser on it, so that both may stay on a device |
 //! | [`activity_graph`] | a forward pass that gives what hidden neurons do |
 //! | [`sampled`] | pixels made of bytes by a graph's first operators |
+//! | [`spread`] | rows that go on from the states of their images |
 //! | [`banked`] | modules' tensors taken from a bank on the device |
 //! | [`quantised`], [`halved`] | 8-bit integers in the products with frozen matrices; spans in 16-bit floats, which `spans` finds |
 //! | [`onnx`] | the bytes of an ONNX model |
@@ -59,6 +60,7 @@ mod prompts;
 mod quantise;
 mod samples;
 mod spans;
+mod spread;
 mod swin;
 mod tasks;
 pub mod training;
@@ -87,5 +89,6 @@ pub use plan::Plan;
 pub(crate) use quantise::ZERO;
 pub use quantise::{Bytes, Derived, Quantised, WeightRange, derived, quantise, quantised};
 pub use samples::{MEAN, PREPARED, SAMPLES, STD, sampled};
+pub use spread::{IMAGES, STATES, spread};
 pub use tasks::tasks_flops;
 pub use uniform::{Fed, uniform};

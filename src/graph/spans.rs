@@ -8,6 +8,7 @@ use super::ops::{
 };
 use super::quantise::frozen;
 use super::samples::SAMPLES;
+use super::spread::STATES;
 use super::training::is_gradient;
 use super::{Graph, Node, Operator, Wire};
 
@@ -99,7 +100,7 @@ struct Finder<'a> {
 
 impl<'a> Finder<'a> {
     fn new(graph: &'a Graph) -> Self {
-        let named = [PIXELS, SAMPLES, HIDDEN].into_iter().filter_map(|name| graph.find_input(name));
+        let named = [PIXELS, SAMPLES, HIDDEN, STATES].into_iter().filter_map(|name| graph.find_input(name));
         Self {
             graph,
             weights: graph.weights().map(|(_, wire)| wire).collect(),

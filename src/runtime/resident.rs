@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Device, Error, Program, Runtime, RuntimeOptions, WeightOptions, WeightStore};
 use crate::backbone::{BackboneConfig, Precision};
-use crate::graph::{Graph, Plan, banked, build, sampled};
+use crate::graph::{Graph, Plan, banked, build, sampled, spread};
 
 /// A frozen backbone on its device: runtime, weights, description. Cheap to clone; a process may have several.
 #[derive(Clone)]
@@ -91,13 +91,13 @@ impl Resident {
         self.compile(&build(&self.config, plan)?)
     }
 
-    /// As [`Resident::program`], of images that come as samples or as pixels (see [`sampled`]); its modules' tensors
-    /// are read from banks (see [`banked`]) if `is_banked`.
+    /// As [`Resident::program`], of images that come as samples or as pixels (see [`sampled`]), or as states behind the first
+    /// block (see [`spread`]); its modules' tensors are read from banks (see [`banked`]) if `is_banked`.
     ///
     /// # Errors
     /// As [`Resident::program`].
     pub fn serving_program(&self, plan: &Plan, is_banked: bool) -> Result<Program, Error> {
-        let graph = sampled(&build(&self.config, plan)?)?;
+        let graph = spread(&sampled(&build(&self.config, plan)?)?)?;
         match is_banked {
             true => self.compile(&banked(&graph, plan.modules)?),
             false => self.compile(&graph),
