@@ -152,12 +152,19 @@ fn method() -> impl TypedValueParser<Value = String> {
 }
 
 impl TrainArgs {
+    /// Refuses options that have no effect. Common ones of several tasks may have none on some.
+    ///
+    /// # Errors
+    /// With the first.
+    pub fn check_alone(&self) -> Result<()> {
+        self.mimi.pruning.check(self.method == MIMI)
+    }
+
     /// What to train.
     ///
     /// # Errors
     /// When the task's name is not a task id.
     pub fn options(&self) -> Result<TaskOptions> {
-        self.mimi.pruning.check(self.method == MIMI)?;
         let augment = self.augment.options();
         let method = match self.method.as_str() {
             LINEAR => {

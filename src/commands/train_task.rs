@@ -25,6 +25,9 @@ const INTERRUPTED: i32 = 130;
 /// Trains one task, or those of a file, and writes their packs.
 pub fn run(args: TrainArgs) -> Result<()> {
     explain_interruption(&args)?;
+    if args.many.tasks_file.is_none() {
+        args.check_alone()?;
+    }
     let mut setup = Setup::new(backbone::resident(&args.runtime, &args.runtime.training())?);
     if args.many.tasks_file.is_none() {
         return one(&setup, &args);

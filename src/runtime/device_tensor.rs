@@ -137,8 +137,8 @@ impl DeviceTensor {
         }
         let action = || format!("write to a tensor {:?} on {}", self.shape, self.device);
         let info = self.value.memory_info();
-        // SAFETY: the memory is this tensor's. `ort` keeps what it copied last bound to a session of its own, which it binds
-        // again before that session runs: what is bound there is not read once this tensor is gone.
+        // SAFETY: the memory is this tensor's. `ort` copies by a session of its own, whose binding it clears after each copy:
+        // nothing holds the alias once this returns.
         let alias = unsafe { memory::alias(info, target.as_ptr(), shape, &Allocator::default()) }?;
         let mut alias = alias.downcast::<TensorValueType<f32>>().map_err(Error::call(action()))?;
         let host = TensorRef::from_array_view((shape.to_vec(), values)).map_err(Error::call(action()))?;

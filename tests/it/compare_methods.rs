@@ -164,6 +164,36 @@ fn tuning_chooses_by_training_images_alone() {
 }
 
 #[test]
+fn a_rate_that_diverges_is_passed_over_and_a_grid_of_such_fails_its_method_alone() {
+    let (world, data, out) = (World::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let tuned = |rates: &[f64]| {
+        let grid = Grid { learning_rate: rates.to_vec(), weight_decay: vec![0.0] };
+        Settings { grid: Some(grid), clip: Some(1e30), ..Settings::default() }
+    };
+    let options = MethodsOptions {
+        tune: true,
+        settings: [("lora".into(), tuned(&[1e30, 5e-3])), ("bitfit".into(), tuned(&[1e30]))].into(),
+        seeds: vec![0],
+        ..options(data.path(), out.path(), &["bitfit", "lora"])
+    };
+    let found = compare_methods(&setup(&world), &options, &mut |_| {}, &mut |_| {}).unwrap();
+    let results: Vec<&Run> =
+        found.ledger.runs().iter().filter(|run| run.plan.purpose == Purpose::Result).collect();
+    assert_eq!(results.len(), 1);
+    assert_eq!(
+        (results[0].plan.method.as_str(), &results[0].plan.settings["learning_rate"]),
+        ("lora", &5e-3.into())
+    );
+    assert_eq!(found.failures.len(), 1, "{:?}", found.failures);
+    assert!(
+        found.failures[0].contains("no setting of the grid ends with finite numbers"),
+        "{:?}",
+        found.failures
+    );
+}
+
+#[test]
 fn settings_that_do_not_exist_are_refused_by_name() {
     let parse = |text: &str| format!("{:#}", Entrant::settings(text).unwrap_err());
     assert!(parse(r#"{"nobody": {}}"#).contains("nobody"));

@@ -75,3 +75,18 @@ fn a_share_or_a_score_that_does_not_fit_is_refused() {
     let before = MimiOptions { score: Score::Start(start), ..cut(Some(0.1)) };
     assert!(refused(before).contains("no score before training"));
 }
+
+#[test]
+fn a_share_a_price_or_a_cut_without_effect_is_refused_by_name() {
+    for (words, told) in [
+        (&["--method", "mimi", "--tau", "0.2"][..], "--tau is of --cut front-first"),
+        (&["--method", "mimi", "--cut", "front-first", "--price", "1"], "--price is of --cut gates"),
+        (&["--method", "adapters", "--cut", "gates"], "--cut is of a method that prunes"),
+        (&["--cut", "front-first"], "--cut is of a method that prunes"),
+    ] {
+        let all = [&["train-task", "--task", "t", "--data", "nowhere"], words].concat();
+        let made = crate::support::command(&all).output().unwrap();
+        let text = String::from_utf8(made.stderr).unwrap();
+        assert!(!made.status.success() && text.contains(told), "{words:?}: {text}");
+    }
+}

@@ -148,7 +148,8 @@ impl Contender {
     /// Its training of adapters, derived from MiMi's; none for a head alone and for the backbone's own weights.
     pub(super) fn adapters(self, mimi: &MimiOptions, seed: u64) -> Option<MimiOptions> {
         let price = mimi.price.or(Some(STEEPNESS));
-        let mimi = MimiOptions { seed, price: None, ..mimi.clone() };
+        let front = mimi.front.or(Some(SHARE));
+        let mimi = MimiOptions { seed, price: None, front: None, ..mimi.clone() };
         let scored = |score| MimiOptions { score, ..mimi.clone() };
         Some(match self {
             Self::Probe | Self::Full | Self::Attention | Self::Mlp => return None,
@@ -166,7 +167,7 @@ impl Contender {
             Self::Taylor => scored(Score::Taylor),
             Self::Activation => scored(Score::Activation),
             Self::Contribution => scored(Score::Contribution),
-            Self::FrontFirst => MimiOptions { front: mimi.front.or(Some(SHARE)), ..mimi },
+            Self::FrontFirst => MimiOptions { front, ..mimi },
             Self::Gates => MimiOptions { price, epochs: in_all(&mimi), ..mimi },
             Self::Snip => at_once(&mimi, StartScore::Snip, Selection::Unstructured),
             Self::SnipNeurons => at_once(&mimi, StartScore::Snip, Selection::Global),

@@ -80,7 +80,7 @@ pub struct Compared {
 /// A training failed, rather than what keeps its result.
 #[derive(Debug, thiserror::Error)]
 #[error("the run failed: {0:#}")]
-struct Failed(anyhow::Error);
+pub(super) struct Failed(pub(super) anyhow::Error);
 
 /// The methods on one set.
 pub(super) struct Meeting<'a> {

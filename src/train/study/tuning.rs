@@ -1,9 +1,9 @@
 //! Settings chosen on a split of the training images.
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 
 use super::entrant::Entrant;
-use super::methods::Meeting;
+use super::methods::{Failed, Meeting};
 use super::run::{Purpose, Run};
 use super::settings::Settings;
 use crate::pack;
@@ -39,12 +39,14 @@ impl Meeting<'_> {
                 best = Some((candidate, run));
             }
         }
-        best.map(|(settings, _)| settings).context("no setting of the grid ends with finite numbers")
+        let none = || Failed(anyhow!("no setting of the grid ends with finite numbers"));
+        Ok(best.map(|(settings, _)| settings).ok_or_else(none)?)
     }
 }
 
 /// Whether a training ended because its numbers grew without bound.
 pub(super) fn has_diverged(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<Failed>().map_or(error, |failed| &failed.0);
     let in_pack = matches!(error.downcast_ref::<pack::Error>(), Some(pack::Error::Weights { .. }));
     in_pack || error.downcast_ref::<Diverged>().is_some()
 }

@@ -147,15 +147,14 @@ impl<'a> Trainer<'a> {
     fn prepare(&mut self, state: &State) -> Result<()> {
         let model = &state.model;
         let (modules, is_gated) = (model.modules(), model.is_gated());
-        let is_ready = |ready: &Programs| {
-            ready.modules == modules && ready.is_gated == is_gated && ready.steps.fit(model)
-        };
-        if self.programs.as_ref().is_some_and(is_ready) {
+        let is_same = |ready: &&mut Programs| ready.modules == modules && ready.is_gated == is_gated;
+        if self.programs.as_mut().filter(is_same).is_some_and(|ready| ready.steps.fit(model)) {
             return Ok(());
         }
         let resident = &self.setup.resident;
         let block = model.lowest_block(resident.config()).min(resident.config().depth() - 1);
-        self.programs = None;
+        let others =
+            self.programs.take().filter(|ready| ready.modules == modules && ready.is_gated == is_gated);
         if let Source::Kept(rows) = &mut self.images.train {
             advance(self.setup, rows, block)?;
         }
@@ -165,6 +164,11 @@ impl<'a> Trainer<'a> {
         let express: &dyn Express = if is_gated { &gated } else { &bound };
         let trained = self.options.trained(express, train.truths().loss());
         let steps = self.steps(state, trained)?;
+        // The others fit any widths.
+        if let Some(others) = others {
+            self.programs = Some(Programs { steps, ..others });
+            return Ok(());
+        }
         let expression = Expression::new(resident, modules, &self.kind)?;
         let predictor = Predictor::new(resident, self.images.held_out.block, modules)?;
         self.programs = Some(Programs { modules, is_gated, steps, expression, predictor });
