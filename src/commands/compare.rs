@@ -12,8 +12,8 @@ use mimi_server::train::study::{
 use mimi_server::train::{Progress, Setup};
 
 use super::backbone;
+use super::failures::none_failed;
 use super::progress::Reporter;
-use super::study::none_failed;
 use crate::cli::CompareArgs;
 
 /// Trains what is compared, and writes tables and plots.

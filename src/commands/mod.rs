@@ -5,6 +5,7 @@ mod backbone;
 pub mod bench;
 pub mod compare;
 pub mod eval;
+mod failures;
 pub mod gc;
 pub mod health;
 pub mod import_backbone;

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::backbone;
 use super::compare::told;
+use super::failures::none_failed;
 use super::progress::Reporter;
 use crate::cli::StudyArgs;
 
@@ -28,13 +29,6 @@ pub fn run(args: &StudyArgs) -> Result<()> {
     };
     present(args, &protocol, &found.runs)?;
     none_failed(&found.failures)
-}
-
-/// # Errors
-/// With the runs that failed.
-pub(super) fn none_failed(failures: &[String]) -> Result<()> {
-    ensure!(failures.is_empty(), "{} run(s) failed:\n{}", failures.len(), failures.join("\n"));
-    Ok(())
 }
 
 fn made(args: &StudyArgs, protocol: &Protocol) -> Result<Studied> {

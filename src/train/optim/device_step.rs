@@ -10,8 +10,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::adamw::{AdamW, AdamWOptions};
 use super::diverged::Diverged;
-use super::epoch::Learner;
 use super::gradients::Gradients;
+use super::learner::Learner;
 use super::parts::Parts;
 use super::step::{Seen, StepOptions, Stepped, step_graph};
 use crate::graph::flat::{BEFORE, GRADIENTS, Layout, PARAMETERS, flat};

@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use anyhow::Result;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 
 use super::gradients::Gradients;
+use super::learner::Learner;
 use super::recipe::Recipe;
 use super::schedule::{Schedule, cosine_with_warmup};
 use super::step::{Seen, Stepped};
 use super::steps::{Learning, Steps};
 use crate::train::data::chance::Chance;
-use crate::train::data::minibatch::{Draw, Minibatch, TargetOptions};
+use crate::train::data::minibatch::{Draw, TargetOptions};
 use crate::train::data::source::Source;
 use crate::train::history::Place;
 use crate::train::measure::predict::Measure;
@@ -24,21 +24,6 @@ use crate::train::progress::{Observer, Progress, Step};
 
 /// Minibatches made ahead of the step that takes them.
 pub const AHEAD: usize = 2;
-
-/// What makes steps on minibatches.
-pub trait Learner {
-    /// Classes, or outputs.
-    ///
-    /// # Errors
-    /// When there is no head.
-    fn classes(&self) -> Result<usize>;
-
-    /// Makes one step at a learning rate.
-    ///
-    /// # Errors
-    /// When a run fails or the loss is no longer finite.
-    fn step(&mut self, batch: &Minibatch, at: (f64, &mut ChaCha8Rng)) -> Result<Stepped>;
-}
 
 /// One epoch of a training.
 #[derive(Clone, Copy)]

@@ -9,6 +9,7 @@ pub(in crate::train) mod device_step;
 pub(in crate::train) mod diverged;
 pub(in crate::train) mod epoch;
 pub(in crate::train) mod gradients;
+pub(in crate::train) mod learner;
 pub(in crate::train) mod mask;
 pub(in crate::train) mod parts;
 pub(in crate::train) mod paths;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use rand_chacha::ChaCha8Rng;
 
 use super::device_step::DeviceStepper;
-use super::epoch::Learner;
+use super::learner::Learner;
 use super::step::{Stepped, Stepper};
 use crate::train::data::minibatch::Minibatch;
 use crate::train::model::Model;

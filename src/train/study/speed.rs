@@ -14,7 +14,7 @@ use crate::train::data::rows::row_shape;
 use crate::train::method::mimi::options::MimiOptions;
 use crate::train::method::mimi::state::State;
 use crate::train::optim::device_step::DeviceStepper;
-use crate::train::optim::epoch::Learner;
+use crate::train::optim::learner::Learner;
 use crate::train::optim::step::Stepper;
 use crate::train::optim::steps::Learning;
 

@@ -16,8 +16,8 @@ use crate::train::data::rows::{Rows, input_name};
 use crate::train::measure::scorer::Scorer;
 use crate::train::optim::clip::clip;
 use crate::train::optim::diverged::Diverged;
-use crate::train::optim::epoch::Learner;
 use crate::train::optim::gradients::Gradients;
+use crate::train::optim::learner::Learner;
 use crate::train::optim::parts::{PartOptions, Parts};
 use crate::train::optim::step::{Seen, StepOptions, Stepped};
 

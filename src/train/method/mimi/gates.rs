@@ -28,7 +28,7 @@ use crate::backbone::{BackboneConfig, Module, Part};
 use crate::graph::ParameterName;
 use crate::train::data::minibatch::Minibatch;
 use crate::train::model::Model;
-use crate::train::optim::epoch::Learner;
+use crate::train::optim::learner::Learner;
 use crate::train::optim::step::{Stepped, Stepper};
 use crate::train::parameters::Parameter;
 
