@@ -60,6 +60,13 @@ impl Default for AdamWOptions {
     }
 }
 
+impl AdamWOptions {
+    /// `1 − β₁ᵗ` and `√(1 − β₂ᵗ)` in step t, from 1.
+    pub fn corrections(self, step: i32) -> [f64; 2] {
+        [1.0 - self.beta1.powi(step), (1.0 - self.beta2.powi(step)).sqrt()]
+    }
+}
+
 /// The step on a vector of `count` elements, gradients clipped to the global norm `clip`.
 ///
 /// # Errors

@@ -62,7 +62,7 @@ impl DeviceMemory {
     /// # Errors
     /// When the device has no room.
     pub fn filled(&self, shape: &[usize], value: f32) -> Result<DeviceTensor, Error> {
-        let made = self.made(shape)?;
+        let made = self.room(shape)?;
         let (entries, size) = (made.entries(), made.entry());
         let most = (CHUNK / size.max(1)).clamp(1, entries.max(1));
         let values = vec![value; most * size];
@@ -78,7 +78,7 @@ impl DeviceMemory {
     /// # Errors
     /// When the device has no room, and when there are too few elements or too many.
     pub fn of_values(&self, shape: &[usize], values: &[f32]) -> Result<DeviceTensor, Error> {
-        let made = self.made(shape)?;
+        let made = self.room(shape)?;
         if values.len() != made.entries() * made.entry() {
             let reason = format!("got {} elements", values.len());
             return Err(Error::Call { action: format!("make a tensor {shape:?}"), reason });
@@ -87,8 +87,11 @@ impl DeviceMemory {
         Ok(made)
     }
 
-    /// A tensor of whatever is in its memory.
-    fn made(&self, shape: &[usize]) -> Result<DeviceTensor, Error> {
+    /// A tensor of whatever is in its memory, for a run to write to before one reads it.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub(crate) fn room(&self, shape: &[usize]) -> Result<DeviceTensor, Error> {
         let action = || format!("make a tensor {shape:?} on {}", self.device);
         let mut value = Tensor::<f32>::new(&self.allocator, shape.to_vec()).map_err(Error::call(action()))?;
         let data = value.data_ptr_mut().cast::<f32>();

@@ -35,13 +35,8 @@ impl AdamW {
 
     /// What each element's step is divided by: `√v / √(1 − β₂ᵗ) + ε`.
     pub fn denominators(&self) -> impl Iterator<Item = f64> {
-        let correction = (1.0 - self.options.beta2.powi(self.steps.max(1))).sqrt();
+        let [_, correction] = self.options.corrections(self.steps.max(1));
         self.square.iter().map(move |v| f64::from(v.sqrt()) / correction + self.options.epsilon)
-    }
-
-    /// The settings.
-    pub fn options(&self) -> AdamWOptions {
-        self.options
     }
 
     /// Keeps the moments of the elements at `indices`; the number of steps stays, as the elements have made
@@ -69,8 +64,7 @@ impl AdamW {
     pub fn step(&mut self, parameters: &mut [f32], gradient: &[f32], rate: f64, decay: f64) {
         let AdamWOptions { beta1, beta2, epsilon } = self.options;
         self.steps += 1;
-        let correction1 = 1.0 - beta1.powi(self.steps);
-        let correction2 = (1.0 - beta2.powi(self.steps)).sqrt();
+        let [correction1, correction2] = self.options.corrections(self.steps);
         let (keep, size) = ((1.0 - rate * decay) as f32, (rate / correction1) as f32);
         let (b1, b2) = (beta1 as f32, beta2 as f32);
         let (fresh1, fresh2) = ((1.0 - beta1) as f32, (1.0 - beta2) as f32);

@@ -96,20 +96,20 @@ impl DeviceStepper {
     /// When the device has no room, or the parameters have not made equally many steps.
     pub fn learn<'a>(&'a mut self, model: &'a mut Model) -> Result<DeviceLearning<'a>> {
         let steps = steps(model)?;
+        let shape = [self.layout.count()];
         let gather = |of: &dyn Fn(ParameterName, &Parameter) -> Vec<f32>| {
             let all: Vec<f32> = model.parameters.iter().flat_map(|(name, own)| of(name, own)).collect();
-            self.memory.of_values(&[self.layout.count()], &all)
+            self.memory.of_values(&shape, &all)
         };
-        let zeros = || self.memory.filled(&[self.layout.count()], 0.0);
-        let state = || -> Result<State> {
-            Ok(State {
-                values: gather(&|_, own| own.values.clone())?,
-                mean: gather(&|_, own| own.state.moments().0.to_vec())?,
-                square: gather(&|_, own| own.state.moments().1.to_vec())?,
-                sum: zeros()?,
-            })
+        let (zeros, room) = (|| self.memory.filled(&shape, 0.0), || self.memory.room(&shape));
+        let now = State {
+            values: gather(&|_, own| own.values.clone())?,
+            mean: gather(&|_, own| own.state.moments().0.to_vec())?,
+            square: gather(&|_, own| own.state.moments().1.to_vec())?,
+            sum: zeros()?,
         };
-        let (states, gradients) = ([state()?, state()?], [zeros()?, zeros()?, zeros()?]);
+        let next = State { values: room()?, mean: room()?, square: room()?, sum: room()? };
+        let (states, gradients) = ([now, next], [zeros()?, room()?, room()?]);
         let options = self.options;
         let decay = gather(&|name, own| vec![options.decay_of(name, own) as f32; own.values.len()])?;
         let pace = gather(&|name, own| vec![name.pace() as f32; own.values.len()])?;
@@ -208,7 +208,6 @@ fn held<'a>((name, tensor): (&'a str, &'a DeviceTensor)) -> HeldInput<'a> {
 
 /// η, `η / (1 − β₁ᵗ)` and `√(1 − β₂ᵗ)`.
 fn scalars(rate: f64, steps: i32) -> [f32; 3] {
-    let AdamWOptions { beta1, beta2, .. } = AdamWOptions::default();
-    let size = rate / (1.0 - beta1.powi(steps));
-    [rate, size, (1.0 - beta2.powi(steps)).sqrt()].map(|scalar| scalar as f32)
+    let [of_mean, of_square] = AdamWOptions::default().corrections(steps);
+    [rate, rate / of_mean, of_square].map(|scalar| scalar as f32)
 }

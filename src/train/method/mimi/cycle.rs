@@ -147,14 +147,13 @@ impl<'a> Trainer<'a> {
     fn prepare(&mut self, state: &State) -> Result<()> {
         let model = &state.model;
         let (modules, is_gated) = (model.modules(), model.is_gated());
-        let is_same = |ready: &&mut Programs| ready.modules == modules && ready.is_gated == is_gated;
-        if self.programs.as_mut().filter(is_same).is_some_and(|ready| ready.steps.fit(model)) {
+        let is_same = |ready: &Programs| ready.modules == modules && ready.is_gated == is_gated;
+        if self.programs.as_ref().is_some_and(|ready| is_same(ready) && ready.steps.fit(model)) {
             return Ok(());
         }
         let resident = &self.setup.resident;
         let block = model.lowest_block(resident.config()).min(resident.config().depth() - 1);
-        let others =
-            self.programs.take().filter(|ready| ready.modules == modules && ready.is_gated == is_gated);
+        let others = self.programs.take().filter(is_same);
         if let Source::Kept(rows) = &mut self.images.train {
             advance(self.setup, rows, block)?;
         }
