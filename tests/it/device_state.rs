@@ -4,8 +4,8 @@ use std::path::Path;
 
 use mimi_server::graph::Direct;
 use mimi_server::train::{
-    Adaptation, Learner, MimiOptions, Minibatch, Model, Outcome, Parameter, Progress, Score, Setup, State,
-    StepOptions, Stepper, Target, TaskOptions, train,
+    Adaptation, Gradients, Learner, MimiOptions, Minibatch, Model, Outcome, Parameter, Progress, Score,
+    Setup, State, StepOptions, Stepper, Target, TaskOptions, train,
 };
 use mimi_server::train::{DeviceStepper, Init};
 use rand::SeedableRng;
@@ -64,34 +64,25 @@ fn steps_on_the_device_are_the_hosts() {
             let mut of_host = Stepper::new(&resident, 0, &host, trained, options).unwrap();
             let mut of_device = DeviceStepper::new(&resident, 0, &device, trained, options).unwrap();
             let mut randoms = [(); 2].map(|()| ChaCha8Rng::seed_from_u64(3));
-            let mut sum: Option<Vec<f32>> = None;
             // As in two epochs: the second goes on from what came back.
             for rates in RATES.chunks(4) {
                 let mut learning = of_device.learn(&mut device).unwrap();
-                let mut epoch: Vec<f32> = Vec::new();
+                let mut sums = Gradients::zeros(&host.parameters);
                 for &rate in rates {
                     let expected = of_host.step(&mut host, &batch, (rate, &mut randoms[0])).unwrap();
                     let found = learning.step(&batch, (rate, &mut randoms[1])).unwrap();
                     assert!((found.seen.loss - expected.seen.loss).abs() < 1e-4, "{what}: {found:?}");
                     assert_eq!(found.seen.right, expected.seen.right, "{what}");
-                    let own: Vec<f32> = host
-                        .parameters
-                        .iter()
-                        .flat_map(|(name, _)| expected.gradients.get(name).unwrap().to_vec())
-                        .collect();
-                    epoch.resize(own.len(), 0.0);
-                    epoch.iter_mut().zip(own).for_each(|(sum, g)| *sum += g);
+                    sums.add_all(&expected.gradients).unwrap();
                 }
-                let gradients = learning.finish().unwrap();
-                let found: Vec<f32> = host
-                    .parameters
-                    .iter()
-                    .flat_map(|(name, _)| gradients.get(name).unwrap().to_vec())
-                    .collect();
-                assert!(apart(&found, &epoch) < 1e-3, "{what}: sums of gradients");
-                sum = Some(found);
+                let of = |gradients: &Gradients| -> Vec<f32> {
+                    let names = host.parameters.iter().map(|(name, _)| name);
+                    names.flat_map(|name| gradients.get(name).unwrap().to_vec()).collect()
+                };
+                let found = of(&learning.finish().unwrap());
+                assert!(apart(&found, &of(&sums)) < 1e-3, "{what}: sums of gradients");
+                assert!(found.iter().any(|g| *g != 0.0));
             }
-            assert!(sum.is_some_and(|sum| sum.iter().any(|g| *g != 0.0)));
             assert!(apart(&all(&device, |p| &p.values), &all(&host, |p| &p.values)) < 1e-4, "{what}");
             for moment in
                 [|p: &Parameter| p.state.moments().0.to_vec(), |p: &Parameter| p.state.moments().1.to_vec()]

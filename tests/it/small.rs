@@ -168,7 +168,7 @@ fn a_cut_at_one_bit_keeps_what_the_weights_behind_it_say() {
     };
     let outcome = run(&world, &task(&world, data.path(), own.clone()));
     assert_eq!(outcome.cycles.len(), 2);
-    assert_eq!(outcome.cycles[1].widths, kept(&model).into_iter().collect::<Vec<_>>().into_iter().collect());
+    assert_eq!(outcome.cycles[1].widths, kept(&model));
     assert_ne!(kept(&model), kept(&model.kept_at(bits)), "what is served would keep others");
 }
 

@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+use mimi_server::train::Progress;
 use mimi_server::train::study::{
-    Machine, Protocol, Run, StudyOptions, Turn, Verdict, effects, findings, forest, runs, study,
+    Machine, Protocol, Run, Studied, StudyOptions, Turn, Verdict, effects, findings, forest, runs, study,
 };
 use serde_json::{Value, json};
 
 use crate::server::World;
 use crate::support::repository;
 use crate::train::{dataset, setup};
-use mimi_server::train::Progress;
 
 fn protocol(world: &World) -> Value {
     json!({
@@ -63,15 +63,31 @@ impl Place {
         place
     }
 
-    fn study(&self, value: &Value, turn: Turn) -> anyhow::Result<(Vec<Run>, usize)> {
-        let options = StudyOptions {
+    fn options(&self, value: &Value, turn: Turn) -> anyhow::Result<StudyOptions> {
+        Ok(StudyOptions {
             protocol: parsed(value)?,
             data: self.data.path().to_owned(),
             out: self.out.path().to_owned(),
             turn,
             machine: Machine::here("0123"),
+        })
+    }
+
+    /// What a study gives, failures included, and what is told meanwhile.
+    fn told(&self, options: &StudyOptions) -> (Studied, Vec<String>) {
+        let mut told = Vec::new();
+        let mut hear = |news: Progress<'_>| {
+            if let Progress::Note(note) = news {
+                told.push(note.to_owned());
+            }
         };
+        let found = study(&setup(&self.world), options, &mut hear, &mut |_| {}).unwrap();
+        (found, told)
+    }
+
+    fn study(&self, value: &Value, turn: Turn) -> anyhow::Result<(Vec<Run>, usize)> {
         let mut made = 0;
+        let options = self.options(value, turn)?;
         let found = study(&setup(&self.world), &options, &mut |_| {}, &mut |_| made += 1)?;
         anyhow::ensure!(found.failures.is_empty(), "{:?}", found.failures);
         Ok((found.runs, made))
@@ -254,25 +270,7 @@ fn a_run_that_fails_keeps_no_other_from_its_turn() {
         json!({"name": "wild", "method": "adapters",
             "settings": {"sigma_0": 4, "learning_rate": 1e30, "clip": 1e30}}),
     );
-    let options = StudyOptions {
-        protocol: parsed(&value).unwrap(),
-        data: place.data.path().to_owned(),
-        out: place.out.path().to_owned(),
-        turn: Turn::default(),
-        machine: Machine::here("0123"),
-    };
-    let mut told = Vec::new();
-    let found = study(
-        &setup(&place.world),
-        &options,
-        &mut |news| {
-            if let Progress::Note(note) = news {
-                told.push(note.to_owned());
-            }
-        },
-        &mut |_| {},
-    )
-    .unwrap();
+    let (found, told) = place.told(&place.options(&value, Turn::default()).unwrap());
     let mut names: Vec<&str> = found.runs.iter().map(|run| run.plan.method.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["head", "head", "slow", "slow"], "both sets were run");
@@ -308,21 +306,10 @@ fn steps_far_from_those_asked_for_are_told_of() {
     let notes = |steps: usize| {
         let mut value = heads(&place);
         value["steps"] = json!(steps);
-        let options = StudyOptions {
-            protocol: parsed(&value).unwrap(),
-            data: place.data.path().to_owned(),
-            out: place.out.path().join(steps.to_string()),
-            turn: Turn::default(),
-            machine: Machine::here("0123"),
-        };
+        let own = place.options(&value, Turn::default()).unwrap();
+        let options = StudyOptions { out: place.out.path().join(steps.to_string()), ..own };
         fs::create_dir_all(&options.out).unwrap();
-        let mut told = Vec::new();
-        let mut hear = |news: Progress<'_>| {
-            if let Progress::Note(note) = news {
-                told.push(note.to_owned());
-            }
-        };
-        study(&setup(&place.world), &options, &mut hear, &mut |_| {}).unwrap();
+        let (_, told) = place.told(&options);
         told.into_iter().filter(|note| note.contains("were asked for")).collect::<Vec<_>>()
     };
     assert!(notes(30).is_empty());
