@@ -5,8 +5,9 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `archive` | a version as one file, in memory or on this disk |
 //! | `digest`, `pointer`, `edit` | the words: names of blobs, pointers, and changes of them (pure) |
-//! | `connect`, `bucket` | an object store, and bounded requests to it |
+//! | `connect`, `bucket`, `parts` | an object store, and bounded requests to it |
 //! | `layout`, `feed`, `segment` | where objects are, and which pointers have changed |
 //! | `open` | from an address to a source |
 //! | `source` | what is asked of every source: [`PackSource`] |
@@ -17,6 +18,7 @@
 //! | `options` | how packs of a store are served |
 //! | `patience` | how often a compare-and-swap is tried |
 
+mod archive;
 mod blocking;
 mod bucket;
 mod cache;
@@ -37,6 +39,7 @@ mod objects;
 mod open;
 mod operate;
 mod options;
+mod parts;
 mod patience;
 mod place;
 mod pointer;
@@ -45,6 +48,7 @@ mod source;
 mod tally;
 mod verified;
 
+pub use archive::{Archive, Incoming};
 pub use cache::Cache;
 pub use connect::{Settings, is_store};
 pub use digest::Digest;

@@ -35,7 +35,7 @@ mod scope;
 mod secret;
 mod tenant;
 
-pub use account::{Account, Exhausted, Left, Publishing, Rows};
+pub use account::{Account, Exhausted, Left, Rows, Turn};
 pub use caller::{Caller, Proof};
 pub use credentials::{Credentials, Denied};
 pub use edit::{NewKey, add_key, check, revoke_keys};

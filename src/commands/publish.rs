@@ -23,7 +23,7 @@ pub fn run(args: &PublishArgs) -> Result<()> {
     let naming = Naming { version: args.version, label: args.label() };
     wait_for(async {
         let source = args.open()?;
-        let published = source.publish(&task, archive, naming).await.with_context(|| source.name())?;
+        let published = source.publish(&task, archive.into(), naming).await.with_context(|| source.name())?;
         tell(task.as_str(), &published);
         Ok(())
     })

@@ -120,7 +120,7 @@ fn publish_to(source: &str, folder: &Path, task: &TaskId) -> Result<()> {
     let published = wait_for(async {
         let source = open_source(source, &settings(), None)?;
         let naming = Naming { version: None, label: Some(STABLE.to_owned()) };
-        source.publish(task, archive, naming).await.with_context(|| source.name())
+        source.publish(task, archive.into(), naming).await.with_context(|| source.name())
     })?;
     tell(task.as_str(), &published);
     Ok(())

@@ -12,7 +12,7 @@ use super::headers;
 use super::state::AppState;
 use crate::engine::Priority;
 use crate::oip::Arrived;
-use crate::service::{Error, Held, Terms};
+use crate::service::{Error, Held, Receiving, Terms};
 use crate::tenants::Caller;
 
 /// What a request's head says.
@@ -64,6 +64,17 @@ impl Arrival {
         let limit = state.options.payload_limit;
         let body = self.in_time(state, body::bytes(request, limit, &mut held)).await?;
         Ok((body, held))
+    }
+
+    /// Has the body written to the disk as it comes, on the same terms. Memory holds a piece of it.
+    pub(super) async fn read_to(
+        &self,
+        state: &AppState,
+        request: Request,
+        receiving: &mut Receiving,
+    ) -> Result<(), ApiError> {
+        let limit = state.options.payload_limit;
+        self.in_time(state, body::to_disk(request, limit, receiving)).await
     }
 
     /// What a door without a transport wants to know of this request, which came at `at`.

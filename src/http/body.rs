@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::body::Bytes;
+use axum::body::{BodyDataStream, Bytes};
 use axum::extract::multipart::MultipartError;
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -15,7 +15,7 @@ use super::wanted;
 use crate::engine::Share;
 use crate::files;
 use crate::metrics::Metrics;
-use crate::service::{Held, Memory};
+use crate::service::{Held, Memory, Receiving};
 
 /// Longest text of a parser that is told, characters.
 const TOLD: usize = 300;
@@ -94,23 +94,54 @@ fn content_type(headers: &HeaderMap) -> Kind {
 
 /// Reads a body as it is.
 pub(super) async fn bytes(request: Request, limit: usize, held: &mut Held) -> Result<Bytes, ApiError> {
-    let too_large = || ApiError::BodyTooLarge { limit };
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if declared.and_then(|text| text.parse::<u64>().ok()).is_some_and(|bytes| bytes > limit as u64) {
-        return Err(too_large());
-    }
-    let mut chunks = request.into_body().into_data_stream();
-    let mut whole = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        let broken = |e| ApiError::invalid(format!("the body could not be read: {e}"));
-        let chunk = chunk.map_err(broken)?;
-        if whole.len() + chunk.len() > limit {
-            return Err(too_large());
-        }
-        held.take(chunk.len())?;
-        whole.extend_from_slice(&chunk);
+    let (mut pieces, mut whole) = (Pieces::of(request, limit)?, Vec::new());
+    while let Some(piece) = pieces.next().await? {
+        held.take(piece.len())?;
+        whole.extend_from_slice(&piece);
     }
     Ok(whole.into())
+}
+
+/// Has a body written to the disk, a piece at a time.
+pub(super) async fn to_disk(
+    request: Request,
+    limit: usize,
+    receiving: &mut Receiving,
+) -> Result<(), ApiError> {
+    let mut pieces = Pieces::of(request, limit)?;
+    while let Some(piece) = pieces.next().await? {
+        receiving.write(&piece).await?;
+    }
+    Ok(())
+}
+
+/// A body as it comes, as much of it as is allowed.
+struct Pieces {
+    stream: BodyDataStream,
+    came: usize,
+    limit: usize,
+}
+
+impl Pieces {
+    /// The body of a request that does not announce more than `limit` bytes.
+    fn of(request: Request, limit: usize) -> Result<Self, ApiError> {
+        let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        if declared.and_then(|text| text.parse::<u64>().ok()).is_some_and(|bytes| bytes > limit as u64) {
+            return Err(ApiError::BodyTooLarge { limit });
+        }
+        Ok(Self { stream: request.into_body().into_data_stream(), came: 0, limit })
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let Some(piece) = self.stream.next().await else { return Ok(None) };
+        let piece = piece.map_err(|e| ApiError::invalid(format!("the body could not be read: {e}")))?;
+        self.came += piece.len();
+        if self.came > self.limit {
+            Err(ApiError::BodyTooLarge { limit: self.limit })
+        } else {
+            Ok(Some(piece))
+        }
+    }
 }
 
 fn read_json(bytes: &[u8], held: &mut Held) -> Result<Body, ApiError> {

@@ -65,7 +65,8 @@ async fn published(
     let wrong = || ApiError::invalid(format!("version {:?}: expected a number from 1", brief(&version)));
     let version = parse_version(&version).ok_or_else(wrong)?;
     let arrival = Arrival::new(state, caller, request.headers(), Instant::now())?;
-    let (archive, _held) = arrival.read_bytes(state, request).await?;
-    let digest = state.service.receive_archive(caller, &task, version, archive).await?;
+    let mut receiving = state.service.receiving(caller, &task, version).await?;
+    arrival.read_to(state, request, &mut receiving).await?;
+    let digest = receiving.publish().await?;
     Ok(Json(PublishedVersion { task: task.to_string(), version, digest }))
 }

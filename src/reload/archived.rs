@@ -1,9 +1,9 @@
 //! A version that comes as one archive: verified aside, then published to the source, then live.
 
+use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
-
-use bytes::Bytes;
+use std::time::{Duration, SystemTime};
 
 use super::blocking::blocking;
 use super::error::Error;
@@ -12,9 +12,29 @@ use crate::audit::{Event, Who};
 use crate::engine;
 use crate::files;
 use crate::pack::{self, TaskId};
-use crate::shelf::{self, Digest, Done, Folder, Naming, PackSource, STABLE};
+use crate::shelf::{self, Archive, Digest, Done, Folder, Incoming, Naming, PackSource, STABLE};
+
+/// Beside what the pack of a body is unpacked, in the folder of packs or of copies.
+const RECEIVED: &str = "received";
+/// Age from which what was unpacked counts as left by a crash: no verification lasts so long.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// Removes what servers left in `root` that were killed while they verified a body.
+pub fn sweep_received(root: &Path) {
+    // A folder that cannot be listed is told of where packs are looked for.
+    let _ = files::sweep(&root.join(RECEIVED), ABANDONED, SystemTime::now());
+}
 
 impl Reloader {
+    /// What a version of a task is written to as it comes, on the disk of the packs.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub async fn incoming(&self, task: &TaskId) -> Result<Incoming, Error> {
+        let root = self.catalog.root().to_owned();
+        blocking(move || Incoming::new(&root)).await?.map_err(|error| source_error(task, error))
+    }
+
     /// Publishes a version that came as a `.mipack`, once it has given its stored answers here, and has it answer. The same
     /// bytes under the same number change nothing.
     ///
@@ -24,7 +44,7 @@ impl Reloader {
         &self,
         task: &TaskId,
         version: u64,
-        archive: Bytes,
+        archive: Archive,
         by: &Who,
     ) -> Result<Digest, Error> {
         let received = self.verify_and_publish(task, (version, archive), by).await;
@@ -34,7 +54,7 @@ impl Reloader {
     pub(super) async fn verify_and_publish(
         &self,
         task: &TaskId,
-        (version, archive): (u64, Bytes),
+        (version, archive): (u64, Archive),
         by: &Who,
     ) -> Result<Digest, Error> {
         if let Some(over) = self.catalog.one_too_many(task) {
@@ -75,12 +95,12 @@ impl Reloader {
     }
 
     /// Unpacks an archive aside and has its pack give its stored answers.
-    async fn verify_archive(&self, task: &TaskId, archive: Bytes) -> Result<(), Error> {
+    async fn verify_archive(&self, task: &TaskId, archive: Archive) -> Result<(), Error> {
         let (base, disk) = (self.catalog.base().clone(), Arc::clone(self.catalog.disk()));
-        let aside = files::beside(&self.catalog.root().join("received"));
+        let aside = files::beside(&self.catalog.root().join(RECEIVED));
         let read = blocking(move || {
             let name = Path::new("the body");
-            let read = pack::unpack_unsynced(&mut &archive[..], name, &aside)
+            let read = pack::unpack_unsynced(&mut BufReader::new(archive.reader()), name, &aside)
                 .and_then(|()| pack::read_with(&*disk, &aside, &base));
             // Best effort: what is left has a name that scans ignore.
             let _ = std::fs::remove_dir_all(&aside);
@@ -94,7 +114,7 @@ impl Reloader {
 }
 
 /// What a source says, in this module's words.
-pub(super) fn source_error(task: &TaskId, error: shelf::Error) -> Error {
+pub fn source_error(task: &TaskId, error: shelf::Error) -> Error {
     match error {
         shelf::Error::Refused { task, reason } => Error::Refused { task, reason },
         shelf::Error::Pack(error) => Error::Pack(error),

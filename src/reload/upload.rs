@@ -7,6 +7,7 @@ use super::error::Error;
 use super::reloader::Reloader;
 use crate::audit::Who;
 use crate::pack::{self, TaskId, Upload};
+use crate::shelf::Archive;
 
 /// Most versions of a task to which one that comes with a request is added: nobody deletes old ones here.
 const MOST_VERSIONS: usize = 256;
@@ -34,8 +35,8 @@ impl Reloader {
             return Err(Error::OverLimit { task: task.clone(), over });
         }
         if self.catalog.store().is_some() || self.labelled(task).await?.is_some() {
-            let archive = pack::archive_of(&upload.config, &upload.weights).into();
-            return self.verify_and_publish(task, (version, archive), by).await.map(drop);
+            let archive = move || Archive::from(pack::archive_of(&upload.config, &upload.weights));
+            return self.verify_and_publish(task, (version, blocking(archive).await?), by).await.map(drop);
         }
         let mut attempts = self.attempts.lock().await;
         self.check_number(task, version).await?;

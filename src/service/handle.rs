@@ -30,6 +30,8 @@ use crate::usage::Usage;
 
 /// Reloads that are served at once; they take turns, so more would only wait.
 pub(super) const RELOADS_AT_ONCE: usize = 8;
+/// Versions that come at once as bodies. They have places of their own: whoever sends slowly keeps no reload out.
+pub(super) const UPLOADS_AT_ONCE: usize = 32;
 /// Confirmations that are served at once. They have places of their own: reloads that hang do not keep them out.
 pub(super) const CONFIRMATIONS_AT_ONCE: usize = 2;
 
@@ -67,6 +69,7 @@ pub(super) struct Shared {
     pub(super) decoders: Arc<Decoders>,
     pub(super) memory: Arc<Memory>,
     pub(super) reloads: Semaphore,
+    pub(super) uploads: Arc<Semaphore>,
     pub(super) confirmations: Semaphore,
     pub(super) tallies: Tallies,
     /// The frozen backbone as a task.
@@ -98,6 +101,7 @@ impl Service {
             decoders: Decoders::new(options.decoders),
             memory: Memory::new(options.bytes_in_flight, Arc::clone(&metrics)),
             reloads: Semaphore::new(RELOADS_AT_ONCE),
+            uploads: Arc::new(Semaphore::new(UPLOADS_AT_ONCE)),
             confirmations: Semaphore::new(CONFIRMATIONS_AT_ONCE),
             tallies: Tallies::default(),
             bare,

@@ -19,7 +19,7 @@
 //! | `decoders`, `prepare`, `rows` | places to decode in, bytes to pixels, pixels to logits |
 //! | `maker` | what made an answer |
 //! | `memory` | what all requests hold together |
-//! | `tasks`, `publishing` | what is published, and publishing |
+//! | `tasks`, `publishing`, `receiving` | what is published, and publishing |
 //! | `refusal`, `rejection` | refusals and costs as doors leave them with their answers; why there was no room |
 //! | `tallies`, `counted` | what tasks did |
 //! | `about` | what runs here, and how much waits |
@@ -47,6 +47,7 @@ mod options;
 mod predictions;
 mod prepare;
 mod publishing;
+mod receiving;
 mod refusal;
 mod rejection;
 mod rows;
@@ -67,6 +68,7 @@ pub use maker::{BUILD, Fact, Maker};
 pub use memory::{Held, Memory};
 pub use options::ServiceOptions;
 pub use predictions::{Prediction, Predictions, Said, scores};
+pub use receiving::Receiving;
 pub use refusal::{Costs, Refusal};
 pub use rejection::{Ending, Rejection};
 pub use spent::Spent;

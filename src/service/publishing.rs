@@ -1,6 +1,5 @@
 //! Publishing on request, admitted like everything else.
 
-use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::Error;
@@ -8,7 +7,7 @@ use super::handle::{CONFIRMATIONS_AT_ONCE, RELOADS_AT_ONCE, Service};
 use crate::audit::Event;
 use crate::pack::{TaskId, Upload};
 use crate::reload::{self, FolderStatus};
-use crate::tenants::Caller;
+use crate::tenants::{Account, Caller, Turn};
 
 impl Service {
     /// Publishes the newest version in the folder of a task that the caller may change, and gives its number. A task that
@@ -47,47 +46,20 @@ impl Service {
         .await
     }
 
-    /// Publishes a version that came as a `.mipack`, of a task that the caller may change; else as [`Service::reload`]. Gives
-    /// the SHA-256 of the archive.
-    ///
-    /// # Errors
-    /// As [`Service::reload`], and when the number is not newer than the newest version's, unless the bytes are the same.
-    pub async fn receive_archive(
-        &self,
-        caller: &Caller,
-        task: &TaskId,
-        version: u64,
-        archive: Bytes,
-    ) -> Result<String, Error> {
-        self.may_change(caller, task)?;
-        let (service, caller, task) = (self.clone(), caller.clone(), task.clone());
-        whole(async move {
-            let (who, mut digest) = (caller.who(), String::new());
-            let received = async {
-                let received = service.shared.reloader.receive_archive(&task, version, archive, &who).await?;
-                digest = received.to_string();
-                Ok(version)
-            };
-            service.published(&caller, &task, received).await.map(|_| digest)
-        })
-        .await
-    }
-
     /// Has a version published, in turn.
-    async fn published(
+    pub(super) async fn published<T>(
         &self,
         caller: &Caller,
         task: &TaskId,
-        publishing: impl Future<Output = Result<u64, reload::Error>>,
-    ) -> Result<u64, Error> {
-        let account = caller.tenant().map(|tenant| tenant.account().publishing());
-        // One at a time for each tenant, so that none takes all places.
-        let _own = account.map(|turn| turn.ok_or(Error::Publishing { limit: 1 })).transpose()?;
+        publishing: impl Future<Output = Result<T, reload::Error>>,
+    ) -> Result<T, Error> {
+        // So that no tenant takes all places.
+        let _own = own_turn(caller, Account::publishing)?;
         let _admitted = self.turn(&self.shared.reloads, RELOADS_AT_ONCE)?;
         let seen = self.shared.catalog.unload_of(task);
-        let version = publishing.await.map_err(|error| self.reload_error(&error))?;
+        let published = publishing.await.map_err(|error| self.reload_error(&error))?;
         self.shared.catalog.readmit(task, seen);
-        Ok(version)
+        Ok(published)
     }
 
     /// Has a task that the caller may change answer nothing until it is loaded, whatever appears in its folder.
@@ -104,7 +76,7 @@ impl Service {
     }
 
     /// Refuses callers that may not change a task.
-    fn may_change(&self, caller: &Caller, task: &TaskId) -> Result<(), Error> {
+    pub(super) fn may_change(&self, caller: &Caller, task: &TaskId) -> Result<(), Error> {
         caller.asks(task);
         if !caller.may_see(task) {
             return Err(self.unknown(task));
@@ -144,8 +116,17 @@ impl Service {
     }
 }
 
+/// A turn of which a tenant has one at a time.
+pub(super) fn own_turn(
+    caller: &Caller,
+    turn: impl Fn(&Account) -> Option<Turn>,
+) -> Result<Option<Turn>, Error> {
+    let turn = caller.tenant().map(|tenant| turn(tenant.account()));
+    turn.map(|turn| turn.ok_or(Error::Publishing { limit: 1 })).transpose()
+}
+
 /// Ends what was begun, though its client may go away: half a publication would be neither told nor noted.
-async fn whole<T: Send + 'static>(
+pub(super) async fn whole<T: Send + 'static>(
     publishing: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::spawn(publishing).await.map_err(|error| Error::Internal(error.to_string()))?

@@ -71,7 +71,7 @@ pub(super) enum When {
 /// A store with what is counted of it.
 #[derive(Clone)]
 pub(super) struct Bucket {
-    store: Arc<dyn ObjectStore>,
+    pub(super) store: Arc<dyn ObjectStore>,
     metrics: Arc<Metrics>,
     is_writable: bool,
     /// Why the last request failed, if it did.
@@ -156,11 +156,13 @@ impl Bucket {
         found?.map(|found| within(path, found, limit)).transpose()
     }
 
+    pub(super) fn check_writable(&self) -> Result<(), Error> {
+        if self.is_writable { Ok(()) } else { Err(Error::ReadOnly("a plain HTTP source")) }
+    }
+
     /// Writes an object. Returns whether the condition held.
     pub(super) async fn put(&self, path: &Path, bytes: Bytes, when: When) -> Result<bool, Error> {
-        if !self.is_writable {
-            return Err(Error::ReadOnly("a plain HTTP source"));
-        }
+        self.check_writable()?;
         let mode = match when {
             When::Always => PutMode::Overwrite,
             When::Absent => PutMode::Create,
@@ -247,7 +249,7 @@ fn within(
 }
 
 /// A failure in words. The client's own words name no credentials; they may go on for long.
-fn failed(path: &Path, error: object_store::Error) -> Error {
+pub(super) fn failed(path: &Path, error: object_store::Error) -> Error {
     let reason: String = crate::errors::once(&error).chars().take(300).collect();
     Error::Store { what: path.to_string(), reason }
 }

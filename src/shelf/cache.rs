@@ -5,7 +5,7 @@
 //! Copies are not flushed to the disk: each process hashes what it has not written before it reads it.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_OMIT, flock, futimens};
 use rustix::io::Errno;
 
+use super::archive::{Archive, Incoming};
 use super::digest::Digest;
 use super::error::Error;
 use super::place::Place;
@@ -95,25 +96,24 @@ impl Cache {
         Ok(None)
     }
 
-    /// A file to write a blob to.
+    /// What a blob is written to as it comes. Waits for the disk.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub fn coming(&self, digest: &Digest) -> Result<(File, PathBuf), Error> {
-        let path = files::beside(&self.root.join(COMING).join(digest.as_str()));
-        let file = File::options().read(true).write(true).create_new(true).open(&path);
-        Ok((file.map_err(Error::io(&path))?, path))
+    /// As [`Incoming::new`].
+    pub(super) fn incoming(&self) -> Result<Incoming, Error> {
+        Incoming::new(&self.root.join(COMING))
     }
 
     /// Unpacks a blob whose bytes were verified, and gives the copy. Of two that come at once one stays.
     ///
     /// # Errors
     /// [`Error::Pack`] when it is not an archive of a pack, and when the disk fails; then no copy appears.
-    pub fn insert(&self, digest: &Digest, blob: &mut impl Read) -> Result<Place, Error> {
+    pub fn insert(&self, archive: &Archive) -> Result<Place, Error> {
+        let digest = archive.digest();
         let (partial, target) = (files::beside(&self.root.join(COMING).join("pack")), self.folder(digest));
         let name = PathBuf::from(format!("{digest}.mipack"));
-        let unpacked = pack::unpack_unsynced(&mut BufReader::new(blob), &name, &partial).map_err(Error::from);
-        let placed = unpacked.and_then(|()| self.settle(digest, (&partial, &target)));
+        let unpacked = pack::unpack_unsynced(&mut BufReader::new(archive.reader()), &name, &partial);
+        let placed = unpacked.map_err(Error::from).and_then(|()| self.settle(digest, (&partial, &target)));
         // What was renamed is not there any more; what was not goes.
         let _ = fs::remove_dir_all(&partial);
         placed

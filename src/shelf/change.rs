@@ -1,9 +1,7 @@
 //! Changing a store: blobs, then pointers by compare-and-swap, then the feed.
 
-use bytes::Bytes;
-
+use super::archive::Archive;
 use super::bucket::{Asked, Got, When};
-use super::digest::Digest;
 use super::edit::{Done, Edit};
 use super::error::Error;
 use super::objects::Objects;
@@ -13,11 +11,11 @@ use super::source::{Naming, Published};
 use crate::pack::TaskId;
 
 impl Objects {
-    /// Puts a blob that has the digest, and has its age begin again: `gc` leaves young ones alone.
-    async fn put(&self, digest: &Digest, blob: Bytes) -> Result<(), Error> {
-        let path = self.layout.blob(digest);
-        if !self.bucket.put(&path, blob.clone(), When::Absent).await? {
-            self.bucket.put(&path, blob, When::Always).await?;
+    /// Puts a blob, and has its age begin again: `gc` leaves young ones alone.
+    async fn put(&self, archive: &Archive) -> Result<(), Error> {
+        let path = self.layout.blob(archive.digest());
+        if !self.bucket.put_archive(&path, archive, When::Absent).await? {
+            self.bucket.put_archive(&path, archive, When::Always).await?;
         }
         Ok(())
     }
@@ -27,17 +25,21 @@ impl Objects {
     ///
     /// # Errors
     /// When the store fails, or the version breaks a rule of pointers.
-    pub(super) async fn add(&self, task: &TaskId, blob: Bytes, naming: Naming) -> Result<Published, Error> {
+    pub(super) async fn add(
+        &self,
+        task: &TaskId,
+        archive: &Archive,
+        naming: Naming,
+    ) -> Result<Published, Error> {
         let Naming { version, label } = naming;
-        let digest = Digest::of(&blob);
-        let stored = Stored { digest: digest.clone(), bytes: blob.len() as u64, other: Default::default() };
-        self.put(&digest, blob.clone()).await?;
+        self.put(archive).await?;
+        let stored = Stored::of(archive);
         let done = self.change(task, Edit::Add { version, stored, label }).await?;
         // Named now: whoever removed it before it was named did not know.
-        if self.bucket.head(&self.layout.blob(&digest)).await?.is_none() {
-            self.put(&digest, blob).await?;
+        if self.bucket.head(&self.layout.blob(archive.digest())).await?.is_none() {
+            self.put(archive).await?;
         }
-        Ok(Published { done, digest })
+        Ok(Published { done, digest: archive.digest().clone() })
     }
 
     /// Changes a pointer by compare-and-swap, and tells the feed.

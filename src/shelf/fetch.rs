@@ -1,14 +1,10 @@
 //! From a version of a known pointer to a verified copy on this disk.
 
-use std::fs::File;
-use std::io::Seek;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::StreamExt;
-use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncWriteExt;
 
+use super::archive::{Archive, Incoming};
 use super::blocking::blocking;
 use super::bucket::Bucket;
 use super::cache::Cache;
@@ -83,16 +79,6 @@ struct Coming {
     stored: Stored,
 }
 
-/// A half-written file, removed however its fetch ends.
-struct Partial(PathBuf);
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // Best effort: what is left is swept at a later start.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 impl Coming {
     /// Fetches a blob, verifies its bytes and unpacks it into a copy.
     async fn fetch(self) -> Result<(), Error> {
@@ -109,17 +95,15 @@ impl Coming {
             if cache.get(&digest)?.is_some() {
                 return Ok(None);
             }
-            cache.coming(&digest).map(|(file, path)| Some((file, Partial(path))))
+            cache.incoming().map(Some)
         };
-        let Some((file, partial)) = blocking(begin).await? else { return Ok(()) };
-        let mut file = tokio::fs::File::from_std(file);
-        self.download(&mut file).await?;
-        let inserted = insert(self.cache, self.stored.digest, file.into_std().await).await;
-        drop(partial);
-        inserted
+        let Some(incoming) = blocking(begin).await? else { return Ok(()) };
+        let archive = self.download(incoming).await?;
+        blocking(move || self.cache.insert(&archive).map(drop)).await
     }
 
-    async fn download(&self, file: &mut tokio::fs::File) -> Result<(), Error> {
+    /// Has the blob come, and verifies its bytes.
+    async fn download(&self, mut incoming: Incoming) -> Result<Archive, Error> {
         let Stored { digest, bytes, .. } = &self.stored;
         let path = self.layout.blob(digest);
         let parts = match self.bucket.stream(&path, *bytes).await? {
@@ -128,31 +112,18 @@ impl Coming {
             None => self.bucket.stream(&self.layout.trash(digest), *bytes).await?,
         };
         let mut parts = parts.ok_or_else(|| Error::Absent(path.to_string()))?;
-        let (mut hash, mut came) = (Sha256::new(), 0u64);
         while let Some(part) = parts.next().await {
-            let part = part?;
-            hash.update(&part);
-            came += part.len() as u64;
-            file.write_all(&part).await.map_err(Error::io("coming"))?;
+            incoming.write(&part?).await?;
         }
-        file.flush().await.map_err(Error::io("coming"))?;
-        let found = Digest::finished(hash);
-        if came != *bytes {
-            return Err(Error::OtherSize { what: path.to_string(), expected: *bytes, found: came });
+        let archive = incoming.finish().await?;
+        if archive.bytes() != *bytes {
+            let (expected, found) = (*bytes, archive.bytes());
+            return Err(Error::OtherSize { what: path.to_string(), expected, found });
         }
-        if found != *digest {
-            let (expected, found) = (digest.to_string(), found.to_string());
+        if archive.digest() != digest {
+            let (expected, found) = (digest.to_string(), archive.digest().to_string());
             return Err(Error::OtherBytes { what: path.to_string(), expected, found });
         }
-        Ok(())
+        Ok(archive)
     }
-}
-
-/// Unpacks a blob that was written to a file.
-async fn insert(cache: Cache, digest: Digest, mut file: File) -> Result<(), Error> {
-    blocking(move || {
-        file.rewind().map_err(Error::io("coming"))?;
-        cache.insert(&digest, &mut file).map(drop)
-    })
-    .await
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 
+use super::archive::Archive;
 use super::blocking::blocking;
 use super::digest::Digest;
 use super::edit::{Done, Edit};
@@ -100,13 +101,10 @@ impl Folder {
         labels.write(&folder).map_err(Error::io(folder.join(LABELS_FILE)))
     }
 
-    fn publish_now(&self, task: &TaskId, archive: &[u8], naming: Naming) -> Result<Published, Error> {
-        let digest = Digest::of(archive);
+    fn publish_now(&self, task: &TaskId, archive: &Archive, naming: Naming) -> Result<Published, Error> {
         let (folder, _lock) = (self.task(task), locked(&self.task(task))?);
         let (before, has_labels) = self.read(task)?.changeable(task, None)?;
-        let stored =
-            Stored { digest: digest.clone(), bytes: archive.len() as u64, other: Default::default() };
-        let edit = Edit::Add { version: naming.version, stored, label: naming.label };
+        let edit = Edit::Add { version: naming.version, stored: Stored::of(archive), label: naming.label };
         let mut after = before.clone();
         let done = edit.apply(task, &mut after)?;
         let (version, is_newest) = (done.version(), after.newest() == Some(done.version()));
@@ -122,7 +120,7 @@ impl Folder {
         if needs_labels && done.is_change() {
             self.write_labels(task, &after)?;
         }
-        Ok(Published { done, digest })
+        Ok(Published { done, digest: archive.digest().clone() })
     }
 
     fn edit_now(&self, task: &TaskId, edit: &Edit) -> Result<Done, Error> {
@@ -184,9 +182,10 @@ impl Folder {
 }
 
 /// Unpacks an archive beside and renames it to a version, which must not be there.
-fn place(folder: &Path, version: u64, archive: &[u8]) -> Result<(), Error> {
+fn place(folder: &Path, version: u64, archive: &Archive) -> Result<(), Error> {
     let (partial, target) = (files::beside(&folder.join("next")), folder.join(version.to_string()));
-    let unpacked = pack::unpack(&mut &archive[..], &target, &partial).map_err(Error::from);
+    let unpacked =
+        pack::unpack(&mut BufReader::new(archive.reader()), &target, &partial).map_err(Error::from);
     let placed = unpacked.and_then(|()| files::rename_to_free(&partial, &target).map_err(Error::io(&target)));
     if placed.is_err() {
         // Best effort: the first error is the one to report.
@@ -260,7 +259,7 @@ impl PackSource for Folder {
     fn publish<'a>(
         &'a self,
         task: &'a TaskId,
-        archive: Bytes,
+        archive: Archive,
         naming: Naming,
     ) -> BoxFuture<'a, Result<Published, Error>> {
         let (own, task) = (self.clone(), task.clone());

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 
+use super::archive::Archive;
 use super::digest::Digest;
 use super::edit::{Done, Edit};
 use super::error::Error;
@@ -162,10 +162,10 @@ impl PackSource for Objects {
     fn publish<'a>(
         &'a self,
         task: &'a TaskId,
-        archive: Bytes,
+        archive: Archive,
         naming: Naming,
     ) -> BoxFuture<'a, Result<Published, Error>> {
-        self.add(task, archive, naming).boxed()
+        async move { self.add(task, &archive, naming).await }.boxed()
     }
 
     fn edit<'a>(&'a self, task: &'a TaskId, edit: Edit) -> BoxFuture<'a, Result<Done, Error>> {

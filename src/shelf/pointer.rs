@@ -8,6 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::archive::Archive;
 use super::digest::Digest;
 use super::error::Error;
 use crate::pack::{MAX_ARCHIVE_BYTES, TaskId};
@@ -38,6 +39,13 @@ pub struct Stored {
     /// What newer programs keep here.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+impl Stored {
+    /// The blob that an archive becomes.
+    pub(super) fn of(archive: &Archive) -> Self {
+        Self { digest: archive.digest().clone(), bytes: archive.bytes(), other: Map::default() }
+    }
 }
 
 /// Versions of a task and names for them. What this program does not know stays as it is: newer ones keep more here.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 
+use super::archive::Archive;
 use super::digest::Digest;
 use super::edit::{Done, Edit};
 use super::error::Error;
@@ -74,7 +74,7 @@ pub trait PackSource: std::fmt::Debug + Send + Sync {
     fn publish<'a>(
         &'a self,
         task: &'a TaskId,
-        archive: Bytes,
+        archive: Archive,
         naming: Naming,
     ) -> BoxFuture<'a, Result<Published, Error>>;
 

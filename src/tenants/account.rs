@@ -15,7 +15,9 @@ pub struct Account {
     state: Mutex<State>,
     rows: AtomicUsize,
     /// Whether one of its requests to publish is being served.
-    publishes: AtomicBool,
+    publishes: Arc<AtomicBool>,
+    /// Whether one of its versions is coming.
+    receives: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,8 @@ impl Account {
             flow,
             state: Mutex::new(State { quota, limits, buckets }),
             rows: 0.into(),
-            publishes: false.into(),
+            publishes: Arc::default(),
+            receives: Arc::default(),
         }
     }
 
@@ -139,9 +142,14 @@ impl Account {
     }
 
     /// The tenant's one turn to publish; none while it has it.
-    pub fn publishing(self: &Arc<Self>) -> Option<Publishing> {
-        let taken = self.publishes.swap(true, Ordering::Acquire);
-        (!taken).then(|| Publishing(Arc::clone(self)))
+    pub fn publishing(&self) -> Option<Turn> {
+        Turn::take(&self.publishes)
+    }
+
+    /// The tenant's one turn to send a version; none while it has it. It is another one: a version that comes slowly keeps
+    /// the tenant from publishing nothing else.
+    pub fn receiving(&self) -> Option<Turn> {
+        Turn::take(&self.receives)
     }
 
     /// Most of its own tasks that are published.
@@ -178,13 +186,19 @@ impl State {
     }
 }
 
-/// A tenant's turn to publish; given back when dropped.
+/// A tenant's turn; given back when dropped.
 #[derive(Debug)]
-pub struct Publishing(Arc<Account>);
+pub struct Turn(Arc<AtomicBool>);
 
-impl Drop for Publishing {
+impl Turn {
+    fn take(taken: &Arc<AtomicBool>) -> Option<Self> {
+        (!taken.swap(true, Ordering::Acquire)).then(|| Self(Arc::clone(taken)))
+    }
+}
+
+impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.publishes.store(false, Ordering::Release);
+        self.0.store(false, Ordering::Release);
     }
 }
 

@@ -14,6 +14,7 @@ mod races;
 mod recalling;
 mod s3;
 mod serving;
+mod streamed;
 mod sweeping;
 mod trained;
 mod untouched;
@@ -94,7 +95,7 @@ impl Shop {
 
     pub async fn publish(&self, name: &str, seed: u64, favourite: usize) -> Published {
         let archive = self.archive(seed, favourite);
-        objects(&self.store).publish(&task(name), archive, stable(None)).await.unwrap()
+        objects(&self.store).publish(&task(name), archive.into(), stable(None)).await.unwrap()
     }
 
     pub fn config(&self) -> serve::Config {

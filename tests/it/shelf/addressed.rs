@@ -98,7 +98,7 @@ async fn a_version_that_no_label_names_stands_in_for_none() {
     let source = objects(&shop.store);
     let quiet = || Naming { version: None, label: None };
     shop.publish("t", 1, 1).await;
-    source.publish(&task("t"), shop.archive(2, 2), quiet()).await.unwrap();
+    source.publish(&task("t"), shop.archive(2, 2).into(), quiet()).await.unwrap();
     let folder = shop.world.publish("aside", &wrong(&shop.world, 3));
     let broken = mimi_server::pack::archive(&mimi_server::files::System, &folder).unwrap();
     source.publish(&task("t"), broken.into(), stable(None)).await.unwrap();
@@ -119,7 +119,7 @@ async fn a_task_without_a_stable_version_is_addressable() {
     let faulty = Arc::new(Faulty::new(Arc::new(InMemory::new())));
     let shop = Shop::over(Arc::clone(&faulty) as Arc<dyn ObjectStore>);
     let quiet = Naming { version: None, label: None };
-    objects(&shop.store).publish(&task("t"), shop.archive(1, 1), quiet).await.unwrap();
+    objects(&shop.store).publish(&task("t"), shop.archive(1, 1).into(), quiet).await.unwrap();
     let server = Server::build(shop.config()).await.unwrap();
     let app = server.app();
     assert_eq!((version(&app, "t").await, version(&app, "t@1").await), (None, Some(1)));

@@ -129,7 +129,7 @@ fn a_sparse_archive_is_not_read_through() {
 #[tokio::test]
 async fn blobs_that_are_not_what_their_pointer_says_are_refused() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-    objects(&store).publish(&task("t"), archive(1), stable(None)).await.unwrap();
+    objects(&store).publish(&task("t"), archive(1).into(), stable(None)).await.unwrap();
     let digest = Digest::of(&archive(1));
     let path = object_store::path::Path::from(format!("packs/blobs/{}/{digest}.mipack", digest.shard()));
     let cache = tempfile::tempdir().unwrap();

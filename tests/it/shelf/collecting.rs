@@ -45,7 +45,7 @@ async fn publish(store: Arc<dyn ObjectStore>, name: &str, collected: &Collected)
             return;
         }
         let seed = if round % 2 == 0 { 1000 + round } else { rand::random_range(0..4) };
-        source.publish(&task(name), archive(seed), stable(None)).await.unwrap();
+        source.publish(&task(name), archive(seed).into(), stable(None)).await.unwrap();
     }
 }
 

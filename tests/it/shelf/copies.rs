@@ -21,7 +21,7 @@ fn digest(seed: u64) -> Digest {
 }
 
 fn insert(cache: &Cache, seed: u64) -> Place {
-    cache.insert(&digest(seed), &mut &archive(seed)[..]).unwrap()
+    cache.insert(&archive(seed).into()).unwrap()
 }
 
 fn files_of(folder: &Path) -> u64 {
@@ -144,7 +144,7 @@ fn zero_at(folder: &Path, file: &str) {
 #[tokio::test]
 async fn a_copy_that_lost_power_tore_is_fetched_again() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-    objects(&store).publish(&task("t"), archive(100), stable(None)).await.unwrap();
+    objects(&store).publish(&task("t"), archive(100).into(), stable(None)).await.unwrap();
     let root = tempfile::tempdir().unwrap();
     for (what, tear) in torn() {
         let source = reading(&store, root.path());

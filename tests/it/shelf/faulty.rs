@@ -12,21 +12,22 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
-#[derive(Debug)]
+/// Clones stop together.
+#[derive(Clone, Debug)]
 pub struct Faulty {
     pub inner: Arc<InMemory>,
-    requests: AtomicUsize,
-    pub lists: AtomicUsize,
+    requests: Arc<AtomicUsize>,
+    pub lists: Arc<AtomicUsize>,
     /// The request at which it stops.
     stop: usize,
     /// Whether that one still takes effect, and only its answer is lost.
     takes_effect: bool,
     /// Whether others get a turn before a request, at random.
     gives_way: bool,
-    pub is_away: AtomicBool,
+    pub is_away: Arc<AtomicBool>,
 }
 
 impl Faulty {
@@ -81,6 +82,29 @@ impl fmt::Display for Faulty {
     }
 }
 
+/// An upload in parts, each a request.
+#[derive(Debug)]
+struct Parts {
+    store: Faulty,
+    inner: Box<dyn MultipartUpload>,
+}
+
+#[async_trait::async_trait]
+impl MultipartUpload for Parts {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let (store, part) = (self.store.clone(), self.inner.put_part(data));
+        Box::pin(async move { store.run(part).await })
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        self.store.run(self.inner.complete()).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.store.run(self.inner.abort()).await
+    }
+}
+
 #[async_trait::async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
@@ -92,7 +116,8 @@ impl ObjectStore for Faulty {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, opts).await
+        let inner = self.run(self.inner.put_multipart_opts(location, opts)).await?;
+        Ok(Box::new(Parts { store: self.clone(), inner }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {

@@ -22,7 +22,7 @@ async fn text(store: &Arc<dyn ObjectStore>, path: &str) -> String {
 }
 
 async fn publish(source: &Objects, name: &str, seed: u64) {
-    source.publish(&task(name), archive(seed), stable(None)).await.unwrap();
+    source.publish(&task(name), archive(seed).into(), stable(None)).await.unwrap();
 }
 
 fn tasks(names: &[&str]) -> Changes {
@@ -121,7 +121,8 @@ async fn numbers_do_not_wrap() {
     let source = objects(&store);
     for seq in [u64::MAX, u64::MAX / 2 + 1, u64::MAX / 2] {
         put(&store, "head.json", format!("{{\"seq\":{seq},\"segment\":0}}")).await;
-        let failed = source.publish(&task("t"), archive(seq), stable(None)).await.unwrap_err().to_string();
+        let failed =
+            source.publish(&task("t"), archive(seq).into(), stable(None)).await.unwrap_err().to_string();
         assert!(failed.contains("change feed"), "{failed}");
     }
 }

@@ -71,7 +71,7 @@ async fn commands_on_a_folder_may_be_killed_at_any_time() {
     let source = Folder::new(packs.clone());
     let mut known = BTreeSet::new();
     for seed in 1..=3 {
-        known.insert(source.publish(&task("t"), archive(seed), stable(None)).await.unwrap().digest);
+        known.insert(source.publish(&task("t"), archive(seed).into(), stable(None)).await.unwrap().digest);
     }
     let mut killed = 0;
     for round in 0..ROUNDS {
@@ -81,7 +81,7 @@ async fn commands_on_a_folder_may_be_killed_at_any_time() {
         is_whole(&packs, &known).await;
     }
     assert!(killed > 0, "{killed} of {ROUNDS} were killed");
-    let last = source.publish(&task("t"), archive(999), stable(None)).await.unwrap();
+    let last = source.publish(&task("t"), archive(999).into(), stable(None)).await.unwrap();
     source.sweep(SWEEP).await.unwrap();
     let pointer = source.pointer(&task("t")).await.unwrap().unwrap();
     assert_eq!(pointer.stable(), Some(last.done.version()));

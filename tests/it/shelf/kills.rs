@@ -1,15 +1,17 @@
 //! Killed at every request of publishing, taking back and collecting: readers see a whole state, and another run ends it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mimi_server::pack::TaskId;
-use mimi_server::shelf::{Edit, Folder, PackSource, Sweep};
+use mimi_server::shelf::{Archive, Edit, Folder, PackSource, Sweep};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
 use super::faulty::Faulty;
-use super::{archive, objects, reading, stable, task};
+use super::{archive, large_archive, objects, reading, stable, task};
+
+static LARGE: OnceLock<Archive> = OnceLock::new();
 
 const SWEEP: Sweep = Sweep { keep: 1, grace: Duration::ZERO, is_dry: false };
 
@@ -19,7 +21,7 @@ async fn stocked() -> Arc<InMemory> {
     let store: Arc<dyn ObjectStore> = Arc::clone(&memory) as _;
     let source = objects(&store);
     for seed in 1..=4 {
-        source.publish(&task("t"), archive(seed), stable(None)).await.unwrap();
+        source.publish(&task("t"), archive(seed).into(), stable(None)).await.unwrap();
     }
     source.edit(&task("t"), label(Some(3))).await.unwrap();
     memory
@@ -44,6 +46,8 @@ async fn is_whole(store: &Arc<dyn ObjectStore>, expected: &[u64]) {
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Publish,
+    /// One whose blob is written in parts.
+    PublishInParts,
     Rollback,
     Sweep,
 }
@@ -51,7 +55,11 @@ enum Act {
 async fn act(source: &dyn PackSource, act: Act) -> Result<(), mimi_server::shelf::Error> {
     let t: TaskId = task("t");
     match act {
-        Act::Publish => source.publish(&t, archive(5), stable(5)).await.map(drop),
+        Act::Publish => source.publish(&t, archive(5).into(), stable(5)).await.map(drop),
+        Act::PublishInParts => {
+            let large = LARGE.get_or_init(|| large_archive(9 << 20).into()).clone();
+            source.publish(&t, large, stable(5)).await.map(drop)
+        }
         Act::Rollback => source.edit(&t, label(Some(2))).await.map(drop),
         Act::Sweep => source.sweep(SWEEP).await.map(drop),
     }
@@ -60,7 +68,7 @@ async fn act(source: &dyn PackSource, act: Act) -> Result<(), mimi_server::shelf
 #[tokio::test]
 async fn a_kill_at_any_request_leaves_a_whole_store() {
     let mut kills = 0;
-    for (what, after) in [(Act::Publish, 5), (Act::Rollback, 2), (Act::Sweep, 3)] {
+    for (what, after) in [(Act::Publish, 5), (Act::PublishInParts, 5), (Act::Rollback, 2), (Act::Sweep, 3)] {
         for takes_effect in [false, true] {
             for stop in 0.. {
                 let memory = stocked().await;
@@ -79,7 +87,7 @@ async fn a_kill_at_any_request_leaves_a_whole_store() {
             }
         }
     }
-    assert!(kills > 40, "{kills} kills");
+    assert!(kills > 50, "{kills} kills");
 }
 
 #[tokio::test]
@@ -92,7 +100,7 @@ async fn what_is_named_while_it_is_collected_is_not_lost() {
         let slow: Arc<dyn ObjectStore> = Arc::new(Faulty::stopping(memory, stop, true));
         // The collector stands still at a request, the publisher does all of its work, and the collector goes on.
         let _ = objects(&slow).sweep(SWEEP).await;
-        objects(&store).publish(&task("t"), archive(1), stable(None)).await.unwrap();
+        objects(&store).publish(&task("t"), archive(1).into(), stable(None)).await.unwrap();
         objects(&store).sweep(SWEEP).await.unwrap();
         let cache = tempfile::tempdir().unwrap();
         let source = reading(&store, cache.path());
@@ -107,7 +115,7 @@ async fn a_folder_keeps_whole_versions_and_labels() {
     let root = tempfile::tempdir().unwrap();
     let source = Folder::new(root.path().to_owned());
     for seed in 1..=3 {
-        source.publish(&task("t"), archive(seed), stable(None)).await.unwrap();
+        source.publish(&task("t"), archive(seed).into(), stable(None)).await.unwrap();
     }
     let labels = root.path().join("t/labels.json");
     assert!(!labels.exists(), "the newest answers without labels");
@@ -121,7 +129,7 @@ async fn a_folder_keeps_whole_versions_and_labels() {
     std::fs::remove_dir(root.path().join("t/9")).unwrap();
     let swept = source.sweep(SWEEP).await.unwrap();
     assert_eq!((swept.versions, swept.blobs), (0, 1), "{swept:?}");
-    source.publish(&task("t"), archive(4), stable(None)).await.unwrap();
+    source.publish(&task("t"), archive(4).into(), stable(None)).await.unwrap();
     let swept = source.sweep(SWEEP).await.unwrap();
     assert_eq!(swept.versions, 2, "the version before the stable one stays: {swept:?}");
     let pointer = source.pointer(&task("t")).await.unwrap().unwrap();

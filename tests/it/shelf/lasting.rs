@@ -30,7 +30,7 @@ fn blob(archive: &[u8]) -> Path {
 async fn a_fetch_outlasts_those_who_asked() {
     let (_, slow) = slow();
     let (store, cache): (Arc<dyn ObjectStore>, _) = (Arc::clone(&slow) as _, tempfile::tempdir().unwrap());
-    objects(&store).publish(&task("t"), archive(1), stable(None)).await.unwrap();
+    objects(&store).publish(&task("t"), archive(1).into(), stable(None)).await.unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
     let copies = Cache::open(cache.path(), 1 << 30, Arc::clone(&metrics)).unwrap();
     let source = Objects::over(store, "packs".into(), Some(copies), Arc::clone(&metrics));
@@ -57,7 +57,7 @@ async fn a_fetch_outlasts_those_who_asked() {
 async fn an_older_pointer_never_covers_a_newer_one() {
     let (memory, slow) = slow();
     let (fast, store): (Arc<dyn ObjectStore>, Arc<dyn ObjectStore>) = (memory, Arc::clone(&slow) as _);
-    objects(&fast).publish(&task("t"), archive(1), stable(None)).await.unwrap();
+    objects(&fast).publish(&task("t"), archive(1).into(), stable(None)).await.unwrap();
     let source = Arc::new(objects(&store));
     slow.config_mut(|config| config.wait_get_per_byte = Duration::from_millis(2));
     let late = tokio::spawn({
@@ -66,7 +66,7 @@ async fn an_older_pointer_never_covers_a_newer_one() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     slow.config_mut(|config| config.wait_get_per_byte = Duration::ZERO);
-    objects(&fast).publish(&task("t"), archive(2), stable(None)).await.unwrap();
+    objects(&fast).publish(&task("t"), archive(2).into(), stable(None)).await.unwrap();
     assert_eq!(source.refresh(&task("t")).await.unwrap().unwrap().stable(), Some(2));
     assert!(!late.is_finished());
     assert_eq!(late.await.unwrap(), Some(2));
@@ -120,12 +120,12 @@ async fn a_pack_that_does_not_come_delays_no_other_task() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     // `a` has a large pack: it takes 20 s, and a pointer a hundredth of one.
     let large = super::large_archive(1 << 20);
-    objects(&fast).publish(&task("a"), large, stable(None)).await.unwrap();
+    objects(&fast).publish(&task("a"), large.into(), stable(None)).await.unwrap();
     slow.config_mut(|config| config.wait_get_per_byte = Duration::from_micros(20));
     tokio::time::sleep(Duration::from_millis(200)).await;
     slow.config_mut(|config| config.wait_get_per_byte = Duration::ZERO);
     let two = shop.archive(2, 2);
-    objects(&fast).publish(&task("b"), two, stable(None)).await.unwrap();
+    objects(&fast).publish(&task("b"), two.into(), stable(None)).await.unwrap();
     let started = Instant::now();
     while classify(&app, "b", image("rgb.png")).await.json()["version"].as_u64() != Some(2) {
         assert!(started.elapsed() < Duration::from_secs(5), "b waits for a");

@@ -88,7 +88,7 @@ fn what_a_newer_program_keeps_in_a_pointer_stays() {
 async fn a_wrong_pointer_or_feed_leaves_what_is_known() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let source = objects(&store);
-    source.publish(&task("t"), archive(1), stable(None)).await.unwrap();
+    source.publish(&task("t"), archive(1).into(), stable(None)).await.unwrap();
     let before = source.refresh(&task("t")).await.unwrap().unwrap();
     let listed: Vec<_> = futures::StreamExt::collect(store.list(None)).await;
     let path = |part: &str| {
@@ -100,7 +100,7 @@ async fn a_wrong_pointer_or_feed_leaves_what_is_known() {
         assert!(source.refresh(&task("t")).await.is_err());
         assert_eq!(source.known(&task("t")), Some(Arc::clone(&before)));
         assert!(
-            source.publish(&task("t"), archive(2), stable(None)).await.is_err(),
+            source.publish(&task("t"), archive(2).into(), stable(None)).await.is_err(),
             "nothing is written over it"
         );
     }

@@ -14,7 +14,7 @@ async fn race(one: Arc<dyn PackSource>, other: Arc<dyn PackSource>, each: u64) -
     let publisher = |source: Arc<dyn PackSource>, from: u64| async move {
         let mut numbers = Vec::new();
         for seed in from..from + each {
-            let published = source.publish(&task("t"), archive(seed), stable(None)).await.unwrap();
+            let published = source.publish(&task("t"), archive(seed).into(), stable(None)).await.unwrap();
             numbers.push(published.done.version());
             if seed % 100 == 99 {
                 source.edit(&task("t"), Edit::Keep { newest: 200 }).await.unwrap();
@@ -52,12 +52,12 @@ async fn two_publishers_race_in_a_folder() {
 async fn the_same_bytes_are_the_same_version() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let (source, t) = (objects(&store), task("t"));
-    assert!(source.publish(&t, archive(1), stable(None)).await.unwrap().done.is_change());
-    let again = source.publish(&t, archive(1), stable(1)).await.unwrap();
+    assert!(source.publish(&t, archive(1).into(), stable(None)).await.unwrap().done.is_change());
+    let again = source.publish(&t, archive(1).into(), stable(1)).await.unwrap();
     assert_eq!((again.done.version(), again.done.is_change()), (1, false));
-    let other = source.publish(&t, archive(2), stable(1)).await.unwrap_err();
+    let other = source.publish(&t, archive(2).into(), stable(1)).await.unwrap_err();
     assert!(other.to_string().contains("versions never change"), "{other}");
     for wrong in [0, u64::MAX] {
-        assert!(source.publish(&t, archive(3), stable(wrong)).await.is_err());
+        assert!(source.publish(&t, archive(3).into(), stable(wrong)).await.is_err());
     }
 }

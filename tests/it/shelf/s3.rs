@@ -2,13 +2,15 @@
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use mimi_server::files::System;
 use mimi_server::metrics::Metrics;
-use mimi_server::shelf::{Cache, Changes, Edit, Objects, PackSource, Settings};
+use mimi_server::pack;
+use mimi_server::shelf::{Cache, Changes, Digest, Edit, Objects, PackSource, Settings};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use tokio::net::TcpListener;
 
-use super::{archive, stable, task};
+use super::{archive, large_archive, stable, task};
 use crate::support::command;
 
 pub const SECRET: &str = "a-secret-that-must-not-be-shown";
@@ -55,7 +57,7 @@ async fn packs_are_published_fetched_and_taken_back_by_s3() {
     assert_eq!(source.changed().await.unwrap(), Changes::Anything);
     assert_eq!(source.refresh(&task("t")).await.unwrap(), None);
     for seed in 1..=3 {
-        source.publish(&task("t"), archive(seed), stable(None)).await.unwrap();
+        source.publish(&task("t"), archive(seed).into(), stable(None)).await.unwrap();
     }
     assert_eq!(source.changed().await.unwrap(), Changes::Tasks([task("t")].into()));
     assert_eq!(source.changed().await.unwrap(), Changes::Tasks(Default::default()));
@@ -66,6 +68,15 @@ async fn packs_are_published_fetched_and_taken_back_by_s3() {
     assert!(place.folder().starts_with(cache.path()));
     source.edit(&task("t"), Edit::Label { label: "stable".into(), version: None }).await.unwrap();
     assert_eq!(source.refresh(&task("t")).await.unwrap().unwrap().stable(), Some(2));
+
+    // A blob that needs several parts.
+    let large = large_archive(9 << 20);
+    let digest = Digest::of(&large);
+    let published = source.publish(&task("large"), large.into(), stable(None)).await.unwrap();
+    source.refresh(&task("large")).await.unwrap();
+    let place = source.place(&task("large"), published.done.version()).await.unwrap();
+    let back = pack::archive(&System, place.folder()).unwrap();
+    assert!(published.digest == digest && Digest::of(&back) == digest);
 
     // A wrong secret is a failure and no empty answer, and is not shown.
     let wrong = "wrong-secret-value";
@@ -97,7 +108,7 @@ async fn commands(endpoint: &str, folder: &std::path::Path) {
         ("publish --task t FILE", "(already there)"),
         ("rollback --task t --version 1", "t stable is version 1"),
         ("versions --task t", "stable"),
-        ("gc --keep 2 --dry-run", "1 tasks: 1 versions"),
+        ("gc --keep 2 --dry-run", "2 tasks: 1 versions"),
     ] {
         let (is_done, told) = run(words(line)).await.unwrap();
         assert!(is_done && told.contains(expected) && !told.contains(SECRET), "{line}: {told}");

@@ -213,7 +213,7 @@ async fn an_archive_of_another_task_is_no_trouble() {
     let shop = Shop::new();
     let archive = shop.archive(1, 1);
     for name in ["a", "b"] {
-        objects(&shop.store).publish(&task(name), archive.clone(), stable(None)).await.unwrap();
+        objects(&shop.store).publish(&task(name), archive.clone().into(), stable(None)).await.unwrap();
     }
     let app = Server::build(shop.config()).await.unwrap().app();
     assert_eq!((label(&app, "a").await.0, label(&app, "b").await.0), (1, 1));

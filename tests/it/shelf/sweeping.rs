@@ -21,7 +21,7 @@ async fn a_store_that_lists_fractions_of_seconds_is_collected() {
     let all = Settings::new(settings(&endpoint, SECRET));
     let source = Objects::open("s3://bucket", &all, None, Arc::new(Metrics::new().unwrap())).unwrap();
     for seed in 1..=4 {
-        source.publish(&task("t"), archive(seed), stable(None)).await.unwrap();
+        source.publish(&task("t"), archive(seed).into(), stable(None)).await.unwrap();
     }
     let swept = source.sweep(SWEEP).await.unwrap();
     // The newest stays, which is stable, and the one before it.
@@ -37,7 +37,7 @@ async fn a_pointer_that_cannot_be_read_keeps_every_blob_and_stops_no_other_task(
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let source = objects(&store);
         for seed in 1..=4 {
-            source.publish(&task("t"), archive(seed), stable(None)).await.unwrap();
+            source.publish(&task("t"), archive(seed).into(), stable(None)).await.unwrap();
         }
         store.put(&Path::from(format!("packs/{name}")), "{".into()).await.unwrap();
         let error = source.sweep(SWEEP).await.unwrap_err().to_string();
@@ -57,9 +57,9 @@ async fn a_pointer_that_is_wrong_in_its_place_is_told_by_its_task() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let source = objects(&store);
     for name in ["a", "b"] {
-        source.publish(&task(name), archive(1), stable(None)).await.unwrap();
-        source.publish(&task(name), archive(2), stable(None)).await.unwrap();
-        source.publish(&task(name), archive(3), stable(None)).await.unwrap();
+        source.publish(&task(name), archive(1).into(), stable(None)).await.unwrap();
+        source.publish(&task(name), archive(2).into(), stable(None)).await.unwrap();
+        source.publish(&task(name), archive(3).into(), stable(None)).await.unwrap();
     }
     let listed: Vec<_> = futures::StreamExt::collect(store.list(None)).await;
     let listed = listed.into_iter().map(|meta| meta.unwrap().location);

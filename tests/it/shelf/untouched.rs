@@ -37,9 +37,9 @@ async fn a_repeated_publication_takes_nothing_back() {
     for source in sources {
         let t = task("t");
         for seed in 1..=2 {
-            source.publish(&t, archive(seed), stable(None)).await.unwrap();
+            source.publish(&t, archive(seed).into(), stable(None)).await.unwrap();
         }
-        let again = source.publish(&t, archive(1), stable(1)).await.unwrap();
+        let again = source.publish(&t, archive(1).into(), stable(1)).await.unwrap();
         assert_eq!((again.done.version(), again.done.is_change()), (1, false));
         assert_eq!(source.pointer(&t).await.unwrap().unwrap().stable(), Some(2));
     }
@@ -144,7 +144,7 @@ async fn a_label_whose_version_is_away_is_not_lost() {
     let root = tempfile::tempdir().unwrap();
     let (source, t) = (Folder::new(root.path().to_owned()), task("t"));
     for seed in 1..=3 {
-        source.publish(&t, archive(seed), stable(None)).await.unwrap();
+        source.publish(&t, archive(seed).into(), stable(None)).await.unwrap();
     }
     let label = |label: &str, version| Edit::Label { label: label.into(), version: Some(version) };
     source.edit(&t, label("stable", 2)).await.unwrap();
@@ -154,7 +154,7 @@ async fn a_label_whose_version_is_away_is_not_lost() {
     let sweep = Sweep { keep: 1, grace: Duration::ZERO, is_dry: false };
     for error in [
         source.edit(&t, label("stable", 1)).await.unwrap_err(),
-        source.publish(&t, archive(4), stable(None)).await.unwrap_err(),
+        source.publish(&t, archive(4).into(), stable(None)).await.unwrap_err(),
         source.sweep(sweep).await.unwrap_err(),
     ] {
         assert!(error.to_string().contains("label canary names version 3, which is not there"), "{error}");
@@ -165,7 +165,7 @@ async fn a_label_whose_version_is_away_is_not_lost() {
     // One that is gone for good is moved.
     std::fs::remove_dir_all(&here).unwrap();
     source.edit(&t, label("canary", 1)).await.unwrap();
-    assert_eq!(source.publish(&t, archive(4), stable(None)).await.unwrap().done.version(), 3);
+    assert_eq!(source.publish(&t, archive(4).into(), stable(None)).await.unwrap().done.version(), 3);
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn an_old_version_that_cannot_be_read_keeps_no_new_one_out() {
     let root = tempfile::tempdir().unwrap();
     let (source, t) = (Folder::new(root.path().to_owned()), task("t"));
     for seed in 1..=2 {
-        source.publish(&t, archive(seed), stable(None)).await.unwrap();
+        source.publish(&t, archive(seed).into(), stable(None)).await.unwrap();
     }
     let unreadable = |version: u64| {
         let weights = root.path().join(format!("t/{version}/{WEIGHTS_FILE}"));
@@ -181,10 +181,10 @@ async fn an_old_version_that_cannot_be_read_keeps_no_new_one_out() {
         std::fs::create_dir(&weights).unwrap();
     };
     unreadable(1);
-    assert_eq!(source.publish(&t, archive(3), stable(None)).await.unwrap().done.version(), 3);
+    assert_eq!(source.publish(&t, archive(3).into(), stable(None)).await.unwrap().done.version(), 3);
     assert!(source.pointer(&t).await.is_err(), "what cannot be read may be there");
     unreadable(3);
-    assert!(source.publish(&t, archive(4), stable(None)).await.is_err(), "its number is taken");
+    assert!(source.publish(&t, archive(4).into(), stable(None)).await.is_err(), "its number is taken");
 }
 
 #[tokio::test]

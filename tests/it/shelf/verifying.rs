@@ -14,10 +14,10 @@ async fn a_store_is_verified_and_a_named_cache_stays() {
     let metrics = std::sync::Arc::new(Metrics::new().unwrap());
     let all = Settings::new(settings(&endpoint, SECRET));
     let source = Objects::open("s3://bucket/packs", &all, None, metrics).unwrap();
-    source.publish(&task("t"), shop.archive(1, 1), stable(None)).await.unwrap();
+    source.publish(&task("t"), shop.archive(1, 1).into(), stable(None)).await.unwrap();
     // Nothing of the other answers yet.
     let quiet = Naming { version: None, label: None };
-    source.publish(&task("u"), shop.archive(2, 2), quiet).await.unwrap();
+    source.publish(&task("u"), shop.archive(2, 2).into(), quiet).await.unwrap();
     let (named, temporary) = (shop.cache.path().join("named"), root.path().join("temporary"));
     std::fs::create_dir(&temporary).unwrap();
     for named in [Some(named.display().to_string()), None] {
