@@ -29,6 +29,7 @@ pub fn start(backbone: &Path, options: &RuntimeOptions) -> Result<Engine> {
         max_programs: 4,
         prefix_memory: 0,
         bank_memory: 0,
+        states_memory: None,
     };
     Ok(Engine::start(resident, Arc::new(Metrics::new()?), &options)?)
 }

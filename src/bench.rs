@@ -23,7 +23,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::backbone::{BackboneConfig, Module, ModuleSet, Part};
-use crate::engine::{Engine, EngineOptions, bank_bytes};
+use crate::engine::{Engine, EngineOptions, bank_bytes, states_bytes};
 use crate::graph::{Plan, plan_flops};
 use crate::metrics::Metrics;
 use crate::pack::{Head, Manifest, Pack, Provenance, SelfTestInfo, Weights};
@@ -116,7 +116,8 @@ impl Bench {
 
     /// An engine that takes batches of `rows`.
     fn engine(&self, rows: usize, (max_programs, prefix_memory): (usize, u64)) -> Result<Engine> {
-        self.start(EngineOptions { max_programs, prefix_memory, ..self.one_batch(rows) })
+        let states_memory = states_bytes(self.resident.device(), prefix_memory);
+        self.start(EngineOptions { max_programs, prefix_memory, states_memory, ..self.one_batch(rows) })
     }
 
     /// An engine for one batch of `rows` at a time.
@@ -129,6 +130,7 @@ impl Bench {
             max_programs: 1,
             prefix_memory: 0,
             bank_memory: bank_bytes(self.resident.device()),
+            states_memory: states_bytes(self.resident.device(), 0),
         }
     }
 

@@ -180,6 +180,7 @@ impl Bench {
             max_programs: 1,
             prefix_memory: 0,
             bank_memory: bank_bytes(self.resident.device()),
+            states_memory: None,
         };
         let engine = Engine::start(self.resident.clone(), Arc::new(Metrics::new()?), &options)?;
         let packs = (0..ROWS).map(|seed| self.pack(seed as u64)).collect::<Result<_>>()?;

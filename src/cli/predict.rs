@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use mimi_server::engine::{EngineOptions, bank_bytes};
+use mimi_server::engine::{EngineOptions, bank_bytes, states_bytes};
 use mimi_server::pack::TaskId;
 use mimi_server::predict::{Question, RemoteOptions};
 use mimi_server::runtime::Device;
@@ -137,6 +137,7 @@ impl PredictArgs {
             // Images come once.
             prefix_memory: 0,
             bank_memory: bank_bytes(local.runtime.device()),
+            states_memory: states_bytes(local.runtime.device(), 0),
         };
         let mut config = in_process(&local.runtime, local.adapters.clone(), engine, self.patience());
         config.other_devices = local.runtime.other_devices().to_vec();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use mimi_server::bench::Goal;
-use mimi_server::engine::{EngineOptions, bank_bytes};
+use mimi_server::engine::{EngineOptions, bank_bytes, states_bytes};
 use mimi_server::http::HttpOptions;
 use mimi_server::serve;
 use mimi_server::service::ServiceOptions;
@@ -143,6 +143,8 @@ impl ServeArgs {
     pub fn config(&self) -> serve::Config {
         let workers = worker_count(self.workers, self.runtime.device());
         let runtime = self.runtime.options_for(workers);
+        let prefix_memory = self.prefix_memory << 20;
+        let states_memory = states_bytes(runtime.device, prefix_memory);
         let bank_memory = self.bank_memory.map_or(bank_bytes(runtime.device), |mib| mib << 20);
         let max_batch = batch_rows(self.max_batch, runtime.device);
         serve::Config {
@@ -158,8 +160,9 @@ impl ServeArgs {
                 queue_limit: self.queue_limit.max(1),
                 workers,
                 max_programs: self.max_programs,
-                prefix_memory: self.prefix_memory << 20,
+                prefix_memory,
                 bank_memory,
+                states_memory,
             },
             service: self.service(),
             http: self.http(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use mimi_server::engine::{EngineOptions, bank_bytes};
+use mimi_server::engine::{EngineOptions, bank_bytes, states_bytes};
 use mimi_server::pack::TaskId;
 use mimi_server::serve;
 use mimi_server::shelf::{PackSource, StoreAt, StoreOptions, is_store, open_source};
@@ -90,6 +90,7 @@ impl VerifyArgs {
             max_programs: 12,
             prefix_memory: 0,
             bank_memory: bank_bytes(self.runtime.device()),
+            states_memory: states_bytes(self.runtime.device(), 0),
         };
         let config = in_process(&self.runtime, self.source.clone().into(), engine, PATIENCE);
         Ok(serve::Config { store: self.store(cache)?, ..config })

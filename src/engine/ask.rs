@@ -1,6 +1,7 @@
 //! From the rows of a batch to what a program gives for each, by way of the bank where there is one.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use super::bank::{self, Bank};
@@ -10,6 +11,7 @@ use super::run::Runner;
 use crate::backbone::ModuleSet;
 use crate::graph::Plan;
 use crate::pack::Pack;
+use crate::runtime::{DeviceTensor, Program};
 
 impl Runner {
     /// Runs a row of zeros.
@@ -79,12 +81,32 @@ impl Runner {
         }
     }
 
+    /// Runs rows without packs, those with samples first, and leaves what comes of them in entries of a tensor on the device.
+    pub(super) fn ask_into(
+        &mut self,
+        plan: &Plan,
+        (rows, cost): (&[BatchRow<'_>], u64),
+        place: (&DeviceTensor, Range<usize>),
+    ) -> Result<(), Error> {
+        let config = Arc::clone(&self.config);
+        let batch = Batch::assemble(rows, plan, &config, std::mem::take(&mut self.laid));
+        let program = self.program(plan)?;
+        program.run_to((&batch.inputs(), &batch.held()), place)?;
+        self.laid = batch.into_laid();
+        self.ran += cost;
+        Ok(())
+    }
+
+    /// The program of a plan, which is used now.
+    fn program(&mut self, plan: &Plan) -> Result<&mut Program, Error> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner).touch(plan);
+        self.lane.fault()?;
+        self.programs.get_mut(plan).ok_or_else(|| Error::NoProgram(Box::new(*plan)))
+    }
+
     /// Runs a batch that costs so much and takes its output apart: one piece for each of its rows.
     fn execute(&mut self, plan: &Plan, batch: Batch<'_>, cost: u64) -> Result<Vec<Vec<f32>>, Error> {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner).touch(plan);
-        let program = self.programs.get_mut(plan).ok_or_else(|| Error::NoProgram(Box::new(*plan)))?;
-        self.lane.fault()?;
-        let output = program.run_beside(&batch.inputs(), &batch.held())?.pop();
+        let output = self.program(plan)?.run_beside(&batch.inputs(), &batch.held())?.pop();
         let found = output.as_ref().and_then(|output| output.shape.first().copied()).unwrap_or(0);
         let expected = batch.rows();
         self.laid = batch.into_laid();

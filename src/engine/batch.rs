@@ -10,7 +10,7 @@ use super::pixels::{Entering, Samples};
 use crate::backbone::{BackboneConfig, Form, Module, Part};
 use crate::graph::{IMAGES, MEAN, PREPARED, ParameterName, Plan, SAMPLES, STATES, STD};
 use crate::pack::{Pack, Weights};
-use crate::runtime::{Held, HeldInput, Input};
+use crate::runtime::{DeviceTensor, Held, HeldInput, Input};
 
 /// Inputs of one run.
 pub(super) struct Batch<'a> {
@@ -20,6 +20,8 @@ pub(super) struct Batch<'a> {
     samples: Option<(Vec<usize>, Elements<'a, u8>)>,
     /// Whose state each row goes on from, behind the first block.
     images: Option<Vec<i64>>,
+    /// Those states, where they lie on the device.
+    states: Option<&'a DeviceTensor>,
     banked: Option<Banked>,
     rows: usize,
 }
@@ -84,7 +86,7 @@ impl<'a> Batch<'a> {
         config: &BackboneConfig,
         mut laid: Laid,
     ) -> Self {
-        let First { mut tensors, samples, images } = first(rows, plan, config, &mut laid);
+        let First { mut tensors, samples, images, states } = first(rows, plan, config, &mut laid);
         let address = |row: &BatchRow<'a>| row.pack.map(Arc::as_ptr);
         let is_shared = rows.iter().all(|row| address(row) == address(&rows[0]));
         for module in plan.modules.iter() {
@@ -95,7 +97,7 @@ impl<'a> Batch<'a> {
             let parts = module.form.fed().iter();
             tensors.extend(parts.filter_map(|&part| fed(&own, (module, part), config, &mut laid)));
         }
-        Self { laid, tensors, samples, images, banked: None, rows: rows.len() }
+        Self { laid, tensors, samples, images, states, banked: None, rows: rows.len() }
     }
 
     /// The same of rows whose modules' tensors lie in the bank.
@@ -105,8 +107,8 @@ impl<'a> Batch<'a> {
         config: &BackboneConfig,
         (banked, mut laid): (Banked, Laid),
     ) -> Self {
-        let First { tensors, samples, images } = first(rows, plan, config, &mut laid);
-        Self { laid, tensors, samples, images, banked: Some(banked), rows: rows.len() }
+        let First { tensors, samples, images, states } = first(rows, plan, config, &mut laid);
+        Self { laid, tensors, samples, images, states, banked: Some(banked), rows: rows.len() }
     }
 
     /// Number of rows.
@@ -133,6 +135,7 @@ impl<'a> Batch<'a> {
             let data = levels.of(&self.laid.levels);
             HeldInput { name: SAMPLES, held: Held::Bytes { shape, data } }
         }));
+        held.extend(self.states.map(|states| HeldInput { name: STATES, held: Held::Tensor(states) }));
         let images = self.images.as_deref();
         held.extend(images.map(|images| HeldInput { name: IMAGES, held: Held::Numbers(images) }));
         held
@@ -177,14 +180,21 @@ pub(super) fn samples_first(rows: &[BatchRow<'_>]) -> Option<Vec<usize>> {
 }
 
 /// What enters a plan's first block.
+#[derive(Default)]
 struct First<'a> {
     tensors: Vec<Tensor<'a>>,
     samples: Option<(Vec<usize>, Elements<'a, u8>)>,
     images: Option<Vec<i64>>,
+    states: Option<&'a DeviceTensor>,
 }
 
 fn first<'a>(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig, laid: &mut Laid) -> First<'a> {
     let start = plan.blocks.start;
+    let there: Vec<(&DeviceTensor, usize)> = rows.iter().filter_map(|row| row.entering.state()).collect();
+    if let Some(&(states, _)) = there.first() {
+        let images = there.iter().map(|(_, entry)| *entry as i64).collect();
+        return First { images: Some(images), states: Some(states), ..First::default() };
+    }
     let mut tensor = |name: &str, rows: &[&'a [f32]], row: Vec<usize>| Tensor {
         name: name.into(),
         shape: [vec![rows.len()], row].concat(),
@@ -194,7 +204,7 @@ fn first<'a>(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig, laid: 
     if start > 0 {
         let (states, images) = by_image(&values);
         let tensors = vec![tensor(STATES, &states, config.input_shape(start))];
-        return First { tensors, samples: None, images: Some(images) };
+        return First { tensors, images: Some(images), ..First::default() };
     }
     let samples: Vec<&Samples> = rows.iter().filter_map(|row| row.entering.samples()).collect();
     let means: Vec<&[f32]> = samples.iter().map(|own| &own.mean[..]).collect();
@@ -207,7 +217,7 @@ fn first<'a>(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig, laid: 
         tensor(STD, &deviations, vec![3, 1, 1]),
     ];
     let shape = vec![samples.len(), side, side, 3];
-    First { tensors, samples: Some((shape, joined(&mut laid.levels, &levels))), images: None }
+    First { tensors, samples: Some((shape, joined(&mut laid.levels, &levels))), ..First::default() }
 }
 
 /// Each state once, wherever it lies, and which of them each row has.

@@ -73,7 +73,7 @@ impl Engine {
         let (config, precision) = (Arc::clone(first.config()), first.precision());
         let covering = Plan::whole(&config, config.adapters());
         let workers = options.workers.max(1);
-        let lane = |resident| Lane::new(resident, (options.bank_memory, workers), &metrics).map(Arc::new);
+        let lane = |resident| Lane::new(resident, options, &metrics).map(Arc::new);
         let lanes = [first].into_iter().chain(others).map(lane).collect::<Result<Vec<_>, _>>()?;
         let number = workers * lanes.len();
         let devices: Vec<Device> = lanes.iter().map(|lane| lane.resident().device()).collect();

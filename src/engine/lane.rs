@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::bank::Bank;
 use super::batch::{Batch, BatchRow, Laid};
 use super::error::Error;
+use super::options::EngineOptions;
 use super::pixels::{Entering, Samples};
+use super::states::States;
 use crate::graph::Plan;
 use crate::metrics::Metrics;
 use crate::runtime::{self, DeviceMemory, Program, Resident};
@@ -15,25 +17,28 @@ use crate::runtime::{self, DeviceMemory, Program, Resident};
 pub(super) struct Lane {
     resident: Resident,
     bank: Option<Arc<Bank>>,
+    states: Option<Arc<States>>,
     /// Runs that are to fail, for tests.
     faults: AtomicU32,
 }
 
 impl Lane {
-    /// A device whose bank has so many bytes for so many workers; without bytes each batch brings its packs along.
+    /// A device with a bank and states of so many bytes; without bytes each batch brings its packs, or its states, along.
     pub(super) fn new(
         resident: Resident,
-        (bank_memory, workers): (u64, usize),
+        options: &EngineOptions,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, Error> {
-        let bank = match bank_memory {
-            0 => None,
-            bytes => {
-                let (memory, config) = (DeviceMemory::of(resident.runtime())?, Arc::clone(resident.config()));
-                Some(Arc::new(Bank::new(memory, config, (bytes, workers), Arc::clone(metrics))))
-            }
-        };
-        Ok(Self { resident, bank, faults: AtomicU32::new(0) })
+        let EngineOptions { bank_memory, states_memory, workers, .. } = *options;
+        let memory = |is_wanted: bool| is_wanted.then(|| DeviceMemory::of(resident.runtime())).transpose();
+        let (config, metrics) = (resident.config(), || Arc::clone(metrics));
+        let bank = memory(bank_memory > 0)?
+            .map(|memory| Bank::new(memory, Arc::clone(config), (bank_memory, workers), metrics()));
+        let states = memory(states_memory.is_some())?.zip(states_memory);
+        let states = states
+            .map(|(memory, bytes)| States::new(memory, Arc::clone(config), (bytes, options), metrics()));
+        let (bank, states) = (bank.map(Arc::new), states.map(Arc::new));
+        Ok(Self { resident, bank, states, faults: AtomicU32::new(0) })
     }
 
     /// The weights.
@@ -44,6 +49,11 @@ impl Lane {
     /// Where programs read packs' tensors, if they do.
     pub(super) fn bank(&self) -> Option<Arc<Bank>> {
         self.bank.clone()
+    }
+
+    /// Where outputs of frozen blocks stay, if they stay on the device.
+    pub(super) fn states(&self) -> Option<Arc<States>> {
+        self.states.clone()
     }
 
     /// Lets the next so many runs fail.

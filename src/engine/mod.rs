@@ -11,11 +11,11 @@
 //! | `inbox` | the one lock between handlers and workers |
 //! | `admission`, `batches` | who gets in, and which rows run together |
 //! | `depths` | rows whose heads read several depths |
-//! | `worker`, `run`, `choose`, `ask` | the loop that owns the device, and what it does with a batch |
+//! | `worker`, `run`, `below`, `choose`, `ask` | the loop that owns the device, and what it does with a batch |
 //! | `compiler` | the thread that makes programs, so that no request waits for one |
 //! | `batch`, `padding`, `bank` | from rows to what a program is fed; packs' tensors that stay on the device |
 //! | `lane`, `health`, `devices` | a device with what its workers share; whether it answers |
-//! | `prefixes` | outputs of frozen blocks, kept for images |
+//! | `prefixes`, `states` | outputs of frozen blocks, kept for images on the host and on the device |
 //! | `reply` | what whoever submits waits on; applies the head |
 //! | `handle`, `threads` | [`Engine`], and what ends with it |
 //!
@@ -26,6 +26,7 @@ mod ask;
 mod bank;
 mod batch;
 mod batches;
+mod below;
 mod choose;
 mod compiler;
 mod depths;
@@ -49,6 +50,7 @@ mod reply;
 mod row;
 mod run;
 mod speed;
+mod states;
 mod threads;
 mod turns;
 mod worker;
@@ -59,7 +61,7 @@ pub use image_key::ImageKey;
 pub use inbox::Permit;
 pub use load::Want;
 pub use meter::{Cost, Meter};
-pub use options::{EngineOptions, bank_bytes, workers};
+pub use options::{EngineOptions, bank_bytes, states_bytes, workers};
 pub use pixels::{Pixels, Samples};
 pub(crate) use queue::{Charge, Queue, Taken};
 pub use reply::Reply;

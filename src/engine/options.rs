@@ -21,6 +21,9 @@ pub struct EngineOptions {
     pub prefix_memory: u64,
     /// Bytes on each device for packs' tensors, see [`bank_bytes`]; 0 sends them with every batch.
     pub bank_memory: u64,
+    /// Bytes on each device for outputs of frozen blocks that are kept there, besides those of batches that run; none has
+    /// all of them go by the host.
+    pub states_memory: Option<u64>,
 }
 
 /// Threads that run batches where nobody says: on a GPU one lays out a batch while another's runs.
@@ -28,6 +31,15 @@ pub fn workers(device: Device) -> usize {
     match device {
         Device::Cpu => 1,
         Device::Cuda(_) => 2,
+    }
+}
+
+/// What outputs of frozen blocks are given on a device where nobody says: as much as on the host, where the device is far
+/// from it.
+pub fn states_bytes(device: Device, prefix_memory: u64) -> Option<u64> {
+    match device {
+        Device::Cpu => None,
+        Device::Cuda(_) => Some(prefix_memory),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::image::{Error, Preprocessing, RgbImage};
+use crate::runtime::DeviceTensor;
 
 /// What the first block reads of an image.
 #[derive(Clone, Debug)]
@@ -70,6 +71,8 @@ pub(super) enum Entering<'a> {
     Samples(&'a Samples),
     /// Its pixels, `[3, S, S]`, or what the blocks before left, `[N, D]`.
     Values(&'a [f32]),
+    /// What the blocks before left, as an entry of a tensor on the device.
+    State(&'a DeviceTensor, usize),
 }
 
 impl<'a> Entering<'a> {
@@ -77,15 +80,23 @@ impl<'a> Entering<'a> {
     pub(super) fn samples(self) -> Option<&'a Samples> {
         match self {
             Self::Samples(samples) => Some(samples),
-            Self::Values(_) => None,
+            Self::Values(_) | Self::State(..) => None,
         }
     }
 
     /// The values, if it is some.
     pub(super) fn values(self) -> Option<&'a [f32]> {
         match self {
-            Self::Samples(_) => None,
+            Self::Samples(_) | Self::State(..) => None,
             Self::Values(values) => Some(values),
+        }
+    }
+
+    /// Where it is on the device, if it is there.
+    pub(super) fn state(self) -> Option<(&'a DeviceTensor, usize)> {
+        match self {
+            Self::State(tensor, entry) => Some((tensor, entry)),
+            Self::Samples(_) | Self::Values(_) => None,
         }
     }
 }

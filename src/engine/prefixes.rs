@@ -24,10 +24,10 @@ impl Known {
 
 /// Output of the blocks for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Prefix {
-    image: Known,
+pub(super) struct Prefix {
+    pub(super) image: Known,
     /// The first block that has not run.
-    block: usize,
+    pub(super) block: usize,
 }
 
 /// Rows before some block, by image, within a budget of bytes; the least used go first.
@@ -51,8 +51,7 @@ impl Prefixes {
     /// A row, counted as a hit or a miss.
     pub(super) fn get(&self, image: Known, block: usize) -> Option<Arc<[f32]>> {
         let found = self.rows.get(&Prefix { image, block });
-        let outcome = if found.is_some() { "hit" } else { "miss" };
-        self.metrics.engine.prefix_lookups.with_label_values(&[outcome]).inc();
+        self.metrics.engine.looked_up_prefix(found.is_some());
         found
     }
 

@@ -3,20 +3,18 @@
 //! A row costs what its own plan asks of the blocks that ran for it. What a program computes beyond that, for wider
 //! modules of other rows or at places where the row has none, counts as nothing.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use super::batch::{BatchRow, Laid};
-use super::depths::{read, reading};
+use super::depths::reading;
 use super::error::Error;
 use super::fork::{Branch, Costs, Fork, Layout, layout, parts};
 use super::lane::Lane;
-use super::pixels::Entering;
 use super::prefixes::{Known, Prefixes};
 use super::programs::PlanTable;
 use super::row::{Row, SharedBlocks, firsts};
-use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
+use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::graph::Plan;
 use crate::metrics::Metrics;
 use crate::pack::Pack;
@@ -34,7 +32,7 @@ pub(super) struct Runner {
     pub(super) laid: Laid,
     pub(super) costs: Costs,
     pub(super) metrics: Arc<Metrics>,
-    /// FLOPs that programs ran for the batch at hand, as [`Self::execute`] counts them.
+    /// FLOPs that programs ran for the batch at hand, as [`Self::ask`] and [`Self::ask_into`] count them.
     pub(super) ran: u64,
 }
 
@@ -95,8 +93,9 @@ impl Runner {
     fn forked(&mut self, fork: &Fork, rows: &[&Row], images: &[usize]) -> Result<Vec<Feature>, Error> {
         let branch = |&row: &usize| Forked { row: rows[row], image: images[row], first: rows[images[row]] };
         let own: Vec<Forked<'_>> = fork.rows.iter().map(branch).collect();
-        let Below { values, ran } = self.below(fork.cut, &own)?;
-        let made = self.above(fork.cut, &own, values)?;
+        let found = self.below(fork.cut, &own)?;
+        let made = self.above(fork.cut, &own, &found.left)?;
+        let ran = found.ran;
         let blocks = fork.cut.min(self.config.depth());
         let below = self.costs.below(blocks);
         let images: Vec<usize> = own.iter().map(|row| row.image).collect();
@@ -154,86 +153,8 @@ impl Runner {
         // After the last block only heads differ, which needs no program of its own.
         let cuts: Vec<usize> = cuts.chain([depth]).collect();
         layout(&branches, &self.costs, &cuts, |image, cut| {
-            Known::of(rows[image]).is_some_and(|key| self.kept_at(key, cut).is_some())
+            Known::of(rows[image]).is_some_and(|key| self.keeps(key, cut))
         })
-    }
-
-    /// Where what lies below a cut is kept for an image. The pooled feature stands before those of the depths, too.
-    fn kept_at(&self, image: Known, cut: usize) -> Option<usize> {
-        let behind = (cut == self.config.depth()).then(|| self.config.behind_pooling());
-        [cut].into_iter().chain(behind).find(|&cut| self.prefixes.holds(image, cut))
-    }
-
-    /// What lies below a cut, kept from before.
-    fn kept(&self, image: Known, cut: usize) -> Option<Arc<[f32]>> {
-        let at = self.kept_at(image, cut).unwrap_or(cut);
-        let values = self.prefixes.get(image, at)?;
-        if at == cut {
-            return Some(values);
-        }
-        values.get(..self.config.feature_width()).map(Arc::from)
-    }
-
-    /// What lies below the cut for each row: kept from before, or run once an image.
-    fn below(&mut self, cut: usize, rows: &[Forked<'_>]) -> Result<Below, Error> {
-        let images: BTreeMap<usize, &Row> = rows.iter().map(|row| (row.image, row.first)).collect();
-        let mut found: BTreeMap<usize, Arc<[f32]>> = BTreeMap::new();
-        for (&image, row) in &images {
-            let kept = Known::of(row).and_then(|key| self.kept(key, cut));
-            found.extend(kept.map(|values| (image, values)));
-        }
-        let missing: Vec<usize> = images.keys().copied().filter(|image| !found.contains_key(image)).collect();
-        if !missing.is_empty() {
-            let depth = self.config.depth();
-            let plan = match cut.cmp(&depth) {
-                Ordering::Less => Plan::below(cut),
-                Ordering::Equal => self.choose(self.config.blocks(), ModuleSet::EMPTY)?,
-                Ordering::Greater => Plan::reading(&self.config),
-            };
-            let pixels = missing.iter().map(|image| BatchRow::bare(images[image].pixels.entering()));
-            let pixels: Vec<BatchRow<'_>> = pixels.collect();
-            let cost = missing.len() as u64 * self.costs.below(cut.min(depth));
-            let made = self.ask(&plan, &pixels, cost)?;
-            for (&image, values) in missing.iter().zip(made) {
-                let values: Arc<[f32]> = values.into();
-                if let Some(key) = Known::of(images[&image]) {
-                    self.prefixes.put(key, cut, Arc::clone(&values));
-                }
-                found.insert(image, values);
-            }
-        }
-        let of = |row: &Forked<'_>| found.get(&row.image).cloned().ok_or(Error::WorkerLost);
-        let values = rows.iter().map(of).collect::<Result<_, _>>()?;
-        Ok(Below { values, ran: missing })
-    }
-
-    /// Features of rows of which `below` is known up to the cut.
-    fn above(
-        &mut self,
-        cut: usize,
-        rows: &[Forked<'_>],
-        below: Vec<Arc<[f32]>>,
-    ) -> Result<Vec<Vec<f32>>, Error> {
-        if cut == self.config.depth() {
-            return Ok(below.iter().map(|values| values.to_vec()).collect());
-        }
-        if cut > self.config.depth() {
-            let own = |(row, values): (&Forked<'_>, &Arc<[f32]>)| read(&self.config, row.row, values);
-            return Ok(rows.iter().zip(&below).map(own).collect());
-        }
-        let blocks = BlockRange { start: cut, end: self.config.depth() };
-        let plan = self.choose(blocks, modules(rows.iter().map(|forked| &forked.row.pack)))?;
-        let values: Vec<BatchRow<'_>> = rows
-            .iter()
-            .zip(&below)
-            .map(|(forked, values)| BatchRow {
-                entering: Entering::Values(values),
-                pack: Some(&forked.row.pack),
-            })
-            .collect();
-        let below = self.costs.below(cut);
-        let cost = rows.iter().map(|forked| forked.row.pack.flops.saturating_sub(below)).sum();
-        self.ask(&plan, &values, cost)
     }
 }
 
@@ -248,25 +169,17 @@ pub(super) struct Feature {
     pub(super) shared: SharedBlocks,
 }
 
-/// What lies below a cut.
-struct Below {
-    /// One for each row.
-    values: Vec<Arc<[f32]>>,
-    /// Images that ran for it; the others were kept from before.
-    ran: Vec<usize>,
-}
-
 /// A row that shares what lies below a cut with the other rows of its image.
-struct Forked<'a> {
-    row: &'a Row,
+pub(super) struct Forked<'a> {
+    pub(super) row: &'a Row,
     /// Which of the batch's images it is.
-    image: usize,
+    pub(super) image: usize,
     /// The first row of that image.
-    first: &'a Row,
+    pub(super) first: &'a Row,
 }
 
 /// What rows under `packs` need together.
-fn modules<'a>(packs: impl Iterator<Item = &'a Arc<Pack>>) -> ModuleSet {
+pub(super) fn modules<'a>(packs: impl Iterator<Item = &'a Arc<Pack>>) -> ModuleSet {
     packs.fold(ModuleSet::EMPTY, |modules, pack| modules.union(pack.modules))
 }
 

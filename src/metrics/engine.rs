@@ -32,6 +32,10 @@ pub struct EngineMetrics {
     pub prefix_lookups: IntCounterVec,
     /// Memory of kept prefixes.
     pub prefix_bytes: IntGauge,
+    /// Memory of images' states on the devices.
+    pub states_bytes: IntGauge,
+    /// Batches whose images' states went by the host for want of room on the device.
+    pub states_by_host: IntCounter,
     /// Memory of packs' tensors on the devices.
     pub bank_bytes: IntGauge,
     /// Packs copied there since the start.
@@ -89,7 +93,13 @@ impl EngineMetrics {
                 "Images looked up in the prefix cache, by outcome: hit, miss",
                 ("outcome", &["hit", "miss"]),
             )?,
-            prefix_bytes: gauge(r, "mimi_prefix_resident_bytes", "Memory of the prefix cache")?,
+            prefix_bytes: gauge(r, "mimi_prefix_resident_bytes", "Memory of the prefix cache on the host")?,
+            states_bytes: gauge(r, "mimi_states_resident_bytes", "Memory of images' states on the devices")?,
+            states_by_host: counter(
+                r,
+                "mimi_states_by_host_total",
+                "Batches whose images' states went by the host, since what others read left no room on the device",
+            )?,
             bank_bytes: gauge(r, "mimi_bank_resident_bytes", "Memory of packs' tensors on the devices")?,
             bank_packs_copied: counter(
                 r,
@@ -104,5 +114,10 @@ impl EngineMetrics {
                 "Devices that take no batches, since their last ones failed",
             )?,
         })
+    }
+    /// Counts a look for an image among kept prefixes.
+    pub(crate) fn looked_up_prefix(&self, is_hit: bool) {
+        let outcome = if is_hit { "hit" } else { "miss" };
+        self.prefix_lookups.with_label_values(&[outcome]).inc();
     }
 }

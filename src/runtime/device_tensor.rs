@@ -1,5 +1,6 @@
 //! Tensors that stay on the device from run to run.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
@@ -160,11 +161,17 @@ impl DeviceTensor {
         Ok(host.extract_tensor().1.to_vec())
     }
 
-    /// The same memory as a tensor of its own, for a run to write to. It is not used once this one is gone.
-    pub(super) fn alias(&self) -> Result<DynValue, Error> {
-        let data = self.data.0.as_ptr();
+    /// The memory of some entries as a tensor of its own, for a run to write to. It is not used once this one is gone.
+    pub(super) fn alias(&self, entries: &Range<usize>) -> Result<DynValue, Error> {
+        if entries.start > entries.end || entries.end > self.entries() {
+            let action = format!("write to entries {entries:?} of a tensor {:?}", self.shape);
+            return Err(Error::Call { action, reason: format!("it has {} entries", self.entries()) });
+        }
+        let shape = [&[entries.len()], self.shape.get(1..).unwrap_or_default()].concat();
+        // SAFETY: there are as many entries, as was compared.
+        let data = unsafe { self.data.0.add(entries.start * self.entry()) };
         // SAFETY: the memory is this tensor's, and of that shape; whoever uses the alias keeps this tensor meanwhile.
-        unsafe { memory::alias(self.value.memory_info(), data, &self.shape, &Allocator::default()) }
+        unsafe { memory::alias(self.value.memory_info(), data.as_ptr(), &shape, &Allocator::default()) }
     }
 
     /// The tensor as a run reads it.
@@ -172,7 +179,8 @@ impl DeviceTensor {
         &self.value
     }
 
-    fn entries(&self) -> usize {
+    /// Number of its entries.
+    pub fn entries(&self) -> usize {
         self.shape.first().copied().unwrap_or(0)
     }
 

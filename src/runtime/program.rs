@@ -1,6 +1,7 @@
 //! A graph compiled over the shared weights.
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue, SessionOutputs};
@@ -58,12 +59,21 @@ impl HeldInput<'_> {
 }
 
 /// A tensor of the device that an output is written to.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct HeldOutput<'a> {
     /// The output's name.
     pub name: &'a str,
-    /// Where it goes. It has the output's shape.
+    /// Where it goes.
     pub tensor: &'a DeviceTensor,
+    /// Which of its entries. Together they have the output's shape.
+    pub entries: Range<usize>,
+}
+
+impl<'a> HeldOutput<'a> {
+    /// An output that fills a tensor.
+    pub fn whole(name: &'a str, tensor: &'a DeviceTensor) -> Self {
+        Self { name, tensor, entries: 0..tensor.entries() }
+    }
 }
 
 /// A compiled graph; one thread runs it at a time.
@@ -142,7 +152,7 @@ impl Program {
         let action = format!("run {}", self.name);
         let mut chosen = OutputSelector::default();
         for output in into {
-            chosen = chosen.preallocate(output.name, output.tensor.alias()?);
+            chosen = chosen.preallocate(output.name, output.tensor.alias(&output.entries)?);
         }
         let options = RunOptions::new().map_err(Error::call(action.clone()))?.with_outputs(chosen);
         let results = self.session.run_with_options(values, &options).map_err(Error::call(action.clone()))?;
@@ -151,6 +161,25 @@ impl Program {
         let host = host.map(|name| Ok((name.clone(), on_host(&results, name, &action)?)));
         let host = host.collect::<Result<Vec<_>, Error>>()?;
         Ok(Outputs::new(&self.name, host.into_iter()))
+    }
+
+    /// As [`Program::run_beside`], with the only output written to entries of a tensor that stays on the device. Whoever calls
+    /// sees to it that nothing else reads or writes them meanwhile.
+    ///
+    /// # Errors
+    /// As [`Program::run`], when there are several outputs, and when the entries have another shape than the output.
+    pub(crate) fn run_to(
+        &mut self,
+        (inputs, held): (&[Input<'_>], &[HeldInput<'_>]),
+        (tensor, entries): (&DeviceTensor, Range<usize>),
+    ) -> Result<(), Error> {
+        let [name] = &self.outputs[..] else {
+            let (program, output) = (self.name.clone(), format!("of {} alone", self.outputs.len()));
+            return Err(Error::Output { program, output });
+        };
+        let name = name.clone();
+        let into = [HeldOutput { name: &name, tensor, entries }];
+        self.run_into(inputs, (held, &into)).map(drop)
     }
 
     /// As [`Program::run`], with the outputs by name.

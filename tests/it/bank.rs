@@ -26,6 +26,7 @@ fn options(bank_memory: u64) -> EngineOptions {
         max_programs: 4,
         prefix_memory: 0,
         bank_memory,
+        states_memory: None,
     }
 }
 

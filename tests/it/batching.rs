@@ -23,6 +23,7 @@ pub fn engine(tiny: &TinyBackbone, max_batch: usize) -> (Engine, Arc<Metrics>) {
         max_programs: 4,
         prefix_memory: 0,
         bank_memory: crate::support::bank_bytes(),
+        states_memory: crate::support::states_bytes(0),
     };
     (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }

@@ -111,6 +111,7 @@ fn engine(tiny: &TinyBackbone, prefix_memory: u64) -> (Engine, Arc<Metrics>) {
         max_programs: 4,
         prefix_memory,
         bank_memory: support::bank_bytes(),
+        states_memory: support::states_bytes(prefix_memory),
     };
     (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }

@@ -20,6 +20,7 @@ fn options(max_wait: Duration) -> EngineOptions {
         max_programs: 4,
         prefix_memory: 0,
         bank_memory: 0,
+        states_memory: None,
     }
 }
 

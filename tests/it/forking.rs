@@ -1,5 +1,8 @@
 //! One image under many packs: shared blocks run once, kept ones not at all, and nobody can tell by the answers.
 
+mod header;
+mod states;
+
 use std::slice;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -9,21 +12,29 @@ use mimi_server::engine::{Answer, Cost, Engine, EngineOptions, Flow, ImageKey, M
 use mimi_server::graph::{Plan, plan_flops};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::Pack;
-use mimi_server::serve::{self, Server};
 
-use crate::server::World;
 use crate::support::{self, FAMILIES, TinyBackbone, assert_close};
 
 fn engine(tiny: &TinyBackbone, prefix_memory: u64) -> (Engine, Arc<Metrics>) {
+    engine_of(tiny, (prefix_memory, crate::support::states_bytes(prefix_memory)), 1)
+}
+
+/// An engine that keeps as many bytes of prefixes on the host, and of states on the device.
+fn engine_of(
+    tiny: &TinyBackbone,
+    (prefix_memory, states_memory): (u64, Option<u64>),
+    workers: usize,
+) -> (Engine, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new().unwrap());
     let options = EngineOptions {
         max_batch: 4,
         max_wait: Duration::from_secs(5),
         queue_limit: 64,
-        workers: 1,
+        workers,
         max_programs: 16,
         prefix_memory,
         bank_memory: crate::support::bank_bytes(),
+        states_memory,
     };
     (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }
@@ -105,10 +116,16 @@ fn an_image_under_many_packs_equals_each_alone() {
 
 #[test]
 fn a_known_image_is_not_run_again_below_the_cut() {
+    for states in [None, Some(1 << 20)] {
+        known_image(states);
+    }
+}
+
+fn known_image(states: Option<u64>) {
     let tiny = TinyBackbone::new();
     let packs = packs(&tiny);
     let (plain, _) = engine(&tiny, 0);
-    let (keeping, metrics) = engine(&tiny, 1 << 26);
+    let (keeping, metrics) = engine_of(&tiny, (1 << 26, states), 1);
     prepare(&keeping, &packs[2..]);
     let lookups = |outcome| metrics.engine.prefix_lookups.with_label_values(&[outcome]).get();
     for seed in [1, 2] {
@@ -121,7 +138,8 @@ fn a_known_image_is_not_run_again_below_the_cut() {
         }
     }
     assert!(lookups("hit") >= 2, "{} hits, {} misses", lookups("hit"), lookups("miss"));
-    assert!(metrics.engine.prefix_bytes.get() > 0);
+    let kept = [metrics.engine.states_bytes.get() > 0, metrics.engine.prefix_bytes.get() > 0];
+    assert_eq!(kept, [states.is_some(), states.is_none()]);
     let before = lookups("hit") + lookups("miss");
     let secret = Asked { pixels: &tiny.pixels(1), image: None, pack: &packs[2] };
     run(&keeping, &[secret]);
@@ -130,9 +148,15 @@ fn a_known_image_is_not_run_again_below_the_cut() {
 
 #[test]
 fn flows_share_neither_batches_blocks_nor_kept_ones() {
+    for states in [None, Some(1 << 20)] {
+        flows(states);
+    }
+}
+
+fn flows(states: Option<u64>) {
     let tiny = TinyBackbone::new();
     let packs = packs(&tiny);
-    let (engine, metrics) = engine(&tiny, 1 << 26);
+    let (engine, metrics) = engine_of(&tiny, (1 << 26, states), 1);
     prepare(&engine, &packs[2..]);
     let lookups = |outcome| metrics.engine.prefix_lookups.with_label_values(&[outcome]).get();
     let (pixels, pack) = (tiny.pixels(1), &packs[2]);
@@ -161,10 +185,11 @@ fn flows_share_neither_batches_blocks_nor_kept_ones() {
 
 #[test]
 fn rows_cost_together_what_programs_ran() {
-    for family in FAMILIES {
+    for (family, states) in FAMILIES.into_iter().flat_map(|family| [(family, None), (family, Some(1 << 20))])
+    {
         let tiny = TinyBackbone::from(family);
         let packs = packs(&tiny);
-        let (engine, metrics) = engine(&tiny, 1 << 26);
+        let (engine, metrics) = engine_of(&tiny, (1 << 26, states), 1);
         prepare(&engine, &packs);
         let pixels = [tiny.pixels(1), tiny.pixels(2)];
         let mut sum = 0;
@@ -252,42 +277,4 @@ fn keys_tell_images_and_preprocessings_apart() {
     for (i, a) in keys.iter().enumerate() {
         assert_eq!(keys.iter().filter(|b| *b == a).count(), 1, "key {i}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_keeps_out_of_the_cache_by_a_header() {
-    let world = World::new();
-    let site = [(Site::new(2, Place::Mlp), 4)];
-    for task in ["first", "second"] {
-        world.publish(task, &world.tiny.contents(7, &site, 3));
-    }
-    let mut config: serve::Config = world.config();
-    config.service.keeps_prefixes = true;
-    config.engine.prefix_memory = 1 << 24;
-    let server = Server::build(config).await.unwrap();
-    let ask = async |task: &str, header: &str| {
-        let request = axum::http::Request::post(format!("/v1/tasks/{task}/classify"))
-            .header("x-mimi-prefix-cache", header)
-            .body(axum::body::Body::from(crate::server::image("exif_6.png")))
-            .unwrap();
-        crate::server::send(&server.app(), request).await
-    };
-    let metrics = server.metrics();
-    let lookups = |outcome| metrics.engine.prefix_lookups.with_label_values(&[outcome]).get();
-    assert_eq!(ask("first", "off").await.status, 200);
-    assert_eq!((lookups("hit"), lookups("miss")), (0, 0));
-    // The programs above and below the cut are made beside the requests.
-    for _ in 0..3000 {
-        if metrics.engine.programs_resident.get() >= 4 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let answers = [ask("first", "on").await, ask("first", "on").await, ask("second", "on").await];
-    assert!(answers.iter().all(|answer| answer.status == 200));
-    let first = answers[0].json()["predictions"].clone();
-    assert!(answers.iter().all(|answer| answer.json()["predictions"] == first));
-    assert_eq!(lookups("hit"), 2, "{} misses", lookups("miss"));
-    let refused = ask("first", "perhaps").await;
-    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (400, "invalid_request"));
 }

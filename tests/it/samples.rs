@@ -22,6 +22,7 @@ fn engine(tiny: &TinyBackbone, bank_memory: u64) -> Engine {
         max_programs: 16,
         prefix_memory: 0,
         bank_memory,
+        states_memory: None,
     };
     Engine::start(tiny.resident(), Arc::new(Metrics::new().unwrap()), &options).unwrap()
 }

@@ -96,6 +96,7 @@ impl World {
                 max_programs: 4,
                 prefix_memory: 0,
                 bank_memory: crate::support::bank_bytes(),
+                states_memory: crate::support::states_bytes(0),
             },
             service: ServiceOptions {
                 max_images: 8,

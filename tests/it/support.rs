@@ -39,6 +39,11 @@ pub fn bank_bytes() -> u64 {
     mimi_server::engine::bank_bytes(device())
 }
 
+/// What states of images are given on the device that tests run on.
+pub fn states_bytes(prefix_memory: u64) -> Option<u64> {
+    mimi_server::engine::states_bytes(device(), prefix_memory)
+}
+
 /// What rows may differ by that ran beside other rows, or in other programs, relative to the largest value: a GPU
 /// chooses its products' algorithms by their sizes.
 pub fn rounding() -> f32 {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::predict::likeliest;
 use super::scorer::Scorer;
-use crate::engine::{Engine, EngineOptions, Pixels, Row, Share, bank_bytes};
+use crate::engine::{Engine, EngineOptions, Pixels, Row, Share, bank_bytes, states_bytes};
 use crate::image::Limits;
 use crate::metrics::Metrics;
 use crate::pack::{Pack, TaskId};
@@ -128,6 +128,7 @@ pub fn evaluate_alone(
         max_programs: 1,
         prefix_memory: 0,
         bank_memory: bank_bytes(setup.resident.device()),
+        states_memory: states_bytes(setup.resident.device(), 0),
     };
     let engine = Engine::start(setup.resident.clone(), Arc::new(Metrics::new()?), &options)?;
     engine.prepare(pack.modules).blocking_recv().context("the engine stopped")??;

@@ -159,8 +159,7 @@ impl DeviceLearning<'_> {
         self.stepper.parts.run_by((batch, self.classes), random, |program, images| {
             let before = if mem::take(&mut is_first) { &*zeros } else { &*sum };
             let held = [(PARAMETERS, values), (BEFORE, before)].map(held);
-            let outputs =
-                program.run_into(images, (&held, &[HeldOutput { name: GRADIENTS, tensor: next }]))?;
+            let outputs = program.run_into(images, (&held, &[HeldOutput::whole(GRADIENTS, next)]))?;
             mem::swap(sum, next);
             Ok(outputs)
         })
@@ -182,7 +181,7 @@ impl DeviceLearning<'_> {
         let read: Vec<HeldInput<'_>> = now.named().into_iter().chain(fixed).map(held).collect();
         let names = next.named().map(|(name, tensor)| (update::next(name), tensor));
         let written: Vec<HeldOutput<'_>> =
-            names.iter().map(|(name, tensor)| HeldOutput { name, tensor }).collect();
+            names.iter().map(|(name, tensor)| HeldOutput::whole(name, tensor)).collect();
         self.stepper.update.run_into(&fed, (&read, &written))?;
         self.states.swap(0, 1);
         Ok(())

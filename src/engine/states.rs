@@ -1,0 +1,174 @@
+//! Outputs of frozen blocks that stay on the device: what runs below a cut leaves them there, and what runs above reads them
+//! there, in this batch or a later one that has the image.
+//!
+//! States of one shape lie in one tensor, so that a run reads any of them by their entries. Its first entries are for batches
+//! that keep nothing, the others for images that are kept: so nobody's images take away what others keep.
+
+mod ring;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::options::EngineOptions;
+use super::prefixes::{Known, Prefix};
+use crate::backbone::BackboneConfig;
+use crate::metrics::Metrics;
+use crate::runtime::{DeviceMemory, DeviceTensor};
+use ring::{Pin, Ring};
+
+/// Batches of each worker that have room whatever is kept: one that runs, and one beside it.
+const BATCHES: usize = 2;
+/// Most images of such a batch. A larger one goes by the host.
+const IMAGES: usize = 32;
+
+/// The states on a device, within a budget of bytes.
+pub(super) struct States {
+    config: Arc<BackboneConfig>,
+    /// Bytes for the kept states of one shape.
+    bytes: u64,
+    /// Entries of each shape for batches that keep nothing.
+    running: usize,
+    shelves: Mutex<Shelves>,
+    metrics: Arc<Metrics>,
+}
+
+struct Shelves {
+    memory: DeviceMemory,
+    /// None where the device had no room.
+    by_shape: HashMap<Vec<usize>, Option<Shelf>>,
+}
+
+/// The states of one shape.
+struct Shelf {
+    tensor: Arc<DeviceTensor>,
+    /// The first entries.
+    running: Ring<Prefix>,
+    /// Those behind them.
+    kept: Ring<Prefix>,
+    /// Where those begin.
+    first_kept: usize,
+}
+
+/// A state, which stays as it is while this lives.
+#[derive(Clone)]
+pub(super) struct State {
+    tensor: Arc<DeviceTensor>,
+    entry: usize,
+    _pin: Pin,
+}
+
+impl State {
+    /// The tensor that has it, and which of its entries it is.
+    pub(super) fn place(&self) -> (&DeviceTensor, usize) {
+        (&self.tensor, self.entry)
+    }
+}
+
+/// Entries side by side, to be filled by a run. ONNX Runtime has ended a run's work on the device when it returns.
+pub(super) struct Room {
+    tensor: Arc<DeviceTensor>,
+    entries: Range<usize>,
+    pins: Vec<Pin>,
+}
+
+impl Room {
+    /// Where they are.
+    pub(super) fn place(&self) -> (&DeviceTensor, Range<usize>) {
+        (&self.tensor, self.entries.clone())
+    }
+
+    /// What was filled, in order.
+    pub(super) fn states(&self) -> impl Iterator<Item = State> {
+        let state = |(entry, pin)| State { tensor: Arc::clone(&self.tensor), entry, _pin: Arc::clone(pin) };
+        self.entries.clone().zip(&self.pins).map(state)
+    }
+}
+
+impl States {
+    /// Room for as many bytes of kept states, and for the batches that run.
+    pub(super) fn new(
+        memory: DeviceMemory,
+        config: Arc<BackboneConfig>,
+        (bytes, options): (u64, &EngineOptions),
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let mut shapes: Vec<Vec<usize>> = (1..config.depth()).map(|cut| config.input_shape(cut)).collect();
+        shapes.sort();
+        shapes.dedup();
+        let bytes = bytes / shapes.len().max(1) as u64;
+        let running = BATCHES * options.workers.max(1) * options.max_batch.clamp(1, IMAGES);
+        let shelves = Mutex::new(Shelves { memory, by_shape: HashMap::new() });
+        Self { config, bytes, running, shelves, metrics }
+    }
+
+    /// Whether an image's state before a block is here.
+    pub(super) fn holds(&self, image: Known, block: usize) -> bool {
+        let shelves = &mut *self.lock();
+        let shelf = self.shelf_of(shelves, block);
+        shelf.is_some_and(|shelf| shelf.kept.holds(&Prefix { image, block }))
+    }
+
+    /// An image's state before a block.
+    pub(super) fn find(&self, image: Known, block: usize) -> Option<State> {
+        let shelves = &mut *self.lock();
+        let shelf = self.shelf_of(shelves, block)?;
+        let (place, _pin) = shelf.kept.find(&Prefix { image, block })?;
+        Some(State { tensor: Arc::clone(&shelf.tensor), entry: shelf.first_kept + place, _pin })
+    }
+
+    /// Room for the states of so many images before a block, some of which will be kept or none; no room where too many are
+    /// asked for, where what is read leaves none side by side, and on a device that is full.
+    pub(super) fn take(&self, block: usize, images: usize, keeps: bool) -> Option<Room> {
+        let shelves = &mut *self.lock();
+        let shape = self.config.input_shape(block);
+        if !shelves.by_shape.contains_key(&shape) {
+            let shelf = self.shelf(&shelves.memory, &shape);
+            shelves.by_shape.insert(shape, shelf);
+        }
+        let taken = self.shelf_of(shelves, block).and_then(|shelf| {
+            let kept = shelf.kept.take(if keeps { images } else { usize::MAX });
+            let kept = kept.map(|(places, pins)| (shelf.first_kept + places.start, pins));
+            let (start, pins) =
+                kept.or_else(|| shelf.running.take(images).map(|(places, pins)| (places.start, pins)))?;
+            Some(Room { tensor: Arc::clone(&shelf.tensor), entries: start..start + images, pins })
+        });
+        self.metrics.engine.states_by_host.inc_by(u64::from(taken.is_none()));
+        taken
+    }
+
+    /// Keeps a state that was filled for whoever brings the image again, if it lies where states are kept.
+    pub(super) fn keep(&self, image: Known, block: usize, state: &State) {
+        let shelves = &mut *self.lock();
+        let Some(shelf) = self.shelf_of(shelves, block) else { return };
+        if let Some(place) = state.entry.checked_sub(shelf.first_kept) {
+            shelf.kept.name(place, Prefix { image, block });
+        }
+    }
+
+    fn shelf_of<'a>(&self, shelves: &'a mut Shelves, block: usize) -> Option<&'a mut Shelf> {
+        shelves.by_shape.get_mut(&self.config.input_shape(block))?.as_mut()
+    }
+
+    /// The shelf of a shape; one that keeps nothing where the device has no room for more.
+    fn shelf(&self, memory: &DeviceMemory, shape: &[usize]) -> Option<Shelf> {
+        let state = 4 * shape.iter().product::<usize>().max(1) as u64;
+        let kept = usize::try_from(self.bytes / state).unwrap_or(usize::MAX);
+        for kept in [kept, 0] {
+            match memory.room(&[&[self.running.saturating_add(kept)], shape].concat()) {
+                Ok(tensor) => {
+                    self.metrics.engine.states_bytes.add(i64::try_from(tensor.bytes()).unwrap_or(i64::MAX));
+                    let (running, kept) = (Ring::new(self.running), Ring::new(kept));
+                    let tensor = Arc::new(tensor);
+                    return Some(Shelf { tensor, running, kept, first_kept: self.running });
+                }
+                Err(error) => tracing::warn!(kept, %error, "the device has no room to keep states of images"),
+            }
+        }
+        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shelves> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
