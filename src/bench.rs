@@ -23,7 +23,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::backbone::{BackboneConfig, Module, ModuleSet, Part};
-use crate::engine::{Engine, EngineOptions, bank_bytes, states_bytes};
+use crate::engine::{Engine, EngineOptions, bank_bytes};
 use crate::graph::{Plan, plan_flops};
 use crate::metrics::Metrics;
 use crate::pack::{Head, Manifest, Pack, Provenance, SelfTestInfo, Weights};
@@ -50,6 +50,8 @@ pub struct Options {
     pub width: usize,
     /// Rounds; medians are over these.
     pub rounds: usize,
+    /// Whether outputs of shared blocks stay on the device.
+    pub states_stay: bool,
 }
 
 /// Seconds of each kind of batch, medians of interleaved rounds.
@@ -116,7 +118,7 @@ impl Bench {
 
     /// An engine that takes batches of `rows`.
     fn engine(&self, rows: usize, (max_programs, prefix_memory): (usize, u64)) -> Result<Engine> {
-        let states_memory = states_bytes(self.resident.device(), prefix_memory);
+        let states_memory = self.options.states_stay.then_some(prefix_memory);
         self.start(EngineOptions { max_programs, prefix_memory, states_memory, ..self.one_batch(rows) })
     }
 
@@ -130,7 +132,7 @@ impl Bench {
             max_programs: 1,
             prefix_memory: 0,
             bank_memory: bank_bytes(self.resident.device()),
-            states_memory: states_bytes(self.resident.device(), 0),
+            states_memory: self.options.states_stay.then_some(0),
         }
     }
 

@@ -193,8 +193,9 @@ def sweep(precision: str, removed: bool) -> Callable[[Bench], Result]:
 
 
 def tasks(bench: Bench) -> Result:
-    """One image under several tasks, adapters in the last third."""
-    return measured(bench.lines("--fork", "--json", "--rounds", bench.args.rounds))
+    """One image under several tasks, adapters in the last third; outputs of shared blocks on the device, and on the host."""
+    fork = ["--fork", "--json", "--rounds", bench.args.rounds]
+    return measured([line for state in ("device", "host") for line in bench.lines(*fork, "--state", state)])
 
 
 def training(bench: Bench) -> Result:

@@ -70,11 +70,11 @@ def tasks(_name: str, figures: List[Dict[str, Any]]) -> str:
     body = []
     for line in figures:
         if "tasks" in line:
-            slow, fast, what = line["apart_seconds"], line["together_seconds"], f"{line['tasks']} tasks"
+            slow, fast, what = line["apart_seconds"], line["together_seconds"], f"{line['tasks']} tasks, states on the {line['state']}"
             body.append((what, f"{1e3 * slow:.2f}", f"{1e3 * fast:.2f}", f"{slow / fast:.2f}", f"{line['ideal']:.2f}"))
         else:
             slow, fast = line["unknown_seconds"], line["known_seconds"]
-            body.append(("a known image", f"{1e3 * slow:.2f}", f"{1e3 * fast:.2f}", f"{slow / fast:.2f}", f"{1 / line['ideal']:.2f}"))
+            body.append((f"a known image, its state on the {line['state']}", f"{1e3 * slow:.2f}", f"{1e3 * fast:.2f}", f"{slow / fast:.2f}", f"{1 / line['ideal']:.2f}"))
     return rows(["one image", "apart or unknown, ms", "shared or known, ms", "speed-up", "by FLOPs"], body)
 
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use mimi_server::backbone::Site;
+use mimi_server::runtime::Device;
 use mimi_server::train::study::SpeedOptions;
 
 use super::RuntimeArgs;
@@ -53,6 +54,10 @@ pub struct BenchArgs {
     /// Instead time training steps, and print a line of JSON for each.
     #[arg(long)]
     pub train: bool,
+    /// Where lies what later runs go on from: with --train parameters and moments, with --fork outputs of shared blocks. On a
+    /// GPU that is the device, on a CPU the host.
+    #[arg(long, value_name = "WHERE", conflicts_with_all = ["flood", "workers", "precisions"])]
+    pub state: Option<StateArg>,
     #[command(flatten)]
     pub steps: StepArgs,
     #[command(flatten)]
@@ -75,26 +80,28 @@ pub struct StepArgs {
     /// Images that run together.
     #[arg(long, default_value_t = 8, requires = "train")]
     pub micro_batch: usize,
-    /// Where parameters and moments lie between steps. On a GPU trainings keep them on the device, on a CPU on the host.
-    #[arg(long, value_name = "WHERE", requires = "train")]
-    pub state: Option<StateArg>,
 }
 
-/// Where the state of a training lies.
+/// Where what later runs go on from lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StateArg {
-    /// In the host's memory: copied to the device at each step.
+    /// In the host's memory: copied to the device at each run.
     Host,
     /// On the device.
     Device,
 }
 
 impl BenchArgs {
-    /// Which training steps to time. Unless it was said, the state stays on the device if `stays_on_device`.
+    /// Whether what later runs go on from stays on the device, unless it was said.
+    pub fn stays_on_device(&self, device: Device) -> bool {
+        self.state.map_or(device != Device::Cpu, |state| state == StateArg::Device)
+    }
+
+    /// Which training steps to time, on a device.
     ///
     /// # Errors
     /// When a site is unknown.
-    pub fn speed(&self, stays_on_device: bool) -> Result<SpeedOptions> {
+    pub fn speed(&self, device: Device) -> Result<SpeedOptions> {
         let site = |name: &String| {
             Site::parse(name)
                 .with_context(|| format!("unknown site {name}: expected for instance blocks.0.attn"))
@@ -108,7 +115,7 @@ impl BenchArgs {
             micro_batch: self.steps.micro_batch.max(1),
             classes: CLASSES,
             steps: self.rounds,
-            stays_on_device: self.steps.state.map_or(stays_on_device, |state| state == StateArg::Device),
+            stays_on_device: self.stays_on_device(device),
         })
     }
 }

@@ -10,7 +10,6 @@ use mimi_server::bench::{
     Bare, Bench, Known, Nearness, Options, Shared, interleaved, metrics_cost, nearness, scrape_cost,
 };
 use mimi_server::runtime::{Device, Resident, Runtime, WeightOptions, share_heaps};
-use mimi_server::train::Setup;
 use mimi_server::train::study::step_seconds;
 use serde_json::json;
 
@@ -43,12 +42,18 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         end_with(parent)?;
     }
     args.runtime.one_device()?;
+    ensure!(args.state.is_none() || args.train || args.fork, "--state is of --train and --fork");
     if args.train {
         return steps(&backbone::resident(&args.runtime, &args.runtime.training())?, args);
     }
     // As a server has it, unless told otherwise.
     share_heaps(1);
-    let options = Options { batch: args.batch.max(2), width: args.width.max(1), rounds: args.rounds.max(1) };
+    let options = Options {
+        batch: args.batch.max(2),
+        width: args.width.max(1),
+        rounds: args.rounds.max(1),
+        states_stay: args.stays_on_device(args.runtime.device()),
+    };
     if args.lines.asked() {
         return lines::run(args, options);
     }
@@ -83,7 +88,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         return floods(&bench, options.batch, Duration::from_secs(seconds.max(1)));
     }
     if args.lines.json {
-        return forks_as_lines(&bench, config.depth());
+        return forks_as_lines(&bench, config.depth(), options.states_stay);
     }
     println!("{} in {precision}, {threads} thread(s), medians of {} rounds", config.name, options.rounds);
     if args.fork {
@@ -187,18 +192,26 @@ fn forks(bench: &Bench, depth: usize) -> Result<()> {
 }
 
 /// The same as lines of JSON.
-fn forks_as_lines(bench: &Bench, depth: usize) -> Result<()> {
-    let cut = depth - depth / 3;
+fn forks_as_lines(bench: &Bench, depth: usize, states_stay: bool) -> Result<()> {
+    let (cut, state) = (depth - depth / 3, place(states_stay));
     for tasks in TOGETHER {
         let Shared { apart, together, ideal } = bench.shared(tasks, cut)?;
         println!(
             "{}",
-            json!({"tasks": tasks, "apart_seconds": apart, "together_seconds": together, "ideal": ideal})
+            json!({"tasks": tasks, "state": state, "apart_seconds": apart, "together_seconds": together, "ideal": ideal})
         );
     }
     let Known { unknown, known, ideal } = bench.known(cut)?;
-    println!("{}", json!({"unknown_seconds": unknown, "known_seconds": known, "ideal": ideal}));
+    println!(
+        "{}",
+        json!({"state": state, "unknown_seconds": unknown, "known_seconds": known, "ideal": ideal})
+    );
     Ok(())
+}
+
+/// Where what later runs go on from lies, as lines call it.
+fn place(stays_on_device: bool) -> &'static str {
+    if stays_on_device { "device" } else { "host" }
 }
 
 /// Times a light flow beside a flood, and shares of flows; one line of JSON each.
@@ -222,10 +235,10 @@ fn layouts(bench: &Bench, workers: usize) -> Result<()> {
 
 /// Times training steps; one line of JSON each, so that another program can interleave and compare.
 fn steps(resident: &Resident, args: &BenchArgs) -> Result<()> {
-    let options = args.speed(Setup::new(resident.clone()).stays_on_device)?;
+    let options = args.speed(resident.device())?;
     for seconds in step_seconds(resident, &options)? {
         let line = json!({"seconds": seconds, "images_per_second": options.batch as f64 / seconds,
-            "state": if options.stays_on_device { "device" } else { "host" }});
+            "state": place(options.stays_on_device)});
         println!("{line}");
     }
     Ok(())

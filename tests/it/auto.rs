@@ -407,7 +407,8 @@ fn command(world: &World, folder: &Path, more: &[&str]) -> std::process::Output 
 fn the_command_that_is_printed_trains_the_same() {
     let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
     dataset(&folder.path().join("colours"));
-    let made = command(&world, folder.path(), &["--auto", "--rung-epochs", "1", "--prefer", "bytes"]);
+    let options = ["--auto", "--rung-epochs", "1", "--prefer", "bytes", "--memory", "64"];
+    let made = command(&world, folder.path(), &options);
     let text = String::from_utf8(made.stdout).unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let printed = text.lines().find_map(|line| line.strip_prefix("the same again ")).unwrap().trim();
