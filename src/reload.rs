@@ -56,7 +56,7 @@ mod watch;
 mod watched;
 mod watcher;
 
-pub use archived::{source_error, sweep_received};
+pub(crate) use archived::source_error;
 pub use error::Error;
 pub use first_reading::Pinned;
 pub use home::MARKER_FILE;

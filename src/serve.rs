@@ -215,6 +215,7 @@ impl Server {
         });
         let store = store.cloned();
         let packs = async move {
+            reloader.sweep_received().await;
             match store {
                 Some(StoreOptions { follow, revalidate, .. }) => reloader.follow(follow, revalidate).await,
                 None => reloader.watch(poll).await,

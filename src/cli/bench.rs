@@ -94,7 +94,7 @@ pub enum StateArg {
 impl BenchArgs {
     /// Whether what later runs go on from stays on the device, unless it was said.
     pub fn stays_on_device(&self, device: Device) -> bool {
-        self.state.map_or(device != Device::Cpu, |state| state == StateArg::Device)
+        self.state.map_or(device.is_apart(), |state| state == StateArg::Device)
     }
 
     /// Which training steps to time, on a device.

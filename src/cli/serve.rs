@@ -62,7 +62,8 @@ pub struct ServeArgs {
     #[arg(long, env = "MIMI_MAX_PROGRAMS", default_value_t = 12)]
     max_programs: usize,
     /// Memory for outputs of frozen blocks, MiB. They are used when an image comes again under a task whose
-    /// adapters begin later. 0 keeps nothing; a request opts out with `x-mimi-prefix-cache: off`.
+    /// adapters begin later. On a GPU it bounds those on the host and, once more, those on each GPU. 0 keeps nothing; a
+    /// request opts out with `x-mimi-prefix-cache: off`.
     #[arg(long, env = "MIMI_PREFIX_MEMORY", default_value_t = 256, value_name = "MIB")]
     prefix_memory: u64,
     /// Memory on the device for packs' tensors, MiB. A pack's tensors are copied there once, and batches read them

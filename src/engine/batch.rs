@@ -192,6 +192,7 @@ fn first<'a>(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig, laid: 
     let start = plan.blocks.start;
     let there: Vec<(&DeviceTensor, usize)> = rows.iter().filter_map(|row| row.entering.state()).collect();
     if let Some(&(states, _)) = there.first() {
+        debug_assert_eq!(there.len(), rows.len(), "a batch's states lie in one place");
         let images = there.iter().map(|(_, entry)| *entry as i64).collect();
         return First { images: Some(images), states: Some(states), ..First::default() };
     }

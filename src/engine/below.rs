@@ -55,7 +55,7 @@ impl Left {
 impl Runner {
     /// Whether what lies below a cut is kept for an image.
     pub(super) fn keeps(&self, image: Known, cut: usize) -> bool {
-        match self.states(cut) {
+        match self.states(cut).filter(|states| states.keeps(cut)) {
             Some(states) => states.holds(image, cut),
             None => self.kept_at(image, cut).is_some(),
         }
@@ -85,7 +85,9 @@ impl Runner {
     /// What lies below the cut for each row: kept from before, or run once an image.
     pub(super) fn below(&mut self, cut: usize, rows: &[Forked<'_>]) -> Result<Below, Error> {
         let images: BTreeMap<usize, &Row> = rows.iter().map(|row| (row.image, row.first)).collect();
-        let there = match self.states(cut) {
+        // Where the device keeps none, the host does.
+        let is_known = images.values().any(|row| Known::of(row).is_some());
+        let there = match self.states(cut).filter(|states| !is_known || states.keeps(cut)) {
             Some(states) => self.below_there(&states, cut, &images)?,
             None => None,
         };
@@ -101,7 +103,7 @@ impl Runner {
     /// What lies below the cut for each image, on the host, and which images ran for it. What is kept on the device is neither
     /// looked for here nor kept.
     fn below_here(&mut self, cut: usize, images: &BTreeMap<usize, &Row>) -> Result<Found, Error> {
-        let is_kept_here = self.states(cut).is_none();
+        let is_kept_here = self.states(cut).is_none_or(|states| !states.keeps(cut));
         let key = |row: &Row| Known::of(row).filter(|_| is_kept_here);
         let kept = |(&image, row): (&usize, &&Row)| {
             let kept = key(row).and_then(|key| self.kept(key, cut))?;
@@ -143,25 +145,29 @@ impl Runner {
         };
         let mut found: BTreeMap<usize, Left> = images.iter().filter_map(kept).collect();
         let missing = missing(images, &found);
-        let keeps = |image: &usize| Known::of(images[image]).is_some();
-        let room = match missing.is_empty() {
-            true => None,
-            false => match states.take(cut, missing.len(), missing.iter().any(keeps)) {
-                None => return Ok(None),
-                room => room,
-            },
-        };
-        for image in images.keys().filter(|image| keeps(image)) {
+        // Apart, so that images that nobody keeps take no entry of one that is kept.
+        let is_kept = |image: &usize| Known::of(images[image]).is_some();
+        let (kept, others): (Vec<usize>, Vec<usize>) = missing.iter().copied().partition(is_kept);
+        let mut parts = Vec::new();
+        for (part, is_kept) in [(kept, true), (others, false)] {
+            if part.is_empty() {
+                continue;
+            }
+            let Some(room) = states.take(cut, part.len(), is_kept) else { return Ok(None) };
+            parts.push((part, room));
+        }
+        for image in images.keys().filter(|image| is_kept(image)) {
             self.metrics.engine.looked_up_prefix(found.contains_key(image));
         }
-        let Some(room) = room else { return Ok(Some((found, missing))) };
-        let cost = missing.len() as u64 * self.costs.below(cut);
-        self.ask_into(&Plan::below(cut), (&entering(images, &missing), cost), room.place())?;
-        for (&image, state) in missing.iter().zip(room.states()) {
-            if let Some(key) = Known::of(images[&image]) {
-                states.keep(key, cut, &state);
+        for (part, room) in parts {
+            let cost = part.len() as u64 * self.costs.below(cut);
+            self.ask_into(&Plan::below(cut), (&entering(images, &part), cost), room.place())?;
+            for (&image, state) in part.iter().zip(room.states()) {
+                if let Some(key) = Known::of(images[&image]) {
+                    states.keep(key, cut, &state);
+                }
+                found.insert(image, Left::There(state));
             }
-            found.insert(image, Left::There(state));
         }
         Ok(Some((found, missing)))
     }

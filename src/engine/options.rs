@@ -17,7 +17,7 @@ pub struct EngineOptions {
     pub workers: usize,
     /// Programs kept besides the one with every site.
     pub max_programs: usize,
-    /// Bytes for outputs of frozen blocks, reused when another task sees the same image; 0 keeps nothing.
+    /// Bytes on the host for outputs of frozen blocks, reused when another task sees the same image; 0 keeps nothing.
     pub prefix_memory: u64,
     /// Bytes on each device for packs' tensors, see [`bank_bytes`]; 0 sends them with every batch.
     pub bank_memory: u64,
@@ -37,10 +37,7 @@ pub fn workers(device: Device) -> usize {
 /// What outputs of frozen blocks are given on a device where nobody says: as much as on the host, where the device is far
 /// from it.
 pub fn states_bytes(device: Device, prefix_memory: u64) -> Option<u64> {
-    match device {
-        Device::Cpu => None,
-        Device::Cuda(_) => Some(prefix_memory),
-    }
+    device.is_apart().then_some(prefix_memory)
 }
 
 /// What a bank is given where nobody says: room for some hundreds of packs on a GPU, whose memory is far from the host's. A

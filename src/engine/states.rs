@@ -19,7 +19,7 @@ use ring::{Pin, Ring};
 
 /// Batches of each worker that have room whatever is kept: one that runs, and one beside it.
 const BATCHES: usize = 2;
-/// Most images of such a batch. A larger one goes by the host.
+/// Most images of such a batch. Where nothing is kept of them, more go by the host.
 const IMAGES: usize = 32;
 
 /// The states on a device, within a budget of bytes.
@@ -48,6 +48,8 @@ struct Shelf {
     kept: Ring<Prefix>,
     /// Where those begin.
     first_kept: usize,
+    /// How many those are.
+    room_to_keep: usize,
 }
 
 /// A state, which stays as it is while this lives.
@@ -102,6 +104,15 @@ impl States {
         Self { config, bytes, running, shelves, metrics }
     }
 
+    /// Whether states before a block are kept at all.
+    pub(super) fn keeps(&self, block: usize) -> bool {
+        let shape = self.config.input_shape(block);
+        match self.lock().by_shape.get(&shape) {
+            Some(shelf) => shelf.as_ref().is_some_and(|shelf| shelf.room_to_keep > 0),
+            None => self.room_to_keep(&shape) > 0,
+        }
+    }
+
     /// Whether an image's state before a block is here.
     pub(super) fn holds(&self, image: Known, block: usize) -> bool {
         let shelves = &mut *self.lock();
@@ -117,9 +128,9 @@ impl States {
         Some(State { tensor: Arc::clone(&shelf.tensor), entry: shelf.first_kept + place, _pin })
     }
 
-    /// Room for the states of so many images before a block, some of which will be kept or none; no room where too many are
-    /// asked for, where what is read leaves none side by side, and on a device that is full.
-    pub(super) fn take(&self, block: usize, images: usize, keeps: bool) -> Option<Room> {
+    /// Room for the states of so many images before a block, among those that are kept or not; none where too many are asked
+    /// for, where what is read leaves none side by side, and on a device that is full.
+    pub(super) fn take(&self, block: usize, images: usize, is_kept: bool) -> Option<Room> {
         let shelves = &mut *self.lock();
         let shape = self.config.input_shape(block);
         if !shelves.by_shape.contains_key(&shape) {
@@ -127,11 +138,13 @@ impl States {
             shelves.by_shape.insert(shape, shelf);
         }
         let taken = self.shelf_of(shelves, block).and_then(|shelf| {
-            let kept = shelf.kept.take(if keeps { images } else { usize::MAX });
-            let kept = kept.map(|(places, pins)| (shelf.first_kept + places.start, pins));
-            let (start, pins) =
-                kept.or_else(|| shelf.running.take(images).map(|(places, pins)| (places.start, pins)))?;
-            Some(Room { tensor: Arc::clone(&shelf.tensor), entries: start..start + images, pins })
+            let (first, ring) = match is_kept {
+                true => (shelf.first_kept, &mut shelf.kept),
+                false => (0, &mut shelf.running),
+            };
+            let (places, pins) = ring.take(images).filter(|_| is_kept || images <= IMAGES)?;
+            let entries = first + places.start..first + places.end;
+            Some(Room { tensor: Arc::clone(&shelf.tensor), entries, pins })
         });
         self.metrics.engine.states_by_host.inc_by(u64::from(taken.is_none()));
         taken
@@ -150,19 +163,27 @@ impl States {
         shelves.by_shape.get_mut(&self.config.input_shape(block))?.as_mut()
     }
 
-    /// The shelf of a shape; one that keeps nothing where the device has no room for more.
-    fn shelf(&self, memory: &DeviceMemory, shape: &[usize]) -> Option<Shelf> {
+    /// States of a shape that the bytes allow to keep.
+    fn room_to_keep(&self, shape: &[usize]) -> usize {
         let state = 4 * shape.iter().product::<usize>().max(1) as u64;
-        let kept = usize::try_from(self.bytes / state).unwrap_or(usize::MAX);
-        for kept in [kept, 0] {
-            match memory.room(&[&[self.running.saturating_add(kept)], shape].concat()) {
+        usize::try_from(self.bytes / state).unwrap_or(usize::MAX)
+    }
+
+    /// The shelf of a shape; one that keeps nothing where the device has no room for more, and none where it has none at all.
+    fn shelf(&self, memory: &DeviceMemory, shape: &[usize]) -> Option<Shelf> {
+        let mut tried = vec![self.room_to_keep(shape), 0];
+        tried.dedup();
+        for room_to_keep in tried {
+            match memory.room(&[&[self.running.saturating_add(room_to_keep)], shape].concat()) {
                 Ok(tensor) => {
                     self.metrics.engine.states_bytes.add(i64::try_from(tensor.bytes()).unwrap_or(i64::MAX));
-                    let (running, kept) = (Ring::new(self.running), Ring::new(kept));
-                    let tensor = Arc::new(tensor);
-                    return Some(Shelf { tensor, running, kept, first_kept: self.running });
+                    let (running, kept) = (Ring::new(self.running), Ring::new(room_to_keep));
+                    let (tensor, first_kept) = (Arc::new(tensor), self.running);
+                    return Some(Shelf { tensor, running, kept, first_kept, room_to_keep });
                 }
-                Err(error) => tracing::warn!(kept, %error, "the device has no room to keep states of images"),
+                Err(error) => {
+                    tracing::warn!(room_to_keep, %error, "the device has no room for so many states of images");
+                }
             }
         }
         None

@@ -98,7 +98,7 @@ impl EngineMetrics {
             states_by_host: counter(
                 r,
                 "mimi_states_by_host_total",
-                "Batches whose images' states went by the host, since what others read left no room on the device",
+                "Batches whose images' states went by the host for want of room on the device",
             )?,
             bank_bytes: gauge(r, "mimi_bank_resident_bytes", "Memory of packs' tensors on the devices")?,
             bank_packs_copied: counter(

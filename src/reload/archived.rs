@@ -19,13 +19,14 @@ const RECEIVED: &str = "received";
 /// Age from which what was unpacked counts as left by a crash: no verification lasts so long.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// Removes what servers left in `root` that were killed while they verified a body.
-pub fn sweep_received(root: &Path) {
-    // A folder that cannot be listed is told of where packs are looked for.
-    let _ = files::sweep(&root.join(RECEIVED), ABANDONED, SystemTime::now());
-}
-
 impl Reloader {
+    /// Removes what servers left that were killed while they verified a body.
+    pub async fn sweep_received(&self) {
+        let received = self.catalog.root().join(RECEIVED);
+        // A folder that cannot be listed is told of where packs are looked for.
+        let _ = blocking(move || files::sweep(&received, ABANDONED, SystemTime::now())).await;
+    }
+
     /// What a version of a task is written to as it comes, on the disk of the packs.
     ///
     /// # Errors

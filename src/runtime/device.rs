@@ -16,6 +16,11 @@ pub enum Device {
 }
 
 impl Device {
+    /// Whether it has memory of its own, apart from the host's.
+    pub fn is_apart(self) -> bool {
+        self != Self::Cpu
+    }
+
     /// Several, as they are typed.
     pub fn names(devices: &[Self]) -> String {
         devices.iter().map(Self::to_string).collect::<Vec<_>>().join(",")

@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::pack::Base;
-use crate::reload::{ReloadOptions, Reloader, arithmetic, sweep_received};
+use crate::reload::{ReloadOptions, Reloader, arithmetic};
 use crate::runtime::{Device, Expander, Resident, Runtime, RuntimeOptions};
 use crate::tenants::{Status, Tenants};
 use crate::usage::Usage;
@@ -45,7 +45,6 @@ pub(super) fn catalog(config: &Config, base: Base, metrics: &Arc<Metrics>) -> Re
         config.store.as_ref().map(|store| store.open(metrics)).transpose().context("store of packs")?;
     // Copies of a store's packs take the folder's place: callers are told of neither.
     let root = config.store.as_ref().map_or(&config.adapters, |store| &store.cache).clone();
-    sweep_received(&root);
     let catalog = Catalog::new(root, disk, base, config.pack_memory, Arc::clone(metrics));
     Ok(catalog.with_store(store.map(Arc::new)))
 }

@@ -47,15 +47,29 @@ impl Service {
     }
 
     /// Has a version published, in turn.
-    pub(super) async fn published<T>(
+    async fn published(
         &self,
         caller: &Caller,
         task: &TaskId,
+        publishing: impl Future<Output = Result<u64, reload::Error>>,
+    ) -> Result<u64, Error> {
+        let turns = self.turns(caller)?;
+        self.published_in(turns, task, publishing).await
+    }
+
+    /// What it takes to publish: the tenant's turn, so that none takes all places, and a place.
+    pub(super) fn turns(&self, caller: &Caller) -> Result<Turns<'_>, Error> {
+        let own = own_turn(caller, Account::publishing)?;
+        Ok((own, self.turn(&self.shared.reloads, RELOADS_AT_ONCE)?))
+    }
+
+    /// Has a version published by whoever has its turns.
+    pub(super) async fn published_in<T>(
+        &self,
+        _turns: Turns<'_>,
+        task: &TaskId,
         publishing: impl Future<Output = Result<T, reload::Error>>,
     ) -> Result<T, Error> {
-        // So that no tenant takes all places.
-        let _own = own_turn(caller, Account::publishing)?;
-        let _admitted = self.turn(&self.shared.reloads, RELOADS_AT_ONCE)?;
         let seen = self.shared.catalog.unload_of(task);
         let published = publishing.await.map_err(|error| self.reload_error(&error))?;
         self.shared.catalog.readmit(task, seen);
@@ -115,6 +129,9 @@ impl Service {
         places.try_acquire().map_err(|_| Error::Publishing { limit })
     }
 }
+
+/// What a publication holds while it lasts.
+pub(super) type Turns<'a> = (Option<Turn>, SemaphorePermit<'a>);
 
 /// A turn of which a tenant has one at a time.
 pub(super) fn own_turn(

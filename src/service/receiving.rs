@@ -1,14 +1,22 @@
 //! A version that comes as a body: written to the disk as it comes, then verified and published.
 
+use std::time::{Duration, Instant};
+
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
 
 use super::error::Error;
 use super::handle::{Service, UPLOADS_AT_ONCE};
-use super::publishing::{own_turn, whole};
+use super::publishing::{Turns, own_turn, whole};
 use crate::pack::TaskId;
 use crate::reload;
 use crate::shelf::{self, Incoming};
 use crate::tenants::{Account, Caller, Turn};
+
+/// How long a version that has come waits for its turn to be published.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Time between two tries.
+const STEP: Duration = Duration::from_millis(20);
 
 /// A version of which a part has come. Dropping it forgets what came.
 pub struct Receiving {
@@ -58,15 +66,27 @@ impl Receiving {
     pub async fn publish(self) -> Result<String, Error> {
         let Self { service, caller, task, version, incoming, own, place } = self;
         whole(async move {
-            let _turns = (own, place);
+            let _places = (own, place);
             let archive = incoming.finish().await.map_err(|error| failed(&service, &task, error))?;
             let mut held = service.hold(&caller);
             held.take(usize::try_from(archive.bytes()).unwrap_or(usize::MAX))?;
             let who = caller.who();
+            let turns = turns_in_time(&service, &caller).await?;
             let received = service.shared.reloader.receive_archive(&task, version, archive, &who);
-            Ok(service.published(&caller, &task, received).await?.to_string())
+            Ok(service.published_in(turns, &task, received).await?.to_string())
         })
         .await
+    }
+}
+
+/// What it takes to publish, waited for: what came would have to be sent again.
+async fn turns_in_time<'a>(service: &'a Service, caller: &Caller) -> Result<Turns<'a>, Error> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match service.turns(caller) {
+            Err(Error::Publishing { .. }) if Instant::now() < end => sleep(STEP).await,
+            turns => return turns,
+        }
     }
 }
 

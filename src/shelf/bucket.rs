@@ -8,8 +8,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-    UpdateVersion,
+    GetOptions, GetResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    PutPayload, UpdateVersion,
 };
 
 use super::error::Error;
@@ -71,7 +71,7 @@ pub(super) enum When {
 /// A store with what is counted of it.
 #[derive(Clone)]
 pub(super) struct Bucket {
-    pub(super) store: Arc<dyn ObjectStore>,
+    store: Arc<dyn ObjectStore>,
     metrics: Arc<Metrics>,
     is_writable: bool,
     /// Why the last request failed, if it did.
@@ -156,7 +156,7 @@ impl Bucket {
         found?.map(|found| within(path, found, limit)).transpose()
     }
 
-    pub(super) fn check_writable(&self) -> Result<(), Error> {
+    fn check_writable(&self) -> Result<(), Error> {
         if self.is_writable { Ok(()) } else { Err(Error::ReadOnly("a plain HTTP source")) }
     }
 
@@ -177,6 +177,12 @@ impl Bucket {
             Err(error) if is_absent(&error) => Ok(false),
             Err(error) => Err(failed(path, error)),
         }
+    }
+
+    /// Begins to write an object in parts. It appears when the last one has come.
+    pub(super) async fn upload(&self, path: &Path) -> Result<Box<dyn MultipartUpload>, Error> {
+        self.check_writable()?;
+        self.store.put_multipart(path).await.map_err(|error| failed(path, error))
     }
 
     /// What the store says of an object.

@@ -11,15 +11,6 @@ use super::source::{Naming, Published};
 use crate::pack::TaskId;
 
 impl Objects {
-    /// Puts a blob, and has its age begin again: `gc` leaves young ones alone.
-    async fn put(&self, archive: &Archive) -> Result<(), Error> {
-        let path = self.layout.blob(archive.digest());
-        if !self.bucket.put_archive(&path, archive, When::Absent).await? {
-            self.bucket.put_archive(&path, archive, When::Always).await?;
-        }
-        Ok(())
-    }
-
     /// Adds a version: its blob, then the pointer, then the feed. A crash at any step leaves a blob that nothing names, or
     /// a change that is followed late.
     ///
@@ -32,12 +23,13 @@ impl Objects {
         naming: Naming,
     ) -> Result<Published, Error> {
         let Naming { version, label } = naming;
-        self.put(archive).await?;
+        let path = self.layout.blob(archive.digest());
+        self.bucket.put_blob(&path, archive).await?;
         let stored = Stored::of(archive);
         let done = self.change(task, Edit::Add { version, stored, label }).await?;
         // Named now: whoever removed it before it was named did not know.
-        if self.bucket.head(&self.layout.blob(archive.digest())).await?.is_none() {
-            self.put(archive).await?;
+        if self.bucket.head(&path).await?.is_none() {
+            self.bucket.put_blob(&path, archive).await?;
         }
         Ok(Published { done, digest: archive.digest().clone() })
     }

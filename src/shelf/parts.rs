@@ -1,7 +1,7 @@
-//! Writing a large object in parts, so that memory holds one of them.
+//! Writing a blob: in parts where it is large, so that memory holds one of them.
 
+use object_store::MultipartUpload;
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStoreExt};
 
 use super::archive::Archive;
 use super::bucket::{Bucket, When, failed};
@@ -11,28 +11,34 @@ use super::error::Error;
 const PART: u64 = 8 << 20;
 
 impl Bucket {
-    /// Writes an archive. Returns whether the condition held. One that needs several parts is written in any case, as
-    /// stores take no condition for parts; it appears whole, with its last part.
-    pub(super) async fn put_archive(
-        &self,
-        path: &Path,
-        archive: &Archive,
-        when: When,
-    ) -> Result<bool, Error> {
-        if archive.bytes() <= PART {
-            return self.put(path, archive.part(0, PART).await?, when).await;
+    /// Writes a blob whose name is its content's, and has its age begin again: `gc` leaves young ones alone. On S3 the age of
+    /// one in parts is that of its first part, so `gc`'s grace must be longer than an upload.
+    pub(super) async fn put_blob(&self, path: &Path, archive: &Archive) -> Result<(), Error> {
+        if archive.bytes() > PART {
+            return self.put_in_parts(path, archive).await;
         }
-        self.check_writable()?;
-        let mut upload = self.store.put_multipart(path).await.map_err(|error| failed(path, error))?;
-        let sent = send(&mut *upload, path, archive).await;
-        let Err(error) = sent else { return Ok(true) };
-        // The answer to the last request may be lost, and the object be there. Its name is its content's.
-        if self.head(path).await.is_ok_and(|found| found.is_some_and(|found| found.size == archive.bytes())) {
-            return Ok(true);
+        let blob = archive.part(0, PART).await?;
+        if !self.put(path, blob.clone(), When::Absent).await? {
+            self.put(path, blob, When::Always).await?;
         }
-        // Best effort: parts are no object, and stores have rules of their own for those that stay.
+        Ok(())
+    }
+
+    async fn put_in_parts(&self, path: &Path, archive: &Archive) -> Result<(), Error> {
+        let mut upload = self.upload(path).await?;
+        if let Err(error) = send(&mut *upload, path, archive).await {
+            // Best effort: parts are no object, and stores have rules of their own for those that stay.
+            let _ = upload.abort().await;
+            return Err(error);
+        }
+        let Err(error) = upload.complete().await else { return Ok(()) };
+        // The answer may be lost, and the blob be there.
+        let found = self.head(path).await;
+        if found.is_ok_and(|found| found.is_some_and(|found| found.size == archive.bytes())) {
+            return Ok(());
+        }
         let _ = upload.abort().await;
-        Err(error)
+        Err(failed(path, error))
     }
 }
 
@@ -43,5 +49,5 @@ async fn send(upload: &mut dyn MultipartUpload, path: &Path, archive: &Archive) 
         at += part.len() as u64;
         upload.put_part(part.into()).await.map_err(|error| failed(path, error))?;
     }
-    upload.complete().await.map(drop).map_err(|error| failed(path, error))
+    Ok(())
 }

@@ -146,8 +146,8 @@ impl Account {
         Turn::take(&self.publishes)
     }
 
-    /// The tenant's one turn to send a version; none while it has it. It is another one: a version that comes slowly keeps
-    /// the tenant from publishing nothing else.
+    /// The tenant's one turn to send a version; none while it has it. While a version comes slowly, the tenant can publish
+    /// others: that is a turn of its own.
     pub fn receiving(&self) -> Option<Turn> {
         Turn::take(&self.receives)
     }

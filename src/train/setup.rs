@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::data::features::Features;
 use crate::image::Limits;
-use crate::runtime::{Device, Resident};
+use crate::runtime::Resident;
 
 /// A backbone, and how images reach it. Cheap to clone.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ impl Setup {
     /// A backbone with the server's default limits; nothing is kept between trainings. States stay on a GPU, where every copy
     /// has a way to go.
     pub fn new(resident: Resident) -> Self {
-        let stays_on_device = resident.device() != Device::Cpu;
+        let stays_on_device = resident.device().is_apart();
         Self { resident, limits: Limits::default(), features: None, stays_on_device }
     }
 }

@@ -101,7 +101,8 @@ fn a_gpus_memory_is_what_nvidia_smi_says_of_it() {
 
 #[test]
 fn tasks_on_one_image_are_told_as_lines() {
-    let lines = bench(&["--fork", "--json"]);
+    let lines = bench(&["--fork", "--json", "--state", "device"]);
+    assert!(lines.iter().all(|line| line["state"] == "device"), "{lines:?}");
     let tasks: Vec<_> = lines.iter().filter_map(|line| line["tasks"].as_u64()).collect();
     assert_eq!((tasks, lines.len()), (vec![1, 2, 4, 8, 16], 6));
     assert!(lines[5]["known_seconds"].as_f64().unwrap() > 0.0);

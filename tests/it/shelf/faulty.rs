@@ -25,6 +25,8 @@ pub struct Faulty {
     stop: usize,
     /// Whether that one still takes effect, and only its answer is lost.
     takes_effect: bool,
+    /// Whether it goes on behind that one.
+    goes_on: bool,
     /// Whether others get a turn before a request, at random.
     gives_way: bool,
     pub is_away: Arc<AtomicBool>,
@@ -37,7 +39,12 @@ impl Faulty {
 
     pub fn stopping(inner: Arc<InMemory>, stop: usize, takes_effect: bool) -> Self {
         let (requests, lists, is_away) = Default::default();
-        Self { inner, requests, lists, stop, takes_effect, gives_way: false, is_away }
+        Self { inner, requests, lists, stop, takes_effect, goes_on: false, gives_way: false, is_away }
+    }
+
+    /// One that loses the answer to a request, which takes effect or not, and then goes on.
+    pub fn losing(inner: Arc<InMemory>, request: usize, takes_effect: bool) -> Self {
+        Self { goes_on: true, ..Self::stopping(inner, request, takes_effect) }
     }
 
     /// One whose requests are in any order with those of others.
@@ -61,10 +68,9 @@ impl Faulty {
     fn next(&self) -> (bool, bool) {
         let number = self.requests.fetch_add(1, Ordering::SeqCst);
         let is_here = !self.is_away.load(Ordering::SeqCst);
-        (
-            is_here && (number < self.stop || (number == self.stop && self.takes_effect)),
-            is_here && number < self.stop,
-        )
+        let is_served = number < self.stop || self.goes_on && number > self.stop;
+        let takes_effect = is_served || number == self.stop && self.takes_effect;
+        (is_here && takes_effect, is_here && is_served)
     }
 
     async fn run<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {

@@ -91,6 +91,21 @@ async fn a_kill_at_any_request_leaves_a_whole_store() {
 }
 
 #[tokio::test]
+async fn a_blob_whose_last_answer_is_lost_is_there() {
+    // The requests are the upload's beginning, two parts, its end.
+    for (lost, takes_effect, is_published) in
+        [(1, true, false), (2, false, false), (3, false, false), (3, true, true)]
+    {
+        let memory = stocked().await;
+        let faulty: Arc<dyn ObjectStore> = Arc::new(Faulty::losing(Arc::clone(&memory), lost, takes_effect));
+        let published = act(&objects(&faulty), Act::PublishInParts).await;
+        assert_eq!(published.is_ok(), is_published, "{lost} {takes_effect}: {published:?}");
+        let store: Arc<dyn ObjectStore> = memory;
+        is_whole(&store, &[if is_published { 5 } else { 3 }]).await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_named_while_it_is_collected_is_not_lost() {
     for stop in 0..40 {
         let memory = stocked().await;

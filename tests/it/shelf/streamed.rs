@@ -209,6 +209,8 @@ async fn what_a_killed_server_unpacked_goes_at_a_later_start() {
     for folder in [&old, &young] {
         std::fs::create_dir(folder).unwrap();
     }
-    world.server().await;
-    assert!(!old.exists() && young.exists(), "another server may be at work on it");
+    let running = world.start().await;
+    until("it stays", || !old.exists()).await;
+    assert!(young.exists(), "another server may be at work on it");
+    running.end().await.unwrap().unwrap();
 }
