@@ -27,7 +27,7 @@ pub(super) struct States {
     config: Arc<BackboneConfig>,
     /// Bytes for the kept states of one shape.
     bytes: u64,
-    /// Entries of each shape for batches that keep nothing.
+    /// Entries of each shape for batches that keep nothing; those behind them are kept.
     running: usize,
     shelves: Mutex<Shelves>,
     metrics: Arc<Metrics>,
@@ -46,10 +46,6 @@ struct Shelf {
     running: Ring<Prefix>,
     /// Those behind them.
     kept: Ring<Prefix>,
-    /// Where those begin.
-    first_kept: usize,
-    /// How many those are.
-    room_to_keep: usize,
 }
 
 /// A state, which stays as it is while this lives.
@@ -108,7 +104,7 @@ impl States {
     pub(super) fn keeps(&self, block: usize) -> bool {
         let shape = self.config.input_shape(block);
         match self.lock().by_shape.get(&shape) {
-            Some(shelf) => shelf.as_ref().is_some_and(|shelf| shelf.room_to_keep > 0),
+            Some(shelf) => shelf.as_ref().is_some_and(|shelf| shelf.kept.capacity() > 0),
             None => self.room_to_keep(&shape) > 0,
         }
     }
@@ -125,7 +121,7 @@ impl States {
         let shelves = &mut *self.lock();
         let shelf = self.shelf_of(shelves, block)?;
         let (place, _pin) = shelf.kept.find(&Prefix { image, block })?;
-        Some(State { tensor: Arc::clone(&shelf.tensor), entry: shelf.first_kept + place, _pin })
+        Some(State { tensor: Arc::clone(&shelf.tensor), entry: self.running + place, _pin })
     }
 
     /// Room for the states of so many images before a block, among those that are kept or not; none where too many are asked
@@ -139,7 +135,7 @@ impl States {
         }
         let taken = self.shelf_of(shelves, block).and_then(|shelf| {
             let (first, ring) = match is_kept {
-                true => (shelf.first_kept, &mut shelf.kept),
+                true => (self.running, &mut shelf.kept),
                 false => (0, &mut shelf.running),
             };
             let (places, pins) = ring.take(images).filter(|_| is_kept || images <= IMAGES)?;
@@ -154,7 +150,7 @@ impl States {
     pub(super) fn keep(&self, image: Known, block: usize, state: &State) {
         let shelves = &mut *self.lock();
         let Some(shelf) = self.shelf_of(shelves, block) else { return };
-        if let Some(place) = state.entry.checked_sub(shelf.first_kept) {
+        if let Some(place) = state.entry.checked_sub(self.running) {
             shelf.kept.name(place, Prefix { image, block });
         }
     }
@@ -178,8 +174,7 @@ impl States {
                 Ok(tensor) => {
                     self.metrics.engine.states_bytes.add(i64::try_from(tensor.bytes()).unwrap_or(i64::MAX));
                     let (running, kept) = (Ring::new(self.running), Ring::new(room_to_keep));
-                    let (tensor, first_kept) = (Arc::new(tensor), self.running);
-                    return Some(Shelf { tensor, running, kept, first_kept, room_to_keep });
+                    return Some(Shelf { tensor: Arc::new(tensor), running, kept });
                 }
                 Err(error) => {
                     tracing::warn!(room_to_keep, %error, "the device has no room for so many states of images");

@@ -68,10 +68,10 @@ impl Receiving {
         whole(async move {
             let _places = (own, place);
             let archive = incoming.finish().await.map_err(|error| failed(&service, &task, error))?;
+            let turns = turns_in_time(&service, &caller).await?;
             let mut held = service.hold(&caller);
             held.take(usize::try_from(archive.bytes()).unwrap_or(usize::MAX))?;
             let who = caller.who();
-            let turns = turns_in_time(&service, &caller).await?;
             let received = service.shared.reloader.receive_archive(&task, version, archive, &who);
             Ok(service.published_in(turns, &task, received).await?.to_string())
         })

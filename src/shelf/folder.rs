@@ -10,7 +10,6 @@ use futures::future::BoxFuture;
 
 use super::archive::Archive;
 use super::blocking::blocking;
-use super::digest::Digest;
 use super::edit::{Done, Edit};
 use super::error::Error;
 use super::feed::Changes;
@@ -209,10 +208,7 @@ fn versions(folder: &Path) -> Result<Vec<u64>, Error> {
 /// What a version's archive would be; none where a file of it is missing.
 fn stored(folder: &Path) -> Result<Option<Stored>, Error> {
     match pack::archive(&System, folder) {
-        Ok(archive) => {
-            let digest = Digest::of(&archive);
-            Ok(Some(Stored { digest, bytes: archive.len() as u64, other: Default::default() }))
-        }
+        Ok(archive) => Ok(Some(Stored::of(&archive.into()))),
         Err(pack::Error::Io { source, .. }) if is_absence(&source) => Ok(None),
         Err(error) => Err(error.into()),
     }

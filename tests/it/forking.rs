@@ -81,6 +81,11 @@ fn prepare(engine: &Engine, packs: &[Arc<Pack>]) {
     engine.prepare(ModuleSet::EMPTY).blocking_recv().unwrap().unwrap();
 }
 
+/// Images looked up among kept prefixes so far, by outcome.
+fn lookups(metrics: &Metrics, outcome: &str) -> u64 {
+    metrics.engine.prefix_lookups.with_label_values(&[outcome]).get()
+}
+
 fn assert_same(what: &str, got: &Answer, expected: &Answer) {
     let scale = expected.logits.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
     assert_close(what, &got.logits.to_vec(), &expected.logits.to_vec(), support::rounding() * scale);
@@ -109,7 +114,7 @@ fn an_image_under_many_packs_equals_each_alone() {
             "{family}: {}",
             metrics.engine.rows_forked.get()
         );
-        assert_eq!(metrics.engine.prefix_lookups.with_label_values(&["hit"]).get(), 0);
+        assert_eq!(lookups(&metrics, "hit"), 0);
         assert!(together.iter().any(|answer| answer.batch_rows > 4), "branches of an image join its batch");
     }
 }
@@ -127,7 +132,7 @@ fn known_image(states: Option<u64>) {
     let (plain, _) = engine(&tiny, 0);
     let (keeping, metrics) = engine_of(&tiny, (1 << 26, states), 1);
     prepare(&keeping, &packs[2..]);
-    let lookups = |outcome| metrics.engine.prefix_lookups.with_label_values(&[outcome]).get();
+    let lookups = |outcome| lookups(&metrics, outcome);
     for seed in [1, 2] {
         let pixels = tiny.pixels(seed);
         let image = Some(ImageKey::new(&seed.to_le_bytes(), "tiny"));
@@ -158,7 +163,7 @@ fn flows(states: Option<u64>) {
     let packs = packs(&tiny);
     let (engine, metrics) = engine_of(&tiny, (1 << 26, states), 1);
     prepare(&engine, &packs[2..]);
-    let lookups = |outcome| metrics.engine.prefix_lookups.with_label_values(&[outcome]).get();
+    let lookups = |outcome| lookups(&metrics, outcome);
     let (pixels, pack) = (tiny.pixels(1), &packs[2]);
     let image = Some(ImageKey::new(b"one", "tiny"));
     let asked = || Asked { pixels: &pixels, image, pack };

@@ -29,6 +29,11 @@ impl<K: Clone + Eq + Hash> Ring<K> {
         Self { entries, places: HashMap::new(), next: 0 }
     }
 
+    /// Entries that there are.
+    pub(super) fn capacity(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Whether an entry has this name.
     pub(super) fn holds(&self, key: &K) -> bool {
         self.places.contains_key(key)
@@ -68,7 +73,7 @@ impl<K: Clone + Eq + Hash> Ring<K> {
 
     /// The next entries side by side that nobody reads or fills.
     fn free(&self, count: usize) -> Option<Range<usize>> {
-        let capacity = self.entries.len();
+        let capacity = self.capacity();
         let (mut start, mut passed) = (self.next, 0);
         while count <= capacity && passed <= capacity {
             if start + count > capacity {

@@ -26,7 +26,7 @@ async fn a_request_keeps_out_of_the_cache_by_a_header() {
         crate::server::send(&server.app(), request).await
     };
     let metrics = server.metrics();
-    let lookups = |outcome| metrics.engine.prefix_lookups.with_label_values(&[outcome]).get();
+    let lookups = |outcome| super::lookups(metrics, outcome);
     assert_eq!(ask("first", "off").await.status, 200);
     assert_eq!((lookups("hit"), lookups("miss")), (0, 0));
     // The programs above and below the cut are made beside the requests.

@@ -8,7 +8,7 @@ use mimi_server::engine::{Answer, Engine, EngineOptions, Error, ImageKey, Pixels
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::Pack;
 
-use super::{Asked, engine, engine_of, packs, prepare, run};
+use super::{Asked, engine, engine_of, lookups, packs, prepare, run};
 use crate::support::{FAMILIES, TinyBackbone};
 
 /// Bytes of so many states of the ViT.
@@ -54,7 +54,7 @@ fn what_is_overwritten_is_run_again() {
     let (plain, _) = engine(&tiny, 0);
     let (keeping, metrics) = engine_of(&tiny, (1 << 26, states(&tiny, 8)), 1);
     prepare(&keeping, &packs[2..]);
-    let misses = || metrics.engine.prefix_lookups.with_label_values(&["miss"]).get();
+    let misses = || lookups(&metrics, "miss");
     let ask = |number: usize| {
         let (pixels, pack) = (tiny.pixels(number as u64), &packs[2]);
         let got = run(&keeping, &[Asked { pixels: &pixels, image: key(number), pack }]).remove(0);
@@ -108,7 +108,7 @@ fn workers_share_the_states_of_their_device() {
             scope.spawn(move || work(thread));
         }
     });
-    assert!(metrics.engine.prefix_lookups.with_label_values(&["hit"]).get() > 0);
+    assert!(lookups(&metrics, "hit") > 0);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_device_without_room_to_keep_states_runs_batches_all_the_same() {
     let expected = ask(&engine, &tiny, (1, &packs[2])).unwrap();
     let again = ask(&engine, &tiny, (1, &packs[2])).unwrap();
     assert_eq!(logits(&[again]), logits(&[expected]));
-    let hits = metrics.engine.prefix_lookups.with_label_values(&["hit"]).get();
+    let hits = lookups(&metrics, "hit");
     // The first batch finds that there is no room to keep states, and goes by the host, which keeps them.
     assert_eq!((hits, metrics.engine.states_by_host.get()), (1, 1));
     assert!(metrics.engine.states_bytes.get() > 0 && metrics.engine.prefix_bytes.get() > 0);
@@ -190,7 +190,7 @@ fn a_run_that_fails_leaves_no_state_behind() {
     let packs = packs(&tiny);
     let (engine, metrics) = engine_of(&tiny, (1 << 26, Some(1 << 20)), 1);
     prepare(&engine, &packs[2..]);
-    let hits = || metrics.engine.prefix_lookups.with_label_values(&["hit"]).get();
+    let hits = || lookups(&metrics, "hit");
     let expected = ask(&engine, &tiny, (1, &packs[2])).unwrap();
     engine.break_device(0, 1);
     assert!(matches!(ask(&engine, &tiny, (2, &packs[2])), Err(Error::Runtime(_))));
