@@ -41,8 +41,65 @@ mod bank {
     }
 }
 
+/// Memory that a device reads, which needs ONNX Runtime: ordinary memory here.
+mod runtime {
+    use std::ops::Range;
+    use std::sync::Arc;
+
+    pub use mimi_server::runtime::*;
+
+    /// Ordinary memory.
+    pub struct HostMemory;
+
+    /// A list in it.
+    pub struct HostList<T>(Vec<T>);
+
+    impl<T: Copy> HostList<T> {
+        /// An empty one.
+        pub fn new(_memory: &Arc<HostMemory>) -> Self {
+            Self(Vec::new())
+        }
+
+        /// The elements.
+        pub fn as_slice(&self) -> &[T] {
+            &self.0
+        }
+
+        /// More elements.
+        pub fn extend(&mut self, rows: &[&[T]]) -> Result<Range<usize>, Error> {
+            let start = self.0.len();
+            rows.iter().for_each(|row| self.0.extend_from_slice(row));
+            Ok(start..self.0.len())
+        }
+
+        /// More of one element, changed.
+        pub fn fill(
+            &mut self,
+            count: usize,
+            value: T,
+            change: impl FnOnce(&mut [T]),
+        ) -> Result<Range<usize>, Error> {
+            let start = self.0.len();
+            self.0.resize(start + count, value);
+            change(&mut self.0[start..]);
+            Ok(start..self.0.len())
+        }
+
+        /// No elements.
+        pub fn clear(&mut self, most: usize) {
+            self.0.clear();
+            self.0.shrink_to(most);
+        }
+    }
+}
+
 // Where those files look for the crate's modules.
-use mimi_server::{backbone, engine, graph, image, pack, runtime};
+use mimi_server::{backbone, engine, graph, image, pack};
+
+/// Where they look for the engine's errors.
+mod error {
+    pub use mimi_server::engine::Error;
+}
 
 /// The shipped pack with adapters, and the backbone's description it belongs to.
 const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/adapters/openclipart/3");
@@ -91,10 +148,10 @@ fn assemble(bencher: Bencher<'_, '_>, count: usize) {
         pack: Some(&packs[row % count]),
     };
     let rows: Vec<_> = (0..8).map(rows).collect();
-    let mut laid = batch::Laid::default();
+    let mut laid = Some(batch::Laid::new(&Arc::new(runtime::HostMemory)));
     bencher.bench_local(|| {
-        let own = std::mem::take(&mut laid);
-        laid = batch::Batch::assemble(black_box(&rows), &plan, &config, own).into_laid();
+        let batch = batch::Batch::assemble(black_box(&rows), &plan, &config, laid.take().unwrap());
+        laid = Some(batch.unwrap().into_laid());
     });
 }
 

@@ -9,7 +9,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mimi_server::engine::{Engine, EngineOptions, Pixels, Row, Share};
@@ -21,16 +20,8 @@ use mimi_server::runtime::{self, Resident, RuntimeOptions, WeightOptions};
 /// Starts an engine over the backbone in a folder.
 pub fn start(backbone: &Path, options: &RuntimeOptions) -> Result<Engine> {
     let resident = Resident::open(backbone, options, WeightOptions::default())?;
-    let options = EngineOptions {
-        max_batch: 4,
-        max_wait: Duration::ZERO,
-        queue_limit: 64,
-        workers: 1,
-        max_programs: 4,
-        prefix_memory: 0,
-        bank_memory: 0,
-        states_memory: None,
-    };
+    let options =
+        EngineOptions { max_batch: 4, queue_limit: 64, max_programs: 4, ..EngineOptions::default() };
     Ok(Engine::start(resident, Arc::new(Metrics::new()?), &options)?)
 }
 

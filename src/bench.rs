@@ -52,6 +52,8 @@ pub struct Options {
     pub rounds: usize,
     /// Whether outputs of shared blocks stay on the device.
     pub states_stay: bool,
+    /// Most rows of a batch that a GPU replays as a CUDA graph.
+    pub cuda_graphs: usize,
 }
 
 /// Seconds of each kind of batch, medians of interleaved rounds.
@@ -128,11 +130,10 @@ impl Bench {
             max_batch: rows,
             max_wait: Duration::from_secs(1),
             queue_limit: rows,
-            workers: 1,
-            max_programs: 1,
-            prefix_memory: 0,
             bank_memory: bank_bytes(self.resident.device()),
             states_memory: self.options.states_stay.then_some(0),
+            replayed_rows: self.options.cuda_graphs,
+            ..EngineOptions::default()
         }
     }
 

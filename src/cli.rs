@@ -10,6 +10,7 @@ mod compare;
 mod connections;
 mod environment;
 mod folder;
+mod graphs;
 mod images;
 mod import_backbone;
 mod import_pack;

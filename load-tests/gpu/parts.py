@@ -15,9 +15,11 @@ import weights
 Result = Dict[str, Any]
 
 # Modules of the tests that run on the device of MIMI_TEST_DEVICE. On the CPU all but the first have just run.
-TESTS = ["device", "device_state", "reference", "batching", "bank", "modules", "forking", "gradients"]
+TESTS = ["device", "device_state", "reference", "batching", "bank", "modules", "forking", "replays", "gradients"]
 ROWS = [1, 8, 32, 64]
 PACKS = [1, 8, 32]
+# Most rows of batches that are replayed as CUDA graphs.
+GRAPHS = 16
 PROGRAMS = [1, 4, 12]
 # Weights below this size do not show among what a program takes besides.
 JUDGED_FROM_BYTES = 64 << 20
@@ -180,22 +182,27 @@ def parity(precision: str) -> Callable[[Bench], Result]:
     return run
 
 
-def sweep(precision: str, removed: bool) -> Callable[[Bench], Result]:
-    """Throughput and latency, with every adapter or with those of the first half of the blocks removed."""
+def sweep(precision: str, removed: bool, graphs: int = 0) -> Callable[[Bench], Result]:
+    """Throughput and latency, with every adapter or with those of the first half of the blocks removed; with CUDA graphs, of
+    the batches that are replayed."""
 
     def run(bench: Bench) -> Result:
         first = weights.SIZES[bench.args.size].depth // 2 if removed else 0
-        sizes = ["--rows", ",".join(map(str, ROWS)), "--packs", ",".join(map(str, PACKS))]
+        rows = [count for count in ROWS if not graphs or count <= graphs]
+        sizes = ["--rows", ",".join(map(str, rows)), "--packs", ",".join(map(str, PACKS))]
         options = ["--sweep", "--precision", precision, "--from-block", first, "--rounds", bench.args.rounds]
-        return measured(bench.lines(*options, *sizes))
+        return measured(bench.lines(*options, *sizes, "--cuda-graphs", graphs))
 
     return run
 
 
 def tasks(bench: Bench) -> Result:
-    """One image under several tasks, adapters in the last third; outputs of shared blocks on the device, and on the host."""
+    """One image under several tasks, adapters in the last third; outputs of shared blocks on the device, with and without CUDA
+    graphs there, and on the host."""
     fork = ["--fork", "--json", "--rounds", bench.args.rounds]
-    return measured([line for state in ("device", "host") for line in bench.lines(*fork, "--state", state)])
+    ways = [("device", 0), ("host", 0)] + ([("device", GRAPHS)] if bench.gpu else [])
+    told = [bench.lines(*fork, "--state", state, "--cuda-graphs", graphs) for state, graphs in ways]
+    return measured([line for lines in told for line in lines])
 
 
 def training(bench: Bench) -> Result:
@@ -234,5 +241,8 @@ def all_parts(gpu: bool) -> List[Part]:
     for precision in precisions:
         parts.append(Part(f"sweep-{precision}", 90, sweep(precision, False)))
         parts.append(Part(f"sweep-{precision}-removed", 90, sweep(precision, True)))
-    return parts + [Part("tasks", 60, tasks), Part("training", 120, training)]
+    if gpu:
+        parts.append(Part("sweep-fp32-graphs", 90, sweep("fp32", False, GRAPHS)))
+        parts.append(Part("sweep-fp16-graphs", 90, sweep("fp16", False, GRAPHS)))
+    return parts + [Part("tasks", 90, tasks), Part("training", 120, training)]
 

@@ -69,12 +69,13 @@ def tasks(_name: str, figures: List[Dict[str, Any]]) -> str:
     """One image under several tasks."""
     body = []
     for line in figures:
+        replayed = ", CUDA graphs" if line.get("cuda_graphs") else ""
         if "tasks" in line:
-            slow, fast, what = line["apart_seconds"], line["together_seconds"], f"{line['tasks']} tasks, states on the {line['state']}"
+            slow, fast, what = line["apart_seconds"], line["together_seconds"], f"{line['tasks']} tasks, states on the {line['state']}{replayed}"
             body.append((what, f"{1e3 * slow:.2f}", f"{1e3 * fast:.2f}", f"{slow / fast:.2f}", f"{line['ideal']:.2f}"))
         else:
             slow, fast = line["unknown_seconds"], line["known_seconds"]
-            body.append((f"a known image, its state on the {line['state']}", f"{1e3 * slow:.2f}", f"{1e3 * fast:.2f}", f"{slow / fast:.2f}", f"{1 / line['ideal']:.2f}"))
+            body.append((f"a known image, its state on the {line['state']}{replayed}", f"{1e3 * slow:.2f}", f"{1e3 * fast:.2f}", f"{slow / fast:.2f}", f"{1 / line['ideal']:.2f}"))
     return rows(["one image", "apart or unknown, ms", "shared or known, ms", "speed-up", "by FLOPs"], body)
 
 

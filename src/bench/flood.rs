@@ -178,9 +178,9 @@ impl Bench {
             queue_limit: 128,
             workers: 1,
             max_programs: 1,
-            prefix_memory: 0,
             bank_memory: bank_bytes(self.resident.device()),
             states_memory: self.options.states_stay.then_some(0),
+            ..EngineOptions::default()
         };
         let engine = Engine::start(self.resident.clone(), Arc::new(Metrics::new()?), &options)?;
         let packs = (0..ROWS).map(|seed| self.pack(seed as u64)).collect::<Result<_>>()?;

@@ -9,6 +9,7 @@ use mimi_server::runtime::Device;
 use mimi_server::train::study::SpeedOptions;
 
 use super::RuntimeArgs;
+use super::graphs::GraphArgs;
 use super::lines::LinesArgs;
 
 /// Classes of the made-up task.
@@ -58,6 +59,8 @@ pub struct BenchArgs {
     /// GPU that is the device, on a CPU the host.
     #[arg(long, value_name = "WHERE", conflicts_with_all = ["flood", "workers", "precisions"])]
     pub state: Option<StateArg>,
+    #[command(flatten)]
+    pub graphs: GraphArgs,
     #[command(flatten)]
     pub steps: StepArgs,
     #[command(flatten)]

@@ -135,9 +135,9 @@ impl PredictArgs {
             workers,
             max_programs: 64,
             // Images come once.
-            prefix_memory: 0,
             bank_memory: bank_bytes(local.runtime.device()),
             states_memory: states_bytes(local.runtime.device(), 0),
+            ..EngineOptions::default()
         };
         let mut config = in_process(&local.runtime, local.adapters.clone(), engine, self.patience());
         config.other_devices = local.runtime.other_devices().to_vec();

@@ -14,6 +14,7 @@ use mimi_server::service::ServiceOptions;
 
 use super::access::AccessArgs;
 use super::connections::ConnectionArgs;
+use super::graphs::GraphArgs;
 use super::journal::JournalArgs;
 use super::tls::TlsArgs;
 use super::traces::{TraceArgs, Traces};
@@ -70,6 +71,8 @@ pub struct ServeArgs {
     /// there. 0 sends them with every batch. By default 2048 on a GPU and 0 on a CPU, which reads them where they are.
     #[arg(long, env = "MIMI_BANK_MEMORY", value_name = "MIB")]
     bank_memory: Option<u64>,
+    #[command(flatten)]
+    graphs: GraphArgs,
     /// Heaps that threads allocate from (glibc arenas). One keeps memory level while packs come and go. More
     /// may help when tens of images are decoded at once. 0 leaves the number, and when freed memory goes back
     /// to the system, to glibc.
@@ -140,13 +143,25 @@ impl ServeArgs {
         self.tune.map(Goal::from)
     }
 
+    /// Most rows of a batch that a GPU replays.
+    ///
+    /// # Errors
+    /// Where nothing can be replayed.
+    pub fn replayed_rows(&self) -> Result<usize> {
+        self.graphs.rows(self.runtime.device(), self.bank_bytes())
+    }
+
+    /// Bytes of each device's bank.
+    fn bank_bytes(&self) -> u64 {
+        self.bank_memory.map_or(bank_bytes(self.runtime.device()), |mib| mib << 20)
+    }
+
     /// What the options mean.
     pub fn config(&self) -> serve::Config {
         let workers = worker_count(self.workers, self.runtime.device());
         let runtime = self.runtime.options_for(workers);
         let prefix_memory = self.prefix_memory << 20;
         let states_memory = states_bytes(runtime.device, prefix_memory);
-        let bank_memory = self.bank_memory.map_or(bank_bytes(runtime.device), |mib| mib << 20);
         let max_batch = batch_rows(self.max_batch, runtime.device);
         serve::Config {
             backbone: self.runtime.backbone_folder(),
@@ -162,8 +177,9 @@ impl ServeArgs {
                 workers,
                 max_programs: self.max_programs,
                 prefix_memory,
-                bank_memory,
+                bank_memory: self.bank_bytes(),
                 states_memory,
+                ..EngineOptions::default()
             },
             service: self.service(),
             http: self.http(),

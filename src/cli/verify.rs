@@ -88,9 +88,9 @@ impl VerifyArgs {
             queue_limit: 1,
             workers: 1,
             max_programs: 12,
-            prefix_memory: 0,
             bank_memory: bank_bytes(self.runtime.device()),
             states_memory: states_bytes(self.runtime.device(), 0),
+            ..EngineOptions::default()
         };
         let config = in_process(&self.runtime, self.source.clone().into(), engine, PATIENCE);
         Ok(serve::Config { store: self.store(cache)?, ..config })

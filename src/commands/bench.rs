@@ -9,6 +9,7 @@ use mimi_server::backbone::Precision;
 use mimi_server::bench::{
     Bare, Bench, Known, Nearness, Options, Shared, interleaved, metrics_cost, nearness, scrape_cost,
 };
+use mimi_server::engine::bank_bytes;
 use mimi_server::runtime::{Device, Resident, Runtime, WeightOptions, share_heaps};
 use mimi_server::train::study::step_seconds;
 use serde_json::json;
@@ -53,6 +54,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         width: args.width.max(1),
         rounds: args.rounds.max(1),
         states_stay: args.stays_on_device(args.runtime.device()),
+        cuda_graphs: args.graphs.rows(args.runtime.device(), bank_bytes(args.runtime.device()))?,
     };
     if args.lines.asked() {
         return lines::run(args, options);
@@ -88,7 +90,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         return floods(&bench, options.batch, Duration::from_secs(seconds.max(1)));
     }
     if args.lines.json {
-        return forks_as_lines(&bench, config.depth(), options.states_stay);
+        return forks_as_lines(&bench, config.depth(), &options);
     }
     println!("{} in {precision}, {threads} thread(s), medians of {} rounds", config.name, options.rounds);
     if args.fork {
@@ -192,19 +194,20 @@ fn forks(bench: &Bench, depth: usize) -> Result<()> {
 }
 
 /// The same as lines of JSON.
-fn forks_as_lines(bench: &Bench, depth: usize, states_stay: bool) -> Result<()> {
-    let (cut, state) = (depth - depth / 3, place(states_stay));
+fn forks_as_lines(bench: &Bench, depth: usize, options: &Options) -> Result<()> {
+    let (cut, state, graphs) = (depth - depth / 3, place(options.states_stay), options.cuda_graphs);
     for tasks in TOGETHER {
         let Shared { apart, together, ideal } = bench.shared(tasks, cut)?;
         println!(
             "{}",
-            json!({"tasks": tasks, "state": state, "apart_seconds": apart, "together_seconds": together, "ideal": ideal})
+            json!({"tasks": tasks, "state": state, "cuda_graphs": graphs, "apart_seconds": apart,
+                "together_seconds": together, "ideal": ideal})
         );
     }
     let Known { unknown, known, ideal } = bench.known(cut)?;
     println!(
         "{}",
-        json!({"state": state, "unknown_seconds": unknown, "known_seconds": known, "ideal": ideal})
+        json!({"state": state, "cuda_graphs": graphs, "unknown_seconds": unknown, "known_seconds": known, "ideal": ideal})
     );
     Ok(())
 }

@@ -23,6 +23,7 @@ pub fn run(args: &ServeArgs, traces: Option<&Traces>, exporter: Option<&Exporter
     serve::raise_descriptors();
     let (address, mut config) = (args.address(), args.config());
     config.tls = args.tls()?;
+    config.engine.replayed_rows = args.replayed_rows()?;
     config.sampler = traces.map(|traces| traces.sampler);
     config.spans_lost = exporter.map(Exporter::lost).unwrap_or_default();
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -7,6 +7,8 @@ use std::sync::{Arc, PoisonError};
 use super::bank::{self, Bank};
 use super::batch::{Batch, BatchRow, samples_first};
 use super::error::Error;
+use super::lane::Compiled;
+use super::replays::Replays;
 use super::run::Runner;
 use crate::backbone::ModuleSet;
 use crate::graph::Plan;
@@ -17,8 +19,8 @@ impl Runner {
     /// Runs a row of zeros.
     pub(super) fn try_device(&mut self) -> Result<(), Error> {
         let plan = self.choose(self.config.blocks(), ModuleSet::EMPTY)?;
-        let program = self.programs.get_mut(&plan).ok_or_else(|| Error::NoProgram(Box::new(plan)))?;
-        self.lane.warm(program, plan)
+        let compiled = self.programs.get_mut(&plan).ok_or_else(|| Error::NoProgram(Box::new(plan)))?;
+        self.lane.warm(&mut compiled.program, plan)
     }
 
     /// One piece of output for each row, of which all together cost so much.
@@ -36,7 +38,7 @@ impl Runner {
         }
         let config = Arc::clone(&self.config);
         let Some(bank) = self.lane.bank() else {
-            let batch = Batch::assemble(rows, plan, &config, std::mem::take(&mut self.laid));
+            let batch = Batch::assemble(rows, plan, &config, self.take_laid())?;
             return self.execute(plan, batch, cost);
         };
         let mut companies: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -68,8 +70,8 @@ impl Runner {
         let packs: Vec<Option<&Arc<Pack>>> = rows.iter().map(|row| row.pack).collect();
         match bank.take(&packs, plan.modules)? {
             Some(banked) => {
-                let laid = std::mem::take(&mut self.laid);
-                self.execute(plan, Batch::banked(rows, plan, &config, (banked, laid)), cost)
+                let laid = self.take_laid();
+                self.execute(plan, Batch::banked(rows, plan, &config, (banked, laid))?, cost)
             }
             None if rows.len() > 1 => {
                 let (first, second) = rows.split_at(rows.len() / 2);
@@ -89,27 +91,63 @@ impl Runner {
         place: (&DeviceTensor, Range<usize>),
     ) -> Result<(), Error> {
         let config = Arc::clone(&self.config);
-        let batch = Batch::assemble(rows, plan, &config, std::mem::take(&mut self.laid));
-        let program = self.program(plan)?;
-        program.run_to((&batch.inputs(), &batch.held()), place)?;
-        self.laid = batch.into_laid();
+        let batch = Batch::assemble(rows, plan, &config, self.take_laid())?;
+        let (tensor, entries) = &place;
+        let replay = |replays: &mut Replays, program: &mut Program| {
+            replays.run_to((program, &batch), (tensor, entries))
+        };
+        let run = |program: &mut Program| {
+            Ok(program.run_to((&batch.inputs(), &batch.held()), (tensor, entries.clone()))?)
+        };
+        self.run(plan, &batch, replay, run)?;
+        self.laid = Some(batch.into_laid());
         self.ran += cost;
         Ok(())
     }
 
-    /// The program of a plan, which is used now.
-    fn program(&mut self, plan: &Plan) -> Result<&mut Program, Error> {
+    /// The programs of a plan, which is used now.
+    fn program(&mut self, plan: &Plan) -> Result<&mut Compiled, Error> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner).touch(plan);
         self.lane.fault()?;
         self.programs.get_mut(plan).ok_or_else(|| Error::NoProgram(Box::new(*plan)))
     }
 
+    /// Runs a batch on a plan's programs: by `replay` where it is small and may be, else by `run`. A program that could not be
+    /// replayed is dropped.
+    fn run<T>(
+        &mut self,
+        plan: &Plan,
+        batch: &Batch<'_>,
+        replay: impl FnOnce(&mut Replays, &mut Program) -> Result<T, Error>,
+        run: impl FnOnce(&mut Program) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut replays = self.replays.take();
+        let taking = replays.as_mut().filter(|replays| replays.takes(batch));
+        let made = self.program(plan).and_then(|compiled| {
+            if let Some((replays, program)) = taking.zip(compiled.replayed.as_mut()) {
+                match replay(replays, program) {
+                    Ok(made) => return Ok(made),
+                    Err(error) => tracing::warn!(%plan, %error, "its small batches are replayed no more"),
+                }
+                compiled.replayed = None;
+            }
+            run(&mut compiled.program)
+        });
+        self.replays = replays;
+        made
+    }
+
     /// Runs a batch that costs so much and takes its output apart: one piece for each of its rows.
     fn execute(&mut self, plan: &Plan, batch: Batch<'_>, cost: u64) -> Result<Vec<Vec<f32>>, Error> {
-        let output = self.program(plan)?.run_beside(&batch.inputs(), &batch.held())?.pop();
+        let output = self.run(
+            plan,
+            &batch,
+            |replays, program| replays.run(program, &batch).map(Some),
+            |program| Ok(program.run_beside(&batch.inputs(), &batch.held())?.pop()),
+        )?;
         let found = output.as_ref().and_then(|output| output.shape.first().copied()).unwrap_or(0);
         let expected = batch.rows();
-        self.laid = batch.into_laid();
+        self.laid = Some(batch.into_laid());
         match output {
             Some(output) if found == expected => {
                 self.ran += cost;

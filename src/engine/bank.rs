@@ -61,7 +61,7 @@ pub(super) struct Banked {
 impl Banked {
     /// The inputs of a run.
     pub(super) fn inputs(&self) -> Vec<HeldInput<'_>> {
-        let tensors = self.tensors.iter().map(|(name, own)| HeldInput { name, held: Held::Tensor(own) });
+        let tensors = self.tensors.iter().map(|(name, own)| HeldInput { name, held: Held::Tensor(&**own) });
         let slots = HeldInput { name: crate::graph::SLOTS, held: Held::Numbers(&self.slots) };
         // A program without modules reads no bank.
         let slots = (!self.tensors.is_empty()).then_some(slots);

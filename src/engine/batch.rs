@@ -5,12 +5,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::bank::Banked;
+use super::error::Error;
 use super::padding::{SEEN, pad_into};
 use super::pixels::{Entering, Samples};
 use crate::backbone::{BackboneConfig, Form, Module, Part};
 use crate::graph::{IMAGES, MEAN, PREPARED, ParameterName, Plan, SAMPLES, STATES, STD};
 use crate::pack::{Pack, Weights};
-use crate::runtime::{DeviceTensor, Held, HeldInput, Input};
+use crate::runtime::{DeviceTensor, Element, Held, HeldInput, HostList, HostMemory, Input};
 
 /// Inputs of one run.
 pub(super) struct Batch<'a> {
@@ -23,6 +24,7 @@ pub(super) struct Batch<'a> {
     /// Those states, where they lie on the device.
     states: Option<&'a DeviceTensor>,
     banked: Option<Banked>,
+    has_modules: bool,
     rows: usize,
 }
 
@@ -31,10 +33,9 @@ const KEPT: usize = 1 << 24;
 
 /// Memory that batches are laid out in, one after the other: what a batch took is there for the next, so that no batch
 /// pays for fresh pages.
-#[derive(Default)]
 pub(super) struct Laid {
-    elements: Vec<f32>,
-    levels: Vec<u8>,
+    elements: HostList<f32>,
+    levels: HostList<u8>,
 }
 
 /// One input.
@@ -85,8 +86,8 @@ impl<'a> Batch<'a> {
         plan: &Plan,
         config: &BackboneConfig,
         mut laid: Laid,
-    ) -> Self {
-        let First { mut tensors, samples, images, states } = first(rows, plan, config, &mut laid);
+    ) -> Result<Self, Error> {
+        let First { mut tensors, samples, images, states } = first(rows, plan, config, &mut laid)?;
         let address = |row: &BatchRow<'a>| row.pack.map(Arc::as_ptr);
         let is_shared = rows.iter().all(|row| address(row) == address(&rows[0]));
         for module in plan.modules.iter() {
@@ -94,10 +95,12 @@ impl<'a> Batch<'a> {
                 true => vec![rows[0].weights(module)],
                 false => rows.iter().map(|row| row.weights(module)).collect(),
             };
-            let parts = module.form.fed().iter();
-            tensors.extend(parts.filter_map(|&part| fed(&own, (module, part), config, &mut laid)));
+            for &part in module.form.fed() {
+                tensors.extend(fed(&own, (module, part), config, &mut laid)?);
+            }
         }
-        Self { laid, tensors, samples, images, states, banked: None, rows: rows.len() }
+        let (has_modules, rows) = (!plan.modules.is_empty(), rows.len());
+        Ok(Self { laid, tensors, samples, images, states, banked: None, has_modules, rows })
     }
 
     /// The same of rows whose modules' tensors lie in the bank.
@@ -106,14 +109,20 @@ impl<'a> Batch<'a> {
         plan: &Plan,
         config: &BackboneConfig,
         (banked, mut laid): (Banked, Laid),
-    ) -> Self {
-        let First { tensors, samples, images, states } = first(rows, plan, config, &mut laid);
-        Self { laid, tensors, samples, images, states, banked: Some(banked), rows: rows.len() }
+    ) -> Result<Self, Error> {
+        let First { tensors, samples, images, states } = first(rows, plan, config, &mut laid)?;
+        let (banked, has_modules) = (Some(banked), false);
+        Ok(Self { laid, tensors, samples, images, states, banked, has_modules, rows: rows.len() })
     }
 
     /// Number of rows.
     pub(super) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Whether it brings tensors of modules along.
+    pub(super) fn has_modules(&self) -> bool {
+        self.has_modules
     }
 
     /// The inputs, borrowed.
@@ -123,7 +132,7 @@ impl<'a> Batch<'a> {
             .map(|Tensor { name, shape, elements }| Input {
                 name,
                 shape,
-                data: elements.of(&self.laid.elements),
+                data: elements.of(self.laid.elements.as_slice()),
             })
             .collect()
     }
@@ -132,7 +141,7 @@ impl<'a> Batch<'a> {
     pub(super) fn held(&self) -> Vec<HeldInput<'_>> {
         let mut held = self.banked.as_ref().map(Banked::inputs).unwrap_or_default();
         held.extend(self.samples.as_ref().map(|(shape, levels)| {
-            let data = levels.of(&self.laid.levels);
+            let data = levels.of(self.laid.levels.as_slice());
             HeldInput { name: SAMPLES, held: Held::Bytes { shape, data } }
         }));
         held.extend(self.states.map(|states| HeldInput { name: STATES, held: Held::Tensor(states) }));
@@ -144,20 +153,16 @@ impl<'a> Batch<'a> {
     /// The memory, for the next batch.
     pub(super) fn into_laid(self) -> Laid {
         let mut laid = self.laid;
-        laid.elements.clear();
-        laid.elements.shrink_to(KEPT);
-        laid.levels.clear();
-        laid.levels.shrink_to(KEPT);
+        laid.elements.clear(KEPT);
+        laid.levels.clear(KEPT);
         laid
     }
 }
 
 impl Laid {
-    /// Room for so many elements, all of them `value`.
-    fn room(&mut self, count: usize, value: f32) -> Range<usize> {
-        let start = self.elements.len();
-        self.elements.resize(start + count, value);
-        start..self.elements.len()
+    /// None yet, in memory that the device reads.
+    pub(super) fn new(memory: &Arc<HostMemory>) -> Self {
+        Self { elements: HostList::new(memory), levels: HostList::new(memory) }
     }
 }
 
@@ -188,24 +193,28 @@ struct First<'a> {
     states: Option<&'a DeviceTensor>,
 }
 
-fn first<'a>(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig, laid: &mut Laid) -> First<'a> {
+fn first<'a>(
+    rows: &[BatchRow<'a>],
+    plan: &Plan,
+    config: &BackboneConfig,
+    laid: &mut Laid,
+) -> Result<First<'a>, Error> {
     let start = plan.blocks.start;
     let there: Vec<(&DeviceTensor, usize)> = rows.iter().filter_map(|row| row.entering.state()).collect();
     if let Some(&(states, _)) = there.first() {
         debug_assert_eq!(there.len(), rows.len(), "a batch's states lie in one place");
         let images = there.iter().map(|(_, entry)| *entry as i64).collect();
-        return First { images: Some(images), states: Some(states), ..First::default() };
+        return Ok(First { images: Some(images), states: Some(states), ..First::default() });
     }
-    let mut tensor = |name: &str, rows: &[&'a [f32]], row: Vec<usize>| Tensor {
-        name: name.into(),
-        shape: [vec![rows.len()], row].concat(),
-        elements: joined(&mut laid.elements, rows),
+    let mut tensor = |name: &str, rows: &[&'a [f32]], row: Vec<usize>| -> Result<_, Error> {
+        let (shape, elements) = ([vec![rows.len()], row].concat(), joined(&mut laid.elements, rows)?);
+        Ok(Tensor { name: name.into(), shape, elements })
     };
     let values: Vec<&[f32]> = rows.iter().filter_map(|row| row.entering.values()).collect();
     if start > 0 {
         let (states, images) = by_image(&values);
-        let tensors = vec![tensor(STATES, &states, config.input_shape(start))];
-        return First { tensors, images: Some(images), ..First::default() };
+        let tensors = vec![tensor(STATES, &states, config.input_shape(start))?];
+        return Ok(First { tensors, images: Some(images), ..First::default() });
     }
     let samples: Vec<&Samples> = rows.iter().filter_map(|row| row.entering.samples()).collect();
     let means: Vec<&[f32]> = samples.iter().map(|own| &own.mean[..]).collect();
@@ -213,12 +222,13 @@ fn first<'a>(rows: &[BatchRow<'a>], plan: &Plan, config: &BackboneConfig, laid: 
     let levels: Vec<&[u8]> = samples.iter().map(|own| &own.levels[..]).collect();
     let side = config.image_size();
     let tensors = vec![
-        tensor(PREPARED, &values, config.input_shape(start)),
-        tensor(MEAN, &means, vec![3, 1, 1]),
-        tensor(STD, &deviations, vec![3, 1, 1]),
+        tensor(PREPARED, &values, config.input_shape(start))?,
+        tensor(MEAN, &means, vec![3, 1, 1])?,
+        tensor(STD, &deviations, vec![3, 1, 1])?,
     ];
     let shape = vec![samples.len(), side, side, 3];
-    First { tensors, samples: Some((shape, joined(&mut laid.levels, &levels))), ..First::default() }
+    let samples = Some((shape, joined(&mut laid.levels, &levels)?));
+    Ok(First { tensors, samples, ..First::default() })
 }
 
 /// Each state once, wherever it lies, and which of them each row has.
@@ -236,13 +246,11 @@ fn by_image<'a>(rows: &[&'a [f32]]) -> (Vec<&'a [f32]>, Vec<i64>) {
 }
 
 /// Rows one after the other; a single one where it is.
-fn joined<'a, T: Copy>(laid: &mut Vec<T>, rows: &[&'a [T]]) -> Elements<'a, T> {
+fn joined<'a, T: Element>(laid: &mut HostList<T>, rows: &[&'a [T]]) -> Result<Elements<'a, T>, Error> {
     if let [row] = rows {
-        return Elements::There(row);
+        return Ok(Elements::There(row));
     }
-    let start = laid.len();
-    rows.iter().for_each(|row| laid.extend_from_slice(row));
-    Elements::Laid(start..laid.len())
+    Ok(Elements::Laid(laid.extend(rows)?))
 }
 
 /// One tensor of a module for rows that have it or not: one for all rows where `own` has one entry or nobody has it.
@@ -252,31 +260,32 @@ fn fed<'a>(
     (module, part): (Module, Part),
     config: &BackboneConfig,
     laid: &mut Laid,
-) -> Option<Tensor<'a>> {
+) -> Result<Option<Tensor<'a>>, Error> {
     let name = ParameterName::Module(module, part).to_string();
     let widest = own.iter().flatten().map(|weights| weights.width).max().unwrap_or(0);
-    let shape = config.part_shape(module, part, widest)?;
+    let Some(shape) = config.part_shape(module, part, widest) else { return Ok(None) };
     let size: usize = shape.iter().product();
     let (shape, elements) = match own {
-        [Some(_)] if part == Part::Mask => (shape, Elements::Laid(laid.room(size, SEEN))),
+        [Some(_)] if part == Part::Mask => (shape, Elements::Laid(laid.elements.fill(size, SEEN, |_| {})?)),
         [Some(weights)] => (shape, Elements::There(weights.part(part))),
         own if own.iter().all(Option::is_none) && module.form != Form::Prompts => {
-            (shape, Elements::Laid(laid.room(size, part.neutral())))
+            (shape, Elements::Laid(laid.elements.fill(size, part.neutral(), |_| {})?))
         }
         own => {
-            let range = laid.room(own.len() * size, part.neutral());
-            let entries = laid.elements[range.clone()].chunks_exact_mut(size.max(1));
-            for (weights, entry) in own.iter().zip(entries) {
-                if let Some(weights) = weights {
-                    pad_into(entry, weights, part, widest);
+            let pad = |elements: &mut [f32]| {
+                for (weights, entry) in own.iter().zip(elements.chunks_exact_mut(size.max(1))) {
+                    if let Some(weights) = weights {
+                        pad_into(entry, weights, part, widest);
+                    }
                 }
-            }
+            };
+            let range = laid.elements.fill(own.len() * size, part.neutral(), pad)?;
             // Where the first axis is 1, it becomes the rows.
             let rest = if part.has_row_axis() { &shape[1..] } else { &shape[..] };
             ([&[own.len()], rest].concat(), Elements::Laid(range))
         }
     };
-    Some(Tensor { name, shape, elements })
+    Ok(Some(Tensor { name, shape, elements }))
 }
 
 #[cfg(test)]

@@ -8,13 +8,12 @@ use tokio::sync::oneshot;
 use super::error::Error;
 use super::health::{Health, is_of_device};
 use super::inbox::Inbox;
-use super::lane::Lane;
+use super::lane::{Compiled, Lane};
 use super::programs::{PlanTable, plan_apart};
 use super::worker::Command;
 use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::graph::Plan;
 use crate::metrics::Metrics;
-use crate::runtime::Program;
 
 /// Plans to make ready, and where to report. Without a receiver they are a suggestion: all of them or none,
 /// and never in another program's place.
@@ -129,7 +128,7 @@ impl Compiler {
     }
 
     /// A program of a plan on a worker's device; none on one that is out, which keeps no other from what it needs.
-    fn compile(&self, seat: &Seat, plan: Plan, covers: bool) -> Result<Option<Program>, Error> {
+    fn compile(&self, seat: &Seat, plan: Plan, covers: bool) -> Result<Option<Compiled>, Error> {
         if self.inbox.goes_without(seat.device, covers) {
             return Ok(None);
         }

@@ -9,7 +9,6 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::admission::Ask;
-use super::batch::Laid;
 use super::batches::Policy;
 use super::compiler::{Compiler, Order, Seat};
 use super::error::Error;
@@ -95,7 +94,8 @@ impl Engine {
                 config: Arc::clone(&config),
                 prefixes: Arc::clone(&prefixes),
                 lane: Arc::clone(lane),
-                laid: Laid::default(),
+                laid: None,
+                replays: lane.replays(&metrics)?,
                 costs: costs.clone(),
                 metrics: Arc::clone(&metrics),
                 ran: 0,

@@ -1,23 +1,36 @@
 //! A device with what its workers share: the weights, and the bank of packs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bank::Bank;
 use super::batch::{Batch, BatchRow, Laid};
 use super::error::Error;
 use super::options::EngineOptions;
 use super::pixels::{Entering, Samples};
+use super::replays::Replays;
 use super::states::States;
 use crate::graph::Plan;
 use crate::metrics::Metrics;
-use crate::runtime::{self, DeviceMemory, Program, Resident};
+use crate::runtime::{self, DeviceMemory, HostMemory, Program, Resident};
+
+/// A plan's programs.
+pub(super) struct Compiled {
+    /// What runs any batch.
+    pub(super) program: Program,
+    /// What runs small ones, if they are replayed.
+    pub(super) replayed: Option<Program>,
+}
 
 /// One of the engine's devices.
 pub(super) struct Lane {
     resident: Resident,
     bank: Option<Arc<Bank>>,
     states: Option<Arc<States>>,
+    host: Arc<HostMemory>,
+    memory: Mutex<DeviceMemory>,
+    /// Most rows of a batch that is replayed.
+    replayed_rows: usize,
     /// Runs that are to fail, for tests.
     faults: AtomicU32,
 }
@@ -30,7 +43,8 @@ impl Lane {
         metrics: &Arc<Metrics>,
     ) -> Result<Self, Error> {
         let EngineOptions { bank_memory, states_memory, workers, .. } = *options;
-        let memory = |is_wanted: bool| is_wanted.then(|| DeviceMemory::of(resident.runtime())).transpose();
+        let device = DeviceMemory::of(resident.runtime())?;
+        let memory = |is_wanted: bool| is_wanted.then(|| device.beside()).transpose();
         let (config, metrics) = (resident.config(), || Arc::clone(metrics));
         let bank = memory(bank_memory > 0)?
             .map(|memory| Bank::new(memory, Arc::clone(config), (bank_memory, workers), metrics()));
@@ -38,7 +52,9 @@ impl Lane {
         let states = states
             .map(|(memory, bytes)| States::new(memory, Arc::clone(config), (bytes, options), metrics()));
         let (bank, states) = (bank.map(Arc::new), states.map(Arc::new));
-        Ok(Self { resident, bank, states, faults: AtomicU32::new(0) })
+        let host = Arc::new(device.host()?);
+        let (replayed_rows, memory) = (options.replayed_rows, Mutex::new(device));
+        Ok(Self { resident, bank, states, host, memory, replayed_rows, faults: AtomicU32::new(0) })
     }
 
     /// The weights.
@@ -54,6 +70,22 @@ impl Lane {
     /// Where outputs of frozen blocks stay, if they stay on the device.
     pub(super) fn states(&self) -> Option<Arc<States>> {
         self.states.clone()
+    }
+
+    /// Memory to lay batches out in.
+    pub(super) fn laid(&self) -> Laid {
+        Laid::new(&self.host)
+    }
+
+    /// A worker's way to have small batches replayed, if they are.
+    pub(super) fn replays(&self, metrics: &Arc<Metrics>) -> Result<Option<Replays>, Error> {
+        match self.replayed_rows {
+            0 => Ok(None),
+            most => {
+                let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).beside()?;
+                Ok(Some(Replays::new(memory, most, Arc::clone(metrics))))
+            }
+        }
     }
 
     /// Lets the next so many runs fail.
@@ -75,10 +107,22 @@ impl Lane {
 
     /// Compiles a plan and runs it once: a program that cannot run is found here, and the first request does not pay for
     /// first-time allocations.
-    pub(super) fn compile(&self, plan: Plan) -> Result<Program, Error> {
+    pub(super) fn compile(&self, plan: Plan) -> Result<Compiled, Error> {
         let mut program = self.resident.serving_program(&plan, self.bank.is_some())?;
         self.warm(&mut program, plan)?;
-        Ok(program)
+        Ok(Compiled { program, replayed: self.replayed(plan) })
+    }
+
+    /// The plan's program for small batches, where they are replayed and it can be. It first runs on the thread that its graphs
+    /// belong to.
+    fn replayed(&self, plan: Plan) -> Option<Program> {
+        if self.replayed_rows == 0 || self.bank.is_none() {
+            return None;
+        }
+        let made = self.resident.replayed_program(&plan);
+        let failed =
+            |error: &runtime::Error| tracing::warn!(%plan, %error, "its small batches are not replayed");
+        made.inspect_err(failed).ok().flatten()
     }
 
     /// Runs one row of zeros without a pack: an image's samples at the first block.
@@ -96,9 +140,9 @@ impl Lane {
         let batch = match &self.bank {
             Some(bank) => {
                 let banked = bank.take(&[None], plan.modules)?.ok_or(Error::BankFull)?;
-                Batch::banked(&row, &plan, config, (banked, Laid::default()))
+                Batch::banked(&row, &plan, config, (banked, self.laid()))?
             }
-            None => Batch::assemble(&row, &plan, config, Laid::default()),
+            None => Batch::assemble(&row, &plan, config, self.laid())?,
         };
         program.run_beside(&batch.inputs(), &batch.held()).map(drop).map_err(Error::from)
     }

@@ -46,6 +46,7 @@ mod pixels;
 mod prefixes;
 mod programs;
 mod queue;
+mod replays;
 mod reply;
 mod row;
 mod run;

@@ -24,6 +24,25 @@ pub struct EngineOptions {
     /// Bytes on each device for outputs of frozen blocks that are kept there, besides those of batches that run; none has
     /// all of them go by the host.
     pub states_memory: Option<u64>,
+    /// Most rows of a batch that a GPU replays as a CUDA graph, where the bank has its packs; 0 replays none.
+    pub replayed_rows: usize,
+}
+
+impl Default for EngineOptions {
+    /// One row at a time on the host, of which nothing is kept.
+    fn default() -> Self {
+        Self {
+            max_batch: 1,
+            max_wait: Duration::ZERO,
+            queue_limit: 1,
+            workers: 1,
+            max_programs: 1,
+            prefix_memory: 0,
+            bank_memory: 0,
+            states_memory: None,
+            replayed_rows: 0,
+        }
+    }
 }
 
 /// Threads that run batches where nobody says: on a GPU one lays out a batch while another's runs.

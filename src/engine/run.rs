@@ -10,26 +10,28 @@ use super::batch::{BatchRow, Laid};
 use super::depths::reading;
 use super::error::Error;
 use super::fork::{Branch, Costs, Fork, Layout, layout, parts};
-use super::lane::Lane;
+use super::lane::{Compiled, Lane};
 use super::prefixes::{Known, Prefixes};
 use super::programs::PlanTable;
+use super::replays::Replays;
 use super::row::{Row, SharedBlocks, firsts};
 use crate::backbone::{BackboneConfig, ModuleSet};
 use crate::graph::Plan;
 use crate::metrics::Metrics;
 use crate::pack::Pack;
-use crate::runtime::Program;
 
 /// A worker's programs, and what it needs to choose among them.
 pub(super) struct Runner {
     pub(super) plans: Arc<Mutex<PlanTable>>,
-    pub(super) programs: HashMap<Plan, Program>,
+    pub(super) programs: HashMap<Plan, Compiled>,
     pub(super) config: Arc<BackboneConfig>,
     pub(super) prefixes: Arc<Prefixes>,
     /// The device. Where it has a bank, programs read packs' tensors there; else each batch brings them along.
     pub(super) lane: Arc<Lane>,
-    /// What batches are laid out in.
-    pub(super) laid: Laid,
+    /// What the next batch is laid out in; none after one that failed.
+    pub(super) laid: Option<Laid>,
+    /// How small batches are replayed, if they are.
+    pub(super) replays: Option<Replays>,
     pub(super) costs: Costs,
     pub(super) metrics: Arc<Metrics>,
     /// FLOPs that programs ran for the batch at hand, as [`Self::ask`] and [`Self::ask_into`] count them.
@@ -37,14 +39,19 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    /// Keeps a program.
-    pub(super) fn install(&mut self, plan: Plan, program: Program) {
-        self.programs.insert(plan, program);
+    /// Keeps a plan's programs.
+    pub(super) fn install(&mut self, plan: Plan, compiled: Compiled) {
+        self.programs.insert(plan, compiled);
     }
 
-    /// Drops a program.
+    /// Drops them.
     pub(super) fn drop_program(&mut self, plan: &Plan) {
         self.programs.remove(plan);
+    }
+
+    /// Memory to lay a batch out in.
+    pub(super) fn take_laid(&mut self) -> Laid {
+        self.laid.take().unwrap_or_else(|| self.lane.laid())
     }
 
     /// What each row's head reads, and what it cost.

@@ -9,6 +9,7 @@ use super::batches::Policy;
 use super::error::Error;
 use super::health::{Health, REST, Trust, is_of_device};
 use super::inbox::{Inbox, Waiting};
+use super::lane::Compiled;
 use super::meter::Cost;
 use super::queue::{Charge, Taken};
 use super::reply::Outcome;
@@ -17,12 +18,11 @@ use super::run::{Feature, Runner};
 use super::speed::Run;
 use crate::graph::Plan;
 use crate::metrics::Metrics;
-use crate::runtime::Program;
 
 /// A command from the compiler to a worker.
 pub(super) enum Command {
     /// Keep this program.
-    Install(Plan, Box<Program>),
+    Install(Plan, Box<Compiled>),
     /// Drop the program of this plan.
     Drop(Plan),
 }
@@ -103,7 +103,7 @@ impl Worker {
     fn obey(&mut self) {
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Install(plan, program) => self.runner.install(plan, *program),
+                Command::Install(plan, compiled) => self.runner.install(plan, *compiled),
                 Command::Drop(plan) => self.runner.drop_program(&plan),
             }
         }

@@ -42,20 +42,40 @@ pub fn sampled(graph: &Graph) -> Result<Graph, Error> {
     })
 }
 
+/// As [`sampled`], of samples alone: no pixels are there already.
+///
+/// # Errors
+/// As [`sampled`].
+pub fn sampled_alone(graph: &Graph) -> Result<Graph, Error> {
+    graph.clone().supplied(|g, wire| match g.wire_name(wire) == PIXELS {
+        true => normalised(g, wire, Dim::Batch).map(Some),
+        false => Ok(None),
+    })
+}
+
 /// Wires all but the last node that makes `pixels`, and returns that one.
 fn made(g: &mut Graph, pixels: Wire) -> Result<Node, Error> {
     let side = g.fact(pixels).shape[2];
-    let samples = Fact::f32([Dim::Sampled, side, side, CHANNELS]).of(DType::U8);
-    let samples = g.input(SAMPLES, samples)?;
-    let each = || Fact::f32([Dim::Sampled, CHANNELS, Dim::Fixed(1), Dim::Fixed(1)]);
-    let (mean, std) = (g.input(MEAN, each())?, g.input(STD, each())?);
+    let fact = Fact::f32([Dim::Sampled, CHANNELS, side, side]);
+    let last = normalised(g, pixels, Dim::Sampled)?;
+    let normalised = g.wire_as("samples.normalised".into(), fact, (last.operator, last.inputs))?;
     let prepared = g.input(PREPARED, Fact::f32([Dim::Prepared, CHANNELS, side, side]))?;
+    let (operator, inputs) = (Arc::new(Concat { axis: 0 }), vec![normalised, prepared]);
+    Ok(Node { name: PIXELS.into(), operator, inputs, outputs: vec![pixels] })
+}
+
+/// Wires all but the last node that makes `pixels` of so many images' samples, and returns that one.
+fn normalised(g: &mut Graph, pixels: Wire, images: Dim) -> Result<Node, Error> {
+    let side = g.fact(pixels).shape[2];
+    let samples = Fact::f32([images, side, side, CHANNELS]).of(DType::U8);
+    let samples = g.input(SAMPLES, samples)?;
+    let each = || Fact::f32([images, CHANNELS, Dim::Fixed(1), Dim::Fixed(1)]);
+    let (mean, std) = (g.input(MEAN, each())?, g.input(STD, each())?);
     let planes = g.wire("samples.planes", Transpose { order: vec![0, 3, 1, 2] }, &[samples])?; // [Bs, 3, S, S]
     let floats = g.wire("samples.floats", Cast { to: DType::F32 }, &[planes])?;
     let white = g.constant("samples.white", Constant::scalar(WHITE))?;
     let parts = g.wire("samples.parts", Div, &[floats, white])?;
     let centred = g.wire("samples.centred", Sub, &[parts, mean])?;
-    let normalised = g.wire("samples.normalised", Div, &[centred, std])?;
-    let (operator, inputs) = (Arc::new(Concat { axis: 0 }), vec![normalised, prepared]);
+    let (operator, inputs) = (Arc::new(Div), vec![centred, std]);
     Ok(Node { name: PIXELS.into(), operator, inputs, outputs: vec![pixels] })
 }

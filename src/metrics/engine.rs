@@ -36,6 +36,10 @@ pub struct EngineMetrics {
     pub states_bytes: IntGauge,
     /// Batches whose images' states went by the host for want of room on the device.
     pub states_by_host: IntCounter,
+    /// Runs that were captured as CUDA graphs.
+    pub graphs_captured: IntCounter,
+    /// Batches whose runs are replayed.
+    pub batches_replayed: IntCounter,
     /// Memory of packs' tensors on the devices.
     pub bank_bytes: IntGauge,
     /// Packs copied there since the start.
@@ -99,6 +103,16 @@ impl EngineMetrics {
                 r,
                 "mimi_states_by_host_total",
                 "Batches whose images' states went by the host for want of room on the device",
+            )?,
+            graphs_captured: counter(
+                r,
+                "mimi_graphs_captured_total",
+                "Runs of small batches that were captured as CUDA graphs",
+            )?,
+            batches_replayed: counter(
+                r,
+                "mimi_batches_replayed_total",
+                "Runs of small batches by CUDA graphs, captures included",
             )?,
             bank_bytes: gauge(r, "mimi_bank_resident_bytes", "Memory of packs' tensors on the devices")?,
             bank_packs_copied: counter(

@@ -9,6 +9,7 @@ use ort::logging::LogLevel;
 use ort::session::builder::SessionBuilder;
 use ort::session::{Session, builder::GraphOptimizationLevel};
 
+use super::captures::Captures;
 use super::{Device, Error, memory};
 use crate::backbone::Precision;
 
@@ -25,6 +26,10 @@ const TRANSPOSITIONS: &str = "TransposeOptimizer;TransposeOptimizer_CPUExecution
 /// The pass that turns 16-bit weights into 32-bit ones where a CPU lacks instructions for them. It turns the bytes that
 /// the model's file has at the weight's place, not the weight that was lent.
 const WIDENING: &str = "FuseFp16InitializerToFp32NodeTransformer";
+
+/// The passes that make one product with a bias of a product and what is added to it. On a GPU it reads ones, which a wider run
+/// moves: what was captured before would read them where they were.
+const BIASES: &str = "MatMulAddFusion;GemmSumFusion";
 
 /// Whether products' algorithms are chosen by trying them at a size's first run. It captures streams, which makes whatever
 /// another thread does on the GPU fail meanwhile (error 900), e.g. the start of a program.
@@ -61,6 +66,7 @@ struct Shared {
     refusals: Arc<Refusals>,
     /// GPUs that have their arena.
     arenas: Mutex<BTreeSet<i32>>,
+    captures: Captures,
 }
 
 static ENVIRONMENT: OnceLock<Result<Arc<Shared>, Start>> = OnceLock::new();
@@ -113,8 +119,22 @@ impl Runtime {
         self.shared.threads
     }
 
+    /// Whose turn it is on the process's GPUs.
+    pub(super) fn captures(&self) -> &Captures {
+        &self.shared.captures
+    }
+
     /// A session builder with everything that all programs have in common.
     pub(super) fn session(&self, precision: Precision) -> Result<SessionBuilder, Error> {
+        self.configured(precision, false)
+    }
+
+    /// As [`Runtime::session`], of a session whose runs a GPU captures. Its scratch memory is its own.
+    pub(super) fn replaying_session(&self, precision: Precision) -> Result<SessionBuilder, Error> {
+        self.configured(precision, true)
+    }
+
+    fn configured(&self, precision: Precision, is_replayed: bool) -> Result<SessionBuilder, Error> {
         let failed = |e: ort::Error<SessionBuilder>| Error::Call {
             action: "configure a program".into(),
             reason: e.to_string(),
@@ -122,9 +142,15 @@ impl Runtime {
         let builder = Session::builder(&self.shared.environment).map_err(Error::call("start a program"))?;
         let builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(failed)?;
         let builder = builder.with_log_level(LogLevel::Warning).map_err(failed)?;
-        let builder = builder.with_env_allocators().map_err(failed)?;
-        let builder =
-            builder.with_config_entry(WITHOUT, format!("{TRANSPOSITIONS};{WIDENING}")).map_err(failed)?;
+        let builder = match is_replayed {
+            true => builder,
+            false => builder.with_env_allocators().map_err(failed)?,
+        };
+        let without = match is_replayed {
+            true => format!("{TRANSPOSITIONS};{WIDENING};{BIASES}"),
+            false => format!("{TRANSPOSITIONS};{WIDENING}"),
+        };
+        let builder = builder.with_config_entry(WITHOUT, without).map_err(failed)?;
         // A pattern keeps a second block for each shape beside what its first run took: twice the scratch memory (1323
         // MB instead of 848 for training steps of 32 images on DINOv2-S at 112 pixels), and no faster.
         let builder = builder.with_memory_pattern(false).map_err(failed)?;
@@ -133,7 +159,7 @@ impl Runtime {
             Device::Cuda(number) => {
                 let builder = builder.with_config_entry(TUNING, "0").map_err(failed)?;
                 let builder = builder.with_config_entry(FALLBACK, "1").map_err(failed)?;
-                let provider = ort::ep::CUDA::default().with_device_id(number);
+                let provider = ort::ep::CUDA::default().with_device_id(number).with_cuda_graph(is_replayed);
                 // ONNX Runtime's own default rounds the factors of every fp32 product.
                 let provider = provider.with_tf32(precision == Precision::Tf32).build().error_on_failure();
                 builder.with_execution_providers([provider]).map_err(|e| self.absent(&e))
@@ -144,6 +170,7 @@ impl Runtime {
     /// A session of the smallest program there is, to reach the device by.
     pub(super) fn probe(&self) -> Result<Session, Error> {
         let model = super::probe::probe_model()?;
+        let _turn = self.captures().beside();
         self.session(Precision::Fp32)?.commit_from_memory(&model).map_err(Error::call("start the device"))
     }
 
@@ -214,7 +241,14 @@ fn start(options: &RuntimeOptions) -> Result<Shared, Start> {
         .build()
         .map_err(|e| fail(e.to_string()))?;
     memory::register_cpu_arena(&environment).map_err(|e| fail(e.to_string()))?;
-    Ok(Shared { environment, threads: *threads, spin: *spin, refusals, arenas: Mutex::default() })
+    Ok(Shared {
+        environment,
+        threads: *threads,
+        spin: *spin,
+        refusals,
+        arenas: Mutex::default(),
+        captures: Captures::default(),
+    })
 }
 
 /// Remembers what ONNX Runtime logs about weights it would not share, and forwards all it logs.

@@ -5,15 +5,14 @@ use std::fs::File;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 
-use half::f16;
 use memmap2::{Mmap, UncheckedAdvice};
 use ort::AsPointer;
 use ort::environment::Environment;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
-use ort::sys::ONNXTensorElementDataType;
 use ort::value::DynValue;
 
 use super::Error;
+use super::element::Element;
 
 /// Maps a file for reading.
 ///
@@ -33,28 +32,6 @@ pub(super) fn give_back(map: &Mmap) {
     if let Err(error) = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) } {
         tracing::debug!(%error, "the weights' pages stay");
     }
-}
-
-/// Element types of tensors that are read where they lie.
-pub(super) trait Element {
-    /// What ONNX Runtime calls the type.
-    const TYPE: ONNXTensorElementDataType;
-}
-
-impl Element for f32 {
-    const TYPE: ONNXTensorElementDataType = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
-}
-
-impl Element for f16 {
-    const TYPE: ONNXTensorElementDataType = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
-}
-
-impl Element for u8 {
-    const TYPE: ONNXTensorElementDataType = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
-}
-
-impl Element for i8 {
-    const TYPE: ONNXTensorElementDataType = ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8;
 }
 
 /// Makes a tensor that reads values where they lie.

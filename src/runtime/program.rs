@@ -1,87 +1,35 @@
 //! A graph compiled over the shared weights.
 
-use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
 use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue, SessionOutputs};
-use ort::value::{PrimitiveTensorElementType, TensorRef};
+use ort::value::TensorRef;
 
+use super::captures::Captures;
 use super::device_tensor::DeviceTensor;
+use super::element::Element;
+use super::feeds::{self, Held, HeldInput, HeldOutput, Input};
+use super::graphs::{Graphs, Place, Replay};
 use super::outputs::{Output, Outputs};
 use super::{Error, Runtime, WeightStore};
 use crate::graph::{Dim, Fact, Graph, onnx};
 
-/// A tensor fed to a run; it is read in place.
-#[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
-    /// The input's name.
-    pub name: &'a str,
-    /// Its shape.
-    pub shape: &'a [usize],
-    /// Its elements, row-major.
-    pub data: &'a [f32],
-}
-
-/// What a run is fed besides tensors of the host's floats.
-#[derive(Clone, Copy)]
-pub enum Held<'a> {
-    /// A tensor that lies on the device.
-    Tensor(&'a DeviceTensor),
-    /// Numbers, `[n]`.
-    Numbers(&'a [i64]),
-    /// Bytes of some shape, row-major.
-    Bytes {
-        /// The shape.
-        shape: &'a [usize],
-        /// The bytes.
-        data: &'a [u8],
-    },
-}
-
-/// A named [`Held`].
-#[derive(Clone, Copy)]
-pub struct HeldInput<'a> {
-    /// The input's name.
-    pub name: &'a str,
-    /// What it is fed.
-    pub held: Held<'a>,
-}
-
-impl HeldInput<'_> {
-    fn shape(&self) -> Vec<usize> {
-        match self.held {
-            Held::Tensor(tensor) => tensor.shape().to_vec(),
-            Held::Numbers(numbers) => vec![numbers.len()],
-            Held::Bytes { shape, .. } => shape.to_vec(),
-        }
-    }
-}
-
-/// A tensor of the device that an output is written to.
-#[derive(Clone)]
-pub struct HeldOutput<'a> {
-    /// The output's name.
-    pub name: &'a str,
-    /// Where it goes.
-    pub tensor: &'a DeviceTensor,
-    /// Which of its entries. Together they have the output's shape.
-    pub entries: Range<usize>,
-}
-
-impl<'a> HeldOutput<'a> {
-    /// An output that fills a tensor.
-    pub fn whole(name: &'a str, tensor: &'a DeviceTensor) -> Self {
-        Self { name, tensor, entries: 0..tensor.entries() }
-    }
-}
+/// ONNX Runtime's setting that says which CUDA graph a run is captured as and replayed from.
+const GRAPH: &str = "gpu_graph_id";
+/// What it says of a run that is not.
+const NONE: i32 = -1;
 
 /// A compiled graph; one thread runs it at a time.
 pub struct Program {
     name: String,
-    session: Session,
+    /// There until the program is dropped.
+    session: Option<Session>,
     inputs: Vec<(String, Fact)>,
-    outputs: Vec<String>,
+    outputs: Vec<(String, Fact)>,
+    /// Runs that are replayed, where any are.
+    graphs: Option<Graphs>,
+    captures: Captures,
     /// The session reads the store's memory in place; declared after it, so dropped after it.
     _store: Arc<WeightStore>,
 }
@@ -93,14 +41,39 @@ impl Program {
     /// [`Error::Graph`] when a weight is missing or mis-shaped, [`Error::NotShared`] when ONNX Runtime would
     /// have made its own copy of a weight, [`Error::Call`] when it refuses the graph.
     pub fn compile(runtime: &Runtime, store: &Arc<WeightStore>, graph: &Graph) -> Result<Self, Error> {
+        Self::compiled((runtime, store), graph, false)
+    }
+
+    /// As [`Program::compile`], of a program that a GPU replays (see [`Program::replay`]): one launch instead of one for each
+    /// operator. It has scratch memory of its own, since replays use what their captures used. The graph is one of
+    /// [`crate::graph::capturable`].
+    ///
+    /// # Errors
+    /// As [`Program::compile`].
+    pub fn replayed(runtime: &Runtime, store: &Arc<WeightStore>, graph: &Graph) -> Result<Self, Error> {
+        Self::compiled((runtime, store), graph, true)
+    }
+
+    fn compiled(
+        (runtime, store): (&Runtime, &Arc<WeightStore>),
+        graph: &Graph,
+        is_replayed: bool,
+    ) -> Result<Self, Error> {
         let graph = &*store.lower(graph)?;
         let model = onnx::write(graph, store.layout())?;
-        let mut builder = store.lend(runtime.session(store.precision())?, graph)?;
+        let builder = match is_replayed {
+            true => runtime.replaying_session(store.precision())?,
+            false => runtime.session(store.precision())?,
+        };
+        let mut builder = store.lend(builder, graph)?;
+        let captures = runtime.captures().clone();
+        let turn = captures.beside();
         let compiling = runtime.forget_refusals();
         let action = || format!("compile {}", graph.name());
         let session = builder.commit_from_memory(&model).map_err(Error::call(action()))?;
         let refusals = runtime.refusals();
         drop(compiling);
+        drop(turn);
         store.give_back();
         if let Some(first) = refusals.first() {
             let (program, count) = (graph.name().into(), refusals.len());
@@ -109,9 +82,15 @@ impl Program {
         let fact = |&wire: &_| (graph.wire_name(wire).to_owned(), graph.fact(wire).clone());
         Ok(Self {
             name: graph.name().into(),
-            session,
+            session: Some(session),
             inputs: graph.inputs().iter().map(fact).collect(),
-            outputs: graph.outputs().iter().map(|(name, _)| name.clone()).collect(),
+            outputs: graph
+                .outputs()
+                .iter()
+                .map(|(name, wire)| (name.clone(), graph.fact(*wire).clone()))
+                .collect(),
+            graphs: is_replayed.then(Graphs::default),
+            captures,
             _store: Arc::clone(store),
         })
     }
@@ -132,10 +111,8 @@ impl Program {
     /// # Errors
     /// As [`Program::run`].
     pub fn run_beside(&mut self, inputs: &[Input<'_>], held: &[HeldInput<'_>]) -> Result<Vec<Output>, Error> {
-        let values = self.feeds(inputs, held)?;
-        let action = format!("run {}", self.name);
-        let results = self.session.run(values).map_err(Error::call(action.clone()))?;
-        self.outputs.iter().map(|name| on_host(&results, name, &action)).collect()
+        let outputs = self.execute((inputs, held), &[], None)?;
+        Ok(outputs.into_iter().map(|(_, output)| output).collect())
     }
 
     /// As [`Program::run_beside`], with some outputs written to tensors that stay on the device; returns the others. Whoever
@@ -148,19 +125,66 @@ impl Program {
         inputs: &[Input<'_>],
         (held, into): (&[HeldInput<'_>], &[HeldOutput<'_>]),
     ) -> Result<Outputs, Error> {
-        let values = self.feeds(inputs, held)?;
+        let outputs = self.execute((inputs, held), into, None)?;
+        Ok(Outputs::new(&self.name, outputs.into_iter()))
+    }
+
+    /// Runs a replayed program (see [`Program::replayed`]) that reads tensors on the device alone, with its only output written
+    /// to another: as a CUDA graph, which the first run with these tensors captures. Says whether this one did. Whoever calls
+    /// does so always from one thread, to which graphs belong, and sees to the tensors as [`Program::run_into`] says.
+    ///
+    /// # Errors
+    /// As [`Program::run_into`], and when so many graphs were captured that no more are.
+    pub(crate) fn replay(&mut self, held: &[HeldInput<'_>], into: &HeldOutput<'_>) -> Result<bool, Error> {
+        let places = held.iter().map(HeldInput::place).chain([Some(into.place())]);
+        let places = places.collect::<Option<Vec<Place>>>();
+        let fail =
+            |reason: &str| Error::Call { action: format!("replay {}", self.name), reason: reason.into() };
+        let (graphs, places) =
+            self.graphs.as_ref().zip(places).ok_or_else(|| fail("not all is on the device"))?;
+        let replay =
+            graphs.replay(&places).ok_or_else(|| fail("it has as many CUDA graphs as there may be"))?;
+        self.execute((&[], held), std::slice::from_ref(into), Some(replay))?;
+        if let Some(graphs) = self.graphs.as_mut().filter(|_| replay.is_first) {
+            graphs.keep(places, replay);
+        }
+        Ok(replay.is_first)
+    }
+
+    /// Whether nothing was captured yet.
+    pub(crate) fn is_uncaptured(&self) -> bool {
+        self.graphs.as_ref().is_some_and(Graphs::is_empty)
+    }
+
+    /// Runs the program; the outputs that are not written to a tensor on the device, by name.
+    fn execute(
+        &mut self,
+        (inputs, held): (&[Input<'_>], &[HeldInput<'_>]),
+        into: &[HeldOutput<'_>],
+        replay: Option<Replay>,
+    ) -> Result<Vec<(String, Output)>, Error> {
         let action = format!("run {}", self.name);
+        let values = self.feeds(inputs, held)?;
+        let mut options = RunOptions::new().map_err(Error::call(action.clone()))?;
+        if self.graphs.is_some() {
+            let number = replay.map_or(NONE, |replay| replay.number).to_string();
+            options.set(GRAPH, number).map_err(Error::call(action.clone()))?;
+        }
         let mut chosen = OutputSelector::default();
         for output in into {
             chosen = chosen.preallocate(output.name, output.tensor.alias(&output.entries)?);
         }
-        let options = RunOptions::new().map_err(Error::call(action.clone()))?.with_outputs(chosen);
-        let results = self.session.run_with_options(values, &options).map_err(Error::call(action.clone()))?;
+        let options = options.with_outputs(chosen);
+        let (_alone, _beside);
+        match replay {
+            Some(Replay { is_first: true, .. }) => _alone = self.captures.alone(),
+            _ => _beside = self.captures.beside(),
+        }
+        let session = self.session.as_mut().ok_or_else(|| missing(&action, "session"))?;
+        let results = session.run_with_options(values, &options).map_err(Error::call(action.clone()))?;
         let is_held = |name: &String| into.iter().any(|output| output.name == name);
-        let host = self.outputs.iter().filter(|name| !is_held(name));
-        let host = host.map(|name| Ok((name.clone(), on_host(&results, name, &action)?)));
-        let host = host.collect::<Result<Vec<_>, Error>>()?;
-        Ok(Outputs::new(&self.name, host.into_iter()))
+        let host = self.outputs.iter().filter(|(name, _)| !is_held(name));
+        host.map(|(name, _)| Ok((name.clone(), on_host(&results, name, &action)?))).collect()
     }
 
     /// As [`Program::run_beside`], with the only output written to entries of a tensor that stays on the device. Whoever calls
@@ -173,7 +197,7 @@ impl Program {
         (inputs, held): (&[Input<'_>], &[HeldInput<'_>]),
         (tensor, entries): (&DeviceTensor, Range<usize>),
     ) -> Result<(), Error> {
-        let [name] = &self.outputs[..] else {
+        let [(name, _)] = &self.outputs[..] else {
             let (program, output) = (self.name.clone(), format!("of {} alone", self.outputs.len()));
             return Err(Error::Output { program, output });
         };
@@ -187,8 +211,23 @@ impl Program {
     /// # Errors
     /// As [`Program::run`].
     pub fn run_named(&mut self, inputs: &[Input<'_>]) -> Result<Outputs, Error> {
-        let outputs = self.run(inputs)?;
-        Ok(Outputs::new(&self.name, self.outputs.iter().cloned().zip(outputs)))
+        let outputs = self.execute((inputs, &[]), &[], None)?;
+        Ok(Outputs::new(&self.name, outputs.into_iter()))
+    }
+
+    /// The only output, and the shape of one of its rows.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when there are several, or not all rows have one shape.
+    pub(crate) fn row_output(&self) -> Result<(String, Vec<usize>), Error> {
+        let row =
+            |fact: &Fact| fact.shape.get(1..)?.iter().copied().map(Dim::fixed).collect::<Option<Vec<_>>>();
+        let found = match &self.outputs[..] {
+            [(name, fact)] => row(fact).map(|row| (name.clone(), row)),
+            _ => None,
+        };
+        let missing = || Error::Output { program: self.name.clone(), output: "of rows of one shape".into() };
+        found.ok_or_else(missing)
     }
 
     /// The graph's name.
@@ -202,11 +241,11 @@ impl Program {
         inputs: &[Input<'a>],
         held: &[HeldInput<'a>],
     ) -> Result<Vec<(&'a str, SessionInputValue<'a>)>, Error> {
-        self.check(inputs, held)?;
+        feeds::check(&self.name, &self.inputs, inputs, held)?;
         let mut values = Vec::with_capacity(inputs.len() + held.len());
         for input in held {
             let value = match input.held {
-                Held::Tensor(tensor) => SessionInputValue::from(tensor.value()),
+                Held::Tensor(tensor) => tensor.value(),
                 Held::Numbers(numbers) => self.fed(input.name, &[numbers.len()], numbers)?,
                 Held::Bytes { shape, data } => self.fed(input.name, shape, data)?,
             };
@@ -219,7 +258,7 @@ impl Program {
     }
 
     /// A tensor of the host's, read where it lies.
-    fn fed<'a, T: PrimitiveTensorElementType + Clone + Debug + 'static>(
+    fn fed<'a, T: Element>(
         &self,
         name: &str,
         shape: &[usize],
@@ -229,60 +268,24 @@ impl Program {
         let tensor = TensorRef::from_array_view((shape.to_vec(), data)).map_err(Error::call(action()))?;
         Ok(SessionInputValue::from(tensor))
     }
+}
 
-    fn check(&self, inputs: &[Input<'_>], held: &[HeldInput<'_>]) -> Result<(), Error> {
-        let fail = |input: &str, reason: String| {
-            Err(Error::Input { program: self.name.clone(), input: input.into(), reason })
-        };
-        for (name, _) in &self.inputs {
-            let is_fed = inputs.iter().map(|input| input.name).chain(held.iter().map(|input| input.name));
-            if !is_fed.into_iter().any(|fed| fed == name) {
-                return fail(name, "is missing".into());
-            }
-        }
-        let fed = |name: &str, shape: &[usize]| {
-            let Some((_, fact)) = self.inputs.iter().find(|(known, _)| known == name) else {
-                return fail(name, "is not an input of this program".into());
-            };
-            match fits(fact, shape) {
-                true => Ok(()),
-                false => fail(name, format!("has shape {shape:?}, expected {fact}")),
-            }
-        };
-        let filled =
-            |name: &str, shape: &[usize], found: usize| match shape.iter().product::<usize>() == found {
-                true => fed(name, shape),
-                false => fail(name, format!("{shape:?} has {found} elements")),
-            };
-        for input in held {
-            match input.held {
-                Held::Bytes { shape, data } => filled(input.name, shape, data.len())?,
-                Held::Tensor(_) | Held::Numbers(_) => fed(input.name, &input.shape())?,
-            }
-        }
-        inputs.iter().try_for_each(|input| filled(input.name, input.shape, input.data.len()))
+impl Drop for Program {
+    /// In a turn: a session gives memory back, which may not happen while another is captured.
+    fn drop(&mut self) {
+        let _turn = self.captures.beside();
+        drop(self.session.take());
     }
+}
+
+fn missing(action: &str, what: &str) -> Error {
+    Error::Call { action: action.into(), reason: format!("no {what}") }
 }
 
 /// An output of a run, copied to the host.
 fn on_host(results: &SessionOutputs<'_>, name: &str, action: &str) -> Result<Output, Error> {
-    let missing = || Error::Call { action: action.into(), reason: format!("no output {name}") };
-    let value = results.get(name).ok_or_else(missing)?;
+    let value = results.get(name).ok_or_else(|| missing(action, &format!("output {name}")))?;
     let (shape, data) = value.try_extract_tensor::<f32>().map_err(Error::call(action))?;
     let shape = shape.iter().map(|&n| n as usize).collect();
     Ok(Output { shape, data: data.to_vec() })
-}
-
-/// Whether a shape is one the fact allows; open dimensions take any size.
-fn fits(fact: &Fact, shape: &[usize]) -> bool {
-    let extra = shape.len().wrapping_sub(fact.rank());
-    if extra != 0 && !(fact.free_rank && extra == 1) {
-        return false;
-    }
-    // What is the same for all rows, or has one entry for each.
-    let is_by_row = fact.free_rank && extra == 0 && fact.rank() > 2;
-    let allows = |(axis, (dim, &n)): (usize, (&Dim, &usize))| {
-        dim.fixed().is_none_or(|size| size == n) || is_by_row && axis == 0 && dim.fixed() == Some(1)
-    };
-    fact.shape.iter().zip(&shape[extra..]).enumerate().all(allows)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Device, Error, Program, Runtime, RuntimeOptions, WeightOptions, WeightStore};
 use crate::backbone::{BackboneConfig, Precision};
-use crate::graph::{Graph, Plan, banked, build, sampled, spread};
+use crate::graph::{Graph, Plan, banked, build, capturable, sampled, sampled_alone, spread};
 
 /// A frozen backbone on its device: runtime, weights, description. Cheap to clone; a process may have several.
 #[derive(Clone)]
@@ -102,6 +102,17 @@ impl Resident {
             true => self.compile(&banked(&graph, plan.modules)?),
             false => self.compile(&graph),
         }
+    }
+
+    /// The same for a GPU to replay (see [`Program::replayed`]), of images that come as samples and modules' tensors in banks.
+    /// None where its graph cannot be captured (see [`capturable`]).
+    ///
+    /// # Errors
+    /// As [`Resident::program`].
+    pub fn replayed_program(&self, plan: &Plan) -> Result<Option<Program>, Error> {
+        let graph = spread(&sampled_alone(&build(&self.config, plan)?)?)?;
+        let graph = capturable(&banked(&graph, plan.modules)?)?;
+        graph.map(|graph| Program::replayed(&self.runtime, &self.store, &graph)).transpose()
     }
 
     /// Which weights at which precision, for records that must not be mixed; in fp32 the fingerprint alone.

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use half::f16;
 use memmap2::Mmap;
-use ort::memory::Allocator;
 use ort::session::Session;
-use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorRef};
+use ort::value::{DynValue, Tensor, TensorRef};
 
 use super::device_tensor::DeviceMemory;
+use super::element::Element;
 use super::halved::Half;
 use super::mapped::floats;
-use super::memory::Element;
 use super::{Error, Runtime, memory};
 use crate::backbone::WeightLayout;
 
@@ -33,7 +32,7 @@ pub(super) struct Uploaded {
 pub(super) struct DeviceWeights {
     _tensors: Vec<Tensor<f32>>,
     _halves: Vec<Tensor<f16>>,
-    _session: Option<Session>,
+    _session: Option<Arc<Session>>,
 }
 
 /// Copies the weights to the GPU once and aliases them there: ONNX Runtime shares a given initializer between
@@ -42,12 +41,12 @@ pub(super) fn upload(runtime: &Runtime, host: &HostWeights<'_>) -> Result<Upload
     let memory = DeviceMemory::of(runtime)?;
     let (mut tensors, mut owners, mut half_owners) = (BTreeMap::new(), Vec::new(), Vec::new());
     for (name, entry) in host.layout.iter() {
-        let (alias, owner) = copy(&memory.allocator, name, (&entry.shape, floats(host.map, name, entry)?))?;
+        let (alias, owner) = copy(&memory, name, (&entry.shape, floats(host.map, name, entry)?))?;
         tensors.insert(name.to_owned(), Arc::new(alias));
         owners.push(owner);
     }
     for Half { name, entry, values } in host.halves {
-        let (alias, owner) = copy(&memory.allocator, name, (&entry.shape, values))?;
+        let (alias, owner) = copy(&memory, name, (&entry.shape, values))?;
         tensors.insert(name.clone(), Arc::new(alias));
         half_owners.push(owner);
     }
@@ -56,18 +55,19 @@ pub(super) fn upload(runtime: &Runtime, host: &HostWeights<'_>) -> Result<Upload
 }
 
 /// A copy of a weight on the device, and the tensor that owns it.
-fn copy<T: Element + PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static>(
-    allocator: &Allocator,
+fn copy<T: Element>(
+    memory: &DeviceMemory,
     name: &str,
     (shape, data): (&[usize], &[T]),
 ) -> Result<(DynValue, Tensor<T>), Error> {
     let action = || format!("upload weight {name}");
     let host = TensorRef::from_array_view((shape.to_vec(), data)).map_err(Error::call(action()))?;
-    let mut owner = Tensor::<T>::new(allocator, shape.to_vec()).map_err(Error::call(action()))?;
+    let _turn = memory.captures.beside();
+    let mut owner = Tensor::<T>::new(&memory.allocator, shape.to_vec()).map_err(Error::call(action()))?;
     host.copy_into(&mut owner).map_err(Error::call(action()))?;
     let data = owner.data_ptr_mut().cast::<T>().cast_const();
     #[allow(unsafe_code)]
     // SAFETY: `data` is the owner's device memory, and the store keeps the owner longer than the alias.
-    let alias = unsafe { memory::alias(owner.memory_info(), data, shape, allocator) }?;
+    let alias = unsafe { memory::alias(owner.memory_info(), data, shape, &memory.allocator) }?;
     Ok((alias, owner))
 }

@@ -22,11 +22,9 @@ fn options(bank_memory: u64) -> EngineOptions {
         max_batch: 12,
         max_wait: Duration::from_secs(5),
         queue_limit: 16,
-        workers: 1,
         max_programs: 4,
-        prefix_memory: 0,
         bank_memory,
-        states_memory: None,
+        ..EngineOptions::default()
     }
 }
 

@@ -21,9 +21,9 @@ pub fn engine(tiny: &TinyBackbone, max_batch: usize) -> (Engine, Arc<Metrics>) {
         queue_limit: 64,
         workers: 1,
         max_programs: 4,
-        prefix_memory: 0,
         bank_memory: crate::support::bank_bytes(),
         states_memory: crate::support::states_bytes(0),
+        ..EngineOptions::default()
     };
     (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }

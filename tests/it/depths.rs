@@ -112,6 +112,7 @@ fn engine(tiny: &TinyBackbone, prefix_memory: u64) -> (Engine, Arc<Metrics>) {
         prefix_memory,
         bank_memory: support::bank_bytes(),
         states_memory: support::states_bytes(prefix_memory),
+        ..EngineOptions::default()
     };
     (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }

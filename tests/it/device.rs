@@ -78,7 +78,8 @@ fn programs_share_one_copy_of_the_weights_and_give_pytorchs_features() {
 fn bench(tiny: &TinyBackbone, device: Device) -> Bench {
     let runtime = Runtime::open(&RuntimeOptions { device, ..support::runtime_options() }).unwrap();
     let resident = Resident::on(&runtime, Arc::clone(&tiny.config), &tiny.folder, tiny.weights()).unwrap();
-    Bench::new(resident, Options { batch: 2, width: 4, rounds: 1, states_stay: device != Device::Cpu })
+    let states_stay = device != Device::Cpu;
+    Bench::new(resident, Options { batch: 2, width: 4, rounds: 1, states_stay, cuda_graphs: 0 })
 }
 
 #[test]

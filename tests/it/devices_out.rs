@@ -18,9 +18,7 @@ fn options(max_wait: Duration) -> EngineOptions {
         queue_limit: 16,
         workers: 2,
         max_programs: 4,
-        prefix_memory: 0,
-        bank_memory: 0,
-        states_memory: None,
+        ..EngineOptions::default()
     }
 }
 

@@ -35,6 +35,7 @@ fn engine_of(
         prefix_memory,
         bank_memory: crate::support::bank_bytes(),
         states_memory,
+        ..EngineOptions::default()
     };
     (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }

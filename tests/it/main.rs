@@ -143,6 +143,8 @@ mod real;
 mod reference;
 /// New versions: wholly old or wholly new, and never broken.
 mod reload;
+/// Small batches that a GPU replays.
+mod replays;
 /// What of the weights stays in memory.
 mod resident;
 /// Images as bytes, up to the program.

@@ -89,9 +89,9 @@ pub fn engine(tiny: &TinyBackbone, max_programs: usize) -> (Engine, Arc<Metrics>
         queue_limit: 16,
         workers: 1,
         max_programs,
-        prefix_memory: 0,
         bank_memory: crate::support::bank_bytes(),
         states_memory: crate::support::states_bytes(0),
+        ..EngineOptions::default()
     };
     (Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap(), metrics)
 }

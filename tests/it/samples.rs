@@ -20,9 +20,8 @@ fn engine(tiny: &TinyBackbone, bank_memory: u64) -> Engine {
         queue_limit: 64,
         workers: 1,
         max_programs: 16,
-        prefix_memory: 0,
         bank_memory,
-        states_memory: None,
+        ..EngineOptions::default()
     };
     Engine::start(tiny.resident(), Arc::new(Metrics::new().unwrap()), &options).unwrap()
 }
@@ -32,6 +31,11 @@ fn picture(tiny: &TinyBackbone, number: usize) -> RgbImage {
     let side = tiny.config.image_size() as u32;
     let samples = (0..(side * side * 3) as usize).map(|at| (at * at % (251 - 20 * number)) as u8).collect();
     RgbImage::from_raw(side, side, samples).unwrap()
+}
+
+/// Such an image, as samples.
+pub fn sampled_image(tiny: &TinyBackbone, number: usize) -> Pixels {
+    Pixels::of(&picture(tiny, number % 3), &tiny.config.preprocessing).unwrap()
 }
 
 /// What a pack wants whose means and deviations are its own.

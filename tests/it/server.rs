@@ -94,9 +94,9 @@ impl World {
                 queue_limit: 64,
                 workers: 1,
                 max_programs: 4,
-                prefix_memory: 0,
                 bank_memory: crate::support::bank_bytes(),
                 states_memory: crate::support::states_bytes(0),
+                ..EngineOptions::default()
             },
             service: ServiceOptions {
                 max_images: 8,

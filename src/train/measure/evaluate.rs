@@ -126,9 +126,9 @@ pub fn evaluate_alone(
         queue_limit: 64,
         workers: 1,
         max_programs: 1,
-        prefix_memory: 0,
         bank_memory: bank_bytes(setup.resident.device()),
         states_memory: states_bytes(setup.resident.device(), 0),
+        ..EngineOptions::default()
     };
     let engine = Engine::start(setup.resident.clone(), Arc::new(Metrics::new()?), &options)?;
     engine.prepare(pack.modules).blocking_recv().context("the engine stopped")??;

@@ -122,9 +122,8 @@ fn a_batch_of_more_images_than_have_room_goes_by_the_host() {
         queue_limit: 200,
         workers: 1,
         max_programs: 16,
-        prefix_memory: 0,
-        bank_memory: 0,
         states_memory: Some(0),
+        ..EngineOptions::default()
     };
     let engine = Engine::start(tiny.resident(), Arc::clone(&metrics), &options).unwrap();
     prepare(&engine, &packs[2..]);
