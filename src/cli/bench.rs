@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use mimi_server::backbone::Site;
+use mimi_server::engine::bank_bytes;
 use mimi_server::runtime::Device;
 use mimi_server::train::study::SpeedOptions;
 
 use super::RuntimeArgs;
-use super::graphs::GraphArgs;
+use super::graphs;
 use super::lines::LinesArgs;
 
 /// Classes of the made-up task.
@@ -59,8 +60,10 @@ pub struct BenchArgs {
     /// GPU that is the device, on a CPU the host.
     #[arg(long, value_name = "WHERE", conflicts_with_all = ["flood", "workers", "precisions"])]
     pub state: Option<StateArg>,
-    #[command(flatten)]
-    pub graphs: GraphArgs,
+    /// Most rows of a batch that a GPU replays as a CUDA graph, as `serve --cuda-graphs` does.
+    #[arg(long, default_value_t = 0, value_name = "ROWS",
+          conflicts_with_all = ["train", "flood", "workers", "precisions", "memory"])]
+    cuda_graphs: usize,
     #[command(flatten)]
     pub steps: StepArgs,
     #[command(flatten)]
@@ -98,6 +101,15 @@ impl BenchArgs {
     /// Whether what later runs go on from stays on the device, unless it was said.
     pub fn stays_on_device(&self, device: Device) -> bool {
         self.state.map_or(device.is_apart(), |state| state == StateArg::Device)
+    }
+
+    /// Most rows of a batch that is replayed.
+    ///
+    /// # Errors
+    /// Where nothing can be replayed.
+    pub fn replayed_rows(&self) -> Result<usize> {
+        let device = self.runtime.device();
+        graphs::rows(self.cuda_graphs, device, bank_bytes(device))
     }
 
     /// Which training steps to time, on a device.

@@ -134,9 +134,9 @@ impl PredictArgs {
             queue_limit: usize::MAX >> 1,
             workers,
             max_programs: 64,
-            // Images come once.
             bank_memory: bank_bytes(local.runtime.device()),
             states_memory: states_bytes(local.runtime.device(), 0),
+            // Nothing is kept of images, which come once.
             ..EngineOptions::default()
         };
         let mut config = in_process(&local.runtime, local.adapters.clone(), engine, self.patience());

@@ -9,7 +9,6 @@ use mimi_server::backbone::Precision;
 use mimi_server::bench::{
     Bare, Bench, Known, Nearness, Options, Shared, interleaved, metrics_cost, nearness, scrape_cost,
 };
-use mimi_server::engine::bank_bytes;
 use mimi_server::runtime::{Device, Resident, Runtime, WeightOptions, share_heaps};
 use mimi_server::train::study::step_seconds;
 use serde_json::json;
@@ -54,7 +53,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         width: args.width.max(1),
         rounds: args.rounds.max(1),
         states_stay: args.stays_on_device(args.runtime.device()),
-        cuda_graphs: args.graphs.rows(args.runtime.device(), bank_bytes(args.runtime.device()))?,
+        cuda_graphs: args.replayed_rows()?,
     };
     if args.lines.asked() {
         return lines::run(args, options);

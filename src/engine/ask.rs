@@ -112,13 +112,13 @@ impl Runner {
         self.programs.get_mut(plan).ok_or_else(|| Error::NoProgram(Box::new(*plan)))
     }
 
-    /// Runs a batch on a plan's programs: by `replay` where it is small and may be, else by `run`. A program that could not be
-    /// replayed is dropped.
+    /// Runs a batch on a plan's programs: by `replay` where it is small and need not wait, else by `run`. A program that could not
+    /// be replayed is dropped.
     fn run<T>(
         &mut self,
         plan: &Plan,
         batch: &Batch<'_>,
-        replay: impl FnOnce(&mut Replays, &mut Program) -> Result<T, Error>,
+        replay: impl FnOnce(&mut Replays, &mut Program) -> Result<Option<T>, Error>,
         run: impl FnOnce(&mut Program) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut replays = self.replays.take();
@@ -126,10 +126,13 @@ impl Runner {
         let made = self.program(plan).and_then(|compiled| {
             if let Some((replays, program)) = taking.zip(compiled.replayed.as_mut()) {
                 match replay(replays, program) {
-                    Ok(made) => return Ok(made),
-                    Err(error) => tracing::warn!(%plan, %error, "its small batches are replayed no more"),
+                    Ok(Some(made)) => return Ok(made),
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::warn!(%plan, %error, "its small batches are replayed no more");
+                        compiled.replayed = None;
+                    }
                 }
-                compiled.replayed = None;
             }
             run(&mut compiled.program)
         });
@@ -142,7 +145,7 @@ impl Runner {
         let output = self.run(
             plan,
             &batch,
-            |replays, program| replays.run(program, &batch).map(Some),
+            |replays, program| Ok(replays.run(program, &batch)?.map(Some)),
             |program| Ok(program.run_beside(&batch.inputs(), &batch.held())?.pop()),
         )?;
         let found = output.as_ref().and_then(|output| output.shape.first().copied()).unwrap_or(0);

@@ -24,11 +24,11 @@ pub(super) struct Batch<'a> {
     /// Those states, where they lie on the device.
     states: Option<&'a DeviceTensor>,
     banked: Option<Banked>,
-    has_modules: bool,
     rows: usize,
 }
 
-/// Most elements, and most samples, of memory that is kept for the next batch: those of a hundred images, 80 MiB.
+/// Most elements, and most samples, of memory that is kept for the next batch: those of a hundred images, 80 MiB. Of memory
+/// that was doubled as it grew, twice as many.
 const KEPT: usize = 1 << 24;
 
 /// Memory that batches are laid out in, one after the other: what a batch took is there for the next, so that no batch
@@ -99,8 +99,7 @@ impl<'a> Batch<'a> {
                 tensors.extend(fed(&own, (module, part), config, &mut laid)?);
             }
         }
-        let (has_modules, rows) = (!plan.modules.is_empty(), rows.len());
-        Ok(Self { laid, tensors, samples, images, states, banked: None, has_modules, rows })
+        Ok(Self { laid, tensors, samples, images, states, banked: None, rows: rows.len() })
     }
 
     /// The same of rows whose modules' tensors lie in the bank.
@@ -111,18 +110,12 @@ impl<'a> Batch<'a> {
         (banked, mut laid): (Banked, Laid),
     ) -> Result<Self, Error> {
         let First { tensors, samples, images, states } = first(rows, plan, config, &mut laid)?;
-        let (banked, has_modules) = (Some(banked), false);
-        Ok(Self { laid, tensors, samples, images, states, banked, has_modules, rows: rows.len() })
+        Ok(Self { laid, tensors, samples, images, states, banked: Some(banked), rows: rows.len() })
     }
 
     /// Number of rows.
     pub(super) fn rows(&self) -> usize {
         self.rows
-    }
-
-    /// Whether it brings tensors of modules along.
-    pub(super) fn has_modules(&self) -> bool {
-        self.has_modules
     }
 
     /// The inputs, borrowed.

@@ -15,6 +15,7 @@ use crate::graph::PREPARED;
 use crate::metrics::Metrics;
 use crate::runtime::{
     AnyTensor, DeviceMemory, DeviceTensor, Element, Held, HeldInput, HeldOutput, Input, Output, Program,
+    Replayed,
 };
 
 /// Most elements that are compared with what is there before they are copied: often it is the same.
@@ -83,16 +84,15 @@ impl Replays {
             Held::Bytes { shape, .. } => is_by_row(shape),
         };
         rows.next_power_of_two() <= self.most
-            && !batch.has_modules()
             && batch.inputs().iter().all(|input| is_by_row(input.shape) || is_unread(input))
             && batch.held().iter().all(fits)
     }
 
-    /// Runs a batch that is taken; its output, an entry for each row.
-    pub(super) fn run(&mut self, program: &mut Program, batch: &Batch<'_>) -> Result<Output, Error> {
-        let (made, rows) = (self.replay(program, batch)?, batch.rows());
-        let rest = made.shape().get(1..).unwrap_or_default();
-        Ok(Output { shape: [&[rows], rest].concat(), data: made.first(rows)? })
+    /// Runs a batch that is taken; its output, an entry for each row. None where it has to wait for others to be captured.
+    pub(super) fn run(&mut self, program: &mut Program, batch: &Batch<'_>) -> Result<Option<Output>, Error> {
+        let Some(made) = self.replay(program, batch)? else { return Ok(None) };
+        let (rows, rest) = (batch.rows(), made.shape().get(1..).unwrap_or_default());
+        Ok(Some(Output { shape: [&[rows], rest].concat(), data: made.first(rows)? }))
     }
 
     /// As [`Replays::run`], with the output copied to entries of a tensor on the device.
@@ -100,22 +100,29 @@ impl Replays {
         &mut self,
         (program, batch): (&mut Program, &Batch<'_>),
         (tensor, entries): (&DeviceTensor, &Range<usize>),
-    ) -> Result<(), Error> {
-        self.replay(program, batch)?.copy_to((tensor, entries)).map_err(Error::from)
+    ) -> Result<Option<()>, Error> {
+        let Some(made) = self.replay(program, batch)? else { return Ok(None) };
+        Ok(Some(made.copy_to((tensor, entries))?))
     }
 
     /// Runs a batch, filled up with rows that nobody reads; where its output is.
-    fn replay(&mut self, program: &mut Program, batch: &Batch<'_>) -> Result<Arc<DeviceTensor>, Error> {
-        if program.is_uncaptured() {
+    fn replay(
+        &mut self,
+        program: &mut Program,
+        batch: &Batch<'_>,
+    ) -> Result<Option<Arc<DeviceTensor>>, Error> {
+        if program.needs_widest() {
             // What kernels keep from run to run is as large as it will be before the first one is captured.
             let widest = self.place(program, batch, 1 << self.most.max(1).ilog2())?;
             program.run_into(&[], (&widest.read(batch), &[widest.written()]))?;
         }
         let placed = self.place(program, batch, batch.rows().next_power_of_two())?;
-        let captured = program.replay(&placed.read(batch), &placed.written())?;
-        self.metrics.engine.graphs_captured.inc_by(u64::from(captured));
-        self.metrics.engine.batches_replayed.inc();
-        Ok(placed.output)
+        match program.replay(&placed.read(batch), &placed.written())? {
+            Replayed::Busy => return Ok(None),
+            Replayed::Captured => self.metrics.engine.graphs_captured.inc(),
+            Replayed::Again => self.metrics.engine.batches_replayed.inc(),
+        }
+        Ok(Some(placed.output))
     }
 
     /// Copies what a batch brings to its places for so many rows, and finds one for what comes of it.

@@ -8,7 +8,7 @@
 //! [a, b] = [a, 0] + [0, b]
 //! ```
 //!
-//! and biases are added by an operator of their own. Both are exact.
+//! and biases are added by an operator of their own. Both are exact in fp32.
 
 use std::sync::Arc;
 

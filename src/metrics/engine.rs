@@ -38,7 +38,7 @@ pub struct EngineMetrics {
     pub states_by_host: IntCounter,
     /// Runs that were captured as CUDA graphs.
     pub graphs_captured: IntCounter,
-    /// Batches whose runs are replayed.
+    /// Runs that such graphs replayed.
     pub batches_replayed: IntCounter,
     /// Memory of packs' tensors on the devices.
     pub bank_bytes: IntGauge,
@@ -112,7 +112,7 @@ impl EngineMetrics {
             batches_replayed: counter(
                 r,
                 "mimi_batches_replayed_total",
-                "Runs of small batches by CUDA graphs, captures included",
+                "Runs of small batches that such CUDA graphs replayed",
             )?,
             bank_bytes: gauge(r, "mimi_bank_resident_bytes", "Memory of packs' tensors on the devices")?,
             bank_packs_copied: counter(

@@ -52,6 +52,7 @@ pub use kernel::{Factors, integer_sums};
 pub use outputs::{Output, Outputs};
 pub use process::{CUBLAS_WORKSPACES, disable_telemetry, share_heaps, small_workspaces};
 pub use program::Program;
+pub(crate) use program::Replayed;
 pub use resident::Resident;
 pub use rounding::rounding;
 pub use served::Served;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
 
-use super::captures::Captures;
+use super::captures::{Captures, Turn};
 use super::device_tensor::DeviceTensor;
 use super::element::Element;
 use super::feeds::{self, Held, HeldInput, HeldOutput, Input};
@@ -19,6 +19,17 @@ use crate::graph::{Dim, Fact, Graph, onnx};
 const GRAPH: &str = "gpu_graph_id";
 /// What it says of a run that is not.
 const NONE: i32 = -1;
+
+/// What became of a run that was to be replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replayed {
+    /// It ran and was captured.
+    Captured,
+    /// It was captured before.
+    Again,
+    /// It did not run: it was to be captured, and something else uses a GPU.
+    Busy,
+}
 
 /// A compiled graph; one thread runs it at a time.
 pub struct Program {
@@ -65,15 +76,14 @@ impl Program {
             true => runtime.replaying_session(store.precision())?,
             false => runtime.session(store.precision())?,
         };
+        // To the end: what is refused is dropped in it, too.
+        let _turn = runtime.captures().beside();
         let mut builder = store.lend(builder, graph)?;
-        let captures = runtime.captures().clone();
-        let turn = captures.beside();
         let compiling = runtime.forget_refusals();
         let action = || format!("compile {}", graph.name());
         let session = builder.commit_from_memory(&model).map_err(Error::call(action()))?;
         let refusals = runtime.refusals();
         drop(compiling);
-        drop(turn);
         store.give_back();
         if let Some(first) = refusals.first() {
             let (program, count) = (graph.name().into(), refusals.len());
@@ -90,7 +100,7 @@ impl Program {
                 .map(|(name, wire)| (name.clone(), graph.fact(*wire).clone()))
                 .collect(),
             graphs: is_replayed.then(Graphs::default),
-            captures,
+            captures: runtime.captures().clone(),
             _store: Arc::clone(store),
         })
     }
@@ -111,7 +121,7 @@ impl Program {
     /// # Errors
     /// As [`Program::run`].
     pub fn run_beside(&mut self, inputs: &[Input<'_>], held: &[HeldInput<'_>]) -> Result<Vec<Output>, Error> {
-        let outputs = self.execute((inputs, held), &[], None)?;
+        let outputs = self.plainly((inputs, held), &[])?;
         Ok(outputs.into_iter().map(|(_, output)| output).collect())
     }
 
@@ -125,17 +135,21 @@ impl Program {
         inputs: &[Input<'_>],
         (held, into): (&[HeldInput<'_>], &[HeldOutput<'_>]),
     ) -> Result<Outputs, Error> {
-        let outputs = self.execute((inputs, held), into, None)?;
+        let outputs = self.plainly((inputs, held), into)?;
         Ok(Outputs::new(&self.name, outputs.into_iter()))
     }
 
     /// Runs a replayed program (see [`Program::replayed`]) that reads tensors on the device alone, with its only output written
-    /// to another: as a CUDA graph, which the first run with these tensors captures. Says whether this one did. Whoever calls
-    /// does so always from one thread, to which graphs belong, and sees to the tensors as [`Program::run_into`] says.
+    /// to another: as a CUDA graph, which the first run with these tensors captures. Whoever calls does so always from one
+    /// thread, to which graphs belong, and sees to the tensors as [`Program::run_into`] says.
     ///
     /// # Errors
     /// As [`Program::run_into`], and when so many graphs were captured that no more are.
-    pub(crate) fn replay(&mut self, held: &[HeldInput<'_>], into: &HeldOutput<'_>) -> Result<bool, Error> {
+    pub(crate) fn replay(
+        &mut self,
+        held: &[HeldInput<'_>],
+        into: &HeldOutput<'_>,
+    ) -> Result<Replayed, Error> {
         let places = held.iter().map(HeldInput::place).chain([Some(into.place())]);
         let places = places.collect::<Option<Vec<Place>>>();
         let fail =
@@ -144,16 +158,32 @@ impl Program {
             self.graphs.as_ref().zip(places).ok_or_else(|| fail("not all is on the device"))?;
         let replay =
             graphs.replay(&places).ok_or_else(|| fail("it has as many CUDA graphs as there may be"))?;
-        self.execute((&[], held), std::slice::from_ref(into), Some(replay))?;
-        if let Some(graphs) = self.graphs.as_mut().filter(|_| replay.is_first) {
+        let captures = self.captures.clone();
+        if !replay.is_first {
+            self.execute((&[], held), std::slice::from_ref(into), (captures.beside(), Some(replay)))?;
+            return Ok(Replayed::Again);
+        }
+        let Some(turn) = captures.alone() else { return Ok(Replayed::Busy) };
+        self.execute((&[], held), std::slice::from_ref(into), (turn, Some(replay)))?;
+        if let Some(graphs) = &mut self.graphs {
             graphs.keep(places, replay);
         }
-        Ok(replay.is_first)
+        Ok(Replayed::Captured)
     }
 
-    /// Whether nothing was captured yet.
-    pub(crate) fn is_uncaptured(&self) -> bool {
-        self.graphs.as_ref().is_some_and(Graphs::is_empty)
+    /// Whether a replayed program has yet to run at its widest, before anything is captured; true once.
+    pub(crate) fn needs_widest(&mut self) -> bool {
+        self.graphs.as_mut().is_some_and(Graphs::needs_widest)
+    }
+
+    /// Runs the program beside others, and captures nothing.
+    fn plainly(
+        &mut self,
+        fed: (&[Input<'_>], &[HeldInput<'_>]),
+        into: &[HeldOutput<'_>],
+    ) -> Result<Vec<(String, Output)>, Error> {
+        let captures = self.captures.clone();
+        self.execute(fed, into, (captures.beside(), None))
     }
 
     /// Runs the program; the outputs that are not written to a tensor on the device, by name.
@@ -161,7 +191,7 @@ impl Program {
         &mut self,
         (inputs, held): (&[Input<'_>], &[HeldInput<'_>]),
         into: &[HeldOutput<'_>],
-        replay: Option<Replay>,
+        (_turn, replay): (Turn<'_>, Option<Replay>),
     ) -> Result<Vec<(String, Output)>, Error> {
         let action = format!("run {}", self.name);
         let values = self.feeds(inputs, held)?;
@@ -175,11 +205,6 @@ impl Program {
             chosen = chosen.preallocate(output.name, output.tensor.alias(&output.entries)?);
         }
         let options = options.with_outputs(chosen);
-        let (_alone, _beside);
-        match replay {
-            Some(Replay { is_first: true, .. }) => _alone = self.captures.alone(),
-            _ => _beside = self.captures.beside(),
-        }
         let session = self.session.as_mut().ok_or_else(|| missing(&action, "session"))?;
         let results = session.run_with_options(values, &options).map_err(Error::call(action.clone()))?;
         let is_held = |name: &String| into.iter().any(|output| output.name == name);
@@ -211,7 +236,7 @@ impl Program {
     /// # Errors
     /// As [`Program::run`].
     pub fn run_named(&mut self, inputs: &[Input<'_>]) -> Result<Outputs, Error> {
-        let outputs = self.execute((inputs, &[]), &[], None)?;
+        let outputs = self.plainly((inputs, &[]), &[])?;
         Ok(Outputs::new(&self.name, outputs.into_iter()))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mimi_server::backbone::ModuleSet;
-use mimi_server::engine::{Answer, Engine, EngineOptions, ImageKey, Pixels, Row, Share};
+use mimi_server::engine::{Answer, Engine, EngineOptions, ImageKey, Pixels, Row, Samples, Share};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::Pack;
 
@@ -38,6 +38,11 @@ struct Asked<'a> {
     pack: &'a Arc<Pack>,
 }
 
+/// Runs that were captured or replayed.
+fn runs(metrics: &Metrics) -> u64 {
+    metrics.engine.graphs_captured.get() + metrics.engine.batches_replayed.get()
+}
+
 /// Answers of rows that run together.
 fn run(engine: &Engine, rows: &[Asked<'_>]) -> Vec<Answer> {
     let permits = engine.admit(Share::EVERYBODY, rows.len()).unwrap();
@@ -62,7 +67,11 @@ fn compare(engines: [&Engine; 2], rows: &[Asked<'_>], what: &str) {
 /// An image as samples or as pixels.
 fn image(tiny: &TinyBackbone, number: usize, is_sampled: bool) -> Pixels {
     match is_sampled {
-        true => crate::samples::sampled_image(tiny, number),
+        // Each with means and deviations of its own.
+        true => match crate::samples::sampled_image(tiny, number) {
+            Pixels::Sampled(own) => Pixels::Sampled(Samples { mean: [0.1 * number as f32, 0.2, 0.3], ..own }),
+            prepared => prepared,
+        },
         false => tiny.pixels(number as u64).into(),
     }
 }
@@ -90,10 +99,10 @@ fn small_batches_answer_as_they_do_without() {
                     let pack = &packs[(at * 5 + turn) % packs.len()];
                     Asked { pixels: image(&tiny, turn + at, is_sampled), image: None, pack }
                 };
-                let before = some.engine.batches_replayed.get();
+                let before = runs(&some);
                 let what = format!("{fixture}, turn {turn}");
                 compare([&plain, &replayed], &(0..rows).map(row).collect::<Vec<_>>(), &what);
-                let runs = some.engine.batches_replayed.get() - before;
+                let runs = runs(&some) - before;
                 assert_eq!(
                     runs > 0,
                     is_captured(fixture) && is_sampled && rows <= MOST,
@@ -111,7 +120,7 @@ fn small_batches_answer_as_they_do_without() {
         };
         let captured = again();
         assert_eq!((captured >= 4, again()), (is_captured(fixture), captured), "{fixture}");
-        assert_eq!((none.engine.batches_replayed.get(), none.engine.graphs_captured.get()), (0, 0));
+        assert_eq!(runs(&none), 0);
     }
 }
 
@@ -124,16 +133,16 @@ fn what_cannot_be_captured_answers_all_the_same() {
     let row =
         |at: usize| Asked { pixels: image(&tiny, at, at.is_multiple_of(2)), image: None, pack: &packs[1] };
     compare([&plain, &replayed], &[row(0), row(1), row(2)], "images of both kinds");
-    assert_eq!(metrics.engine.batches_replayed.get(), 0);
+    assert_eq!(runs(&metrics), 0);
     compare([&plain, &replayed], &[row(0), row(2), row(4)], "samples");
-    assert_eq!(metrics.engine.batches_replayed.get(), 1);
+    assert_eq!(runs(&metrics), 1);
     for engine in [&plain, &replayed] {
         packs.iter().for_each(|pack| engine.cover(pack.modules).blocking_recv().unwrap().unwrap());
     }
     // Prefixes are as long as a pack likes, and so is what all rows run on now.
     let row = |at: usize| Asked { pixels: image(&tiny, at, true), image: None, pack: &packs[at] };
     compare([&plain, &replayed], &[row(1), row(8), row(10)], "a prefix, and prompts");
-    assert_eq!(metrics.engine.batches_replayed.get(), 1);
+    assert_eq!(runs(&metrics), 1);
 }
 
 #[test]
@@ -167,7 +176,7 @@ fn forks_answer_as_they_do_without_and_keep_what_they_ran() {
         }
         // Each batch ran below the cut, and above it.
         let expected = if is_captured(fixture) { 8 } else { 0 };
-        assert_eq!(metrics.engine.batches_replayed.get(), expected, "{fixture}");
+        assert_eq!(runs(&metrics), expected, "{fixture}");
         assert_eq!(metrics.engine.states_by_host.get(), 0, "{fixture}");
     }
 }
