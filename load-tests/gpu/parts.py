@@ -142,7 +142,9 @@ def tests(module: str) -> Callable[[Bench], Result]:
     """Every test of a module, on the device."""
 
     def run(bench: Bench) -> Result:
-        command = [bench.args.tests, f"{module}::"] + (["--test-threads", "2"] if bench.gpu else [])
+        # Whoever captures waits for others, and not for long.
+        threads = "1" if module == "replays" else "2"
+        command = [bench.args.tests, f"{module}::"] + (["--test-threads", threads] if bench.gpu else [])
         said = bench.call(command, dict(bench.env, MIMI_TEST_DEVICE=bench.args.device), failing=True)
         outcomes = dict(re.findall(r"^test (\S+) \.\.\. (ok|FAILED)$", said, re.MULTILINE))
         failed = [name for name, outcome in outcomes.items() if outcome == "FAILED"]

@@ -65,7 +65,7 @@ impl DeviceMemory {
             Device::Cpu => None,
             Device::Cuda(_) => Some(Arc::new(runtime.probe()?)),
         };
-        Self::by(runtime.device(), session, runtime.captures().clone())
+        Self::by(runtime.device(), session, runtime.captures())
     }
 
     /// The same memory, for another thread.

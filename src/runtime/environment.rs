@@ -8,6 +8,7 @@ use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::logging::LogLevel;
 use ort::session::builder::SessionBuilder;
 use ort::session::{Session, builder::GraphOptimizationLevel};
+use parking_lot::RwLock;
 
 use super::captures::Captures;
 use super::{Device, Error, memory};
@@ -66,7 +67,7 @@ struct Shared {
     refusals: Arc<Refusals>,
     /// GPUs that have their arena.
     arenas: Mutex<BTreeSet<i32>>,
-    captures: Captures,
+    captures: Arc<RwLock<()>>,
 }
 
 static ENVIRONMENT: OnceLock<Result<Arc<Shared>, Start>> = OnceLock::new();
@@ -120,8 +121,8 @@ impl Runtime {
     }
 
     /// Whose turn it is on the process's GPUs.
-    pub(super) fn captures(&self) -> &Captures {
-        &self.shared.captures
+    pub(super) fn captures(&self) -> Captures {
+        Captures::of(self.device, &self.shared.captures)
     }
 
     /// A session builder with everything that all programs have in common.
@@ -170,7 +171,8 @@ impl Runtime {
     /// A session of the smallest program there is, to reach the device by.
     pub(super) fn probe(&self) -> Result<Session, Error> {
         let model = super::probe::probe_model()?;
-        let _turn = self.captures().beside();
+        let captures = self.captures();
+        let _turn = captures.beside();
         self.session(Precision::Fp32)?.commit_from_memory(&model).map_err(Error::call("start the device"))
     }
 
@@ -247,7 +249,7 @@ fn start(options: &RuntimeOptions) -> Result<Shared, Start> {
         spin: *spin,
         refusals,
         arenas: Mutex::default(),
-        captures: Captures::default(),
+        captures: Arc::default(),
     })
 }
 

@@ -77,7 +77,8 @@ impl Program {
             false => runtime.session(store.precision())?,
         };
         // To the end: what is refused is dropped in it, too.
-        let _turn = runtime.captures().beside();
+        let captures = runtime.captures();
+        let _turn = captures.beside();
         let mut builder = store.lend(builder, graph)?;
         let compiling = runtime.forget_refusals();
         let action = || format!("compile {}", graph.name());
@@ -100,7 +101,7 @@ impl Program {
                 .map(|(name, wire)| (name.clone(), graph.fact(*wire).clone()))
                 .collect(),
             graphs: is_replayed.then(Graphs::default),
-            captures: runtime.captures().clone(),
+            captures: captures.clone(),
             _store: Arc::clone(store),
         })
     }
