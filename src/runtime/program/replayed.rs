@@ -21,7 +21,7 @@ pub(crate) enum Replayed {
 }
 
 impl Program {
-    /// As [`Program::compile`], of a program that a GPU replays (see [`Program::replay`]): one launch instead of one for each
+    /// As [`Program::compile`], of a program that a GPU replays, if `replay` runs it: one launch instead of one for each
     /// operator. It has scratch memory of its own, since replays use what their captures used. The graph is one of
     /// [`crate::graph::capturable`].
     ///
