@@ -10,7 +10,8 @@ its page faults. Training steps: in turns, each build times --steps
 steps (`server bench --train`) in a process of its own, whose processor time counts, start included.
 
 With --tenants the second server has a file of 1,000 tenants with quotas, and is asked with a key: give the same binary
-twice, and the ratio is what keys, quotas and counting cost. With --traces the second server traces every request and sends
+twice, and the ratio is what keys, quotas and counting cost. With --bank the second server has a bank of so many MiB; with
+--widths 4,8,96 there is a pack of each width, asked for in turns, so that batches mix them. With --traces the second server traces every request and sends
 spans to a collector in this process, which is not counted: the same binary twice gives what traces cost.
 
 Of each pair the ratio after / before is taken. Printed are the median, and the mean of the logarithms with its 95 %
@@ -20,6 +21,7 @@ interval (Student's t). Bar: the upper end is at most 1.03. Needs the standard l
 import argparse
 import hashlib
 import http.server
+import json
 import math
 import os
 import resource
@@ -50,10 +52,13 @@ def quantile(freedom: int) -> float:
 class Build(Server):
     """A running server of one build."""
 
-    def __init__(self, binary: str, args: argparse.Namespace, folder: Path, tenants: Path | None = None, collector: str = "") -> None:
+    def __init__(
+        self, binary: str, args: argparse.Namespace, folder: Path, tenants: Path | None = None, collector: str = "", bank: int = 0
+    ) -> None:
         port = free_port()
         command = [binary, "serve", "--port", str(port), "--models", args.models, "--backbone", args.backbone]
         command += ["--adapters", str(folder), "--prefix-memory", "0", "--state", "none"]
+        command += ["--bank-memory", str(bank)] if bank else []
         key = write_tenants(tenants) if tenants else None
         env = dict(os.environ, OTEL_EXPORTER_OTLP_ENDPOINT=collector)
         super().__init__(command + (["--tenants", str(tenants)] if tenants else []), port, env, output=subprocess.DEVNULL)
@@ -68,10 +73,10 @@ class Build(Server):
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(fields[7])
 
-    def answer(self, image: bytes, task: str, times: int, clients: ThreadPoolExecutor) -> float:
-        """Processor time of so many answers; their page faults are noted."""
+    def answer(self, image: bytes, tasks: list[str], times: int, clients: ThreadPoolExecutor) -> float:
+        """Processor time of so many answers of tasks in turns; their page faults are noted."""
         seconds, faults = self.spent()
-        list(clients.map(lambda _: self.ask(f"/v1/tasks/{task}/classify", image), range(times)))
+        list(clients.map(lambda turn: self.ask(f"/v1/tasks/{tasks[turn % len(tasks)]}/classify", image), range(times)))
         after = self.spent()
         self.faults.append((after[1] - faults) / times)
         return after[0] - seconds
@@ -123,6 +128,23 @@ def steps(binary: str, args: argparse.Namespace) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def packs(args: argparse.Namespace, folder: Path) -> list[str]:
+    """Tasks in a folder: the one that was given, or one trained for each width, or one."""
+    if args.pack:
+        (folder / "task").symlink_to(args.pack.resolve())
+        return ["task"]
+    place = ["--models", args.models, "--backbone", args.backbone]
+    image = args.image.read_bytes()
+    if not args.widths:
+        train(args.before, "task", folder, image, "--epochs", "2", *place)
+        return ["task"]
+    width = json.loads((Path(args.models) / args.backbone / "config.json").read_text())["width"]
+    for own in args.widths:
+        options = ["--method", "adapters", "--sigma-0", str(width / own), "--epochs", "1"]
+        train(args.before, f"width-{own}", folder, image, *options, *place)
+    return [f"width-{own}" for own in args.widths]
+
+
 def paired(measure: dict, rounds: int) -> list[tuple[float, float]]:
     """Pairs (before, after), the order changing from round to round; the first round warms up."""
     pairs = []
@@ -156,26 +178,25 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=20)
     parser.add_argument("--clients", type=int, default=1, help="requests at once")
     parser.add_argument("--steps", type=int, default=4, help="0 times no training")
+    parser.add_argument("--widths", type=lambda text: [int(own) for own in text.split(",")], default=[], help="of packs that are mixed")
+    parser.add_argument("--bank", type=int, default=0, metavar="MIB", help="give the second server a bank")
     parser.add_argument("--tenants", action="store_true", help="give the second server tenants")
     parser.add_argument("--traces", action="store_true", help="have the second server trace")
     args = parser.parse_args()
     print(f"{'processor time':<16}{'before':>10}{'after':>10}   {'median':>9}{'mean':>9}   95 % interval    bar")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        if args.pack:
-            (folder / "task").symlink_to(args.pack.resolve())
-        else:
-            train(args.before, "task", folder, args.image.read_bytes(), "--epochs", "2", "--models", args.models, "--backbone", args.backbone)
+        tasks = packs(args, folder)
         tenants = {"after": folder / ".tenants.toml"} if args.tenants else {}
         collector = {"after": start_collector()} if args.traces else {}
         servers = {
-            name: Build(getattr(args, name), args, folder, tenants.get(name), collector.get(name, ""))
+            name: Build(getattr(args, name), args, folder, tenants.get(name), collector.get(name, ""), args.bank * (name == "after"))
             for name in ("before", "after")
         }
         image = args.image.read_bytes()
         try:
             with ThreadPoolExecutor(args.clients) as clients:
-                asked = {name: lambda s=server: s.answer(image, "task", args.answers, clients) for name, server in servers.items()}
+                asked = {name: lambda s=server: s.answer(image, tasks, args.answers, clients) for name, server in servers.items()}
                 good = report("an answer", paired(asked, args.rounds), args.answers)
             before, after = (statistics.median(servers[name].faults[1:]) for name in ("before", "after"))
             print(f"{'page faults':<16}{before:>10.1f}{after:>10.1f}")
