@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{Bench, median};
-use crate::engine::{Engine, EngineOptions, Flow, Row, Share, bank_bytes};
+use crate::engine::{Engine, EngineOptions, Flow, Row, Share};
 use crate::metrics::Metrics;
 use crate::pack::Pack;
 
@@ -172,16 +172,8 @@ impl Bench {
     }
 
     fn flooded(&self, max_batch: usize) -> Result<Flooded> {
-        let options = EngineOptions {
-            max_batch,
-            max_wait: Duration::from_millis(2),
-            queue_limit: 128,
-            workers: 1,
-            max_programs: 1,
-            bank_memory: bank_bytes(self.resident.device()),
-            states_memory: self.options.states_stay.then_some(0),
-            ..EngineOptions::default()
-        };
+        let max_wait = Duration::from_millis(2);
+        let options = EngineOptions { max_wait, queue_limit: 128, ..self.one_batch(max_batch) };
         let engine = Engine::start(self.resident.clone(), Arc::new(Metrics::new()?), &options)?;
         let packs = (0..ROWS).map(|seed| self.pack(seed as u64)).collect::<Result<_>>()?;
         Ok(Flooded { engine, packs, pixels: self.images(ROWS) })

@@ -52,7 +52,7 @@ impl Lane {
         let states = states
             .map(|(memory, bytes)| States::new(memory, Arc::clone(config), (bytes, options), metrics()));
         let (bank, states) = (bank.map(Arc::new), states.map(Arc::new));
-        let host = Arc::new(device.host()?);
+        let host = Arc::new(device.host());
         let (replayed_rows, memory) = (options.replayed_rows, Mutex::new(device));
         Ok(Self { resident, bank, states, host, memory, replayed_rows, faults: AtomicU32::new(0) })
     }

@@ -24,22 +24,20 @@ const REFUSED: [&str; 3] = ["Conv", "ConvTranspose", "Split"];
 /// # Errors
 /// [`Error::DuplicateName`] when something else has one of the names that are added.
 pub fn capturable(graph: &Graph) -> Result<Option<Graph>, Error> {
-    let keeps = |node: &Node| match node.operator.name() {
-        "Concat" => parts(graph, node).is_none(),
-        name => REFUSED.contains(&name),
-    };
-    if graph.nodes().iter().any(keeps) {
-        return Ok(None);
-    }
-    let rewritten = graph.clone().rewrite(|g, node| match node.operator.name() {
-        "Concat" => joined(g, node),
-        "Gemm" if node.inputs.len() > 2 => biased(g, node),
-        _ => {
-            g.push(node);
-            Ok(())
+    let mut is_capturable = true;
+    let rewritten = graph.clone().rewrite(|g, node| {
+        match node.operator.name() {
+            "Concat" => match parts(g, &node) {
+                Some(parts) => return joined(g, node, parts),
+                None => is_capturable = false,
+            },
+            "Gemm" if node.inputs.len() > 2 => return biased(g, node),
+            name => is_capturable &= !REFUSED.contains(&name),
         }
-    });
-    rewritten.map(Some)
+        g.push(node);
+        Ok(())
+    })?;
+    Ok(is_capturable.then_some(rewritten))
 }
 
 /// The axis of a join, and how long its parts are along it; none where that is not known.
@@ -52,11 +50,7 @@ fn parts(graph: &Graph, node: &Node) -> Option<(usize, Vec<usize>)> {
     Some((axis, sizes.collect::<Option<_>>()?))
 }
 
-fn joined(g: &mut Graph, node: Node) -> Result<(), Error> {
-    let Some((axis, sizes)) = parts(g, &node) else {
-        g.push(node);
-        return Ok(());
-    };
+fn joined(g: &mut Graph, node: Node, (axis, sizes): (usize, Vec<usize>)) -> Result<(), Error> {
     let all: usize = sizes.iter().sum();
     let (mut before, mut padded) = (0, Vec::new());
     for (number, (&part, size)) in node.inputs.iter().zip(sizes).enumerate() {

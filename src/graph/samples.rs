@@ -36,10 +36,7 @@ const WHITE: f32 = 255.0;
 /// # Errors
 /// [`Error::DuplicateName`] when something else has one of the inputs' names.
 pub fn sampled(graph: &Graph) -> Result<Graph, Error> {
-    graph.clone().supplied(|g, wire| match g.wire_name(wire) == PIXELS {
-        true => made(g, wire).map(Some),
-        false => Ok(None),
-    })
+    supplied(graph, made)
 }
 
 /// As [`sampled`], of samples alone: no pixels are there already.
@@ -47,8 +44,16 @@ pub fn sampled(graph: &Graph) -> Result<Graph, Error> {
 /// # Errors
 /// As [`sampled`].
 pub fn sampled_alone(graph: &Graph) -> Result<Graph, Error> {
+    supplied(graph, |g, pixels| {
+        let (operator, inputs) = (Arc::new(Div), centred(g, pixels, Dim::Batch)?.to_vec());
+        Ok(Node { name: PIXELS.into(), operator, inputs, outputs: vec![pixels] })
+    })
+}
+
+/// The same graph, its pixels made by the node that `make` gives.
+fn supplied(graph: &Graph, make: impl Fn(&mut Graph, Wire) -> Result<Node, Error>) -> Result<Graph, Error> {
     graph.clone().supplied(|g, wire| match g.wire_name(wire) == PIXELS {
-        true => normalised(g, wire, Dim::Batch).map(Some),
+        true => make(g, wire).map(Some),
         false => Ok(None),
     })
 }
@@ -56,16 +61,15 @@ pub fn sampled_alone(graph: &Graph) -> Result<Graph, Error> {
 /// Wires all but the last node that makes `pixels`, and returns that one.
 fn made(g: &mut Graph, pixels: Wire) -> Result<Node, Error> {
     let side = g.fact(pixels).shape[2];
-    let fact = Fact::f32([Dim::Sampled, CHANNELS, side, side]);
-    let last = normalised(g, pixels, Dim::Sampled)?;
-    let normalised = g.wire_as("samples.normalised".into(), fact, (last.operator, last.inputs))?;
+    let centred = centred(g, pixels, Dim::Sampled)?;
+    let normalised = g.wire("samples.normalised", Div, &centred)?;
     let prepared = g.input(PREPARED, Fact::f32([Dim::Prepared, CHANNELS, side, side]))?;
     let (operator, inputs) = (Arc::new(Concat { axis: 0 }), vec![normalised, prepared]);
     Ok(Node { name: PIXELS.into(), operator, inputs, outputs: vec![pixels] })
 }
 
-/// Wires all but the last node that makes `pixels` of so many images' samples, and returns that one.
-fn normalised(g: &mut Graph, pixels: Wire, images: Dim) -> Result<Node, Error> {
+/// What is divided to make `pixels` of so many images' samples: those less the means, and the deviations.
+fn centred(g: &mut Graph, pixels: Wire, images: Dim) -> Result<[Wire; 2], Error> {
     let side = g.fact(pixels).shape[2];
     let samples = Fact::f32([images, side, side, CHANNELS]).of(DType::U8);
     let samples = g.input(SAMPLES, samples)?;
@@ -75,7 +79,5 @@ fn normalised(g: &mut Graph, pixels: Wire, images: Dim) -> Result<Node, Error> {
     let floats = g.wire("samples.floats", Cast { to: DType::F32 }, &[planes])?;
     let white = g.constant("samples.white", Constant::scalar(WHITE))?;
     let parts = g.wire("samples.parts", Div, &[floats, white])?;
-    let centred = g.wire("samples.centred", Sub, &[parts, mean])?;
-    let (operator, inputs) = (Arc::new(Div), vec![centred, std]);
-    Ok(Node { name: PIXELS.into(), operator, inputs, outputs: vec![pixels] })
+    Ok([g.wire("samples.centred", Sub, &[parts, mean])?, std])
 }

@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::memory::{AllocationDevice, Allocator, MemoryType};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Tensor, TensorRef, TensorValueType};
 
 use super::captures::Captures;
 use super::element::Element;
+use super::graphs::Place;
 use super::host_memory::HostMemory;
 use super::{Device, Error, Runtime, memory};
 
@@ -79,10 +80,7 @@ impl DeviceMemory {
     fn by(device: Device, session: Option<Arc<Session>>, captures: Captures) -> Result<Self, Error> {
         let allocator = match (device, &session) {
             (Device::Cuda(number), Some(session)) => {
-                let kind = (AllocatorType::Device, MemoryType::Default);
-                let info = MemoryInfo::new(AllocationDevice::CUDA, number, kind.0, kind.1);
-                let info = info.map_err(Error::call("describe device memory"))?;
-                Allocator::new(session, info).map_err(Error::call("reach the device's memory"))?
+                memory::session_allocator(session, number, (AllocationDevice::CUDA, MemoryType::Default))?
             }
             _ => Allocator::default(),
         };
@@ -90,10 +88,7 @@ impl DeviceMemory {
     }
 
     /// Memory of the host's that the device reads fast.
-    ///
-    /// # Errors
-    /// When the device cannot be reached.
-    pub fn host(&self) -> Result<HostMemory, Error> {
+    pub fn host(&self) -> HostMemory {
         HostMemory::of(self.device, self.session.as_ref(), self.captures.clone())
     }
 
@@ -259,6 +254,12 @@ impl<T: Element> DeviceTensor<T> {
             return Err(Error::Call { action, reason: format!("it has {} entries", self.entries()) });
         }
         self.at(entries.start * self.entry(), &self.part(entries)).map(Tensor::into_dyn)
+    }
+
+    /// Where some entries lie.
+    pub(super) fn place(&self, entries: &Range<usize>) -> Place {
+        let before = entries.start * self.entry() * size_of::<T>();
+        Place { address: self.address() + before, shape: self.part(entries) }
     }
 
     /// Shape of some entries.

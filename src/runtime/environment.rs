@@ -143,15 +143,12 @@ impl Runtime {
         let builder = Session::builder(&self.shared.environment).map_err(Error::call("start a program"))?;
         let builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(failed)?;
         let builder = builder.with_log_level(LogLevel::Warning).map_err(failed)?;
+        let without = format!("{TRANSPOSITIONS};{WIDENING}");
         let builder = match is_replayed {
-            true => builder,
-            false => builder.with_env_allocators().map_err(failed)?,
+            true => builder.with_config_entry(WITHOUT, format!("{without};{BIASES}")),
+            false => builder.with_env_allocators().map_err(failed)?.with_config_entry(WITHOUT, without),
         };
-        let without = match is_replayed {
-            true => format!("{TRANSPOSITIONS};{WIDENING};{BIASES}"),
-            false => format!("{TRANSPOSITIONS};{WIDENING}"),
-        };
-        let builder = builder.with_config_entry(WITHOUT, without).map_err(failed)?;
+        let builder = builder.map_err(failed)?;
         // A pattern keeps a second block for each shape beside what its first run took: twice the scratch memory (1323
         // MB instead of 848 for training steps of 32 images on DINOv2-S at 112 pixels), and no faster.
         let builder = builder.with_memory_pattern(false).map_err(failed)?;

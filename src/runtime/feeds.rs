@@ -80,10 +80,7 @@ impl<'a> HeldOutput<'a> {
 
     /// Where it goes.
     pub(super) fn place(&self) -> Place {
-        let Range { start, end } = self.entries;
-        let entry = self.tensor.bytes() as usize / self.tensor.entries().max(1);
-        let shape = [&[end.saturating_sub(start)], self.tensor.shape().get(1..).unwrap_or_default()].concat();
-        Place { address: self.tensor.address() + start * entry, shape }
+        self.tensor.place(&self.entries)
     }
 }
 

@@ -8,13 +8,13 @@ use std::ops::Range;
 use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::memory::{AllocationDevice, Allocator, MemoryType};
 use ort::session::Session;
 use ort::value::Tensor;
 
 use super::captures::Captures;
 use super::element::Element;
-use super::{Device, Error};
+use super::{Device, Error, memory};
 
 /// Where lists that a device reads are made.
 pub struct HostMemory {
@@ -36,24 +36,18 @@ pub struct HostList<T: Element> {
 
 impl HostMemory {
     /// Memory that a device reads: pinned where it is a GPU, which a session reaches.
-    pub(super) fn of(
-        device: Device,
-        session: Option<&Arc<Session>>,
-        captures: Captures,
-    ) -> Result<Self, Error> {
+    pub(super) fn of(device: Device, session: Option<&Arc<Session>>, captures: Captures) -> Self {
         let allocator = match (device, session) {
             (Device::Cuda(number), Some(session)) => {
-                let kind = (AllocatorType::Device, MemoryType::CPUOutput);
-                let info = MemoryInfo::new(AllocationDevice::CUDA_PINNED, number, kind.0, kind.1);
-                let info = info.map_err(Error::call("describe pinned memory"))?;
-                Allocator::new(session, info).unwrap_or_else(|error| {
+                let kind = (AllocationDevice::CUDA_PINNED, MemoryType::CPUOutput);
+                memory::session_allocator(session, number, kind).unwrap_or_else(|error| {
                     tracing::warn!(%device, %error, "no memory can be pinned: batches are laid out in ordinary memory");
                     Allocator::default()
                 })
             }
             _ => Allocator::default(),
         };
-        Ok(Self { allocator: Mutex::new(allocator), device, captures, _session: session.cloned() })
+        Self { allocator: Mutex::new(allocator), device, captures, _session: session.cloned() }
     }
 
     fn tensor<T: Element>(&self, capacity: usize) -> Result<Tensor<T>, Error> {

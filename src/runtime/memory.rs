@@ -9,6 +9,7 @@ use memmap2::{Mmap, UncheckedAdvice};
 use ort::AsPointer;
 use ort::environment::Environment;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::Session;
 use ort::value::DynValue;
 
 use super::Error;
@@ -68,6 +69,17 @@ pub(super) unsafe fn alias<T: Element>(
     })?;
     // SAFETY: the pointer was made above and is owned by nobody else.
     Ok(unsafe { DynValue::from_ptr(value, Some(allocator)) })
+}
+
+/// A session's allocator of a GPU's memory, or of the host's pinned for it.
+pub(super) fn session_allocator(
+    session: &Session,
+    number: i32,
+    (device, kind): (AllocationDevice<'_>, MemoryType),
+) -> Result<Allocator, Error> {
+    let failed = || Error::call("reach a GPU's memory");
+    let info = MemoryInfo::new(device, number, AllocatorType::Device, kind).map_err(failed())?;
+    Allocator::new(session, info).map_err(failed())
 }
 
 /// Description of ordinary memory.
