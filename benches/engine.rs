@@ -94,7 +94,7 @@ mod runtime {
 }
 
 // Where those files look for the crate's modules.
-use mimi_server::{backbone, engine, graph, image, pack};
+use mimi_server::{backbone, engine, graph, pack};
 
 /// Where they look for the engine's errors.
 mod error {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use mimi_server::engine::{Engine, EngineOptions, Pixels, Row, Share};
+use mimi_server::engine::{Engine, EngineOptions, Row, Share};
 use mimi_server::image::{self, Limits};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack;
@@ -28,7 +28,8 @@ pub fn start(backbone: &Path, options: &RuntimeOptions) -> Result<Engine> {
 /// The likeliest label of an image under the pack in a folder, with its logit.
 pub fn classify(engine: &Engine, folder: &Path, image: &[u8]) -> Result<(String, f32)> {
     let (pack, _self_test) = pack::read(folder, engine.config())?;
-    let pixels = Pixels::of(&image::decode(image, &Limits::default())?, &pack.manifest.preprocessing)?;
+    let decoded = image::decode(image, &Limits::default())?;
+    let pixels = engine.canvas()?.pixels(&decoded, &pack.manifest.preprocessing)?;
     let pack = Arc::new(pack);
     // A program for exactly the pack's modules: adapters that training removed cost nothing.
     engine.prepare(pack.modules).blocking_recv().context("the engine has stopped")??;

@@ -1,137 +1,50 @@
 //! The engine's handle.
 
-use std::collections::HashMap;
-use std::iter;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::admission::Ask;
-use super::batches::Policy;
-use super::compiler::{Compiler, Order, Seat};
+use super::canvas::{Canvas, Canvases};
+use super::compiler::Order;
 use super::error::Error;
 use super::fork::Costs;
 use super::inbox::{Inbox, Permit};
 use super::lane::Lane;
 use super::load::Want;
-use super::options::EngineOptions;
-use super::prefixes::Prefixes;
 use super::programs::PlanTable;
 use super::reply::{Head, Reply};
 use super::row::{Row, Share};
-use super::run::Runner;
 use super::threads::Threads;
-use super::worker::Worker;
 use crate::backbone::{BackboneConfig, ModuleSet, Precision};
 use crate::graph::Plan;
-use crate::metrics::Metrics;
-use crate::runtime::{Device, Resident};
+use crate::runtime::Device;
 
 /// Handle of the engine. Cheap to clone; when the last clone goes, the rows already admitted are served, then
 /// the threads end.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    inbox: Arc<Inbox>,
-    orders: Mutex<Option<Sender<Order>>>,
-    threads: Threads,
-    config: Arc<BackboneConfig>,
-    precision: Precision,
-    devices: Vec<Device>,
-    lanes: Vec<Arc<Lane>>,
-    costs: Costs,
-    plans: Arc<Mutex<PlanTable>>,
+pub(super) struct Shared {
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) orders: Mutex<Option<Sender<Order>>>,
+    pub(super) threads: Threads,
+    pub(super) config: Arc<BackboneConfig>,
+    pub(super) precision: Precision,
+    pub(super) devices: Vec<Device>,
+    pub(super) lanes: Vec<Arc<Lane>>,
+    pub(super) canvases: Arc<Canvases>,
+    pub(super) costs: Costs,
+    pub(super) plans: Arc<Mutex<PlanTable>>,
     /// What is covered without asking.
-    adapters: ModuleSet,
+    pub(super) adapters: ModuleSet,
 }
 
 impl Engine {
-    /// As [`Engine::start_on`], on one device.
-    ///
-    /// # Errors
-    /// As [`Engine::start_on`].
-    pub fn start(resident: Resident, metrics: Arc<Metrics>, options: &EngineOptions) -> Result<Self, Error> {
-        Self::start_on((resident, Vec::new()), metrics, options)
-    }
-
-    /// Compiles the covering program for each worker and starts the threads. Workers of all devices take their batches
-    /// from one queue; each device has the same weights at the same precision.
-    ///
-    /// # Errors
-    /// When the covering program cannot be compiled or a thread cannot be started.
-    pub fn start_on(
-        (first, others): (Resident, Vec<Resident>),
-        metrics: Arc<Metrics>,
-        options: &EngineOptions,
-    ) -> Result<Self, Error> {
-        let (config, precision) = (Arc::clone(first.config()), first.precision());
-        let covering = Plan::whole(&config, config.adapters());
-        let workers = options.workers.max(1);
-        let lane = |resident| Lane::new(resident, options, &metrics).map(Arc::new);
-        let lanes = [first].into_iter().chain(others).map(lane).collect::<Result<Vec<_>, _>>()?;
-        let number = workers * lanes.len();
-        let devices: Vec<Device> = lanes.iter().map(|lane| lane.resident().device()).collect();
-        let inbox = Inbox::new(options.queue_limit, (devices.len(), number), Arc::clone(&metrics));
-        let inbox = Arc::new(inbox);
-        let plans = Arc::new(Mutex::new(PlanTable::new(covering, options.max_programs)));
-        let prefixes = Arc::new(Prefixes::new(options.prefix_memory, Arc::clone(&metrics)));
-        let costs = Costs::of(&config).map_err(crate::runtime::Error::from)?;
-        let (max_batch, max_wait) = (options.max_batch.max(1), options.max_wait);
-        let policy = Policy { max_batch, max_wait, costs: costs.clone(), plans: Arc::clone(&plans) };
-        let (threads, mut seats) = (Threads::default(), Vec::new());
-        let each = lanes.iter().enumerate().flat_map(|each| iter::repeat_n(each, workers));
-        for (number, (device, lane)) in each.enumerate() {
-            let (commands, received) = mpsc::channel();
-            seats.push(Seat { lane: Arc::clone(lane), device, commands });
-            let runner = Runner {
-                plans: Arc::clone(&plans),
-                programs: HashMap::from([(covering, lane.compile(covering)?)]),
-                config: Arc::clone(&config),
-                prefixes: Arc::clone(&prefixes),
-                lane: Arc::clone(lane),
-                laid: None,
-                replays: lane.replays(&metrics)?,
-                costs: costs.clone(),
-                metrics: Arc::clone(&metrics),
-                ran: 0,
-            };
-            metrics.engine.programs_compiled.inc();
-            let (inbox, metrics, policy) = (Arc::clone(&inbox), Arc::clone(&metrics), policy.clone());
-            let worker = Worker { inbox, commands: received, runner, policy, metrics, device };
-            threads.spawn(format!("engine-{number}"), move || worker.run())?;
-        }
-        let compiler = Compiler {
-            config: Arc::clone(&config),
-            inbox: Arc::clone(&inbox),
-            plans: Arc::clone(&plans),
-            seats,
-            metrics: Arc::clone(&metrics),
-        };
-        metrics.engine.programs_resident.set(number as i64);
-        let (orders, queue) = mpsc::channel();
-        threads.spawn("compiler".into(), move || compiler.run(queue))?;
-        let orders = Mutex::new(Some(orders));
-        Ok(Self {
-            shared: Arc::new(Shared {
-                inbox,
-                orders,
-                threads,
-                config,
-                precision,
-                devices,
-                lanes,
-                costs,
-                plans,
-                adapters: covering.modules,
-            }),
-        })
-    }
-
     /// Whether `rows` rows of somebody who holds none would be admitted now; cheap, and holds no place while a body is
     /// coming.
     ///
@@ -160,6 +73,14 @@ impl Engine {
     pub fn admit_by(&self, share: Share, wants: &[Want], deadline: Instant) -> Result<Vec<Permit>, Error> {
         let ask = Ask { share, rows: wants.len(), wants, deadline: Some(deadline) };
         self.shared.inbox.admit(ask, Instant::now())
+    }
+
+    /// A canvas for an image. It is used again once nothing reads the image.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn canvas(&self) -> Result<Canvas, Error> {
+        self.shared.canvases.take()
     }
 
     /// Admits one row of [`Share::INTERNAL`] beyond the limit, for a check that admitted rows wait for. The caller

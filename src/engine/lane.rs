@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bank::Bank;
 use super::batch::{Batch, BatchRow, Laid};
+use super::canvas::Canvases;
 use super::error::Error;
 use super::options::EngineOptions;
 use super::pixels::{Entering, Samples};
@@ -70,6 +71,11 @@ impl Lane {
     /// Where outputs of frozen blocks stay, if they stay on the device.
     pub(super) fn states(&self) -> Option<Arc<States>> {
         self.states.clone()
+    }
+
+    /// Memory that images are decoded to.
+    pub(super) fn canvases(&self) -> Canvases {
+        Canvases::new(&self.host, self.resident.config().image_size())
     }
 
     /// Memory to lay batches out in.

@@ -7,6 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `row`, `pixels`, `image_key`, `error` | what goes in and comes out |
+//! | `canvas` | memory that decoders write images to |
 //! | `turns`, `queue`, `load`, `speed`, `batch`, `fork`, `programs` | decisions. Pure: they take time as an argument and do no I/O |
 //! | `inbox` | the one lock between handlers and workers |
 //! | `admission`, `batches` | who gets in, and which rows run together |
@@ -17,7 +18,7 @@
 //! | `lane`, `health`, `devices` | a device with what its workers share; whether it answers |
 //! | `prefixes`, `states` | outputs of frozen blocks, kept for images on the host and on the device |
 //! | `reply` | what whoever submits waits on; applies the head |
-//! | `handle`, `threads` | [`Engine`], and what ends with it |
+//! | `start`, `handle`, `threads` | [`Engine`], what begins and what ends with it |
 //!
 //! No thread of the engine awaits or touches the disk.
 
@@ -27,6 +28,7 @@ mod bank;
 mod batch;
 mod batches;
 mod below;
+mod canvas;
 mod choose;
 mod compiler;
 mod depths;
@@ -51,11 +53,13 @@ mod reply;
 mod row;
 mod run;
 mod speed;
+mod start;
 mod states;
 mod threads;
 mod turns;
 mod worker;
 
+pub use canvas::Canvas;
 pub use error::Error;
 pub use handle::Engine;
 pub use image_key::ImageKey;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::image::{Error, Preprocessing, RgbImage};
 use crate::runtime::DeviceTensor;
 
 /// What the first block reads of an image.
@@ -28,15 +27,6 @@ pub struct Samples {
 }
 
 impl Pixels {
-    /// An image at the backbone's size, a byte a sample.
-    ///
-    /// # Errors
-    /// As [`Preprocessing::resize_rgb`].
-    pub fn of(image: &RgbImage, preprocessing: &Preprocessing) -> Result<Self, Error> {
-        let levels = preprocessing.resize_rgb(image)?.into_raw().into();
-        Ok(Self::Sampled(Samples { levels, mean: preprocessing.mean, std: preprocessing.std }))
-    }
-
     /// Whether two are certainly one: they lie in the same place, and the same is made of them.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {

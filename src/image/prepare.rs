@@ -26,7 +26,23 @@ impl Preprocessing {
     /// than it takes itself.
     pub fn resize_rgb(&self, image: &RgbImage) -> Result<RgbImage, Error> {
         self.validate()?;
+        let mut square = RgbImage::new(self.image_size, self.image_size);
+        self.resize_into(image, &mut square)?;
+        Ok(square)
+    }
+
+    /// As [`Preprocessing::resize_rgb`], into samples `[S, S, 3]` that are all zero.
+    ///
+    /// # Errors
+    /// As [`Preprocessing::resize_rgb`]; [`Error::InvalidPreprocessing`] when there are not as many samples.
+    pub fn resize_into(&self, image: &RgbImage, square: &mut [u8]) -> Result<(), Error> {
+        self.validate()?;
+        let (found, expected) = (square.len(), 3 * (self.image_size as usize).pow(2));
+        if found != expected {
+            let reason = format!("there is room for {found} samples, {} needs {expected}", self.image_size);
+            return Err(Error::InvalidPreprocessing { field: "image_size", reason });
+        }
         let placement = Placement::new(self, image.width(), image.height())?;
-        resize::resample(image, &placement, self)
+        resize::resample(image, &placement, self, square)
     }
 }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use image::{RgbImage, imageops};
+use image::{ImageBuffer, Rgb, RgbImage, imageops};
 use multiversion::multiversion;
 
 use super::filter::{PRECISION, Tap, taps};
@@ -22,12 +22,13 @@ const MIN_INTERMEDIATE: u64 = 1 << 24;
 /// Half a level, so that dropping the fraction rounds to nearest.
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// Resamples `image` into a black square of the preprocessing's size.
+/// Resamples `image` into the samples of a black square of the preprocessing's size.
 pub(super) fn resample(
     image: &RgbImage,
     placement: &Placement,
     preprocessing: &Preprocessing,
-) -> Result<RgbImage, Error> {
+    square: &mut [u8],
+) -> Result<(), Error> {
     let Placement { horizontal, vertical } = placement;
     let side = preprocessing.image_size;
     let (width, height) = image.dimensions();
@@ -41,8 +42,17 @@ pub(super) fn resample(
         return Err(Error::TooElongated { width, height, image_size: side });
     }
     let band = resample_rows(image, &needed, &taps(horizontal, preprocessing.interpolation));
-    let resized = resample_columns(&band, needed.start, &down);
-    Ok(on_black(resized, placement, side))
+    if (band.width(), down.len()) == (side, side as usize) {
+        resample_columns(&band, needed.start, &down, square);
+        return Ok(());
+    }
+    let mut resized = RgbImage::new(band.width(), down.len() as u32);
+    resample_columns(&band, needed.start, &down, &mut resized);
+    if let Some(mut square) = ImageBuffer::<Rgb<u8>, _>::from_raw(side, side, square) {
+        let (x, y) = (horizontal.offset, vertical.offset);
+        imageops::replace(&mut square, &resized, i64::from(x), i64::from(y));
+    }
+    Ok(())
 }
 
 /// The rows that some tap reads; all others need no work.
@@ -84,10 +94,8 @@ fn resample_rows(image: &RgbImage, rows: &Range<usize>, taps: &[Tap]) -> RgbImag
 }
 
 /// Resamples a band of rows, which begins at row `first` of its image, to as many rows as there are taps.
-fn resample_columns(band: &RgbImage, first: usize, taps: &[Tap]) -> RgbImage {
-    let mut resized = RgbImage::new(band.width(), taps.len() as u32);
-    weigh_lines(band.as_raw(), first, taps, (&mut resized, 3 * band.width() as usize));
-    resized
+fn resample_columns(band: &RgbImage, first: usize, taps: &[Tap], resized: &mut [u8]) {
+    weigh_lines(band.as_raw(), first, taps, (resized, 3 * band.width() as usize));
 }
 
 /// The lines that taps make of others, of which `first` is the first.
@@ -111,15 +119,4 @@ fn weigh_lines(sources: &[u8], first: usize, taps: &[Tap], (targets, length): (&
 /// Drops the fraction and clips overshoot.
 fn level(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
-}
-
-/// Puts what was resized into the square, when it does not fill it.
-fn on_black(resized: RgbImage, placement: &Placement, side: u32) -> RgbImage {
-    if resized.dimensions() == (side, side) {
-        return resized;
-    }
-    let mut square = RgbImage::new(side, side);
-    let (x, y) = (placement.horizontal.offset, placement.vertical.offset);
-    imageops::replace(&mut square, &resized, i64::from(x), i64::from(y));
-    square
 }

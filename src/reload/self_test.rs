@@ -51,10 +51,12 @@ impl Reloader {
         let mut worst = 0.0f32;
         for (index, (bytes, expected)) in test.images.into_iter().zip(test.logits).enumerate() {
             let (limits, preprocessing) = (self.limits, pack.manifest.preprocessing.clone());
+            let engine = self.engine.clone();
             let pixels = blocking(move || {
-                image::decode(&bytes, &limits).and_then(|decoded| Pixels::of(&decoded, &preprocessing))
+                let (canvas, decoded) = (engine.canvas()?, image::decode(&bytes, &limits));
+                Ok::<_, engine::Error>(decoded.and_then(|decoded| canvas.pixels(&decoded, &preprocessing)))
             });
-            let pixels = pixels.await?.map_err(|source| Error::SelfTestImage { index, source })?;
+            let pixels = pixels.await??.map_err(|source| Error::SelfTestImage { index, source })?;
             let logits = self.run(task, pack, pixels).await?;
             let largest = expected.iter().fold(1.0f32, |most, logit| most.max(logit.abs()));
             let allowed = tolerance * largest;

@@ -72,6 +72,15 @@ impl<T: Element> HostList<T> {
         }
     }
 
+    /// The elements, to be changed.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        match &mut self.tensor {
+            // SAFETY: as in `as_slice`; nobody else has the list.
+            Some(tensor) => unsafe { slice::from_raw_parts_mut(tensor.data_ptr_mut().cast::<T>(), self.len) },
+            None => &mut [],
+        }
+    }
+
     /// Adds elements, those of one row after those of another, and tells which they are.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::ask::{Picture, Terms};
 use super::bill::Bill;
 use super::error::Error;
 use super::handle::Service;
-use crate::engine::{ImageKey, Pixels};
+use crate::engine::{self, Engine, ImageKey, Pixels};
 use crate::image::{self, Preprocessing, RgbImage};
 use crate::reload::Pinned;
 
@@ -71,29 +71,51 @@ impl Service {
         let held = self.shared.memory.decoding(terms.share(), footprint(&picture, &limits));
         let held = tokio::time::timeout_at(deadline, held).await.map_err(late)??;
         let span = tracing::debug_span!("decode", image = index);
+        let engine = self.shared.engine.clone();
         let work = move || {
             let _span = span.entered();
             let started = Instant::now();
             // From here on the image is paid for, whether anybody still waits for it or not.
             bill.decodes(wanted.len());
-            let inputs = inputs(&picture, may_keep, &limits, &wanted);
+            let inputs = inputs(&engine, (&picture, may_keep), &limits, &wanted);
             drop((held, bill));
             (inputs, started.elapsed())
         };
         let done = tokio::time::timeout_at(deadline, place.run(work)).await.map_err(late)?;
         let (inputs, took) = done?;
         self.shared.metrics.requests.decode_seconds.observe(took.as_secs_f64());
-        Ok(Prepared { inputs: inputs.map_err(|reason| Error::Image { index, reason })?, took })
+        Ok(Prepared { inputs: inputs.map_err(|failed| failed.of_image(index))?, took })
+    }
+}
+
+/// Why an image was not prepared.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    /// It cannot be.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// There is no memory for it.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+}
+
+impl Failed {
+    /// The same of a request's image.
+    fn of_image(self, index: usize) -> Error {
+        match self {
+            Self::Image(reason) => Error::Image { index, reason },
+            Self::Engine(error) => error.into(),
+        }
     }
 }
 
 /// One input for each preprocessing that is wanted.
 fn inputs(
-    picture: &Picture,
-    may_keep: bool,
+    engine: &Engine,
+    (picture, may_keep): (&Picture, bool),
     limits: &image::Limits,
     wanted: &[Preprocessing],
-) -> Result<Vec<Input>, image::Error> {
+) -> Result<Vec<Input>, Failed> {
     let decoded = decoded(picture, limits)?;
     let mut inputs: Vec<Input> = Vec::with_capacity(wanted.len());
     for (at, preprocessing) in wanted.iter().enumerate() {
@@ -101,7 +123,7 @@ fn inputs(
         let input = match same {
             Some(earlier) => inputs[earlier].clone(),
             None => Input {
-                pixels: Pixels::of(&decoded, preprocessing)?,
+                pixels: engine.canvas()?.pixels(&decoded, preprocessing)?,
                 image: may_keep.then(|| key(picture, preprocessing)).flatten(),
             },
         };

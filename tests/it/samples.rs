@@ -1,14 +1,17 @@
 //! Images that come as samples answer as those that come as pixels.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mimi_server::backbone::{BlockRange, ModuleSet};
 use mimi_server::engine::{Answer, Engine, EngineOptions, Pixels, Row, Samples, Share};
 use mimi_server::graph::{DType, Graph, Plan, SAMPLES, build, sampled};
-use mimi_server::image::{Preprocessing, RgbImage};
+use mimi_server::image::{Preprocessing, ResizeMode, RgbImage};
 use mimi_server::metrics::Metrics;
 use mimi_server::pack::Pack;
+
+use image::Rgb;
 
 use crate::modules::{kinds, pack};
 use crate::support::{FAMILIES, TinyBackbone, assert_close, rounding};
@@ -35,7 +38,13 @@ fn picture(tiny: &TinyBackbone, number: usize) -> RgbImage {
 
 /// Such an image, as samples.
 pub fn sampled_image(tiny: &TinyBackbone, number: usize) -> Pixels {
-    Pixels::of(&picture(tiny, number % 3), &tiny.config.preprocessing).unwrap()
+    of(&picture(tiny, number % 3), &tiny.config.preprocessing)
+}
+
+/// An image as samples, in memory of its own.
+fn of(image: &RgbImage, preprocessing: &Preprocessing) -> Pixels {
+    let levels = preprocessing.resize_rgb(image).unwrap().into_raw().into();
+    Pixels::Sampled(Samples { levels, mean: preprocessing.mean, std: preprocessing.std })
 }
 
 /// What a pack wants whose means and deviations are its own.
@@ -55,7 +64,7 @@ fn run(engine: &Engine, rows: &[(Pixels, &Arc<Pack>)]) -> Vec<Answer> {
 /// An image as samples, and as the pixels that a client would make of it.
 fn both(image: &RgbImage, preprocessing: &Preprocessing) -> [Pixels; 2] {
     let pixels: Arc<[f32]> = preprocessing.apply(image).unwrap().into();
-    [Pixels::of(image, preprocessing).unwrap(), pixels.into()]
+    [of(image, preprocessing), pixels.into()]
 }
 
 #[test]
@@ -114,7 +123,7 @@ fn one_image_under_two_means_is_two_images() {
     let tiny = TinyBackbone::new();
     let [first, second] = [0, 1].map(|seed| tiny.pack(seed, &[], 4));
     let image = picture(&tiny, 0);
-    let Pixels::Sampled(samples) = Pixels::of(&image, &tiny.config.preprocessing).unwrap() else { panic!() };
+    let Pixels::Sampled(samples) = of(&image, &tiny.config.preprocessing) else { panic!() };
     let theirs = Samples { mean: [0.1, 0.2, 0.3], ..samples.clone() };
     let engine = engine(&tiny, 0);
     let rows = [(Pixels::Sampled(samples), &first), (Pixels::Sampled(theirs), &second)];
@@ -139,4 +148,42 @@ fn a_graph_that_begins_later_reads_no_samples() {
     let blocks = BlockRange { start: 1, end: tiny.config.depth() };
     let later = build(&tiny.config, &Plan { blocks, modules: ModuleSet::EMPTY }).unwrap();
     assert_eq!(named(&sampled(&later).unwrap()), named(&later));
+}
+
+/// An image on a canvas of the engine's.
+fn drawn(engine: &Engine, image: &RgbImage, preprocessing: &Preprocessing) -> Samples {
+    let Pixels::Sampled(samples) = engine.canvas().unwrap().pixels(image, preprocessing).unwrap() else {
+        panic!("not sampled")
+    };
+    samples
+}
+
+#[test]
+fn canvases_are_used_again_and_nothing_of_the_image_before_stays() {
+    let tiny = TinyBackbone::new();
+    let (engine, preprocessing) = (engine(&tiny, 0), &tiny.config.preprocessing);
+    let wide = Preprocessing { resize: ResizeMode::LongSidePad, ..preprocessing.clone() };
+    let mut places = HashSet::new();
+    for number in 0..6 {
+        // Bright all over, and then one that leaves most of its canvas black.
+        let bright = RgbImage::from_pixel(40, 40, Rgb([250, 251, 252]));
+        let (first, second) =
+            (drawn(&engine, &bright, preprocessing), drawn(&engine, &bright, preprocessing));
+        assert_ne!(first.levels.as_ptr(), second.levels.as_ptr(), "two images are there at once");
+        assert!(first.levels.iter().all(|level| *level >= 250));
+        places.extend([first.levels.as_ptr(), second.levels.as_ptr()].map(|place| place.addr()));
+        drop(second);
+        let flat = RgbImage::from_pixel(60, 3, Rgb([9, 8, 7]));
+        let flat_levels = drawn(&engine, &flat, &wide).levels;
+        assert_eq!(flat_levels, wide.resize_rgb(&flat).unwrap().into_raw(), "image {number}");
+        assert!(places.contains(&flat_levels.as_ptr().addr()), "the second's memory");
+    }
+    assert_eq!(places.len(), 2);
+    let other = Preprocessing { image_size: wide.image_size + 1, ..wide.clone() };
+    let error = engine.canvas().unwrap().pixels(&picture(&tiny, 0), &other).unwrap_err().to_string();
+    assert!(error.contains("image_size: there is room for "), "{error}");
+    // Rows outlive their engine's canvases: the last of them frees its memory by itself.
+    let last = drawn(&engine, &picture(&tiny, 1), preprocessing);
+    drop(engine);
+    assert_eq!(last.levels, preprocessing.resize_rgb(&picture(&tiny, 1)).unwrap().into_raw());
 }

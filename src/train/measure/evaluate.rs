@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::predict::likeliest;
 use super::scorer::Scorer;
-use crate::engine::{Engine, EngineOptions, Pixels, Row, Share, bank_bytes, states_bytes};
+use crate::engine::{self, Canvas, Engine, EngineOptions, Pixels, Row, Share, bank_bytes, states_bytes};
 use crate::image::Limits;
 use crate::metrics::Metrics;
 use crate::pack::{Pack, TaskId};
@@ -83,7 +83,8 @@ pub fn evaluate_labelled(
     let (confusion, scorer) = (vec![vec![0; classes]; classes], Scorer::new(labelled.truths));
     let mut result = Evaluation { right: 0, total: 0, confusion, scorer, unreadable: Vec::new() };
     for chunk in labelled.images.chunks(CHUNK) {
-        let decoded: Vec<_> = chunk.par_iter().map(|image| pixels(image, pack, limits)).collect();
+        let decode = |image| Ok(pixels(image, pack, (engine.canvas()?, limits)));
+        let decoded = chunk.par_iter().map(decode).collect::<Result<Vec<_>, engine::Error>>()?;
         let permits = engine.admit(Share::EVERYBODY, chunk.len())?;
         let mut waiting = Vec::new();
         for ((image, decoded), permit) in chunk.iter().zip(decoded).zip(permits) {
@@ -135,6 +136,6 @@ pub fn evaluate_alone(
     evaluate_labelled(&engine, task, pack, labelled, &setup.limits)
 }
 
-fn pixels(image: &Image, pack: &Pack, limits: &Limits) -> Result<Pixels> {
-    Ok(Pixels::of(&picture(&image.path, limits)?, &pack.manifest.preprocessing)?)
+fn pixels(image: &Image, pack: &Pack, (canvas, limits): (Canvas, &Limits)) -> Result<Pixels> {
+    Ok(canvas.pixels(&picture(&image.path, limits)?, &pack.manifest.preprocessing)?)
 }

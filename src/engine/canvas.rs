@@ -1,0 +1,86 @@
+//! Canvases: memory that decoders write images to, at the backbone's size.
+//!
+//! A canvas goes back when the last row with its image is gone, and takes the next image: no image pays for fresh pages, and
+//! where the device is a GPU the memory is pinned once.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::error::Error;
+use super::pixels::{Pixels, Samples};
+use crate::image::{self, Preprocessing, RgbImage};
+use crate::runtime::{HostList, HostMemory};
+
+/// Most bytes of canvases that are kept while no image is on them: those of 400 images at 224 px.
+const KEPT: usize = 64 << 20;
+
+/// Where canvases come from, and go back to.
+pub(super) struct Canvases {
+    memory: Arc<HostMemory>,
+    /// Samples of an image, `S * S * 3`.
+    size: usize,
+    free: Mutex<Vec<HostList<u8>>>,
+}
+
+/// Memory for the samples of one image.
+pub struct Canvas {
+    samples: HostList<u8>,
+    canvases: Arc<Canvases>,
+}
+
+impl Canvases {
+    /// Canvases for images of side S.
+    pub(super) fn new(memory: &Arc<HostMemory>, side: usize) -> Self {
+        Self { memory: Arc::clone(memory), size: 3 * side * side, free: Mutex::default() }
+    }
+
+    /// A canvas, all black.
+    ///
+    /// # Errors
+    /// When there is no memory for one.
+    pub(super) fn take(self: &Arc<Self>) -> Result<Canvas, Error> {
+        let samples = self.free().pop().unwrap_or_else(|| HostList::new(&self.memory));
+        let mut canvas = Canvas { samples, canvases: Arc::clone(self) };
+        canvas.samples.fill(self.size, 0, |_| {})?;
+        Ok(canvas)
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<HostList<u8>>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Canvas {
+    /// An image at the backbone's size, a byte a sample.
+    ///
+    /// # Errors
+    /// As [`Preprocessing::resize_into`].
+    pub fn pixels(mut self, image: &RgbImage, preprocessing: &Preprocessing) -> Result<Pixels, image::Error> {
+        preprocessing.resize_into(image, self.samples.as_mut_slice())?;
+        let &Preprocessing { mean, std, .. } = preprocessing;
+        Ok(Pixels::Sampled(Samples { levels: Bytes::from_owner(self), mean, std }))
+    }
+}
+
+impl AsRef<[u8]> for Canvas {
+    fn as_ref(&self) -> &[u8] {
+        self.samples.as_slice()
+    }
+}
+
+impl Drop for Canvas {
+    fn drop(&mut self) {
+        let mut samples = mem::replace(&mut self.samples, HostList::new(&self.canvases.memory));
+        let mut free = self.canvases.free();
+        if (free.len() + 1) * self.canvases.size <= KEPT {
+            samples.clear(usize::MAX);
+            free.push(samples);
+            return;
+        }
+        // Memory waits for its turn to be given back: not under the lock.
+        drop(free);
+        samples.clear(0);
+    }
+}
