@@ -36,12 +36,19 @@ impl Canvases {
         Self { memory: Arc::clone(memory), size: 3 * side * side, free: Mutex::default() }
     }
 
-    /// A canvas, all black.
+    /// A canvas, all black. What is free beyond the bound is given back here: not where an image is dropped.
     ///
     /// # Errors
     /// When there is no memory for one.
     pub(super) fn take(self: &Arc<Self>) -> Result<Canvas, Error> {
-        let samples = self.free().pop().unwrap_or_else(|| HostList::new(&self.memory));
+        let (samples, surplus) = {
+            let mut free = self.free();
+            let samples = free.pop();
+            let kept = free.len().min(KEPT / self.size.max(1));
+            (samples, free.split_off(kept))
+        };
+        drop(surplus);
+        let samples = samples.unwrap_or_else(|| HostList::new(&self.memory));
         let mut canvas = Canvas { samples, canvases: Arc::clone(self) };
         canvas.samples.fill(self.size, 0, |_| {})?;
         Ok(canvas)
@@ -73,14 +80,7 @@ impl AsRef<[u8]> for Canvas {
 impl Drop for Canvas {
     fn drop(&mut self) {
         let mut samples = mem::replace(&mut self.samples, HostList::new(&self.canvases.memory));
-        let mut free = self.canvases.free();
-        if (free.len() + 1) * self.canvases.size <= KEPT {
-            samples.clear(usize::MAX);
-            free.push(samples);
-            return;
-        }
-        // Memory waits for its turn to be given back: not under the lock.
-        drop(free);
-        samples.clear(0);
+        samples.clear(usize::MAX);
+        self.canvases.free().push(samples);
     }
 }

@@ -35,6 +35,11 @@ pub trait Operator: Any + Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Whether ONNX wants all outputs named, though nothing may read the last.
+    fn names_all_outputs(&self) -> bool {
+        false
+    }
+
     /// Where each axis of the output comes from, for an operator that only moves axes.
     fn order(&self) -> Option<&[usize]> {
         None

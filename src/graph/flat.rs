@@ -3,8 +3,14 @@
 //! A training graph reads a tensor for each parameter and gives a gradient for each. Here both are one vector, so that the
 //! optimiser's step is a few operators whatever the model, and nothing needs to leave the device between steps.
 
+mod rounded;
+mod tied;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use rounded::Rounding;
+pub use tied::Tie;
 
 use super::ops::{Add, Concat, Split, View};
 use super::training::{gradient_output, is_gradient};
@@ -17,82 +23,139 @@ pub const BEFORE: &str = "gradients.before";
 /// Output: the sum, `[P]`. Its name is that of a gradient, as halved graphs must know.
 pub const GRADIENTS: &str = "grad/sum";
 
-/// Where each parameter lies in the vector: one after the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout(Vec<(ParameterName, Vec<usize>)>);
+/// What is trained of one tensor, and lies in the vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Piece {
+    /// Name of the tensor that the training graph reads.
+    pub name: String,
+    /// The tensor's shape.
+    pub shape: Vec<usize>,
+    /// How the tensor is made of the piece.
+    pub made: Made,
+}
+
+/// How a tensor is made of what is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Made {
+    /// It is that.
+    Whole,
+    /// A matrix, rounded. Gradients are those at the rounded weights, and go straight through (Bengio et al. 2013).
+    Rounded(Rounding),
+    /// Several of its elements are one number, whose gradient is the sum of theirs.
+    Tied(Tie),
+}
+
+impl Piece {
+    /// Elements in the vector.
+    pub fn size(&self) -> usize {
+        match &self.made {
+            Made::Whole | Made::Rounded(_) => self.shape.iter().product(),
+            Made::Tied(tie) => tie.groups * tie.numbers,
+        }
+    }
+
+    /// The wire of the tensor's elements.
+    fn elements(&self, g: &mut Graph, piece: Wire) -> Result<Wire, Error> {
+        match &self.made {
+            Made::Whole => Ok(piece),
+            Made::Rounded(rounding) => {
+                let outputs = self.shape.last().copied().unwrap_or(1);
+                rounded::rounded(g, (&self.name, outputs), piece, rounding)
+            }
+            Made::Tied(tie) => tie.expanded(g, &self.name, piece),
+        }
+    }
+
+    /// The gradient of the piece, a vector, of the tensor's.
+    fn gradient(&self, g: &mut Graph, of_tensor: Wire) -> Result<Wire, Error> {
+        let name = format!("{}.gradient", self.name);
+        let count = self.shape.iter().product();
+        let vector = as_vector(g, (format!("{name}.vector"), count), of_tensor)?;
+        let Made::Tied(tie) = &self.made else { return Ok(vector) };
+        let sums = tie.summed(g, &name, vector)?;
+        as_vector(g, (format!("{name}.sums.vector"), self.size()), sums)
+    }
+}
+
+/// Where each piece lies in the vector: one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout(Vec<Piece>);
 
 impl Layout {
-    /// Parameters with their shapes, in the order of the vector.
-    pub fn new(shapes: impl IntoIterator<Item = (ParameterName, Vec<usize>)>) -> Self {
-        Self(shapes.into_iter().collect())
+    /// Pieces in the order of the vector.
+    pub fn new(pieces: impl IntoIterator<Item = Piece>) -> Self {
+        Self(pieces.into_iter().collect())
     }
 
     /// Elements of the vector (P).
     pub fn count(&self) -> usize {
-        self.sizes().sum()
+        self.0.iter().map(Piece::size).sum()
     }
 
     /// The parts of a vector of [`Layout::count`] elements, by name.
-    pub fn parts<'a>(&'a self, mut vector: &'a [f32]) -> impl Iterator<Item = (ParameterName, &'a [f32])> {
-        self.0.iter().zip(self.sizes()).map(move |((name, _), size)| {
-            let (part, rest) = vector.split_at(size.min(vector.len()));
+    pub fn parts<'a>(&'a self, mut vector: &'a [f32]) -> impl Iterator<Item = (&'a str, &'a [f32])> {
+        self.0.iter().map(move |piece| {
+            let (part, rest) = vector.split_at(piece.size().min(vector.len()));
             vector = rest;
-            (*name, part)
+            (piece.name.as_str(), part)
         })
-    }
-
-    fn sizes(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().map(|(_, shape)| shape.iter().product())
     }
 }
 
-/// The same training graph, its parameters cut from [`PARAMETERS`] and its gradients added to [`BEFORE`]. Loss and logits
+/// The same training graph, what it trains cut from [`PARAMETERS`] and its gradients added to [`BEFORE`]. Loss and logits
 /// stay as they are.
 ///
 /// # Errors
 /// When the graph trains what the layout lacks, or has no gradient for what it holds.
 pub fn flat(graph: &Graph, layout: &Layout) -> Result<Graph, Error> {
-    let pieces = |g: &mut Graph| -> Result<BTreeMap<String, (Wire, Vec<usize>)>, Error> {
-        let vector = g.input(PARAMETERS, Fact::fixed(&[layout.count()]))?;
-        let wires = g.wire_all("parameters.pieces", Split { sizes: layout.sizes().collect() }, &[vector])?;
-        let shaped = layout.0.iter().zip(wires);
-        Ok(shaped.map(|((name, shape), wire)| (name.to_string(), (wire, shape.clone()))).collect())
-    };
-    let mut cut = None;
+    let mut cut: Option<BTreeMap<&str, (Wire, &Piece)>> = None;
     let mut g = graph.clone().supplied(|g, own| {
         let name = g.wire_name(own).to_owned();
-        if name.parse::<ParameterName>().is_err() {
+        if !is_trained(graph, &name) {
             return Ok(None);
         }
         let pieces = match &cut {
             Some(pieces) => pieces,
-            None => &*cut.insert(pieces(g)?),
+            None => &*cut.insert(pieces(g, layout)?),
         };
-        let Some((piece, shape)) = pieces.get(&name) else { return Err(lacks(g, &name)) };
-        shaped(g, own, (*piece, shape)).map(Some)
+        let Some((piece, own_piece)) = pieces.get(name.as_str()) else { return Err(lacks(g, &name)) };
+        let elements = own_piece.elements(g, *piece)?;
+        shaped(g, own, (elements, &own_piece.shape)).map(Some)
     })?;
     let gradients = g.take_outputs(is_gradient);
-    let vectors = layout.0.iter().map(|(name, shape)| {
-        let wire = gradients.get(&gradient_output(name)).ok_or_else(|| lacks(&g, &name.to_string()))?;
-        Ok((format!("{name}.gradient.vector"), *wire, shape.iter().product()))
-    });
-    let vectors = vectors.collect::<Result<Vec<_>, Error>>()?;
-    let wires = vectors.into_iter().map(|(name, wire, count)| as_vector(&mut g, (name, count), wire));
-    let wires = wires.collect::<Result<Vec<_>, Error>>()?;
-    let all = g.wire("gradients", Concat { axis: 0 }, &wires)?;
+    let mut vectors = Vec::with_capacity(layout.0.len());
+    for piece in &layout.0 {
+        let of_tensor = gradients.get(&gradient_output(&piece.name)).ok_or_else(|| lacks(&g, &piece.name))?;
+        vectors.push(piece.gradient(&mut g, *of_tensor)?);
+    }
+    let all = g.wire("gradients", Concat { axis: 0 }, &vectors)?;
     let before = g.input(BEFORE, Fact::fixed(&[layout.count()]))?;
     let sum = g.wire(GRADIENTS, Add, &[before, all])?;
     g.output(GRADIENTS, sum);
     Ok(g)
 }
 
-/// The node that makes `own` of its piece.
-fn shaped(g: &mut Graph, own: Wire, (piece, shape): (Wire, &[usize])) -> Result<Node, Error> {
+/// Whether an input is trained: a parameter, or what else the graph has a gradient for.
+fn is_trained(graph: &Graph, input: &str) -> bool {
+    let gradient = gradient_output(input);
+    input.parse::<ParameterName>().is_ok() || graph.outputs().iter().any(|(name, _)| *name == gradient)
+}
+
+/// The vector, cut.
+fn pieces<'a>(g: &mut Graph, layout: &'a Layout) -> Result<BTreeMap<&'a str, (Wire, &'a Piece)>, Error> {
+    let vector = g.input(PARAMETERS, Fact::fixed(&[layout.count()]))?;
+    let sizes = layout.0.iter().map(Piece::size).collect();
+    let wires = g.wire_all("parameters.pieces", Split { sizes }, &[vector])?;
+    Ok(layout.0.iter().zip(wires).map(|(piece, wire)| (piece.name.as_str(), (wire, piece))).collect())
+}
+
+/// The node that makes `own` of its elements.
+fn shaped(g: &mut Graph, own: Wire, (elements, shape): (Wire, &[usize])) -> Result<Node, Error> {
     let name = g.wire_name(own).to_owned();
     let sizes = Constant::I64(shape.iter().map(|&n| n as i64).collect());
     let sizes = g.constant(format!("{name}.shape"), sizes)?;
     let operator = Arc::new(View { shape: shape.to_vec() });
-    Ok(Node { name, operator, inputs: vec![piece, sizes], outputs: vec![own] })
+    Ok(Node { name, operator, inputs: vec![elements, sizes], outputs: vec![own] })
 }
 
 /// A tensor of so many elements, whatever its axes, as a vector.
@@ -111,17 +174,18 @@ fn lacks(g: &Graph, name: &str) -> Error {
 mod tests {
     use super::*;
 
+    fn piece(name: &str, shape: Vec<usize>) -> Piece {
+        Piece { name: name.into(), shape, made: Made::Whole }
+    }
+
     #[test]
     fn parts_lie_one_after_the_other() {
-        let shapes = [(ParameterName::HeadWeight, vec![2, 3]), (ParameterName::HeadBias, vec![3])];
-        let layout = Layout::new(shapes);
+        let pieces = [("head.weight", vec![2, 3]), ("head.bias", vec![3])];
+        let layout = Layout::new(pieces.map(|(name, shape)| piece(name, shape)));
         let vector: Vec<f32> = (0..9).map(|n| n as f32).collect();
         assert_eq!(layout.count(), vector.len());
         let parts: Vec<_> = layout.parts(&vector).collect();
-        assert_eq!(
-            parts,
-            [(ParameterName::HeadWeight, &vector[..6]), (ParameterName::HeadBias, &vector[6..])]
-        );
+        assert_eq!(parts, [("head.weight", &vector[..6]), ("head.bias", &vector[6..])]);
     }
 
     #[test]
@@ -129,10 +193,10 @@ mod tests {
         let mut g = Graph::new("g");
         let bias = g.input(ParameterName::HeadBias.to_string(), Fact::fixed(&[3])).unwrap();
         g.output("loss", bias);
-        let other = Layout::new([(ParameterName::HeadWeight, vec![2, 3])]);
+        let other = Layout::new([piece("head.weight", vec![2, 3])]);
         let error = flat(&g, &other).unwrap_err().to_string();
         assert!(error.contains("head.bias") && error.contains("do not agree"), "{error}");
-        let own = Layout::new([(ParameterName::HeadBias, vec![3])]);
+        let own = Layout::new([piece("head.bias", vec![3])]);
         assert!(flat(&g, &own).unwrap_err().to_string().contains("head.bias"), "it has no gradient");
     }
 }

@@ -1,12 +1,15 @@
 //! A step of AdamW as a graph, on everything that is trained as one vector of P elements.
 //!
 //! ```text
+//! g ← μ g                         where some elements are held at zero; their μ is 0, that of others 1
 //! g ← g / max(1, (‖g‖₂ + 1e-6) / clip)
 //! m ← β₁ m + (1 − β₁) g          v ← β₂ v + (1 − β₂) g²
 //! θ ← θ (1 − η s λ) − η s (m / (1 − β₁ᵗ)) / (√v / √(1 − β₂ᵗ) + ε)
 //! ```
 //! AdamW is Loshchilov and Hutter's (2019) in PyTorch's order, clipping that of `torch.nn.utils.clip_grad_norm_`. Rates and
-//! corrections are fed at each step. λ and the pace s may differ from element to element.
+//! corrections are fed at each step. λ and the pace s may differ from element to element. Gates then pay ([`proximal`]).
+
+pub mod proximal;
 
 use super::ops::{Add, Div, Max, Mul, ReduceSum, Sqrt, Sub};
 use super::{Constant, Error, Fact, Graph, Wire};
@@ -17,7 +20,7 @@ pub const VALUES: &str = "values";
 pub const MEAN: &str = "mean";
 /// Input and output: means of squared gradients v, `[P]`.
 pub const SQUARE: &str = "square";
-/// Input and output: the sum of all clipped gradients, `[P]`.
+/// Input and output where they are summed: all clipped gradients, `[P]`.
 pub const SUM: &str = "sum";
 /// Input: the gradients g, `[P]`.
 pub const GRADIENT: &str = "gradient";
@@ -25,6 +28,8 @@ pub const GRADIENT: &str = "gradient";
 pub const DECAY: &str = "decay";
 /// Input: what the rate of each element is multiplied by s, `[P]`.
 pub const PACE: &str = "pace";
+/// Input where there are masks: which elements are trained μ, 0 or 1, `[P]`.
+pub const MASK: &str = "mask";
 /// Input: the learning rate η, `[1]`.
 pub const RATE: &str = "rate";
 /// Input: `η / (1 − β₁ᵗ)`, `[1]`.
@@ -67,27 +72,82 @@ impl AdamWOptions {
     }
 }
 
-/// The step on a vector of `count` elements, gradients clipped to the global norm `clip`.
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UpdateOptions {
+    /// Settings of AdamW.
+    pub adamw: AdamWOptions,
+    /// Largest global norm of the gradients.
+    pub clip: f64,
+    /// Whether some elements are held at zero.
+    pub is_masked: bool,
+    /// Whether clipped gradients are summed.
+    pub sums: bool,
+    /// Gates that are left in the end, where gates pay: fewer than there are elements.
+    pub left: Option<usize>,
+}
+
+/// The step on a vector of `count` elements.
 ///
 /// # Errors
-/// None is known.
-pub fn update(count: usize, options: AdamWOptions, clip: f64) -> Result<Graph, Error> {
-    let AdamWOptions { beta1, beta2, epsilon } = options;
+/// When as many gates are left as there are elements.
+pub fn update(count: usize, options: UpdateOptions) -> Result<Graph, Error> {
     let mut g = Graph::new(format!("update of {count}"));
+    let gradient = gradient(&mut g, count, options)?;
+    let [mean, square] = moments(&mut g, (count, options.adamw), gradient)?;
+    let moved = moved(&mut g, (count, options.adamw), [mean, square])?;
+    let values = match options.left {
+        Some(left) => proximal::paid(&mut g, (count, left), moved)?,
+        None => moved,
+    };
+    for (name, wire) in [(VALUES, values), (MEAN, mean), (SQUARE, square)] {
+        g.output(next(name), wire);
+    }
+    if options.sums {
+        let sum = g.input(SUM, Fact::fixed(&[count]))?;
+        let sum = g.wire("sum.moved", Add, &[sum, gradient])?;
+        g.output(next(SUM), sum);
+    }
+    Ok(g)
+}
+
+/// The clipped gradients of what is trained.
+fn gradient(g: &mut Graph, count: usize, options: UpdateOptions) -> Result<Wire, Error> {
+    let gradient = g.input(GRADIENT, Fact::fixed(&[count]))?;
+    if !options.is_masked {
+        return clipped(g, gradient, options.clip);
+    }
+    let mask = g.input(MASK, Fact::fixed(&[count]))?;
+    let held = g.wire("gradient.held", Mul, &[gradient, mask])?;
+    clipped(g, held, options.clip)
+}
+
+/// The next means of gradients and of their squares.
+fn moments(
+    g: &mut Graph,
+    (count, options): (usize, AdamWOptions),
+    gradient: Wire,
+) -> Result<[Wire; 2], Error> {
     let mut vector = |name: &str| g.input(name, Fact::fixed(&[count]));
-    let [values, mean, square] = [vector(VALUES)?, vector(MEAN)?, vector(SQUARE)?];
-    let [sum, gradient, decay, pace] = [vector(SUM)?, vector(GRADIENT)?, vector(DECAY)?, vector(PACE)?];
+    let [mean, square] = [vector(MEAN)?, vector(SQUARE)?];
+    let mean = average(g, (MEAN, options.beta1), [mean, gradient])?;
+    let squares = g.wire("gradient.squared", Mul, &[gradient, gradient])?;
+    Ok([mean, average(g, (SQUARE, options.beta2), [square, squares])?])
+}
+
+/// The parameters after the step.
+fn moved(
+    g: &mut Graph,
+    (count, options): (usize, AdamWOptions),
+    [mean, square]: [Wire; 2],
+) -> Result<Wire, Error> {
+    let mut vector = |name: &str| g.input(name, Fact::fixed(&[count]));
+    let [values, decay, pace] = [vector(VALUES)?, vector(DECAY)?, vector(PACE)?];
     let mut one = |name: &str| g.input(name, Fact::fixed(&[1]));
     let [rate, size, correction] = [one(RATE)?, one(SIZE)?, one(CORRECTION)?];
-    let gradient = clipped(&mut g, gradient, clip)?;
-
-    let mean = average(&mut g, (MEAN, beta1), [mean, gradient])?;
-    let squares = g.wire("gradient.squared", Mul, &[gradient, gradient])?;
-    let square = average(&mut g, (SQUARE, beta2), [square, squares])?;
-
     let root = g.wire("root", Sqrt, &[square])?;
     let corrected = g.wire("root.corrected", Div, &[root, correction])?;
-    let denominator = plus(&mut g, "denominator", (corrected, epsilon as f32))?;
+    let denominator = plus(g, "denominator", (corrected, options.epsilon as f32))?;
     let sizes = g.wire("sizes", Mul, &[pace, size])?;
     let moved = g.wire("moved", Mul, &[mean, sizes])?;
     let moved = g.wire("moved.corrected", Div, &[moved, denominator])?;
@@ -96,12 +156,7 @@ pub fn update(count: usize, options: AdamWOptions, clip: f64) -> Result<Graph, E
     let whole = g.constant("whole", Constant::scalar(1.0))?;
     let kept = g.wire("kept", Sub, &[whole, lost])?;
     let kept = g.wire("values.kept", Mul, &[values, kept])?;
-    let values = g.wire("values.moved", Sub, &[kept, moved])?;
-    let sum = g.wire("sum.moved", Add, &[sum, gradient])?;
-    for (name, wire) in [(VALUES, values), (MEAN, mean), (SQUARE, square), (SUM, sum)] {
-        g.output(next(name), wire);
-    }
-    Ok(g)
+    g.wire("values.moved", Sub, &[kept, moved])
 }
 
 /// `g / max(1, (‖g‖₂ + 1e-6) / clip)`.

@@ -37,12 +37,13 @@ impl Preprocessing {
     /// As [`Preprocessing::resize_rgb`]; [`Error::InvalidPreprocessing`] when there are not as many samples.
     pub fn resize_into(&self, image: &RgbImage, square: &mut [u8]) -> Result<(), Error> {
         self.validate()?;
-        let (found, expected) = (square.len(), 3 * (self.image_size as usize).pow(2));
-        if found != expected {
-            let reason = format!("there is room for {found} samples, {} needs {expected}", self.image_size);
+        let (side, samples) = (self.image_size, square.len());
+        let own = resize::Square::from_raw(side, side, square).filter(|own| own.as_raw().len() == own.len());
+        let Some(mut square) = own else {
+            let reason = format!("{samples} samples are no square of {side} x {side} pixels");
             return Err(Error::InvalidPreprocessing { field: "image_size", reason });
-        }
+        };
         let placement = Placement::new(self, image.width(), image.height())?;
-        resize::resample(image, &placement, self, square)
+        resize::resample(image, &placement, self, &mut square)
     }
 }

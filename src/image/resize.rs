@@ -22,12 +22,15 @@ const MIN_INTERMEDIATE: u64 = 1 << 24;
 /// Half a level, so that dropping the fraction rounds to nearest.
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// Resamples `image` into the samples of a black square of the preprocessing's size.
+/// A square of the backbone's size, in memory of somebody else's.
+pub(super) type Square<'a> = ImageBuffer<Rgb<u8>, &'a mut [u8]>;
+
+/// Resamples `image` into a black square of the preprocessing's size.
 pub(super) fn resample(
     image: &RgbImage,
     placement: &Placement,
     preprocessing: &Preprocessing,
-    square: &mut [u8],
+    square: &mut Square<'_>,
 ) -> Result<(), Error> {
     let Placement { horizontal, vertical } = placement;
     let side = preprocessing.image_size;
@@ -48,10 +51,8 @@ pub(super) fn resample(
     }
     let mut resized = RgbImage::new(band.width(), down.len() as u32);
     resample_columns(&band, needed.start, &down, &mut resized);
-    if let Some(mut square) = ImageBuffer::<Rgb<u8>, _>::from_raw(side, side, square) {
-        let (x, y) = (horizontal.offset, vertical.offset);
-        imageops::replace(&mut square, &resized, i64::from(x), i64::from(y));
-    }
+    let (x, y) = (horizontal.offset, vertical.offset);
+    imageops::replace(square, &resized, i64::from(x), i64::from(y));
     Ok(())
 }
 

@@ -10,6 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::graph::flat::Rounding;
+
 /// What the keys of codes and of scales end with.
 pub(super) const CODES: &str = "codes";
 pub(super) const SCALE: &str = "scale";
@@ -80,6 +82,16 @@ impl Bits {
             Self::Eight => &[],
         };
         above.iter().rev().map(|level| -level).chain(above.iter().copied()).collect()
+    }
+
+    /// How a graph rounds a matrix as [`Small::of`] does, or a head's as [`Small::of_head`].
+    pub fn rounding(self, is_head: bool) -> Rounding {
+        match self {
+            Self::Eight => Rounding::Whole { most: MOST, by_output: is_head },
+            Self::One | Self::Two | Self::Four => {
+                Rounding::Normal { levels: self.levels(), edges: edges(self) }
+            }
+        }
     }
 }
 

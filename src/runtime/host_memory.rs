@@ -41,7 +41,7 @@ impl HostMemory {
             (Device::Cuda(number), Some(session)) => {
                 let kind = (AllocationDevice::CUDA_PINNED, MemoryType::CPUOutput);
                 memory::session_allocator(session, number, kind).unwrap_or_else(|error| {
-                    tracing::warn!(%device, %error, "no memory can be pinned: batches are laid out in ordinary memory");
+                    tracing::warn!(%device, %error, "no memory can be pinned: images and batches lie in ordinary memory");
                     Allocator::default()
                 })
             }
@@ -52,6 +52,7 @@ impl HostMemory {
 
     fn tensor<T: Element>(&self, capacity: usize) -> Result<Tensor<T>, Error> {
         let action = || format!("make room for {capacity} elements that {} reads", self.device);
+        let _turn = self.captures.beside();
         let allocator = self.allocator.lock().unwrap_or_else(PoisonError::into_inner);
         Tensor::<T>::new(&allocator, [capacity]).map_err(Error::call(action()))
     }
@@ -120,9 +121,17 @@ impl<T: Element> HostList<T> {
         self.len = 0;
         // What is grown is doubled.
         if self.capacity / 2 > most {
-            let _turn = self.memory.captures.beside();
-            (self.tensor, self.capacity) = (None, 0);
+            self.release();
         }
+    }
+
+    /// Gives the memory back.
+    fn release(&mut self) {
+        if let Some(tensor) = self.tensor.take() {
+            let _turn = self.memory.captures.beside();
+            drop(tensor);
+        }
+        self.capacity = 0;
     }
 
     /// Adds so many elements, all of which `write` writes.
@@ -145,14 +154,18 @@ impl<T: Element> HostList<T> {
     /// Makes room for so many elements in all.
     fn reserve(&mut self, count: usize) -> Result<(), Error> {
         if count > self.capacity {
-            let memory = Arc::clone(&self.memory);
-            let _turn = memory.captures.beside();
             let capacity = count.max(2 * self.capacity);
-            let mut grown = Self::new(&memory);
-            (grown.tensor, grown.capacity) = (Some(memory.tensor(capacity)?), capacity);
+            let mut grown = Self::new(&self.memory);
+            (grown.tensor, grown.capacity) = (Some(self.memory.tensor(capacity)?), capacity);
             grown.extend(&[self.as_slice()])?;
             *self = grown;
         }
         Ok(())
+    }
+}
+
+impl<T: Element> Drop for HostList<T> {
+    fn drop(&mut self) {
+        self.release();
     }
 }

@@ -1,13 +1,19 @@
 //! A training whose state stays on the device is the one whose state is the host's.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use mimi_server::graph::Direct;
+use mimi_server::graph::training::Loss;
+use mimi_server::graph::{Direct, Gated, ParameterName, Trained};
+use mimi_server::pack::{Bits, StoredBits};
 use mimi_server::train::{
-    Adaptation, Gradients, Learner, MimiOptions, Minibatch, Model, Outcome, Parameter, Progress, Score,
-    Setup, State, StepOptions, Stepper, Target, TaskOptions, train,
+    Adaptation, Around, Gradients, Learner, Masks, MimiOptions, Minibatch, Model, Outcome, Parameter,
+    Progress, Proximal, Score, Selection, Setup, StartScore, State, StepOptions, Stepper, Target,
+    TaskOptions, train,
 };
-use mimi_server::train::{DeviceStepper, Init};
+use mimi_server::train::{
+    DeviceStepper, DeviceTuner, FinetuneOptions, Init, StepInput, Subset, Tuned, Tuner,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -16,6 +22,9 @@ use crate::mimi::{mimi, task};
 use crate::server::World;
 use crate::support::{FAMILIES, TinyBackbone};
 use crate::train::{dataset, setup};
+
+/// A step without decay or dropped paths, in one part.
+const PLAIN: StepOptions = StepOptions { decay: 0.0, clip: 100.0, drop_path: 0.0, micro_batch: 8 };
 
 /// Rates that go up and down.
 const RATES: [f64; 8] = [1e-4, 1e-3, 5e-3, 1e-2, 5e-3, 1e-3, 5e-4, 1e-4];
@@ -50,50 +59,130 @@ fn apart(a: &[f32], b: &[f32]) -> f64 {
     (far / b.iter().map(|&b| square(b)).sum::<f64>()).sqrt()
 }
 
+/// A model, what its steps do, and what a method does around them.
+struct Case {
+    what: String,
+    model: Model,
+    trained: Trained<'static>,
+    options: StepOptions,
+    around: Around,
+}
+
+/// Makes eight steps both ways, in two epochs, and compares parameters, moments and sums of gradients.
+fn same_steps(tiny: &TinyBackbone, case: Case) -> Model {
+    let Case { what, model, trained, options, around } = case;
+    let (mut host, mut device, batch) = (model.clone(), model, batch(tiny));
+    let resident = tiny.resident();
+    let of_host = Stepper::new(&resident, 0, &host, trained, options).unwrap();
+    let mut of_host = of_host.masked(around.masks.clone()).kept_at(around.bits);
+    let mut of_device =
+        DeviceStepper::new(&resident, (0, &device), trained, options, around.clone()).unwrap();
+    let mut randoms = [(); 2].map(|()| ChaCha8Rng::seed_from_u64(3));
+    let mut steps = 0..;
+    // As in two epochs: the second goes on from what came back.
+    for rates in RATES.chunks(4) {
+        let mut learning = of_device.learn(&mut device).unwrap();
+        let mut sums = Gradients::zeros(&host.parameters);
+        for &rate in rates {
+            let expected = of_host.step(&mut host, &batch, (rate, &mut randoms[0])).unwrap();
+            if let Some(proximal) = &around.proximal {
+                proximal.pay(&mut host, steps.next().unwrap());
+            }
+            let found = learning.step(&batch, (rate, &mut randoms[1])).unwrap();
+            assert!((found.seen.loss - expected.seen.loss).abs() < 1e-4, "{what}: {found:?}");
+            assert_eq!(found.seen.right, expected.seen.right, "{what}");
+            sums.add_all(&expected.gradients).unwrap();
+        }
+        let of = |gradients: &Gradients| -> Vec<f32> {
+            let names = host.parameters.iter().map(|(name, _)| name);
+            names.flat_map(|name| gradients.get(name).unwrap().to_vec()).collect()
+        };
+        let found = of(&learning.finish().unwrap());
+        assert!(apart(&found, &of(&sums)) < 1e-3, "{what}: sums of gradients");
+        assert!(found.iter().any(|g| *g != 0.0));
+    }
+    let far = apart(&all(&device, |p| &p.values), &all(&host, |p| &p.values));
+    assert!(far < 1e-4, "{what}: {far}");
+    for moment in [|p: &Parameter| p.state.moments().0.to_vec(), |p: &Parameter| p.state.moments().1.to_vec()]
+    {
+        let of = |model: &Model| -> Vec<f32> {
+            model.parameters.iter().flat_map(|(_, own)| moment(own)).collect()
+        };
+        assert!(apart(&of(&device), &of(&host)) < 1e-3, "{what}: moments");
+    }
+    assert!(device.parameters.iter().all(|(_, own)| own.state.moments().2 == 8), "{what}");
+    device
+}
+
 #[test]
 fn steps_on_the_device_are_the_hosts() {
     // A clip that binds, decay, dropped paths, parts of unequal size.
     for (clip, micro_batch) in [(0.1, 2), (100.0, 3), (100.0, 8)] {
         for fixture in FAMILIES {
-            let (tiny, what) =
-                (TinyBackbone::from(fixture), format!("{fixture}, clip {clip}, {micro_batch}"));
+            let tiny = TinyBackbone::from(fixture);
+            let what = format!("{fixture}, clip {clip}, {micro_batch}");
             let options = StepOptions { decay: 0.05, clip, drop_path: 0.3, micro_batch };
-            let trained = mimi_server::graph::Trained { drops_paths: true, ..Direct::TRAINED };
-            let (mut host, mut device, batch) = (model(&tiny), model(&tiny), batch(&tiny));
-            let resident = tiny.resident();
-            let mut of_host = Stepper::new(&resident, 0, &host, trained, options).unwrap();
-            let mut of_device = DeviceStepper::new(&resident, 0, &device, trained, options).unwrap();
-            let mut randoms = [(); 2].map(|()| ChaCha8Rng::seed_from_u64(3));
-            // As in two epochs: the second goes on from what came back.
-            for rates in RATES.chunks(4) {
-                let mut learning = of_device.learn(&mut device).unwrap();
-                let mut sums = Gradients::zeros(&host.parameters);
-                for &rate in rates {
-                    let expected = of_host.step(&mut host, &batch, (rate, &mut randoms[0])).unwrap();
-                    let found = learning.step(&batch, (rate, &mut randoms[1])).unwrap();
-                    assert!((found.seen.loss - expected.seen.loss).abs() < 1e-4, "{what}: {found:?}");
-                    assert_eq!(found.seen.right, expected.seen.right, "{what}");
-                    sums.add_all(&expected.gradients).unwrap();
-                }
-                let of = |gradients: &Gradients| -> Vec<f32> {
-                    let names = host.parameters.iter().map(|(name, _)| name);
-                    names.flat_map(|name| gradients.get(name).unwrap().to_vec()).collect()
-                };
-                let found = of(&learning.finish().unwrap());
-                assert!(apart(&found, &of(&sums)) < 1e-3, "{what}: sums of gradients");
-                assert!(found.iter().any(|g| *g != 0.0));
-            }
-            assert!(apart(&all(&device, |p| &p.values), &all(&host, |p| &p.values)) < 1e-4, "{what}");
-            for moment in
-                [|p: &Parameter| p.state.moments().0.to_vec(), |p: &Parameter| p.state.moments().1.to_vec()]
-            {
-                let of = |model: &Model| -> Vec<f32> {
-                    model.parameters.iter().flat_map(|(_, own)| moment(own)).collect()
-                };
-                assert!(apart(&of(&device), &of(&host)) < 1e-3, "{what}: moments");
-            }
-            assert!(device.parameters.iter().all(|(_, own)| own.state.moments().2 == 8), "{what}");
+            let trained = Trained { drops_paths: true, ..Direct::TRAINED };
+            same_steps(
+                &tiny,
+                Case { what, model: model(&tiny), trained, options, around: Around::default() },
+            );
         }
+    }
+}
+
+#[test]
+fn masked_weights_stay_zero_on_the_device() {
+    let tiny = TinyBackbone::new();
+    let mut own = model(&tiny);
+    let every_third = |(name, parameter): (ParameterName, &Parameter)| {
+        (name, (0..parameter.values.len()).map(|at| at % 3 != 0).collect())
+    };
+    let masked = own.parameters.iter().filter(|(name, _)| !name.is_of_head());
+    let masks: Masks = masked.map(every_third).collect();
+    masks.apply(&mut own);
+    let (what, around) = ("masks".into(), Around { masks: masks.clone(), ..Around::default() });
+    let found =
+        same_steps(&tiny, Case { what, model: own, trained: Direct::TRAINED, options: PLAIN, around });
+    for (name, mask) in masks.iter() {
+        let values = &found.parameters.get(name).unwrap().values;
+        assert!(values.iter().zip(mask).all(|(value, kept)| *kept || *value == 0.0), "{name}");
+        assert!(values.iter().zip(mask).any(|(value, kept)| *kept && *value != 0.0), "{name}");
+    }
+}
+
+#[test]
+fn weights_round_to_few_bits_on_the_device() {
+    for fixture in FAMILIES {
+        let tiny = TinyBackbone::from(fixture);
+        for adapters in Bits::ALL {
+            let bits = StoredBits { adapters: Some(adapters), head: Some(Bits::Eight) };
+            let (what, around) = (format!("{fixture}, {bits:?}"), Around { bits, ..Around::default() });
+            let model = model(&tiny);
+            assert_ne!(model.kept_at(bits).parameters, model.parameters, "{what}: it is rounded");
+            same_steps(&tiny, Case { what, model, trained: Direct::TRAINED, options: PLAIN, around });
+        }
+    }
+}
+
+#[test]
+fn gates_pay_on_the_device() {
+    let tiny = TinyBackbone::new();
+    let gated = MimiOptions { price: Some(0.5), sigma: 8.0, init: Init::KaimingUniform, ..mimi() };
+    let own = State::new(&tiny.config, 3, &gated).model;
+    let gates: Vec<ParameterName> =
+        own.parameters.iter().map(|(name, _)| name).filter(|name| name.is_gate()).collect();
+    let count: usize = gates.iter().map(|name| own.parameters.get(*name).unwrap().values.len()).sum();
+    let prices = gates.iter().enumerate().map(|(at, name)| (*name, 1.0 / (at + 1) as f64)).collect();
+    for left in [0, count / 3, count] {
+        let proximal = Proximal { prices: BTreeMap::clone(&prices), left, paying: 2..7 };
+        let (what, around) =
+            (format!("{left} left"), Around { proximal: Some(proximal), ..Around::default() });
+        let trained = Trained { express: &Gated(&Direct), ..Direct::TRAINED };
+        let found = same_steps(&tiny, Case { what, model: own.clone(), trained, options: PLAIN, around });
+        let paid = gates.iter().flat_map(|name| found.parameters.get(*name).unwrap().values.clone());
+        let small = paid.filter(|gate| gate.abs() < 0.7).count();
+        assert_eq!(small > 0, left < count, "{left} of {count} left: {small} are small");
     }
 }
 
@@ -102,7 +191,9 @@ fn parameters_of_unequal_age_are_named() {
     let tiny = TinyBackbone::new();
     let mut own = model(&tiny);
     let options = StepOptions { decay: 0.0, clip: 1.0, drop_path: 0.0, micro_batch: 8 };
-    let mut stepper = DeviceStepper::new(&tiny.resident(), 0, &own, Direct::TRAINED, options).unwrap();
+    let at = (0, &own);
+    let mut stepper =
+        DeviceStepper::new(&tiny.resident(), at, Direct::TRAINED, options, Around::default()).unwrap();
     let (_, last) = own.parameters.iter_mut().last().unwrap();
     let mut values = last.values.clone();
     last.state.step(&mut values, &vec![1.0; last.values.len()], 0.1, 0.0);
@@ -111,6 +202,48 @@ fn parameters_of_unequal_age_are_named() {
         error.starts_with("head.bias has made 1 steps and ") && error.ends_with("expected as many"),
         "{error}"
     );
+}
+
+#[test]
+fn the_backbones_own_weights_learn_on_the_device() {
+    for fixture in FAMILIES {
+        let tiny = TinyBackbone::from(fixture);
+        let (resident, batch) = (tiny.resident(), batch(&tiny));
+        for subset in Subset::ALL {
+            let own = FinetuneOptions::of(subset).unwrap();
+            let options = FinetuneOptions { step: StepOptions { clip: 0.5, ..own.step }, ..own };
+            let tuned = Tuned::new(&resident, 3, &options).unwrap();
+            let at = StepInput { block: 0, loss: Loss::CrossEntropy, micro_batch: 2 };
+            let mut host = Tuner::new(&resident, tuned.clone(), &options, at).unwrap();
+            let mut device = DeviceTuner::new(&resident, tuned.clone(), &options, at).unwrap();
+            let mut randoms = [(); 2].map(|()| ChaCha8Rng::seed_from_u64(3));
+            let what = format!("{fixture}, {}", subset.name());
+            for rates in RATES.chunks(4) {
+                let mut learning = device.learn().unwrap();
+                for &rate in rates {
+                    let expected = host.step(&batch, (rate, &mut randoms[0])).unwrap().seen;
+                    let found = learning.step(&batch, (rate, &mut randoms[1])).unwrap().seen;
+                    assert!((found.loss - expected.loss).abs() < 1e-3, "{what}: {found:?} {expected:?}");
+                }
+                learning.finish().unwrap();
+            }
+            let (device, host) = (device.into_tuned(), host.into_tuned());
+            // A key's bias changes no attention: its gradient is what rounding leaves, of which AdamW makes steps.
+            let own = host
+                .weights
+                .iter()
+                .filter(|(name, _)| !(name.contains(".attn.k_") && name.ends_with(".bias")));
+            for (name, weight) in own {
+                let (found, before) = (&device.weights[name], &tuned.weights[name]);
+                let far = apart(found.elements(), weight.elements());
+                assert!(far < 2e-3, "{what}, {name}: {far}");
+                let moved = apart(before.elements(), weight.elements());
+                assert!(far < moved / 20.0, "{what}, {name}: {far} apart, {moved} moved");
+            }
+            let [found, wanted] = [&device, &host].map(|one| all(&one.head, |own| &own.values));
+            assert!(apart(&found, &wanted) < 1e-3, "{what}: head");
+        }
+    }
 }
 
 /// A training whose state is on the device.
@@ -146,6 +279,21 @@ fn every_method_learns_with_its_state_on_the_device() {
             both(&world, data.path(), (adaptation.name(), MimiOptions { epochs: 3, ..options }));
         }
     }
+}
+
+#[test]
+fn gates_few_bits_and_masks_learn_with_their_state_on_the_device() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let bits = StoredBits { adapters: Some(Bits::Two), head: Some(Bits::Eight) };
+    let few = MimiOptions { epochs: 3, bits, target: Target::Never, ..mimi() };
+    both(&world, data.path(), ("two bits", few));
+    let gated = MimiOptions { price: Some(0.1), target: Target::Sigma(16.0), epochs: 4, ..mimi() };
+    both(&world, data.path(), ("gates", gated));
+    let score = Score::Start(StartScore::Snip);
+    let selection = Selection::Unstructured;
+    let masked = MimiOptions { score, selection, target: Target::Sigma(16.0), epochs: 3, ..mimi() };
+    both(&world, data.path(), ("masks", masked));
 }
 
 #[test]

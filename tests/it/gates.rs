@@ -115,18 +115,18 @@ fn gates_pay_evenly_until_those_that_are_too_many_are_closed() {
     let options = gates(0.0);
     // 20 steps, of which a fifth warm up and half are behind the end: six pay.
     let gating = Gating::new(&options, &tiny.config, 5).unwrap().unwrap();
-    assert_eq!((gating.paying(), gating.left()), (4..10, 18));
+    assert_eq!((gating.proximal().paying.clone(), gating.proximal().left), (4..10, 18));
     let mut own = model(&tiny, &options);
     for step in 0..20 {
         let before = all_gates(&own);
-        gating.pay(&mut own, step);
+        gating.proximal().pay(&mut own, step);
         assert_eq!(all_gates(&own) == before, !(4..10).contains(&step), "step {step}");
     }
     // 1 · 6/7 · 5/6 … 1/2, for all alike: prices are.
     assert!(all_gates(&own).iter().all(|gate| (gate - 1.0 / 7.0).abs() < 1e-6), "{:?}", all_gates(&own));
     // Those that the loss holds up stay, and nothing is paid for them when no gate is too many.
     with_gates(&mut own, |number| if number % 4 == 0 { 0.5 } else { 0.0 });
-    gating.pay(&mut own, 9);
+    gating.proximal().pay(&mut own, 9);
     assert_eq!(all_gates(&own).iter().filter(|gate| **gate == 0.5).count(), 18);
 }
 
@@ -140,7 +140,7 @@ fn steeper_prices_close_early_blocks_first_and_equal_ones_none_before_another() 
         let mut random = Random::new(5);
         let first = random.floats(72, 0.1);
         with_gates(&mut own, |number| 1.0 + first[number]);
-        (0..20).for_each(|step| gating.pay(&mut own, step));
+        (0..20).for_each(|step| gating.proximal().pay(&mut own, step));
         let kept = gating.frozen(&own).unwrap().widths();
         let of = |block: usize| {
             kept.iter()
@@ -176,12 +176,16 @@ fn exactly_so_many_are_left_whatever_gates_are_and_their_gates_are_folded() {
             let noise = random.floats(10_000, 1.0);
             with_gates(&mut own, |number| (noise[number] * 3.0).round() / 3.0);
             let kept = gating.frozen(&own).unwrap();
-            assert_eq!((kept.neurons(), kept.is_gated()), (gating.left(), false), "{fixture} {options:?}");
+            assert_eq!(
+                (kept.neurons(), kept.is_gated()),
+                (gating.proximal().left, false),
+                "{fixture} {options:?}"
+            );
             let original = own.widths();
             let rounds = options.expected(&original, &tiny.config).unwrap() as i32 - 1;
             let whole = original.values().sum::<usize>() as f64;
             let pruned = (whole * (1.0 - options.rho).powi(rounds) + 1e-9).floor() as usize;
-            assert_eq!(gating.left(), pruned, "{fixture}: as many as prunings leave");
+            assert_eq!(gating.proximal().left, pruned, "{fixture}: as many as prunings leave");
         }
     }
     let tiny = TinyBackbone::new();
@@ -409,7 +413,10 @@ fn a_neuron_too_large_for_what_is_left_of_parameters_leaves_its_place_to_the_nex
         }
         let kept = gating.frozen(&own).unwrap();
         assert!(kept.neurons() > 0 && kept.module_parameters() <= most, "{most}");
-        assert!(kept.module_parameters() >= expected || kept.neurons() == gating.left(), "{most}: {kept:?}");
+        assert!(
+            kept.module_parameters() >= expected || kept.neurons() == gating.proximal().left,
+            "{most}: {kept:?}"
+        );
     }
     let options = MimiOptions { target: Target::Parameters(small - 1), ..gates(0.0) };
     let error = Gating::new(&options, &tiny.config, 5).unwrap_err().to_string();

@@ -181,7 +181,7 @@ fn canvases_are_used_again_and_nothing_of_the_image_before_stays() {
     assert_eq!(places.len(), 2);
     let other = Preprocessing { image_size: wide.image_size + 1, ..wide.clone() };
     let error = engine.canvas().unwrap().pixels(&picture(&tiny, 0), &other).unwrap_err().to_string();
-    assert!(error.contains("image_size: there is room for "), "{error}");
+    assert!(error.contains("image_size: 3072 samples are no square of 33 x 33 pixels"), "{error}");
     // Rows outlive their engine's canvases: the last of them frees its memory by itself.
     let last = drawn(&engine, &picture(&tiny, 1), preprocessing);
     drop(engine);

@@ -88,7 +88,8 @@ fn node_proto(graph: &Graph, node: &Node, read: &BTreeSet<Wire>) -> NodeProto {
         let output = graph.outputs().iter().find(|(_, w)| *w == wire);
         output.map_or_else(|| graph.wire_name(wire).to_owned(), |(name, _)| name.clone())
     };
-    let asked = node.outputs.iter().rposition(|wire| read.contains(wire)).map_or(1, |last| last + 1);
+    let is_named = |wire: &Wire| node.operator.names_all_outputs() || read.contains(wire);
+    let asked = node.outputs.iter().rposition(is_named).map_or(1, |last| last + 1);
     NodeProto {
         input: node.inputs.iter().map(|&w| name_of(w)).collect(),
         output: node.outputs[..asked].iter().map(|&w| name_of(w)).collect(),

@@ -28,6 +28,10 @@ impl Operator for Split {
         Ok(self.sizes.iter().map(|&size| Fact::fixed(&[size])).collect())
     }
 
+    fn names_all_outputs(&self) -> bool {
+        true
+    }
+
     fn constants(&self, _inputs: &[&Fact]) -> Vec<Constant> {
         vec![Constant::I64(self.sizes.iter().map(|&size| size as i64).collect())]
     }

@@ -1,65 +1,43 @@
-//! Steps whose parameters, moments and gradients stay on the device: losses and logits alone come down.
-//!
-//! Everything trained is one vector ([`flat`]). Two graphs take turns: the gradients of each part of a minibatch, and the
-//! [`update`]. What one writes the other reads, on the device.
+//! A model's steps whose state stays on the device.
 
-use std::mem;
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rand_chacha::ChaCha8Rng;
 
-use super::adamw::{AdamW, AdamWOptions};
-use super::diverged::Diverged;
+use super::adamw::AdamWOptions;
+use super::flat_step::{FlatLearning, FlatStepper, Trainee};
 use super::gradients::Gradients;
 use super::learner::Learner;
-use super::parts::Parts;
-use super::step::{Seen, StepOptions, Stepped, step_graph};
-use crate::graph::flat::{BEFORE, GRADIENTS, Layout, PARAMETERS, flat};
-use crate::graph::update::{self, update};
+use super::mask::Masks;
+use super::proximal::Proximal;
+use super::step::{StepOptions, Stepped, step_graph};
+use crate::graph::flat::{Layout, Made, Piece};
+use crate::graph::update::UpdateOptions;
 use crate::graph::{ParameterName, Trained};
-use crate::runtime::{DeviceMemory, DeviceTensor, Held, HeldInput, HeldOutput, Input, Program, Resident};
+use crate::pack::StoredBits;
+use crate::runtime::Resident;
 use crate::train::data::minibatch::Minibatch;
 use crate::train::model::Model;
-use crate::train::parameters::Parameter;
+
+/// What a method does to parameters around a step.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// Elements that are held at zero.
+    pub masks: Masks,
+    /// Bits a weight that every step rounds to.
+    pub bits: StoredBits,
+    /// What gates pay.
+    pub proximal: Option<Proximal>,
+}
 
 /// Compiled steps of one plan.
 pub struct DeviceStepper {
-    parts: Parts,
-    update: Program,
-    layout: Layout,
+    flat: FlatStepper,
     options: StepOptions,
-    memory: DeviceMemory,
+    around: Around,
 }
 
 /// A model whose state is on the device while it learns.
-pub struct DeviceLearning<'a> {
-    stepper: &'a mut DeviceStepper,
-    model: &'a mut Model,
-    /// What the next step reads, and what it writes.
-    states: [State; 2],
-    /// Zeros, the sum of this minibatch's gradients, and room for the next sum.
-    gradients: [DeviceTensor; 3],
-    decay: DeviceTensor,
-    pace: DeviceTensor,
-    classes: usize,
-    steps: i32,
-}
-
-/// The vectors that a step changes.
-struct State {
-    values: DeviceTensor,
-    mean: DeviceTensor,
-    square: DeviceTensor,
-    /// Sum of clipped gradients.
-    sum: DeviceTensor,
-}
-
-impl State {
-    fn named(&self) -> [(&'static str, &DeviceTensor); 4] {
-        let Self { values, mean, square, sum } = self;
-        [(update::VALUES, values), (update::MEAN, mean), (update::SQUARE, square), (update::SUM, sum)]
-    }
-}
+pub struct DeviceLearning<'a>(FlatLearning<'a>);
 
 impl DeviceStepper {
     /// Compiles the steps of a model's modules on inputs of `block`.
@@ -68,26 +46,32 @@ impl DeviceStepper {
     /// When a program cannot be compiled or the device cannot be reached.
     pub fn new(
         resident: &Resident,
-        block: usize,
-        model: &Model,
+        (block, model): (usize, &Model),
         trained: Trained<'_>,
         options: StepOptions,
+        around: Around,
     ) -> Result<Self> {
-        let layout = layout(model);
-        let graph = flat(&step_graph(resident, block, model, trained)?, &layout)?;
-        let update = update(layout.count(), AdamWOptions::default(), options.clip)?;
-        Ok(Self {
-            parts: Parts::new(resident, &graph, options.parts(block, trained.loss))?,
-            update: resident.compile(&update)?,
-            layout,
-            options,
-            memory: DeviceMemory::of(resident.runtime())?,
-        })
+        let graph = step_graph(resident, block, model, trained)?;
+        let gates = |proximal: &Proximal| {
+            let own = model.parameters.iter().filter(|(name, _)| proximal.price(*name).is_some());
+            own.map(|(_, own)| own.values.len()).sum::<usize>()
+        };
+        let left = around.proximal.as_ref().filter(|own| gates(own) > own.left).map(|own| own.left);
+        let update = UpdateOptions {
+            adamw: AdamWOptions::default(),
+            clip: options.clip,
+            is_masked: !around.masks.is_empty(),
+            sums: true,
+            left,
+        };
+        let parts = options.parts(block, trained.loss);
+        let flat = FlatStepper::new(resident, &graph, layout(model, around.bits), (parts, update))?;
+        Ok(Self { flat, options, around })
     }
 
     /// Whether a model has the parameters that this was compiled for.
     pub fn fits(&self, model: &Model) -> bool {
-        layout(model) == self.layout
+        layout(model, self.around.bits) == *self.flat.layout()
     }
 
     /// Copies a model's state to the device.
@@ -95,41 +79,33 @@ impl DeviceStepper {
     /// # Errors
     /// When the device has no room, or the parameters have not made equally many steps.
     pub fn learn<'a>(&'a mut self, model: &'a mut Model) -> Result<DeviceLearning<'a>> {
-        let steps = steps(model)?;
-        let shape = [self.layout.count()];
-        let gather = |of: &dyn Fn(ParameterName, &Parameter) -> Vec<f32>| {
-            let all: Vec<f32> = model.parameters.iter().flat_map(|(name, own)| of(name, own)).collect();
-            self.memory.of_values(&shape, &all)
-        };
-        let (zeros, room) = (|| self.memory.filled(&shape, 0.0), || self.memory.room(&shape));
-        let now = State {
-            values: gather(&|_, own| own.values.clone())?,
-            mean: gather(&|_, own| own.state.moments().0.to_vec())?,
-            square: gather(&|_, own| own.state.moments().1.to_vec())?,
-            sum: zeros()?,
-        };
-        let next = State { values: room()?, mean: room()?, square: room()?, sum: room()? };
-        let (states, gradients) = ([now, next], [zeros()?, room()?, room()?]);
-        let options = self.options;
-        let decay = gather(&|name, own| vec![options.decay_of(name, own) as f32; own.values.len()])?;
-        let pace = gather(&|name, own| vec![name.pace() as f32; own.values.len()])?;
-        let classes = model.classes()?;
-        Ok(DeviceLearning { stepper: self, model, states, gradients, decay, pace, classes, steps })
+        let (options, around, classes) = (self.options, &self.around, model.classes()?);
+        let trainees = model.parameters.iter_mut().map(|(name, own)| Trainee {
+            name: name.to_string(),
+            decay: options.decay_of(name, own),
+            pace: name.pace(),
+            mask: around.masks.of(name),
+            price: around.price(name),
+            own,
+        });
+        let trainees = trainees.collect();
+        let proximal = around.proximal.as_ref();
+        Ok(DeviceLearning(self.flat.learn(trainees, (classes, proximal))?))
     }
 }
 
-fn layout(model: &Model) -> Layout {
-    Layout::new(model.parameters.iter().map(|(name, own)| (name, own.shape.clone())))
+impl Around {
+    fn price(&self, name: ParameterName) -> Option<f64> {
+        self.proximal.as_ref().and_then(|own| own.price(name))
+    }
 }
 
-/// Steps that every parameter has made.
-fn steps(model: &Model) -> Result<i32> {
-    let mut all = model.parameters.iter().map(|(name, own)| (name, own.state.moments().2));
-    let Some((first, steps)) = all.next() else { return Ok(0) };
-    for (name, own) in all {
-        ensure!(own == steps, "{name} has made {own} steps and {first} {steps}: expected as many");
-    }
-    Ok(steps)
+fn layout(model: &Model, bits: StoredBits) -> Layout {
+    Layout::new(model.parameters.iter().map(|(name, own)| {
+        let rounding = bits.of_matrix(name).filter(|_| own.shape.len() == 2);
+        let made = rounding.map_or(Made::Whole, |bits| Made::Rounded(bits.rounding(name.is_of_head())));
+        Piece { name: name.to_string(), shape: own.shape.clone(), made }
+    }))
 }
 
 impl DeviceLearning<'_> {
@@ -138,75 +114,20 @@ impl DeviceLearning<'_> {
     /// # Errors
     /// When a copy fails.
     pub fn finish(self) -> Result<Gradients> {
-        let [state, _] = &self.states;
-        let [values, mean, square] = [state.values.values()?, state.mean.values()?, state.square.values()?];
-        let layout = &self.stepper.layout;
-        let moments = layout.parts(&mean).zip(layout.parts(&square));
-        let parts = layout.parts(&values).zip(moments);
-        for ((_, own), ((_, values), ((_, mean), (_, square)))) in self.model.parameters.iter_mut().zip(parts)
-        {
-            own.values = values.to_vec();
-            own.state = AdamW::restore(mean.to_vec(), square.to_vec(), self.steps);
-        }
-        let sum = state.sum.values()?;
-        Ok(layout.parts(&sum).map(|(name, part)| (name, part.to_vec())).collect())
-    }
-
-    /// Sums a minibatch's gradients on the device.
-    fn gradients(&mut self, batch: &Minibatch, random: &mut ChaCha8Rng) -> Result<Seen> {
-        let [zeros, sum, next] = &mut self.gradients;
-        let (values, mut is_first) = (&self.states[0].values, true);
-        self.stepper.parts.run_by((batch, self.classes), random, |program, images| {
-            let before = if mem::take(&mut is_first) { &*zeros } else { &*sum };
-            let held = [(PARAMETERS, values), (BEFORE, before)].map(held);
-            let outputs = program.run_into(images, (&held, &[HeldOutput::whole(GRADIENTS, next)]))?;
-            mem::swap(sum, next);
-            Ok(outputs)
-        })
-    }
-
-    /// Updates parameters and moments.
-    fn update(&mut self, rate: f64) -> Result<()> {
-        self.steps += 1;
-        let [rates, sizes, corrections] = scalars(rate, self.steps).map(|scalar| [scalar]);
-        let shape = [1];
-        let fed = [(update::RATE, &rates), (update::SIZE, &sizes), (update::CORRECTION, &corrections)];
-        let fed = fed.map(|(name, data)| Input { name, shape: &shape, data });
-        let [now, next] = &self.states;
-        let fixed = [
-            (update::GRADIENT, &self.gradients[1]),
-            (update::DECAY, &self.decay),
-            (update::PACE, &self.pace),
-        ];
-        let read: Vec<HeldInput<'_>> = now.named().into_iter().chain(fixed).map(held).collect();
-        let names = next.named().map(|(name, tensor)| (update::next(name), tensor));
-        let written: Vec<HeldOutput<'_>> =
-            names.iter().map(|(name, tensor)| HeldOutput::whole(name, tensor)).collect();
-        self.stepper.update.run_into(&fed, (&read, &written))?;
-        self.states.swap(0, 1);
-        Ok(())
+        self.0
+            .finish()?
+            .into_iter()
+            .map(|(name, sum)| Ok((name.parse().map_err(anyhow::Error::msg)?, sum)))
+            .collect()
     }
 }
 
 impl Learner for DeviceLearning<'_> {
     fn classes(&self) -> Result<usize> {
-        Ok(self.classes)
+        self.0.classes()
     }
 
-    fn step(&mut self, batch: &Minibatch, (rate, random): (f64, &mut ChaCha8Rng)) -> Result<Stepped> {
-        let seen = self.gradients(batch, random)?;
-        ensure!(seen.loss.is_finite(), Diverged(seen.loss));
-        self.update(rate)?;
-        Ok(Stepped { seen, gradients: Gradients::default() })
+    fn step(&mut self, batch: &Minibatch, at: (f64, &mut ChaCha8Rng)) -> Result<Stepped> {
+        self.0.step(batch, at)
     }
-}
-
-fn held<'a>((name, tensor): (&'a str, &'a DeviceTensor)) -> HeldInput<'a> {
-    HeldInput { name, held: Held::Tensor(tensor) }
-}
-
-/// η, `η / (1 − β₁ᵗ)` and `√(1 − β₂ᵗ)`.
-fn scalars(rate: f64, steps: i32) -> [f32; 3] {
-    let [of_mean, of_square] = AdamWOptions::default().corrections(steps);
-    [rate, rate / of_mean, of_square].map(|scalar| scalar as f32)
 }

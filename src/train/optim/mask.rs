@@ -34,6 +34,11 @@ impl Masks {
         self.0.is_empty()
     }
 
+    /// The mask of a parameter that has one.
+    pub fn of(&self, name: ParameterName) -> Option<&[bool]> {
+        self.0.get(&name).map(Vec::as_slice)
+    }
+
     /// Every mask: true where an element is trained.
     pub fn iter(&self) -> impl Iterator<Item = (ParameterName, &[bool])> {
         self.0.iter().map(|(&name, mask)| (name, mask.as_slice()))

@@ -13,7 +13,7 @@ use crate::train::data::minibatch::{Minibatch, TargetOptions};
 use crate::train::data::rows::row_shape;
 use crate::train::method::mimi::options::MimiOptions;
 use crate::train::method::mimi::state::State;
-use crate::train::optim::device_step::DeviceStepper;
+use crate::train::optim::device_step::{Around, DeviceStepper};
 use crate::train::optim::learner::Learner;
 use crate::train::optim::step::Stepper;
 use crate::train::optim::steps::Learning;
@@ -51,7 +51,7 @@ pub fn step_seconds(resident: &Resident, options: &SpeedOptions) -> Result<Vec<f
     let (trained, step) = (Direct::TRAINED, mimi.recipe(options.micro_batch).step);
     let batch = batch(resident, block, options);
     if options.stays_on_device {
-        let mut stepper = DeviceStepper::new(resident, block, &model, trained, step)?;
+        let mut stepper = DeviceStepper::new(resident, (block, &model), trained, step, Around::default())?;
         return timed(&mut stepper.learn(&mut model)?, (&batch, mimi.rate), options.steps);
     }
     let stepper = &mut Stepper::new(resident, block, &model, trained, step)?;

@@ -4,21 +4,44 @@
 //! 20 bytes · numbers trained       values, two moments, gradients of a part and of a step
 //! 3/2 · the most alive in a step   as for adapters
 //! ```
+//! Where the state stays on a device:
+//! ```text
+//! 12 bytes · numbers trained       values and moments on the host, before and after an epoch
+//! 44 bytes · numbers trained       both twice, since a step reads one and writes the other; gradients of a step thrice;
+//!                                  decay and pace
+//! 3/2 · the most alive in a step   and 8 bytes a number trained, or what is alive in an update, whichever is more
+//! ```
 
 use std::fmt;
 
 use anyhow::{Result, ensure};
 
+use super::device_tuner::update as step_update;
 use super::options::FinetuneOptions;
 use super::tuner::step_graph;
 use crate::backbone::BackboneConfig;
 use crate::graph::Dim;
 use crate::graph::training::Loss;
+use crate::graph::update::update;
 
-/// Bytes of every number that is trained: a float for each of its five copies.
-const COPIES: u64 = 5 * 4;
+/// Bytes of every number that is trained: a float for each of its copies.
+const COPIES: u64 = 5 * FLOAT;
+const COPIES_OF_DEVICE: u64 = (3 + 11) * FLOAT;
+/// Bytes of a float.
+const FLOAT: u64 = 4;
 /// Bytes of a MiB.
 const MIB: u64 = 1 << 20;
+
+/// What a step takes in, and where its state lies.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    /// The block whose input the images are.
+    pub block: usize,
+    /// What is made small.
+    pub loss: Loss,
+    /// Whether the state stays on the device.
+    pub stays_on_device: bool,
+}
 
 /// How a fine-tuning fits into memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,22 +59,25 @@ impl Fit {
     ///
     /// # Errors
     /// When one image at a time does not fit, with the memory it needs.
-    pub fn new(
-        config: &BackboneConfig,
-        options: &FinetuneOptions,
-        classes: usize,
-        (block, loss): (usize, Loss),
-    ) -> Result<Self> {
+    pub fn new(config: &BackboneConfig, options: &FinetuneOptions, classes: usize, at: At) -> Result<Self> {
         let parameters = options.subset.parameters(config, options.first_block)?;
-        let trained = COPIES * (parameters + classes * (config.feature_width() + 1)) as u64;
-        let graph = step_graph(config, options, block, loss)?;
+        let count = parameters + classes * (config.feature_width() + 1);
+        let copies = if at.stays_on_device { COPIES_OF_DEVICE } else { COPIES };
+        let trained = copies * count as u64;
+        let graph = step_graph(config, options, at.block, at.loss)?;
+        let update = update(count, step_update(&options.step))?.peak_bytes(|_| 1);
         let at = |micro_batch: usize| {
             let peak = graph.peak_bytes(|dim| match dim {
                 Dim::Batch => micro_batch as u64,
                 Dim::Classes => classes as u64,
                 _ => 1,
             });
-            Self { micro_batch, trained, step: peak * 3 / 2 }
+            let step = match at.stays_on_device {
+                // The vector is cut, and its gradients are joined.
+                true => update.max(peak + 2 * FLOAT * count as u64),
+                false => peak,
+            };
+            Self { micro_batch, trained, step: step * 3 / 2 }
         };
         let most = options.step.micro_batch.min(options.batch).max(1);
         let Some(bound) = options.memory else { return Ok(at(most)) };

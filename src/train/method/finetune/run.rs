@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use super::memory::Fit;
+use super::device_tuner::DeviceTuner;
+use super::memory::{At, Fit};
 use super::options::FinetuneOptions;
 use super::tuned::Tuned;
 use super::tuner::{Reader, StepInput, Tuner};
@@ -12,7 +13,7 @@ use crate::train::data::rows::Rows;
 use crate::train::data::source::Source;
 use crate::train::history::Place;
 use crate::train::measure::scorer::Measure;
-use crate::train::optim::epoch::Pass;
+use crate::train::optim::epoch::{Pass, Tally};
 use crate::train::progress::{Observer, Progress};
 use crate::train::setup::Setup;
 
@@ -44,6 +45,33 @@ pub struct Images<'a> {
     pub held_out: &'a Rows,
 }
 
+/// Steps, wherever their state lies.
+enum Tuning {
+    Host(Box<Tuner>),
+    Device(Box<DeviceTuner>),
+}
+
+impl Tuning {
+    fn teach(&mut self, pass: &Pass<'_>, observe: &mut Observer<'_>) -> Result<Tally> {
+        match self {
+            Self::Host(tuner) => pass.teach(&mut **tuner, observe),
+            Self::Device(tuner) => {
+                let mut learning = tuner.learn()?;
+                let tally = pass.teach(&mut learning, observe)?;
+                learning.finish()?;
+                Ok(tally)
+            }
+        }
+    }
+
+    fn into_tuned(self) -> Tuned {
+        match self {
+            Self::Host(tuner) => tuner.into_tuned(),
+            Self::Device(tuner) => tuner.into_tuned(),
+        }
+    }
+}
+
 /// Trains on the training images and measures once, on the held-out ones, after the last epoch. Says beforehand what memory it takes.
 ///
 /// # Errors
@@ -59,19 +87,22 @@ pub fn finetune(
     options.check(config, resident.precision())?;
     let Images { classes, source, held_out } = images;
     let (block, loss) = (source.block(), source.truths().loss());
-    let fit = Fit::new(config, options, classes, (block, loss))?;
+    let fit = Fit::new(config, options, classes, At { block, loss, stays_on_device: setup.stays_on_device })?;
     observe(Progress::Note(&format!("memory: {} fine-tuning takes {fit}", options.subset.name())));
     let recipe = options.recipe(fit.micro_batch);
     let tuned = Tuned::new(resident, classes, options)?;
     let at = StepInput { block, loss, micro_batch: fit.micro_batch };
-    let mut tuner = Tuner::new(resident, tuned, options, at)?;
+    let mut tuning = match setup.stays_on_device {
+        true => Tuning::Device(Box::new(DeviceTuner::new(resident, tuned, options, at)?)),
+        false => Tuning::Host(Box::new(Tuner::new(resident, tuned, options, at)?)),
+    };
     let mut seen = Measure { loss: f64::NAN, accuracy: 0.0 };
     for epoch in 0..options.epochs {
         let place = Place { cycle: 0, epoch };
         let pass = Pass { source, recipe: &recipe, place, trainings: Some(1) };
-        seen = pass.teach(&mut tuner, observe)?.measure();
+        seen = tuning.teach(&pass, observe)?.measure();
     }
-    let tuned = tuner.into_tuned();
+    let tuned = tuning.into_tuned();
     let scorer = Reader::new(resident, held_out.block, &tuned)?.score(&tuned, held_out)?;
     Ok(Finetuned {
         epochs: options.epochs,

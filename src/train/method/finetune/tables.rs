@@ -1,6 +1,7 @@
 //! Swin's relative positions: all pairs of tokens as far apart share one number.
 
 use crate::backbone::{Architecture, BackboneConfig};
+use crate::graph::flat::Tie;
 
 /// How a stored bias `[H, W², W²]` is made of a table `[H, (2W − 1)²]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,32 +30,43 @@ impl Table {
         (2 * self.window - 1).pow(2)
     }
 
-    /// The table's number for each element of the bias.
-    fn pairs(&self) -> impl Iterator<Item = usize> + '_ {
+    /// The place of each pair of tokens in a head's part of the table.
+    fn pairs(&self) -> impl Iterator<Item = usize> + use<> {
         let (w, n) = (self.window, self.window * self.window);
         let along = move |a: usize, b: usize| a + w - 1 - b;
-        let place = move |a: usize, b: usize| along(a / w, b / w) * (2 * w - 1) + along(a % w, b % w);
-        let own =
-            move |head: usize| (0..n * n).map(move |pair| head * self.places() + place(pair / n, pair % n));
-        (0..self.heads).flat_map(own)
+        (0..n * n).map(move |pair| {
+            let (a, b) = (pair / n, pair % n);
+            along(a / w, b / w) * (2 * w - 1) + along(a % w, b % w)
+        })
+    }
+
+    /// The table's number for each element of the bias.
+    fn all_pairs(&self) -> impl Iterator<Item = usize> + '_ {
+        let of_head = move |head: usize| self.pairs().map(move |place| head * self.places() + place);
+        (0..self.heads).flat_map(of_head)
+    }
+
+    /// The same as graphs know it.
+    pub fn tie(&self) -> Tie {
+        Tie { groups: self.heads, numbers: self.places(), places: self.pairs().collect() }
     }
 
     /// The table of a bias.
     pub fn taken(&self, bias: &[f32]) -> Vec<f32> {
         let mut table = vec![0.0; self.len()];
-        self.pairs().zip(bias).for_each(|(place, value)| table[place] = *value);
+        self.all_pairs().zip(bias).for_each(|(place, value)| table[place] = *value);
         table
     }
 
     /// The bias of a table.
     pub fn expanded(&self, table: &[f32]) -> Vec<f32> {
-        self.pairs().map(|place| table[place]).collect()
+        self.all_pairs().map(|place| table[place]).collect()
     }
 
     /// The gradient of a table, given that of the bias.
     pub fn summed(&self, gradient: &[f32]) -> Vec<f32> {
         let mut table = vec![0.0; self.len()];
-        self.pairs().zip(gradient).for_each(|(place, g)| table[place] += *g);
+        self.all_pairs().zip(gradient).for_each(|(place, g)| table[place] += *g);
         table
     }
 }

@@ -10,8 +10,10 @@ use super::options::FinetuneOptions;
 use super::tables::Table;
 use crate::adaptation::random::uniform;
 use crate::graph::ParameterName;
+use crate::graph::flat::{Layout, Made, Piece};
 use crate::runtime::{Input, Resident};
 use crate::train::model::Model;
+use crate::train::optim::flat_step::Trainee;
 use crate::train::parameters::{Parameter, Parameters};
 
 /// A weight of the backbone in training.
@@ -59,6 +61,11 @@ impl Weight {
     /// One step of the optimiser.
     pub fn step(&mut self, gradient: &[f32], rate: f64, decay: f64) {
         self.own.state.step(&mut self.own.values, gradient, rate, decay);
+        self.expand();
+    }
+
+    /// Brings the elements up to date.
+    fn expand(&mut self) {
         if let Some(table) = &self.table {
             self.expanded = table.expanded(&self.own.values);
         }
@@ -131,6 +138,44 @@ impl Tuned {
         let head =
             head.map(|(name, own)| Fed { name: name.to_string(), shape: &own.shape, data: &own.values });
         self.fed_weights().into_iter().chain(head).collect()
+    }
+
+    /// Brings the elements up to date, where values were changed.
+    pub fn expand(&mut self) {
+        self.weights.values_mut().for_each(Weight::expand);
+    }
+
+    /// Weights, then the head, as pieces of one vector.
+    pub fn layout(&self) -> Layout {
+        let weights = self.weights.iter().map(|(name, weight)| Piece {
+            name: name.clone(),
+            shape: weight.shape.clone(),
+            made: weight.table.as_ref().map_or(Made::Whole, |table| Made::Tied(table.tie())),
+        });
+        let head = self.head.parameters.iter();
+        let head = head.map(|(name, own)| Piece {
+            name: name.to_string(),
+            shape: own.shape.clone(),
+            made: Made::Whole,
+        });
+        Layout::new(weights.chain(head))
+    }
+
+    /// The same to be trained, matrices at a weight decay.
+    pub fn trainees(&mut self, decay: f64) -> Vec<Trainee<'_>> {
+        let trainee = |name: String, own, decays| {
+            let decay = if decays { decay } else { 0.0 };
+            Trainee { name, own, decay, pace: 1.0, mask: None, price: None }
+        };
+        let weights = self.weights.iter_mut().map(|(name, weight)| {
+            let decays = decays(name, &weight.shape);
+            trainee(name.clone(), &mut weight.own, decays)
+        });
+        let head = self.head.parameters.iter_mut().map(|(name, own)| {
+            let decays = name.decays(&own.shape);
+            trainee(name.to_string(), own, decays)
+        });
+        weights.chain(head).collect()
     }
 
     /// Numbers that are trained, without the head.

@@ -55,6 +55,14 @@ pub struct StepInput {
     pub micro_batch: usize,
 }
 
+impl StepInput {
+    /// How the graph of a step is run.
+    pub(super) fn parts(self, options: &StepOptions) -> PartOptions {
+        let Self { block, loss, micro_batch } = self;
+        PartOptions { block, micro_batch, drop_path: options.drop_path, loss }
+    }
+}
+
 /// Trains weights of the backbone.
 pub struct Tuner {
     tuned: Tuned,
@@ -68,10 +76,9 @@ impl Tuner {
     /// # Errors
     /// When a weight cannot be read or the program cannot be compiled.
     pub fn new(resident: &Resident, tuned: Tuned, options: &FinetuneOptions, at: StepInput) -> Result<Self> {
-        let StepInput { block, loss, micro_batch } = at;
-        let graph = step_graph(resident.config(), options, block, loss)?;
-        let parts = PartOptions { block, micro_batch, drop_path: options.step.drop_path, loss };
-        Ok(Self { tuned, parts: Parts::new(resident, &graph, parts)?, options: options.step })
+        let graph = step_graph(resident.config(), options, at.block, at.loss)?;
+        let parts = Parts::new(resident, &graph, at.parts(&options.step))?;
+        Ok(Self { tuned, parts, options: options.step })
     }
 
     /// What was trained.

@@ -22,7 +22,7 @@ use crate::train::expression::Expression;
 use crate::train::history::{Cycle, Epoch, Place};
 use crate::train::measure::predict::Predictor;
 use crate::train::model::Model;
-use crate::train::optim::device_step::DeviceStepper;
+use crate::train::optim::device_step::{Around, DeviceStepper};
 use crate::train::optim::epoch::{Pass, Tally};
 use crate::train::optim::recipe::Recipe;
 use crate::train::optim::step::Stepper;
@@ -110,7 +110,8 @@ impl<'a> Trainer<'a> {
         match (steps, self.gating.as_ref().filter(|_| *is_gated)) {
             (Steps::Host(stepper), Some(gating)) => {
                 let step = place.epoch * pass.steps();
-                pass.teach(&mut Priced { stepper, model, gating, step }, observe)
+                let proximal = gating.proximal();
+                pass.teach(&mut Priced { stepper, model, proximal, step }, observe)
             }
             (steps, _) => pass.run(steps, model, observe),
         }
@@ -174,17 +175,19 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Steps of the model, on the device unless the host does something between them.
+    /// Steps of the model, where its state lies.
     fn steps(&self, state: &State, trained: Trained<'_>) -> Result<Steps> {
-        let (setup, bits) = (self.setup, self.options.bits);
+        let (setup, bits, masks) = (self.setup, self.options.bits, state.masks.clone());
         let (resident, block, step) = (&setup.resident, self.images.train.block(), self.recipe.step);
-        let is_plain = !state.model.is_gated() && state.masks.is_empty() && bits.is_full();
-        if setup.stays_on_device && is_plain {
-            let stepper = DeviceStepper::new(resident, block, &state.model, trained, step)?;
+        if setup.stays_on_device {
+            let gating = self.gating.as_ref().filter(|_| state.model.is_gated());
+            let proximal = gating.map(|gating| gating.proximal().clone());
+            let around = Around { masks, bits, proximal };
+            let stepper = DeviceStepper::new(resident, (block, &state.model), trained, step, around)?;
             return Ok(Steps::Device(Box::new(stepper)));
         }
         let stepper = Stepper::new(resident, block, &state.model, trained, step)?;
-        Ok(Steps::Host(Box::new(stepper.masked(state.masks.clone()).kept_at(bits))))
+        Ok(Steps::Host(Box::new(stepper.masked(masks).kept_at(bits))))
     }
 
     /// Tells of the training that ended, then prunes or finishes.

@@ -1,20 +1,14 @@
 //! Gates with prices by depth: the front-first cut's rival, which trains once.
 //!
 //! What each neuron gives is multiplied by a gate g ([`Gated`](crate::graph::Gated)). It begins at 1 and is trained with the
-//! rest. After a step it pays (SoRA's proximal step, Ding et al. 2023; prices and their scale are ours):
-//! ```text
-//! g ← sign(g) · max(|g| − η λ p, 0)          p the price of its block (`price`)
-//! η λ = r / (s + 1)                          s steps are left in which gates pay, this one among them
-//! ```
-//! r is the largest |g| / p of the gates that are too many. These close at an even pace, unless the loss holds them; then λ
-//! rises as steps run out. So no λ is chosen, and no size is missed. Gates pay from the end of the warm-up to half of the
-//! epochs. Then exactly as many neurons are left as prunings would leave, the strongest by |g| / p. Their gates are folded,
+//! rest. After a step it pays the price of its block (`price`) by a [`Proximal`] step. The gates that are too many close at an
+//! even pace, unless the loss holds them; then they pay more as steps run out. So no rate of pay is chosen, and no size is
+//! missed. Gates pay from the end of the warm-up to half of the epochs. Then exactly as many neurons are left as prunings would leave, the strongest by |g| / p. Their gates are folded,
 //! and the second half trains them as plain adapters.
 //!
 //! A closed gate still has a gradient, so the loss may open it before that. Its neuron's matrices have none meanwhile.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 use rand_chacha::ChaCha8Rng;
@@ -24,30 +18,21 @@ use super::price::prices;
 use super::prune::{strongest_that, survivors};
 use super::room::Room;
 use super::score::Scores;
-use crate::backbone::{BackboneConfig, Module, Part};
+use crate::backbone::{BackboneConfig, Module};
 use crate::graph::ParameterName;
 use crate::train::data::minibatch::Minibatch;
 use crate::train::model::Model;
 use crate::train::optim::learner::Learner;
+use crate::train::optim::proximal::Proximal;
 use crate::train::optim::step::{Stepped, Stepper};
 use crate::train::parameters::Parameter;
-
-/// `sign(g) · max(|g| − t, 0)`: the x that makes `½ (x − g)² + t |x|` least.
-pub fn soft_threshold(gate: f32, threshold: f32) -> f32 {
-    // NaN stays NaN, so that a training that diverged is seen.
-    if gate.abs() <= threshold { 0.0 } else { gate - threshold.copysign(gate) }
-}
 
 /// What gates pay, and when they are frozen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gating {
-    prices: BTreeMap<Module, f64>,
-    /// Neurons that are left.
-    left: usize,
-    /// Most parameters that they have, where that is the target.
+    proximal: Proximal,
+    /// Most parameters that neurons have, where that is the target.
     most: Option<usize>,
-    /// Steps after which gates pay.
-    paying: Range<usize>,
     /// Epochs after which they are frozen.
     epochs: usize,
 }
@@ -73,31 +58,14 @@ impl Gating {
         let left = left(options, &widths, config)?;
         ensure!(left > 0, "no neuron is left of {}", widths.values().sum::<usize>());
         let prices = prices(config, widths.into_keys().collect(), steepness)?;
-        Ok(Some(Self { prices, left, most, paying: warm.min(end.saturating_sub(1))..end, epochs }))
+        let prices = prices.into_iter().map(|(module, price)| (ParameterName::gate(module), price)).collect();
+        let paying = warm.min(end.saturating_sub(1))..end;
+        Ok(Some(Self { proximal: Proximal { prices, left, paying }, most, epochs }))
     }
 
-    /// Neurons that are left in the end.
-    pub fn left(&self) -> usize {
-        self.left
-    }
-
-    /// Steps after which gates pay, counted from the first of the training.
-    pub fn paying(&self) -> Range<usize> {
-        self.paying.clone()
-    }
-
-    /// Takes what gates pay after a step.
-    pub fn pay(&self, model: &mut Model, step: usize) {
-        if !self.paying.contains(&step) {
-            return;
-        }
-        let steps = self.paying.end - step;
-        let scale = self.surplus(model) / (steps + 1) as f64;
-        for (name, parameter) in model.parameters.iter_mut() {
-            let Some(price) = self.price(name) else { continue };
-            let due = (scale * price) as f32;
-            parameter.values.iter_mut().for_each(|gate| *gate = soft_threshold(*gate, due));
-        }
+    /// What gates pay.
+    pub fn proximal(&self) -> &Proximal {
+        &self.proximal
     }
 
     /// Whether gates are frozen when so many epochs have ended.
@@ -115,7 +83,8 @@ impl Gating {
         let most = self.most.unwrap_or(usize::MAX);
         let mut room = Room::new(&kept, most);
         let least = room.least();
-        let strongest = strongest_that(&self.strengths(model), self.left, |module| room.take(module));
+        let strongest =
+            strongest_that(&self.strengths(model), self.proximal.left, |module| room.take(module));
         ensure!(!strongest.is_empty(), "{most} parameters are fewer than the smallest neuron needs, {least}");
         kept.keep(&strongest);
         Ok(kept)
@@ -124,27 +93,9 @@ impl Gating {
     /// |g| / p of each neuron.
     fn strengths(&self, model: &Model) -> Scores {
         let of = |(name, own): (ParameterName, &Parameter)| {
-            let (module, price) = (name.module()?, self.price(name)?);
-            Some((module, own.values.iter().map(|gate| f64::from(gate.abs()) / price).collect()))
+            Some((name.module()?, self.proximal.strengths(name, &own.values)?))
         };
         model.parameters.iter().filter_map(of).collect()
-    }
-
-    /// The largest |g| / p of the gates that are too many.
-    fn surplus(&self, model: &Model) -> f64 {
-        let mut all: Vec<f64> = self.strengths(model).into_values().flatten().collect();
-        if self.left >= all.len() {
-            return 0.0;
-        }
-        *all.select_nth_unstable_by(self.left, |a, b| b.total_cmp(a)).1
-    }
-
-    /// The price of a gate; none for other parameters.
-    fn price(&self, name: ParameterName) -> Option<f64> {
-        match name {
-            ParameterName::Module(module, Part::Gate) => self.prices.get(&module).copied(),
-            _ => None,
-        }
     }
 }
 
@@ -171,7 +122,7 @@ pub struct Priced<'a> {
     /// The model.
     pub model: &'a mut Model,
     /// What gates pay.
-    pub gating: &'a Gating,
+    pub proximal: &'a Proximal,
     /// Steps made before.
     pub step: usize,
 }
@@ -183,7 +134,7 @@ impl Learner for Priced<'_> {
 
     fn step(&mut self, batch: &Minibatch, at: (f64, &mut ChaCha8Rng)) -> Result<Stepped> {
         let stepped = self.stepper.step(self.model, batch, at)?;
-        self.gating.pay(self.model, self.step);
+        self.proximal.pay(self.model, self.step);
         self.step += 1;
         Ok(stepped)
     }
