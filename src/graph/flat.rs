@@ -46,11 +46,16 @@ pub enum Made {
 }
 
 impl Piece {
+    /// A tensor that is trained as it is.
+    pub fn whole(name: impl Into<String>, shape: Vec<usize>) -> Self {
+        Self { name: name.into(), shape, made: Made::Whole }
+    }
+
     /// Elements in the vector.
     pub fn size(&self) -> usize {
         match &self.made {
             Made::Whole | Made::Rounded(_) => self.shape.iter().product(),
-            Made::Tied(tie) => tie.groups * tie.numbers,
+            Made::Tied(tie) => tie.size(),
         }
     }
 
@@ -60,7 +65,8 @@ impl Piece {
             Made::Whole => Ok(piece),
             Made::Rounded(rounding) => {
                 let outputs = self.shape.last().copied().unwrap_or(1);
-                rounded::rounded(g, (&self.name, outputs), piece, rounding)
+                let inputs = self.size() / outputs.max(1);
+                rounded::rounded(g, (&self.name, [inputs, outputs]), piece, rounding)
             }
             Made::Tied(tie) => tie.expanded(g, &self.name, piece),
         }
@@ -90,6 +96,11 @@ impl Layout {
     /// Elements of the vector (P).
     pub fn count(&self) -> usize {
         self.0.iter().map(Piece::size).sum()
+    }
+
+    /// The pieces, in order.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.0
     }
 
     /// The parts of a vector of [`Layout::count`] elements, by name.
@@ -174,14 +185,10 @@ fn lacks(g: &Graph, name: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn piece(name: &str, shape: Vec<usize>) -> Piece {
-        Piece { name: name.into(), shape, made: Made::Whole }
-    }
-
     #[test]
     fn parts_lie_one_after_the_other() {
         let pieces = [("head.weight", vec![2, 3]), ("head.bias", vec![3])];
-        let layout = Layout::new(pieces.map(|(name, shape)| piece(name, shape)));
+        let layout = Layout::new(pieces.map(|(name, shape)| Piece::whole(name, shape)));
         let vector: Vec<f32> = (0..9).map(|n| n as f32).collect();
         assert_eq!(layout.count(), vector.len());
         let parts: Vec<_> = layout.parts(&vector).collect();
@@ -193,10 +200,10 @@ mod tests {
         let mut g = Graph::new("g");
         let bias = g.input(ParameterName::HeadBias.to_string(), Fact::fixed(&[3])).unwrap();
         g.output("loss", bias);
-        let other = Layout::new([piece("head.weight", vec![2, 3])]);
+        let other = Layout::new([Piece::whole("head.weight", vec![2, 3])]);
         let error = flat(&g, &other).unwrap_err().to_string();
         assert!(error.contains("head.bias") && error.contains("do not agree"), "{error}");
-        let own = Layout::new([piece("head.bias", vec![3])]);
+        let own = Layout::new([Piece::whole("head.bias", vec![3])]);
         assert!(flat(&g, &own).unwrap_err().to_string().contains("head.bias"), "it has no gradient");
     }
 }

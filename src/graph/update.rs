@@ -1,7 +1,8 @@
 //! A step of AdamW as a graph, on everything that is trained as one vector of P elements.
 //!
 //! ```text
-//! g ← μ g                         where some elements are held at zero; their μ is 0, that of others 1
+//! g ← μ g                         where some elements are held at zero; their μ is 0, that of others 1. A gradient of theirs
+//!                                 that is not finite stays so
 //! g ← g / max(1, (‖g‖₂ + 1e-6) / clip)
 //! m ← β₁ m + (1 − β₁) g          v ← β₂ v + (1 − β₂) g²
 //! θ ← θ (1 − η s λ) − η s (m / (1 − β₁ᵗ)) / (√v / √(1 − β₂ᵗ) + ε)
@@ -10,6 +11,8 @@
 //! corrections are fed at each step. λ and the pace s may differ from element to element. Gates then pay ([`proximal`]).
 
 pub mod proximal;
+
+use proximal::Gates;
 
 use super::ops::{Add, Div, Max, Mul, ReduceSum, Sqrt, Sub};
 use super::{Constant, Error, Fact, Graph, Wire};
@@ -73,7 +76,7 @@ impl AdamWOptions {
 }
 
 /// What a step does.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UpdateOptions {
     /// Settings of AdamW.
     pub adamw: AdamWOptions,
@@ -83,21 +86,28 @@ pub struct UpdateOptions {
     pub is_masked: bool,
     /// Whether clipped gradients are summed.
     pub sums: bool,
-    /// Gates that are left in the end, where gates pay: fewer than there are elements.
-    pub left: Option<usize>,
+    /// The gates, where they pay.
+    pub gates: Option<Gates>,
+}
+
+impl UpdateOptions {
+    /// A plain step: PyTorch's settings, gradients clipped to that norm.
+    pub fn new(clip: f64) -> Self {
+        Self { adamw: AdamWOptions::default(), clip, is_masked: false, sums: false, gates: None }
+    }
 }
 
 /// The step on a vector of `count` elements.
 ///
 /// # Errors
-/// When as many gates are left as there are elements.
-pub fn update(count: usize, options: UpdateOptions) -> Result<Graph, Error> {
+/// When no gate is too many.
+pub fn update(count: usize, options: &UpdateOptions) -> Result<Graph, Error> {
     let mut g = Graph::new(format!("update of {count}"));
     let gradient = gradient(&mut g, count, options)?;
     let [mean, square] = moments(&mut g, (count, options.adamw), gradient)?;
     let moved = moved(&mut g, (count, options.adamw), [mean, square])?;
-    let values = match options.left {
-        Some(left) => proximal::paid(&mut g, (count, left), moved)?,
+    let values = match &options.gates {
+        Some(gates) => proximal::paid(&mut g, gates, moved)?,
         None => moved,
     };
     for (name, wire) in [(VALUES, values), (MEAN, mean), (SQUARE, square)] {
@@ -112,7 +122,7 @@ pub fn update(count: usize, options: UpdateOptions) -> Result<Graph, Error> {
 }
 
 /// The clipped gradients of what is trained.
-fn gradient(g: &mut Graph, count: usize, options: UpdateOptions) -> Result<Wire, Error> {
+fn gradient(g: &mut Graph, count: usize, options: &UpdateOptions) -> Result<Wire, Error> {
     let gradient = g.input(GRADIENT, Fact::fixed(&[count]))?;
     if !options.is_masked {
         return clipped(g, gradient, options.clip);

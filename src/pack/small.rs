@@ -84,10 +84,11 @@ impl Bits {
         above.iter().rev().map(|level| -level).chain(above.iter().copied()).collect()
     }
 
-    /// How a graph rounds a matrix as [`Small::of`] does, or a head's as [`Small::of_head`].
+    /// How a graph rounds a matrix as [`Small::of`] does, or a head's, whatever its bits, as [`Small::of_head`].
     pub fn rounding(self, is_head: bool) -> Rounding {
         match self {
-            Self::Eight => Rounding::Whole { most: MOST, by_output: is_head },
+            _ if is_head => Rounding::Whole { most: MOST, by_output: true },
+            Self::Eight => Rounding::Whole { most: MOST, by_output: false },
             Self::One | Self::Two | Self::Four => {
                 Rounding::Normal { levels: self.levels(), edges: edges(self) }
             }

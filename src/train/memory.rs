@@ -7,6 +7,9 @@
 //! activations(m) = 3/2 · the most that is alive in one step of m images, or in one run of 8 without gradients
 //! batches        = (ahead + 2) · batch · row      those made ahead, the one being made, the one in the step
 //! trained        = 24 bytes · parameters          values, two moments, gradients of a part, a step and an epoch
+//!                  92 bytes where the state stays on the device: on the host values and moments, before and after an
+//!                                                 epoch; there all of them and sums of gradients twice, gradients of a
+//!                                                 step thrice, decay, pace, masks and prices, and two vectors in a step
 //! rows           = images · row                   training (unless changed at every epoch) and held-out images;
 //!                                                 of training images in variants, 2 bytes · variants · row's length
 //! row            = 4 bytes · the longest of an image's forms before any block that is trained
@@ -34,6 +37,8 @@ use crate::graph::{Dim, Plan, build};
 const FLOAT: u64 = 4;
 /// Copies of every parameter: its value, two moments, and gradients of a part, a step and an epoch.
 const COPIES: u64 = 6;
+/// The same where the state stays on the device.
+const COPIES_OF_DEVICE: u64 = 6 + 8 + 3 + 4 + 2;
 /// Memory of the arena over memory of live values, as a fraction.
 const ARENA: (u64, u64) = (3, 2);
 /// Bytes of a MiB, the unit of bounds.
@@ -62,8 +67,14 @@ impl Fit {
     ///
     /// # Errors
     /// When one image at a time does not fit, with the memory it needs.
-    pub fn within(bound: u64, config: &BackboneConfig, method: &Method, images: Images) -> Result<Self> {
-        let need = Need::of(config, method, images.classes)?;
+    pub fn within(
+        bound: u64,
+        config: &BackboneConfig,
+        (method, stays_on_device): (&Method, bool),
+        images: Images,
+    ) -> Result<Self> {
+        let copies = if stays_on_device { COPIES_OF_DEVICE } else { COPIES };
+        let need = Need::of(config, (method, copies), images.classes)?;
         let fixed = need.batches + need.trained;
         let taken = |micro_batch: usize| fixed + need.activations(micro_batch);
         let micro_batch = (1..=need.micro_batch).rev().find(|&m| taken(m) <= bound);
@@ -129,7 +140,7 @@ struct Need {
 }
 
 impl Need {
-    fn of(config: &BackboneConfig, method: &Method, classes: usize) -> Result<Self> {
+    fn of(config: &BackboneConfig, (method, copies): (&Method, u64), classes: usize) -> Result<Self> {
         let method = method.get();
         let (intake, demand) = (method.intake(config), method.demand(config, classes)?);
         // Changed images come as pixels, whatever the first block.
@@ -144,7 +155,7 @@ impl Need {
         Ok(Self {
             row,
             batches: (AHEAD as u64 + 2) * batch as u64 * row,
-            trained: FLOAT * COPIES * demand.parameters as u64,
+            trained: FLOAT * copies * demand.parameters as u64,
             step: demand.steps,
             run: whole.peak_bytes(|dim| if dim == Dim::Batch { BATCH as u64 } else { 1 }),
             classes,

@@ -15,7 +15,7 @@ pub struct Setup {
     pub limits: Limits,
     /// What frozen blocks gave for images of earlier trainings, where it is kept.
     pub features: Option<Arc<Features>>,
-    /// Whether the state of a training stays on the device for an epoch, where its method allows that.
+    /// Whether what is trained of the backbone, or beside it, stays on the device for an epoch. Heads alone learn on the host.
     pub stays_on_device: bool,
 }
 

@@ -96,7 +96,7 @@ fn fit(setup: &Setup, images: &Partition, options: &TaskOptions, observe: &mut O
     let Some(bound) = options.memory else { return Ok(Fit::unbounded(method.micro_batch())) };
     let (trained, held_out) = (images.train.len(), images.validation.len());
     let images = Images { trained, held_out, classes: images.labels.len() };
-    let fit = Fit::within(bound, setup.resident.config(), &options.method, images)?;
+    let fit = Fit::within(bound, setup.resident.config(), (&options.method, setup.stays_on_device), images)?;
     observe(Progress::Note(&format!("memory: {fit}")));
     Ok(fit)
 }

@@ -4,12 +4,14 @@ use mimi_server::backbone::{BackboneConfig, Precision};
 use mimi_server::graph::ParameterName;
 use mimi_server::graph::training::Loss;
 use mimi_server::train::{
-    FinetuneOptions, Minibatch, Parameter, Parameters, StepInput, Subset, Tuned, Tuner,
+    DeviceTuner, FinetuneOptions, Learner, Minibatch, Parameter, Parameters, StepInput, StepOptions, Subset,
+    Tuned, Tuner,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::support::{Fixture, TinyBackbone, command};
+use crate::device_state::{RATES, all, apart, batch};
+use crate::support::{FAMILIES, Fixture, TinyBackbone, command};
 
 /// Largest difference, relative to the largest element.
 const TOLERANCE: f32 = 1e-4;
@@ -17,7 +19,7 @@ const TOLERANCE: f32 = 1e-4;
 /// A recipe without dropped paths.
 fn plain(subset: Subset) -> FinetuneOptions {
     let own = FinetuneOptions::of(subset).unwrap();
-    let step = mimi_server::train::StepOptions { drop_path: 0.0, ..own.step };
+    let step = StepOptions { drop_path: 0.0, ..own.step };
     FinetuneOptions { step, ..own }
 }
 
@@ -67,6 +69,48 @@ fn every_weights_gradient_is_pytorchs() {
                     );
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn the_backbones_own_weights_learn_on_the_device() {
+    for fixture in FAMILIES {
+        let tiny = TinyBackbone::from(fixture);
+        let (resident, batch) = (tiny.resident(), batch(&tiny));
+        for subset in Subset::ALL {
+            let own = FinetuneOptions::of(subset).unwrap();
+            let options = FinetuneOptions { step: StepOptions { clip: 0.5, ..own.step }, ..own };
+            let tuned = Tuned::new(&resident, 3, &options).unwrap();
+            let at = StepInput { block: 0, loss: Loss::CrossEntropy, micro_batch: 2 };
+            let mut host = Tuner::new(&resident, tuned.clone(), &options, at).unwrap();
+            let mut device = DeviceTuner::new(&resident, tuned.clone(), &options, at).unwrap();
+            let mut randoms = [(); 2].map(|()| ChaCha8Rng::seed_from_u64(3));
+            let what = format!("{fixture}, {}", subset.name());
+            for rates in RATES.chunks(4) {
+                let mut learning = device.learn().unwrap();
+                for &rate in rates {
+                    let expected = host.step(&batch, (rate, &mut randoms[0])).unwrap().seen;
+                    let found = learning.step(&batch, (rate, &mut randoms[1])).unwrap().seen;
+                    assert!((found.loss - expected.loss).abs() < 1e-3, "{what}: {found:?} {expected:?}");
+                }
+                learning.finish().unwrap();
+            }
+            let (device, host) = (device.into_tuned(), host.into_tuned());
+            // A key's bias changes no attention: its gradient is what rounding leaves, of which AdamW makes steps.
+            let own = host
+                .weights
+                .iter()
+                .filter(|(name, _)| !(name.contains(".attn.k_") && name.ends_with(".bias")));
+            for (name, weight) in own {
+                let (found, before) = (&device.weights[name], &tuned.weights[name]);
+                let far = apart(found.elements(), weight.elements());
+                assert!(far < 2e-3, "{what}, {name}: {far}");
+                let moved = apart(before.elements(), weight.elements());
+                assert!(far < moved / 20.0, "{what}, {name}: {far} apart, {moved} moved");
+            }
+            let [found, wanted] = [&device, &host].map(|one| all(&one.head, |own| &own.values));
+            assert!(apart(&found, &wanted) < 1e-3, "{what}: head");
         }
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use mimi_server::backbone::Part;
-use mimi_server::graph::training::Loss;
-use mimi_server::graph::{Direct, ParameterName, Trained};
+use mimi_server::graph::flat::{BEFORE, GRADIENTS, Layout, Made, PARAMETERS, Piece, flat};
+use mimi_server::graph::training::{Loss, gradient_output};
+use mimi_server::graph::{Direct, Fact, Graph, ParameterName, Trained};
 use mimi_server::inspect;
 use mimi_server::pack::{self, Base, Bits, CONFIG_FILE, Small, StoredBits, WEIGHTS_FILE, read_stored};
+use mimi_server::runtime::Input;
 use mimi_server::train::{
     Evidence, Gradients, Init, LinearOptions, Method, MimiOptions, Minibatch, Model, Outcome, State,
     StepOptions, Stepper, Target, TaskOptions, scores, train,
@@ -21,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::mimi::{mimi, run, served_accuracy, task};
 use crate::server::World;
-use crate::support::fixtures;
+use crate::support::{Random, TinyBackbone, fixtures};
 use crate::train::{dataset, options, setup};
 
 fn reference() -> Value {
@@ -451,4 +453,54 @@ fn bits_behind_the_last_code_must_be_zero() {
     let read = |byte| Small::from_outputs(&[byte], (3, 1), (Bits::Two, vec![0.0, 1.0]));
     assert_eq!(read(0b00_11_10_01).unwrap().codes, [1, 2, 3]);
     assert!(read(0b01_11_10_01).unwrap_err().contains("a bit is set behind its 3 codes"));
+}
+
+/// What a graph makes of a vector that holds a matrix `[in, outputs]`.
+fn rounded_by_graph(
+    tiny: &TinyBackbone,
+    values: &[f32],
+    outputs: usize,
+    (bits, is_head): (Bits, bool),
+) -> Vec<f32> {
+    let (name, shape) = ("head.weight", vec![values.len() / outputs, outputs]);
+    let mut g = Graph::new("rounding");
+    let weight = g.input(name, Fact::fixed(&shape)).unwrap();
+    g.output("loss", weight);
+    g.output(gradient_output(name), weight);
+    let made = Made::Rounded(bits.rounding(is_head));
+    let layout = Layout::new([Piece { name: name.into(), shape, made }]);
+    let mut program = tiny.resident().compile(&flat(&g, &layout).unwrap()).unwrap();
+    let (shape, zeros) = ([values.len()], vec![0.0; values.len()]);
+    let inputs = [(PARAMETERS, values), (BEFORE, &zeros[..])];
+    let inputs = inputs.map(|(name, data)| Input { name, shape: &shape, data });
+    program.run_named(&inputs).unwrap().take(GRADIENTS).unwrap().data
+}
+
+#[test]
+fn graphs_round_as_packs_do() {
+    let (tiny, mut random) = (TinyBackbone::new(), Random::new(4));
+    let mut matrices = vec![random.floats(60, 1.0), random.floats(60, 1e-3), vec![0.25; 60], vec![0.0; 60]];
+    // A column of zeros, one weight far from the others, all of one size, and more of them than fit a sum's last digits.
+    matrices.push((0..60).map(|at| if at % 5 == 2 { 0.0 } else { (at as f32).sin() }).collect());
+    matrices.push((0..60).map(|at| if at == 7 { 100.0 } else { 0.5 }).collect());
+    matrices.push((0..60).map(|at| if at % 2 == 0 { 0.5 } else { -0.5 }).collect());
+    matrices.push(random.floats(100_000, 1.0).into_iter().map(|value| value + 3.0).collect());
+    for (number, values) in matrices.iter().enumerate() {
+        for bits in Bits::ALL {
+            let own = rounded_by_graph(&tiny, values, 5, (bits, false));
+            let wanted = Small::of(values, 5, bits).expand().unwrap();
+            rounds_alike(&format!("matrix {number} at {bits:?}"), &own, &wanted);
+        }
+        let own = rounded_by_graph(&tiny, values, 5, (Bits::Eight, true));
+        rounds_alike(&format!("head {number}"), &own, &Small::of_head(values, 5).expand().unwrap());
+    }
+}
+
+/// But for weights that lie as near to two levels: one in ten thousand.
+fn rounds_alike(what: &str, found: &[f32], expected: &[f32]) {
+    let most = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let near = found.iter().zip(expected).filter(|(a, b)| (**a - **b).abs() <= 1e-5 * most).count();
+    let far = found.len() - near;
+    assert!(far * 10_000 <= found.len(), "{what}: {far} of {}", found.len());
 }

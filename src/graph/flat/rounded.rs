@@ -1,5 +1,8 @@
 //! Weights rounded to few bits, as packs keep them.
 //!
+//! Sums are made in single precision, and halves go to the even neighbour: a weight that lies as near to two levels may get the
+//! other one in a pack.
+//!
 //! ```text
 //! w ≈ m + s · q((w − m) / s)      m mean, s deviation of the matrix; q the level of the interval it is in
 //! w ≈ a · round(w / a)            a = max |w| / most, over the matrix or over each output's weights
@@ -9,8 +12,8 @@
 //! q(x) = lₙ − Σᵢ (lᵢ − lᵢ₋₁) [x < eᵢ]          [x < e] = max(sign(e − x), 0)
 //! ```
 
-use crate::graph::ops::{Add, Div, Extreme, Max, Mul, Neg, ReduceExtreme, ReduceMean, ReduceSum, Relu};
-use crate::graph::ops::{Round, Sign, Sqrt, Sub, Unsqueeze, View};
+use crate::graph::ops::{Add, Div, Max, Mul, Neg, ReduceMean, ReduceSum, Relu, Round, Sign, Sqrt, Sub};
+use crate::graph::ops::{TopK, Transpose, Unsqueeze, View};
 use crate::graph::{Constant, Error, Graph, Wire};
 
 /// How weights are rounded.
@@ -38,16 +41,17 @@ const LEAST: f32 = f32::MIN_POSITIVE;
 /// The weights of a vector that holds a matrix `[in, outputs]`, rounded.
 ///
 /// # Errors
-/// None is known.
+/// When the vector holds no such matrix.
 pub(super) fn rounded(
     g: &mut Graph,
-    (name, outputs): (&str, usize),
+    (name, shape): (&str, [usize; 2]),
     wire: Wire,
     rounding: &Rounding,
 ) -> Result<Wire, Error> {
     match rounding {
         Rounding::Normal { levels, edges } => normal(g, name, wire, (levels, edges)),
-        Rounding::Whole { most, by_output } => whole(g, (name, by_output.then_some(outputs)), wire, *most),
+        Rounding::Whole { most, by_output: false } => whole(g, (name, [shape[0] * shape[1], 1]), wire, *most),
+        Rounding::Whole { most, by_output: true } => whole(g, (name, shape), wire, *most),
     }
 }
 
@@ -80,26 +84,20 @@ fn normal(g: &mut Graph, name: &str, wire: Wire, (levels, edges): (&[f32], &[f32
     g.wire(named("rounded"), Add, &[scaled, mean])
 }
 
-fn whole(
-    g: &mut Graph,
-    (name, outputs): (&str, Option<usize>),
-    wire: Wire,
-    most: f32,
-) -> Result<Wire, Error> {
+/// A scale for each column of `[rows, scales]`.
+fn whole(g: &mut Graph, (name, shape): (&str, [usize; 2]), wire: Wire, most: f32) -> Result<Wire, Error> {
     let named = |part: &str| format!("{name}.{part}");
-    let count: usize = g.fact(wire).shape.iter().filter_map(|dim| dim.fixed()).product();
-    let wire = match outputs.filter(|&outputs| outputs > 0) {
-        Some(outputs) => g.wire(named("matrix"), View { shape: vec![count / outputs, outputs] }, &[wire])?,
-        None => wire,
-    };
-    let opposite = g.wire(named("opposite"), Neg, &[wire])?;
-    let size = g.wire(named("size"), Max, &[wire, opposite])?;
-    let largest = ReduceExtreme { extreme: Extreme::Max, axis: 0 };
-    let largest = g.wire(named("largest"), largest, &[size])?;
+    let columns = || Transpose { order: vec![1, 0] };
+    let matrix = g.wire(named("matrix"), View { shape: shape.to_vec() }, &[wire])?;
+    let opposite = g.wire(named("opposite"), Neg, &[matrix])?;
+    let size = g.wire(named("size"), Max, &[matrix, opposite])?;
+    let size = g.wire(named("size.columns"), columns(), &[size])?; // [scales, rows]
+    let largest = g.wire(named("largest"), TopK { count: 1 }, &[size])?;
+    let largest = g.wire(named("largest.row"), columns(), &[largest])?; // [1, scales]
     let most = g.constant(named("most"), Constant::scalar(most))?;
     let scale = g.wire(named("scale"), Div, &[largest, most])?;
     let divisor = above_zero(g, &named("divisor"), scale)?;
-    let multiple = g.wire(named("multiple"), Div, &[wire, divisor])?;
+    let multiple = g.wire(named("multiple"), Div, &[matrix, divisor])?;
     let nearest = g.wire(named("nearest"), Round, &[multiple])?;
     g.wire(named("rounded"), Mul, &[nearest, scale])
 }

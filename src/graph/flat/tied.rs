@@ -6,15 +6,24 @@ use crate::graph::{Constant, Error, Graph, Wire};
 /// Which number each element is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tie {
-    /// Groups (G), one after the other, each with numbers of its own.
-    pub groups: usize,
+    groups: usize,
     /// Numbers of a group (P).
-    pub numbers: usize,
-    /// The number that each element of a group is.
-    pub places: Vec<usize>,
+    numbers: usize,
+    places: Vec<usize>,
 }
 
 impl Tie {
+    /// Groups (G), one after the other, each with numbers of its own: `places` says which of them each of its elements is.
+    pub fn new(groups: usize, places: Vec<usize>) -> Self {
+        let numbers = places.iter().max().map_or(0, |last| last + 1);
+        Self { groups, numbers, places }
+    }
+
+    /// Numbers of all groups.
+    pub(super) fn size(&self) -> usize {
+        self.groups * self.numbers
+    }
+
     /// The elements, group by group, of a vector of numbers.
     ///
     /// # Errors
@@ -58,7 +67,7 @@ impl Tie {
     fn elements(&self) -> Vec<Vec<usize>> {
         let mut of_each = vec![Vec::new(); self.numbers];
         for (element, &place) in self.places.iter().enumerate() {
-            of_each.get_mut(place).into_iter().for_each(|own| own.push(element));
+            of_each[place].push(element);
         }
         of_each
     }

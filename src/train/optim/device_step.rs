@@ -3,23 +3,21 @@
 use anyhow::Result;
 use rand_chacha::ChaCha8Rng;
 
-use super::adamw::AdamWOptions;
-use super::flat_step::{FlatLearning, FlatStepper, Trainee};
+use super::flat_step::{FlatLearning, FlatOptions, FlatStepper, Trainee};
 use super::gradients::Gradients;
 use super::learner::Learner;
 use super::mask::Masks;
 use super::proximal::Proximal;
 use super::step::{StepOptions, Stepped, step_graph};
+use crate::graph::Trained;
 use crate::graph::flat::{Layout, Made, Piece};
-use crate::graph::update::UpdateOptions;
-use crate::graph::{ParameterName, Trained};
 use crate::pack::StoredBits;
 use crate::runtime::Resident;
 use crate::train::data::minibatch::Minibatch;
 use crate::train::model::Model;
 
 /// What a method does to parameters around a step.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Around {
     /// Elements that are held at zero.
     pub masks: Masks,
@@ -52,26 +50,20 @@ impl DeviceStepper {
         around: Around,
     ) -> Result<Self> {
         let graph = step_graph(resident, block, model, trained)?;
-        let gates = |proximal: &Proximal| {
-            let own = model.parameters.iter().filter(|(name, _)| proximal.price(*name).is_some());
-            own.map(|(_, own)| own.values.len()).sum::<usize>()
-        };
-        let left = around.proximal.as_ref().filter(|own| gates(own) > own.left).map(|own| own.left);
-        let update = UpdateOptions {
-            adamw: AdamWOptions::default(),
+        let flat = FlatOptions {
+            parts: options.parts(block, trained.loss),
             clip: options.clip,
             is_masked: !around.masks.is_empty(),
             sums: true,
-            left,
+            proximal: around.proximal.clone(),
         };
-        let parts = options.parts(block, trained.loss);
-        let flat = FlatStepper::new(resident, &graph, layout(model, around.bits), (parts, update))?;
+        let flat = FlatStepper::new(resident, &graph, layout(model, around.bits), flat)?;
         Ok(Self { flat, options, around })
     }
 
-    /// Whether a model has the parameters that this was compiled for.
-    pub fn fits(&self, model: &Model) -> bool {
-        layout(model, self.around.bits) == *self.flat.layout()
+    /// Whether a model has the parameters that this was compiled for, and the method does the same around its steps.
+    pub fn fits(&self, model: &Model, around: &Around) -> bool {
+        self.around == *around && layout(model, around.bits) == *self.flat.layout()
     }
 
     /// Copies a model's state to the device.
@@ -85,18 +77,9 @@ impl DeviceStepper {
             decay: options.decay_of(name, own),
             pace: name.pace(),
             mask: around.masks.of(name),
-            price: around.price(name),
             own,
         });
-        let trainees = trainees.collect();
-        let proximal = around.proximal.as_ref();
-        Ok(DeviceLearning(self.flat.learn(trainees, (classes, proximal))?))
-    }
-}
-
-impl Around {
-    fn price(&self, name: ParameterName) -> Option<f64> {
-        self.proximal.as_ref().and_then(|own| own.price(name))
+        Ok(DeviceLearning(self.flat.learn(trainees.collect(), classes)?))
     }
 }
 

@@ -17,7 +17,8 @@ use super::proximal::Proximal;
 use super::step::{Seen, Stepped};
 use crate::graph::Graph;
 use crate::graph::flat::{BEFORE, GRADIENTS, Layout, PARAMETERS, flat};
-use crate::graph::update::{self, UpdateOptions, proximal, update};
+use crate::graph::update::proximal::{self, Gates};
+use crate::graph::update::{self, UpdateOptions, update};
 use crate::runtime::{DeviceMemory, DeviceTensor, Held, HeldInput, HeldOutput, Input, Program, Resident};
 use crate::train::data::minibatch::Minibatch;
 use crate::train::parameters::Parameter;
@@ -34,8 +35,20 @@ pub struct Trainee<'a> {
     pub pace: f64,
     /// Which elements are trained; all without it.
     pub mask: Option<&'a [bool]>,
-    /// What its elements pay, if they are gates.
-    pub price: Option<f64>,
+}
+
+/// What steps do.
+pub struct FlatOptions {
+    /// How the training graph is run.
+    pub parts: PartOptions,
+    /// Largest global norm of the gradients.
+    pub clip: f64,
+    /// Whether some elements are held at zero.
+    pub is_masked: bool,
+    /// Whether clipped gradients are summed.
+    pub sums: bool,
+    /// What gates pay, if there are some.
+    pub proximal: Option<Proximal>,
 }
 
 /// Compiled steps of one training graph.
@@ -44,6 +57,8 @@ pub struct FlatStepper {
     update: Program,
     layout: Layout,
     options: UpdateOptions,
+    /// When gates pay, where they do.
+    proximal: Option<Proximal>,
     memory: DeviceMemory,
 }
 
@@ -57,8 +72,6 @@ pub struct FlatLearning<'a> {
     gradients: [DeviceTensor; 3],
     /// What every step reads.
     fixed: Vec<(&'static str, DeviceTensor)>,
-    /// What gates pay.
-    proximal: Option<&'a Proximal>,
     classes: usize,
     steps: i32,
 }
@@ -85,16 +98,14 @@ impl FlatStepper {
     ///
     /// # Errors
     /// When a program cannot be compiled or the device cannot be reached.
-    pub fn new(
-        resident: &Resident,
-        graph: &Graph,
-        layout: Layout,
-        (parts, options): (PartOptions, UpdateOptions),
-    ) -> Result<Self> {
+    pub fn new(resident: &Resident, graph: &Graph, layout: Layout, options: FlatOptions) -> Result<Self> {
+        let FlatOptions { parts, clip, is_masked, sums, proximal } = options;
+        let (gates, proximal) = proximal.and_then(|proximal| gates(&layout, proximal)).unzip();
+        let options = UpdateOptions { is_masked, sums, gates, ..UpdateOptions::new(clip) };
         let parts = Parts::new(resident, &flat(graph, &layout)?, parts)?;
-        let update = resident.compile(&update(layout.count(), options)?)?;
+        let update = resident.compile(&update(layout.count(), &options)?)?;
         let memory = DeviceMemory::of(resident.runtime())?;
-        Ok(Self { parts, update, layout, options, memory })
+        Ok(Self { parts, update, layout, options, proximal, memory })
     }
 
     /// What lies where in the vector.
@@ -105,55 +116,75 @@ impl FlatStepper {
     /// Copies the state of what the layout names to the device.
     ///
     /// # Errors
-    /// When the device has no room, or the tensors have not made equally many steps.
-    pub fn learn<'a>(
-        &'a mut self,
-        trainees: Vec<Trainee<'a>>,
-        (classes, proximal): (usize, Option<&'a Proximal>),
-    ) -> Result<FlatLearning<'a>> {
+    /// When the tensors are others than the layout's, have not made equally many steps, or the device has no room.
+    pub fn learn<'a>(&'a mut self, trainees: Vec<Trainee<'a>>, classes: usize) -> Result<FlatLearning<'a>> {
+        self.compare(&trainees)?;
         let steps = steps(&trainees)?;
+        let shape = [self.layout.count()];
         let gather = |of: &dyn Fn(&Trainee<'a>) -> Vec<f32>| {
             let all: Vec<f32> = trainees.iter().flat_map(of).collect();
-            self.memory.of_values(&[self.layout.count()], &all)
+            self.memory.of_values(&shape, &all)
         };
-        let shape = [self.layout.count()];
         let (zeros, room) = (|| self.memory.filled(&shape, 0.0), || self.memory.room(&shape));
+        let sums = self.options.sums;
         let now = State {
             values: gather(&|one| one.own.values.clone())?,
             mean: gather(&|one| one.own.state.moments().0.to_vec())?,
             square: gather(&|one| one.own.state.moments().1.to_vec())?,
-            sum: self.options.sums.then(zeros).transpose()?,
+            sum: sums.then(zeros).transpose()?,
         };
-        let sum = self.options.sums.then(room).transpose()?;
-        let next = State { values: room()?, mean: room()?, square: room()?, sum };
-        let gradients = [zeros()?, room()?, room()?];
+        let next =
+            State { values: room()?, mean: room()?, square: room()?, sum: sums.then(room).transpose()? };
+        let (states, gradients) = ([now, next], [zeros()?, room()?, room()?]);
         let fixed = self.fixed(&trainees)?;
-        let (states, pays) = ([now, next], self.options.left.is_some());
-        let proximal = proximal.filter(|_| pays);
-        Ok(FlatLearning { stepper: self, trainees, states, gradients, fixed, proximal, classes, steps })
+        Ok(FlatLearning { stepper: self, trainees, states, gradients, fixed, classes, steps })
+    }
+
+    /// Compares tensors with what was compiled for.
+    fn compare(&self, trainees: &[Trainee<'_>]) -> Result<()> {
+        let expected = self.layout.pieces().iter().map(|piece| (piece.name.as_str(), piece.size()));
+        let found = trainees.iter().map(|one| (one.name.as_str(), one.own.values.len()));
+        let (expected, found): (Vec<_>, Vec<_>) = (expected.collect(), found.collect());
+        ensure!(expected == found, "the steps are of {expected:?}, found {found:?}");
+        Ok(())
     }
 
     /// What stays the same from step to step.
     fn fixed(&self, trainees: &[Trainee<'_>]) -> Result<Vec<(&'static str, DeviceTensor)>> {
+        let held = |name: &'static str, values: Vec<f32>| {
+            anyhow::Ok((name, self.memory.of_values(&[self.layout.count()], &values)?))
+        };
         let of_each = |of: &dyn Fn(&Trainee<'_>) -> f64| {
             let of = |one: &Trainee<'_>| vec![of(one) as f32; one.own.values.len()];
             trainees.iter().flat_map(of).collect::<Vec<f32>>()
         };
-        let mut vectors =
-            vec![(update::DECAY, of_each(&|one| one.decay)), (update::PACE, of_each(&|one| one.pace))];
+        let mut fixed = vec![held(update::DECAY, of_each(&|one| one.decay))?];
+        fixed.push(held(update::PACE, of_each(&|one| one.pace))?);
         if self.options.is_masked {
-            vectors.push((update::MASK, trainees.iter().flat_map(mask).collect()));
+            fixed.push(held(update::MASK, trainees.iter().flat_map(mask).collect())?);
         }
-        if self.options.left.is_some() {
-            vectors.push((proximal::PRICE, of_each(&|one| one.price.unwrap_or(0.0))));
-            vectors.push((proximal::WORTH, of_each(&|one| one.price.map_or(0.0, f64::recip))));
+        if let Some(gates) = &self.options.gates {
+            let mut prices = vec![0.0; self.layout.count()];
+            gates.places.iter().zip(&gates.prices).for_each(|(&place, price)| prices[place] = *price);
+            fixed.push(held(proximal::PRICE, prices)?);
         }
-        let shape = [self.layout.count()];
-        let held = |(name, values): (&'static str, Vec<f32>)| {
-            anyhow::Ok((name, self.memory.of_values(&shape, &values)?))
-        };
-        vectors.into_iter().map(held).collect()
+        Ok(fixed)
     }
+}
+
+/// The gates of a vector and when they pay, where some are too many.
+fn gates(layout: &Layout, proximal: Proximal) -> Option<(Gates, Proximal)> {
+    let mut gates = Gates { places: Vec::new(), prices: Vec::new(), left: proximal.left };
+    let mut start = 0;
+    for piece in layout.pieces() {
+        let end = start + piece.size();
+        if let Some(price) = piece.name.parse().ok().and_then(|name| proximal.price(name)) {
+            gates.places.extend(start..end);
+            gates.prices.resize(gates.places.len(), price as f32);
+        }
+        start = end;
+    }
+    (gates.places.len() > gates.left).then_some((gates, proximal))
 }
 
 /// 1 for each element that is trained, 0 for others.
@@ -181,13 +212,18 @@ impl FlatLearning<'_> {
     /// # Errors
     /// When a copy fails.
     pub fn finish(self) -> Result<Vec<(String, Vec<f32>)>> {
-        let [state, _] = &self.states;
-        let [values, mean, square] = [state.values.values()?, state.mean.values()?, state.square.values()?];
-        let layout = &self.stepper.layout;
+        let ([state, _], layout) = (&self.states, &self.stepper.layout);
+        let mut trainees = self.trainees;
+        // One vector at a time: of a whole backbone each takes as much memory as its weights.
+        let values = state.values.values()?;
+        trainees
+            .iter_mut()
+            .zip(layout.parts(&values))
+            .for_each(|(one, (_, own))| one.own.values = own.to_vec());
+        drop(values);
+        let [mean, square] = [state.mean.values()?, state.square.values()?];
         let moments = layout.parts(&mean).zip(layout.parts(&square));
-        let parts = layout.parts(&values).zip(moments);
-        for (one, ((_, values), ((_, mean), (_, square)))) in self.trainees.into_iter().zip(parts) {
-            one.own.values = values.to_vec();
+        for (one, ((_, mean), (_, square))) in trainees.iter_mut().zip(moments) {
             one.own.state = AdamW::restore(mean.to_vec(), square.to_vec(), self.steps);
         }
         let Some(sum) = &state.sum else { return Ok(Vec::new()) };
@@ -210,7 +246,8 @@ impl FlatLearning<'_> {
 
     /// Updates parameters and moments.
     fn update(&mut self, rate: f64) -> Result<()> {
-        let share = self.proximal.map(|proximal| [proximal.share(self.steps as usize) as f32]);
+        let made = self.steps.max(0) as usize;
+        let share = self.stepper.proximal.as_ref().map(|proximal| [proximal.share(made) as f32]);
         self.steps += 1;
         let [rates, sizes, corrections] = scalars(rate, self.steps).map(|scalar| [scalar]);
         let shares = share.as_ref().map(|share| (proximal::SHARE, share));

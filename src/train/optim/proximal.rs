@@ -20,7 +20,7 @@ pub struct Proximal {
     pub prices: BTreeMap<ParameterName, f64>,
     /// Neurons that are left in the end.
     pub left: usize,
-    /// Steps after which they pay, counted from the first of the training.
+    /// Steps after which they pay, counted from the gates' first.
     pub paying: Range<usize>,
 }
 
@@ -28,6 +28,12 @@ impl Proximal {
     /// The price of a gate; none of other parameters.
     pub fn price(&self, name: ParameterName) -> Option<f64> {
         self.prices.get(&name).copied()
+    }
+
+    /// Steps that the gates of a model have made.
+    pub fn made(&self, model: &Model) -> usize {
+        let gates = model.parameters.iter().find(|(name, _)| self.prices.contains_key(name));
+        gates.map_or(0, |(_, own)| own.state.moments().2.max(0) as usize)
     }
 
     /// What part of r is paid after a step for each price: `1 / (s + 1)`, or 0 where nothing is.

@@ -114,6 +114,11 @@ impl Stepper {
         Self { bits, ..self }
     }
 
+    /// Whether it holds the same elements at zero, and rounds to as many bits.
+    pub fn fits(&self, masks: &Masks, bits: StoredBits) -> bool {
+        self.masks == *masks && self.bits == bits
+    }
+
     /// Makes one step. Returns the clipped gradients, which some scores need.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use rand_chacha::ChaCha8Rng;
 
-use super::device_step::DeviceStepper;
+use super::device_step::{Around, DeviceStepper};
 use super::learner::Learner;
 use super::step::{Stepped, Stepper};
 use crate::train::data::minibatch::Minibatch;
@@ -18,11 +18,12 @@ pub enum Steps {
 }
 
 impl Steps {
-    /// Whether they are those of a model with the same modules: on the device also with the same widths.
-    pub fn fit(&self, model: &Model) -> bool {
+    /// Whether they are those of a model with the same modules, to which the same is done around them: on the device also with
+    /// the same widths.
+    pub fn fit(&self, model: &Model, around: &Around) -> bool {
         match self {
-            Self::Host(_) => true,
-            Self::Device(stepper) => stepper.fits(model),
+            Self::Host(stepper) => stepper.fits(&around.masks, around.bits),
+            Self::Device(stepper) => stepper.fits(model, around),
         }
     }
 }

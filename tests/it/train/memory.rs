@@ -96,7 +96,8 @@ proptest! {
         let mimi = MimiOptions { sigma, first_block, batch, step, augment, ..MimiOptions::default() };
         let images = Images { trained, held_out, classes: 3 };
         let mimi = Method::Mimi(mimi);
-        for method in [&mimi, &Method::Linear(LinearOptions::default())] {
+        let linear = Method::Linear(LinearOptions::default());
+        for method in [(&mimi, false), (&mimi, true), (&linear, false)] {
             let fit = |bound| Fit::within(bound, &tiny.config, method, images);
             match (fit(bound), fit(bound + more)) {
                 (Ok(tight), Ok(loose)) => {
@@ -115,14 +116,17 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(Fit::within(1 << 40, &tiny.config, &mimi, images).unwrap().micro_batch, micro_batch.min(batch));
+        let [host, device] = [false, true].map(|at| Fit::within(1 << 40, &tiny.config, (&mimi, at), images).unwrap());
+        prop_assert_eq!(host.micro_batch, micro_batch.min(batch));
+        prop_assert!(device.bytes > host.bytes, "a device keeps more copies");
     }
 }
 
 /// The largest bound under which training rows do not fit, found by halving.
 fn tight(world: &World, method: &Method, images: Images) -> u64 {
-    let roomy =
-        |bound| Fit::within(bound, &world.tiny.config, method, images).is_ok_and(|fit| fit.train_in_memory);
+    let roomy = |bound| {
+        Fit::within(bound, &world.tiny.config, (method, false), images).is_ok_and(|fit| fit.train_in_memory)
+    };
     let (mut low, mut high) = (0, 1 << 30);
     while high - low > 1 {
         let middle = (low + high) / 2;

@@ -6,7 +6,7 @@
 //! ```
 //! Where the state stays on a device:
 //! ```text
-//! 12 bytes · numbers trained       values and moments on the host, before and after an epoch
+//! 24 bytes · numbers trained       values and moments on the host, and what becomes of them between two epochs
 //! 44 bytes · numbers trained       both twice, since a step reads one and writes the other; gradients of a step thrice;
 //!                                  decay and pace
 //! 3/2 · the most alive in a step   and 8 bytes a number trained, or what is alive in an update, whichever is more
@@ -16,17 +16,16 @@ use std::fmt;
 
 use anyhow::{Result, ensure};
 
-use super::device_tuner::update as step_update;
 use super::options::FinetuneOptions;
 use super::tuner::step_graph;
 use crate::backbone::BackboneConfig;
 use crate::graph::Dim;
 use crate::graph::training::Loss;
-use crate::graph::update::update;
+use crate::graph::update::{UpdateOptions, update};
 
 /// Bytes of every number that is trained: a float for each of its copies.
 const COPIES: u64 = 5 * FLOAT;
-const COPIES_OF_DEVICE: u64 = (3 + 11) * FLOAT;
+const COPIES_OF_DEVICE: u64 = (6 + 11) * FLOAT;
 /// Bytes of a float.
 const FLOAT: u64 = 4;
 /// Bytes of a MiB.
@@ -65,7 +64,7 @@ impl Fit {
         let copies = if at.stays_on_device { COPIES_OF_DEVICE } else { COPIES };
         let trained = copies * count as u64;
         let graph = step_graph(config, options, at.block, at.loss)?;
-        let update = update(count, step_update(&options.step))?.peak_bytes(|_| 1);
+        let update = update(count, &UpdateOptions::new(options.step.clip))?.peak_bytes(|_| 1);
         let at = |micro_batch: usize| {
             let peak = graph.peak_bytes(|dim| match dim {
                 Dim::Batch => micro_batch as u64,

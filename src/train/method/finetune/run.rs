@@ -52,6 +52,14 @@ enum Tuning {
 }
 
 impl Tuning {
+    fn new(setup: &Setup, tuned: Tuned, options: &FinetuneOptions, at: StepInput) -> Result<Self> {
+        let resident = &setup.resident;
+        Ok(match setup.stays_on_device {
+            true => Self::Device(Box::new(DeviceTuner::new(resident, tuned, options, at)?)),
+            false => Self::Host(Box::new(Tuner::new(resident, tuned, options, at)?)),
+        })
+    }
+
     fn teach(&mut self, pass: &Pass<'_>, observe: &mut Observer<'_>) -> Result<Tally> {
         match self {
             Self::Host(tuner) => pass.teach(&mut **tuner, observe),
@@ -72,7 +80,8 @@ impl Tuning {
     }
 }
 
-/// Trains on the training images and measures once, on the held-out ones, after the last epoch. Says beforehand what memory it takes.
+/// Trains on the training images and measures once, on the held-out ones, after the last epoch. Says beforehand what memory it
+/// takes.
 ///
 /// # Errors
 /// When memory does not suffice, a run fails, an image can no longer be read, or the loss is no longer finite.
@@ -92,10 +101,7 @@ pub fn finetune(
     let recipe = options.recipe(fit.micro_batch);
     let tuned = Tuned::new(resident, classes, options)?;
     let at = StepInput { block, loss, micro_batch: fit.micro_batch };
-    let mut tuning = match setup.stays_on_device {
-        true => Tuning::Device(Box::new(DeviceTuner::new(resident, tuned, options, at)?)),
-        false => Tuning::Host(Box::new(Tuner::new(resident, tuned, options, at)?)),
-    };
+    let mut tuning = Tuning::new(setup, tuned, options, at)?;
     let mut seen = Measure { loss: f64::NAN, accuracy: 0.0 };
     for epoch in 0..options.epochs {
         let place = Place { cycle: 0, epoch };

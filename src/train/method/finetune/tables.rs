@@ -48,7 +48,7 @@ impl Table {
 
     /// The same as graphs know it.
     pub fn tie(&self) -> Tie {
-        Tie { groups: self.heads, numbers: self.places(), places: self.pairs().collect() }
+        Tie::new(self.heads, self.pairs().collect())
     }
 
     /// The table of a bias.

@@ -153,11 +153,7 @@ impl Tuned {
             made: weight.table.as_ref().map_or(Made::Whole, |table| Made::Tied(table.tie())),
         });
         let head = self.head.parameters.iter();
-        let head = head.map(|(name, own)| Piece {
-            name: name.to_string(),
-            shape: own.shape.clone(),
-            made: Made::Whole,
-        });
+        let head = head.map(|(name, own)| Piece::whole(name.to_string(), own.shape.clone()));
         Layout::new(weights.chain(head))
     }
 
@@ -165,7 +161,7 @@ impl Tuned {
     pub fn trainees(&mut self, decay: f64) -> Vec<Trainee<'_>> {
         let trainee = |name: String, own, decays| {
             let decay = if decays { decay } else { 0.0 };
-            Trainee { name, own, decay, pace: 1.0, mask: None, price: None }
+            Trainee { name, own, decay, pace: 1.0, mask: None }
         };
         let weights = self.weights.iter_mut().map(|(name, weight)| {
             let decays = decays(name, &weight.shape);

@@ -109,9 +109,7 @@ impl<'a> Trainer<'a> {
         let model = &mut state.model;
         match (steps, self.gating.as_ref().filter(|_| *is_gated)) {
             (Steps::Host(stepper), Some(gating)) => {
-                let step = place.epoch * pass.steps();
-                let proximal = gating.proximal();
-                pass.teach(&mut Priced { stepper, model, proximal, step }, observe)
+                pass.teach(&mut Priced { stepper, model, proximal: gating.proximal() }, observe)
             }
             (steps, _) => pass.run(steps, model, observe),
         }
@@ -149,7 +147,8 @@ impl<'a> Trainer<'a> {
         let model = &state.model;
         let (modules, is_gated) = (model.modules(), model.is_gated());
         let is_same = |ready: &Programs| ready.modules == modules && ready.is_gated == is_gated;
-        if self.programs.as_ref().is_some_and(|ready| is_same(ready) && ready.steps.fit(model)) {
+        let around = self.around(state);
+        if self.programs.as_ref().is_some_and(|ready| is_same(ready) && ready.steps.fit(model, &around)) {
             return Ok(());
         }
         let resident = &self.setup.resident;
@@ -163,7 +162,7 @@ impl<'a> Trainer<'a> {
         let gated = Gated(&bound);
         let express: &dyn Express = if is_gated { &gated } else { &bound };
         let trained = self.options.trained(express, train.truths().loss());
-        let steps = self.steps(state, trained)?;
+        let steps = self.steps(model, trained, around)?;
         // The others fit any widths.
         if let Some(others) = others {
             self.programs = Some(Programs { steps, ..others });
@@ -175,19 +174,23 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// What is done to the model's parameters around a step.
+    fn around(&self, state: &State) -> Around {
+        let gating = self.gating.as_ref().filter(|_| state.model.is_gated());
+        let proximal = gating.map(|gating| gating.proximal().clone());
+        Around { masks: state.masks.clone(), bits: self.options.bits, proximal }
+    }
+
     /// Steps of the model, where its state lies.
-    fn steps(&self, state: &State, trained: Trained<'_>) -> Result<Steps> {
-        let (setup, bits, masks) = (self.setup, self.options.bits, state.masks.clone());
-        let (resident, block, step) = (&setup.resident, self.images.train.block(), self.recipe.step);
-        if setup.stays_on_device {
-            let gating = self.gating.as_ref().filter(|_| state.model.is_gated());
-            let proximal = gating.map(|gating| gating.proximal().clone());
-            let around = Around { masks, bits, proximal };
-            let stepper = DeviceStepper::new(resident, (block, &state.model), trained, step, around)?;
+    fn steps(&self, model: &Model, trained: Trained<'_>, around: Around) -> Result<Steps> {
+        let (resident, block) = (&self.setup.resident, self.images.train.block());
+        let step = self.recipe.step;
+        if self.setup.stays_on_device {
+            let stepper = DeviceStepper::new(resident, (block, model), trained, step, around)?;
             return Ok(Steps::Device(Box::new(stepper)));
         }
-        let stepper = Stepper::new(resident, block, &state.model, trained, step)?;
-        Ok(Steps::Host(Box::new(stepper.masked(masks).kept_at(bits))))
+        let stepper = Stepper::new(resident, block, model, trained, step)?;
+        Ok(Steps::Host(Box::new(stepper.masked(around.masks).kept_at(around.bits))))
     }
 
     /// Tells of the training that ended, then prunes or finishes.

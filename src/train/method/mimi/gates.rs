@@ -3,8 +3,8 @@
 //! What each neuron gives is multiplied by a gate g ([`Gated`](crate::graph::Gated)). It begins at 1 and is trained with the
 //! rest. After a step it pays the price of its block (`price`) by a [`Proximal`] step. The gates that are too many close at an
 //! even pace, unless the loss holds them; then they pay more as steps run out. So no rate of pay is chosen, and no size is
-//! missed. Gates pay from the end of the warm-up to half of the epochs. Then exactly as many neurons are left as prunings would leave, the strongest by |g| / p. Their gates are folded,
-//! and the second half trains them as plain adapters.
+//! missed. Gates pay from the end of the warm-up to half of the epochs. Then exactly as many neurons are left as prunings would
+//! leave, the strongest by |g| / p. Their gates are folded, and the second half trains them as plain adapters.
 //!
 //! A closed gate still has a gradient, so the loss may open it before that. Its neuron's matrices have none meanwhile.
 
@@ -123,8 +123,6 @@ pub struct Priced<'a> {
     pub model: &'a mut Model,
     /// What gates pay.
     pub proximal: &'a Proximal,
-    /// Steps made before.
-    pub step: usize,
 }
 
 impl Learner for Priced<'_> {
@@ -133,9 +131,9 @@ impl Learner for Priced<'_> {
     }
 
     fn step(&mut self, batch: &Minibatch, at: (f64, &mut ChaCha8Rng)) -> Result<Stepped> {
+        let made = self.proximal.made(self.model);
         let stepped = self.stepper.step(self.model, batch, at)?;
-        self.proximal.pay(self.model, self.step);
-        self.step += 1;
+        self.proximal.pay(self.model, made);
         Ok(stepped)
     }
 }

@@ -188,7 +188,7 @@ pub(super) fn trained(
     observe: &mut Observer<'_>,
 ) -> Result<Trained> {
     let counts = Images { trained: 0, held_out: 0, classes: part.labels.len() };
-    let within = |bound| Fit::within(bound, setup.resident.config(), method, counts);
+    let within = |bound| Fit::within(bound, setup.resident.config(), (method, setup.stays_on_device), counts);
     let fit = own.memory.map(within).transpose()?;
     let method = method.get();
     let course = Course {
