@@ -13,7 +13,7 @@ use super::pixels::{Pixels, Samples};
 use crate::image::{self, Preprocessing, RgbImage};
 use crate::runtime::{HostList, HostMemory};
 
-/// Most bytes of canvases that are kept while no image is on them: those of 400 images at 224 px.
+/// Most bytes of free canvases that the next image leaves: those of 400 images at 224 px.
 const KEPT: usize = 64 << 20;
 
 /// Where canvases come from, and go back to.
@@ -36,7 +36,8 @@ impl Canvases {
         Self { memory: Arc::clone(memory), size: 3 * side * side, free: Mutex::default() }
     }
 
-    /// A canvas, all black. What is free beyond the bound is given back here: not where an image is dropped.
+    /// A canvas, with whatever was on it. What is free beyond the bound is given back here, while the engine lives: a thread that
+    /// drops an image may be one that answers.
     ///
     /// # Errors
     /// When there is no memory for one.
@@ -48,10 +49,15 @@ impl Canvases {
             (samples, free.split_off(kept))
         };
         drop(surplus);
-        let samples = samples.unwrap_or_else(|| HostList::new(&self.memory));
-        let mut canvas = Canvas { samples, canvases: Arc::clone(self) };
-        canvas.samples.fill(self.size, 0, |_| {})?;
-        Ok(canvas)
+        let samples = match samples {
+            Some(samples) => samples,
+            None => {
+                let mut samples = HostList::new(&self.memory);
+                samples.fill(self.size, 0, |_| {})?;
+                samples
+            }
+        };
+        Ok(Canvas { samples, canvases: Arc::clone(self) })
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<HostList<u8>>> {
@@ -79,8 +85,7 @@ impl AsRef<[u8]> for Canvas {
 
 impl Drop for Canvas {
     fn drop(&mut self) {
-        let mut samples = mem::replace(&mut self.samples, HostList::new(&self.canvases.memory));
-        samples.clear(usize::MAX);
+        let samples = mem::replace(&mut self.samples, HostList::new(&self.canvases.memory));
         self.canvases.free().push(samples);
     }
 }

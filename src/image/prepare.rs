@@ -31,7 +31,7 @@ impl Preprocessing {
         Ok(square)
     }
 
-    /// As [`Preprocessing::resize_rgb`], into samples `[S, S, 3]` that are all zero.
+    /// As [`Preprocessing::resize_rgb`], into samples `[S, S, 3]`, whatever they are before.
     ///
     /// # Errors
     /// As [`Preprocessing::resize_rgb`]; [`Error::InvalidPreprocessing`] when there are not as many samples.

@@ -25,7 +25,7 @@ const HALF: i32 = 1 << (PRECISION - 1);
 /// A square of the backbone's size, in memory of somebody else's.
 pub(super) type Square<'a> = ImageBuffer<Rgb<u8>, &'a mut [u8]>;
 
-/// Resamples `image` into a black square of the preprocessing's size.
+/// Resamples `image` into a square of the preprocessing's size, black where it does not fill it.
 pub(super) fn resample(
     image: &RgbImage,
     placement: &Placement,
@@ -52,6 +52,7 @@ pub(super) fn resample(
     let mut resized = RgbImage::new(band.width(), down.len() as u32);
     resample_columns(&band, needed.start, &down, &mut resized);
     let (x, y) = (horizontal.offset, vertical.offset);
+    square.fill(0);
     imageops::replace(square, &resized, i64::from(x), i64::from(y));
     Ok(())
 }

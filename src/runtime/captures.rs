@@ -3,7 +3,8 @@
 //! While a thread captures what a stream does as a CUDA graph, no other may allocate, free or copy there: CUDA fails them, and
 //! the capture (`cudaStreamCaptureModeGlobal`, which ONNX Runtime asks for). So runs, copies, and programs that are made or
 //! dropped hold a turn beside others, and a capture one alone. Nobody takes a second turn while holding one. What a device has
-//! from its start to its end is made and dropped without: nothing is captured then. A CPU captures nothing and takes no turns.
+//! from its start to its end is made and dropped without: nothing is captured then. Nor do tensors that are dropped take one: their
+//! memory goes back to an arena, which asks nothing of CUDA. A CPU captures nothing and takes no turns.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -40,22 +40,32 @@ impl HostMemory {
         let allocator = match (device, session) {
             (Device::Cuda(number), Some(session)) => {
                 let kind = (AllocationDevice::CUDA_PINNED, MemoryType::CPUOutput);
-                memory::session_allocator(session, number, kind).unwrap_or_else(|error| {
-                    tracing::warn!(%device, %error, "no memory can be pinned: images and batches lie in ordinary memory");
-                    Allocator::default()
-                })
+                memory::session_allocator(session, number, kind)
+                    .unwrap_or_else(|error| ordinary(device, &error))
             }
             _ => Allocator::default(),
         };
         Self { allocator: Mutex::new(allocator), device, captures, _session: session.cloned() }
     }
 
+    /// Room for so many elements. Once none can be pinned, all that is made later is ordinary memory.
     fn tensor<T: Element>(&self, capacity: usize) -> Result<Tensor<T>, Error> {
         let action = || format!("make room for {capacity} elements that {} reads", self.device);
         let _turn = self.captures.beside();
-        let allocator = self.allocator.lock().unwrap_or_else(PoisonError::into_inner);
-        Tensor::<T>::new(&allocator, [capacity]).map_err(Error::call(action()))
+        let mut allocator = self.allocator.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = Tensor::<T>::new(&allocator, [capacity]).map_err(Error::call(action()));
+        if let (Err(error), true) = (&made, self.device.is_apart()) {
+            *allocator = ordinary(self.device, error);
+            return Tensor::<T>::new(&allocator, [capacity]).map_err(Error::call(action()));
+        }
+        made
     }
+}
+
+/// Ordinary memory in the place of pinned.
+fn ordinary(device: Device, error: &Error) -> Allocator {
+    tracing::warn!(%device, %error, "no memory can be pinned: images and batches lie in ordinary memory");
+    Allocator::default()
 }
 
 impl<T: Element> HostList<T> {
@@ -121,17 +131,8 @@ impl<T: Element> HostList<T> {
         self.len = 0;
         // What is grown is doubled.
         if self.capacity / 2 > most {
-            self.release();
+            (self.tensor, self.capacity) = (None, 0);
         }
-    }
-
-    /// Gives the memory back.
-    fn release(&mut self) {
-        if let Some(tensor) = self.tensor.take() {
-            let _turn = self.memory.captures.beside();
-            drop(tensor);
-        }
-        self.capacity = 0;
     }
 
     /// Adds so many elements, all of which `write` writes.
@@ -161,11 +162,5 @@ impl<T: Element> HostList<T> {
             *self = grown;
         }
         Ok(())
-    }
-}
-
-impl<T: Element> Drop for HostList<T> {
-    fn drop(&mut self) {
-        self.release();
     }
 }

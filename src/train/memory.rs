@@ -9,7 +9,8 @@
 //! trained        = 24 bytes · parameters          values, two moments, gradients of a part, a step and an epoch
 //!                  92 bytes where the state stays on the device: on the host values and moments, before and after an
 //!                                                 epoch; there all of them and sums of gradients twice, gradients of a
-//!                                                 step thrice, decay, pace, masks and prices, and two vectors in a step
+//!                                                 step thrice, decay, pace, masks and prices, and two vectors in a step.
+//!                                                 What rounding to few bits takes, matrix by matrix, is not counted
 //! rows           = images · row                   training (unless changed at every epoch) and held-out images;
 //!                                                 of training images in variants, 2 bytes · variants · row's length
 //! row            = 4 bytes · the longest of an image's forms before any block that is trained
@@ -73,8 +74,7 @@ impl Fit {
         (method, stays_on_device): (&Method, bool),
         images: Images,
     ) -> Result<Self> {
-        let copies = if stays_on_device { COPIES_OF_DEVICE } else { COPIES };
-        let need = Need::of(config, (method, copies), images.classes)?;
+        let need = Need::of(config, (method, stays_on_device), images.classes)?;
         let fixed = need.batches + need.trained;
         let taken = |micro_batch: usize| fixed + need.activations(micro_batch);
         let micro_batch = (1..=need.micro_batch).rev().find(|&m| taken(m) <= bound);
@@ -140,7 +140,11 @@ struct Need {
 }
 
 impl Need {
-    fn of(config: &BackboneConfig, (method, copies): (&Method, u64), classes: usize) -> Result<Self> {
+    fn of(
+        config: &BackboneConfig,
+        (method, stays_on_device): (&Method, bool),
+        classes: usize,
+    ) -> Result<Self> {
         let method = method.get();
         let (intake, demand) = (method.intake(config), method.demand(config, classes)?);
         // Changed images come as pixels, whatever the first block.
@@ -151,6 +155,9 @@ impl Need {
         let row = FLOAT * longest.unwrap_or(0) as u64;
         let kept = if intake.augment.keeps_images() { row } else { Varied::bytes(config, &intake, 1) };
         let batch = demand.steps.as_ref().map_or(0, |steps| steps.batch);
+        // What makes no steps learns on the host.
+        let is_of_device = stays_on_device && demand.steps.is_some();
+        let copies = if is_of_device { COPIES_OF_DEVICE } else { COPIES };
         let whole = build(config, &Plan::whole(config, ModuleSet::EMPTY))?;
         Ok(Self {
             row,

@@ -92,7 +92,7 @@ pub use model::Model;
 pub use optim::adamw::{AdamW, AdamWOptions};
 pub use optim::clip::clip;
 pub use optim::device_step::{Around, DeviceLearning, DeviceStepper};
-pub use optim::flat_step::{FlatLearning, FlatStepper, Trainee};
+pub use optim::flat_step::FlatLearning;
 pub use optim::gradients::Gradients;
 pub use optim::learner::Learner;
 pub use optim::mask::{Masks, Saliency};

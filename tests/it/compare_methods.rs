@@ -8,7 +8,7 @@ use mimi_server::train::study::{
     Budget, Entrant, Grid, ImageSet, MethodsOptions, Purpose, Run, Settings, Terms, compare_methods,
     standings, table,
 };
-use mimi_server::train::{Adaptation, FinetuneOptions, LinearOptions, MimiOptions, Origin, Target};
+use mimi_server::train::{Adaptation, FinetuneOptions, LinearOptions, MimiOptions, Origin, Setup, Target};
 
 use crate::server::World;
 use crate::train::{dataset, origin, setup};
@@ -44,14 +44,34 @@ fn options(data: &Path, out: &Path, names: &[&str]) -> MethodsOptions {
 }
 
 fn made(world: &World, options: &MethodsOptions) -> anyhow::Result<(Vec<Run>, usize)> {
+    made_by(&setup(world), options)
+}
+
+fn made_by(setup: &Setup, options: &MethodsOptions) -> anyhow::Result<(Vec<Run>, usize)> {
     let mut made = 0;
-    let compared = compare_methods(&setup(world), options, &mut |_| {}, &mut |_| made += 1)?;
+    let compared = compare_methods(setup, options, &mut |_| {}, &mut |_| made += 1)?;
     anyhow::ensure!(compared.failures.is_empty(), "{:?}", compared.failures);
     Ok((compared.ledger.runs().to_vec(), made))
 }
 
 fn refusal(world: &World, options: &MethodsOptions) -> String {
     format!("{:#}", made(world, options).unwrap_err())
+}
+
+#[test]
+fn the_backbones_weights_end_alike_wherever_their_state_lies() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    dataset(data.path());
+    let figures = |stays_on_device: bool| {
+        let (out, setup) = (tempfile::tempdir().unwrap(), Setup { stays_on_device, ..setup(&world) });
+        let options = options(data.path(), out.path(), &["full", "attention", "mlp"]);
+        let (runs, _) = made_by(&setup, &options).unwrap();
+        runs.into_iter().map(|run| (run.plan.method, run.figures)).collect::<Vec<_>>()
+    };
+    for ((name, host), (_, device)) in figures(false).into_iter().zip(figures(true)) {
+        assert!((host.loss - device.loss).abs() < 0.02 * host.loss, "{name}: {host:?} {device:?}");
+        assert!((host.accuracy - device.accuracy).abs() < 0.2, "{name}: {host:?} {device:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use mimi_server::backbone::Part;
 use mimi_server::graph::{Direct, Gated, ParameterName, Trained};
 use mimi_server::pack::{Bits, StoredBits};
 use mimi_server::train::{
@@ -260,8 +261,21 @@ fn around_steps() -> [(&'static str, MimiOptions); 3] {
 fn gates_few_bits_and_masks_learn_with_their_state_on_the_device() {
     let (world, data) = (World::new(), tempfile::tempdir().unwrap());
     dataset(data.path());
-    for one in around_steps() {
-        both(&world, data.path(), one);
+    for (what, own) in around_steps() {
+        both(&world, data.path(), (what, own.clone()));
+        let options = task(&world, data.path(), own);
+        let weights = |setup: &Setup| {
+            let pack = world.tiny.read(&run(setup, &options).folder);
+            let parts = pack
+                .weights
+                .values()
+                .flat_map(|own| [Part::Down, Part::Up].map(|part| own.part(part).to_vec()));
+            parts.flatten().collect::<Vec<f32>>()
+        };
+        let [host, device] =
+            [false, true].map(|stays_on_device| weights(&Setup { stays_on_device, ..setup(&world) }));
+        let far = apart(&device, &host);
+        assert!(far < 0.02, "{what}: {far}");
     }
 }
 

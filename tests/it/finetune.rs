@@ -1,8 +1,10 @@
 //! Fine-tuning of the backbone: PyTorch's gradients of every weight, the papers' counts, and its refusals.
 
 use mimi_server::backbone::{BackboneConfig, Precision};
-use mimi_server::graph::ParameterName;
-use mimi_server::graph::training::Loss;
+use mimi_server::graph::flat::{BEFORE, GRADIENTS, Layout, Made, PARAMETERS, Piece, Tie, flat};
+use mimi_server::graph::training::{Loss, gradient_output};
+use mimi_server::graph::{Fact, Graph, ParameterName};
+use mimi_server::runtime::Input;
 use mimi_server::train::{
     DeviceTuner, FinetuneOptions, Learner, Minibatch, Parameter, Parameters, StepInput, StepOptions, Subset,
     Tuned, Tuner,
@@ -113,6 +115,28 @@ fn the_backbones_own_weights_learn_on_the_device() {
             assert!(apart(&found, &wanted) < 1e-3, "{what}: head");
         }
     }
+}
+
+#[test]
+fn elements_that_are_one_number_are_expanded_and_their_gradients_summed() {
+    let (name, shape) = ("blocks.0.attn.position_bias", vec![2, 2, 3]);
+    let mut g = Graph::new("tied");
+    let bias = g.input(name, Fact::fixed(&shape)).unwrap();
+    g.output("loss", bias);
+    // The gradient of each element is what it is.
+    g.output(gradient_output(name), bias);
+    // Two groups of three numbers, of which the second is three elements.
+    let made = Made::Tied(Tie::new(2, vec![1, 0, 1, 2, 1, 0]));
+    let layout = Layout::new([Piece { name: name.into(), shape, made }]);
+    let mut program = TinyBackbone::new().resident().compile(&flat(&g, &layout).unwrap()).unwrap();
+    let (numbers, before) = ([1.0, 2.0, 3.0, 10.0, 20.0, 30.0], [0.5; 6]);
+    let inputs = [(PARAMETERS, &numbers), (BEFORE, &before)];
+    let inputs = inputs.map(|(name, data)| Input { name, shape: &[6], data });
+    let mut outputs = program.run_named(&inputs).unwrap();
+    let elements = [2.0, 1.0, 2.0, 3.0, 2.0, 1.0, 20.0, 10.0, 20.0, 30.0, 20.0, 10.0];
+    assert_eq!(outputs.take("loss").unwrap().data, elements);
+    let sums = [2.0, 6.0, 3.0, 20.0, 60.0, 30.0].map(|sum| sum + 0.5);
+    assert_eq!(outputs.take(GRADIENTS).unwrap().data, sums);
 }
 
 #[test]

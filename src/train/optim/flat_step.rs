@@ -214,7 +214,7 @@ impl FlatLearning<'_> {
     pub fn finish(self) -> Result<Vec<(String, Vec<f32>)>> {
         let ([state, _], layout) = (&self.states, &self.stepper.layout);
         let mut trainees = self.trainees;
-        // One vector at a time: of a whole backbone each takes as much memory as its weights.
+        // Values first, then both moments: of a whole backbone each takes as much memory as its weights.
         let values = state.values.values()?;
         trainees
             .iter_mut()

@@ -95,8 +95,7 @@ proptest! {
         let augment = if changed { AugmentOptions::light() } else { AugmentOptions::none() };
         let mimi = MimiOptions { sigma, first_block, batch, step, augment, ..MimiOptions::default() };
         let images = Images { trained, held_out, classes: 3 };
-        let mimi = Method::Mimi(mimi);
-        let linear = Method::Linear(LinearOptions::default());
+        let (mimi, linear) = (Method::Mimi(mimi), Method::Linear(LinearOptions::default()));
         for method in [(&mimi, false), (&mimi, true), (&linear, false)] {
             let fit = |bound| Fit::within(bound, &tiny.config, method, images);
             match (fit(bound), fit(bound + more)) {
@@ -119,6 +118,8 @@ proptest! {
         let [host, device] = [false, true].map(|at| Fit::within(1 << 40, &tiny.config, (&mimi, at), images).unwrap());
         prop_assert_eq!(host.micro_batch, micro_batch.min(batch));
         prop_assert!(device.bytes > host.bytes, "a device keeps more copies");
+        let heads = [false, true].map(|at| Fit::within(1 << 40, &tiny.config, (&linear, at), images).unwrap());
+        prop_assert_eq!(heads[0], heads[1], "heads learn on the host");
     }
 }
 

@@ -111,3 +111,29 @@ impl fmt::Display for Fit {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::subset::Subset;
+    use super::*;
+
+    const TINY: &str = include_str!("../../../../fuzz/backbone.json");
+
+    #[test]
+    fn a_device_takes_more_and_a_bound_lowers_how_many_run_together() {
+        let config: BackboneConfig = serde_json::from_str(TINY).unwrap();
+        let mut options = FinetuneOptions::of(Subset::Full).unwrap();
+        let at = |stays_on_device| At { block: 0, loss: Loss::CrossEntropy, stays_on_device };
+        let fit = |options: &FinetuneOptions, own| Fit::new(&config, options, 3, at(own));
+        let [host, device] = [false, true].map(|own| fit(&options, own).unwrap());
+        assert!(device.bytes() > host.bytes(), "{device} {host}");
+        for (own, most) in [(false, host), (true, device)] {
+            options.memory = Some(most.bytes() - 1);
+            let fewer = fit(&options, own).unwrap();
+            assert!(fewer.micro_batch < most.micro_batch && fewer.bytes() < most.bytes(), "{fewer}");
+        }
+        options.memory = Some(host.trained);
+        let error = fit(&options, true).unwrap_err().to_string();
+        assert!(error.contains("is not enough for full fine-tuning: about "), "{error}");
+    }
+}

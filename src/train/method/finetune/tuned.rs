@@ -58,12 +58,6 @@ impl Weight {
         }
     }
 
-    /// One step of the optimiser.
-    pub fn step(&mut self, gradient: &[f32], rate: f64, decay: f64) {
-        self.own.state.step(&mut self.own.values, gradient, rate, decay);
-        self.expand();
-    }
-
     /// Brings the elements up to date.
     fn expand(&mut self) {
         if let Some(table) = &self.table {
@@ -182,6 +176,6 @@ impl Tuned {
 
 /// Whether weight decay acts on a weight: on matrices and kernels, not on norms, biases, tokens and positions (timm's
 /// `no_weight_decay`).
-pub fn decays(name: &str, shape: &[usize]) -> bool {
+fn decays(name: &str, shape: &[usize]) -> bool {
     name.ends_with(".weight") && shape.len() > 1
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use rand_chacha::ChaCha8Rng;
 
 use super::options::FinetuneOptions;
-use super::tuned::{Tuned, decays};
+use super::tuned::Tuned;
 use crate::backbone::{BackboneConfig, BlockRange, ModuleSet};
 use crate::graph::training::{Loss, gradient_output, tuning_graph};
 use crate::graph::{Direct, FEATURES, Graph, Plan, Trained, build};
@@ -16,6 +16,7 @@ use crate::train::data::rows::{Rows, input_name};
 use crate::train::measure::scorer::Scorer;
 use crate::train::optim::clip::clip;
 use crate::train::optim::diverged::Diverged;
+use crate::train::optim::flat_step::Trainee;
 use crate::train::optim::gradients::Gradients;
 use crate::train::optim::learner::Learner;
 use crate::train::optim::parts::{PartOptions, Parts};
@@ -134,16 +135,11 @@ impl Learner for Tuner {
         let Slope { seen, mut gradients } = self.gradients(batch, random)?;
         ensure!(seen.loss.is_finite(), Diverged(seen.loss));
         clip(&mut gradients.values_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(), self.options.clip);
-        let of = |name: &str| gradients.get(name).with_context(|| format!("there is no gradient of {name}"));
-        let decay = |decays| if decays { self.options.decay } else { 0.0 };
-        for (name, weight) in &mut self.tuned.weights {
-            let decay = decay(decays(name, &weight.shape));
-            weight.step(of(name)?, rate, decay);
+        for Trainee { name, own, decay, .. } in self.tuned.trainees(self.options.decay) {
+            let gradient = gradients.get(&name).with_context(|| format!("there is no gradient of {name}"))?;
+            own.state.step(&mut own.values, gradient, rate, decay);
         }
-        for (name, own) in self.tuned.head.parameters.iter_mut() {
-            let decay = decay(name.decays(&own.shape));
-            own.state.step(&mut own.values, of(&name.to_string())?, rate, decay);
-        }
+        self.tuned.expand();
         Ok(Stepped { seen, gradients: Gradients::default() })
     }
 }
