@@ -84,11 +84,11 @@ def newest(task: Path) -> Path:
 
 
 def ship(pack: Path, task: Path) -> Path:
-    """Copies a pack beside the task's versions, and then gives it the next number."""
+    """Copies a pack beside the task's versions, and then gives it the next number. Its report stays: it shows others' pictures."""
     target = task / str(versions(task)[-1] + 1)
     beside = task / f".{target.name}.partial"
     shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(pack, beside)
+    shutil.copytree(pack, beside, ignore=shutil.ignore_patterns("report.html"))
     os.rename(beside, target)
     return target
 

@@ -50,7 +50,9 @@ class Ship(unittest.TestCase):
             (task / "10").mkdir()
             pack.mkdir()
             (pack / "adapter_config.json").write_text("{}")
+            (pack / "report.html").write_text("pictures")
             self.assertEqual(ship.ship(pack, task), task / "11")
+            self.assertEqual([file.name for file in (task / "11").iterdir()], ["adapter_config.json"])
             self.assertEqual(sorted(folder.name for folder in task.iterdir()), ["10", "11", "9"])
 
 

@@ -101,8 +101,8 @@ mod error {
     pub use mimi_server::engine::Error;
 }
 
-/// The shipped pack with adapters, and the backbone's description it belongs to.
-const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/adapters/openclipart/3");
+/// A pack with adapters, and the backbone's description it belongs to.
+const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/packs/drawings/3");
 const TINY: &str = include_str!("../fuzz/backbone.json");
 
 fn main() {

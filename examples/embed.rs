@@ -1,7 +1,7 @@
 //! Embeds the engine in a program: one backbone, one pack, one image, no HTTP.
 //!
 //! ```text
-//! cargo run --release --example embed -- models/clip-vit-b16 adapters/openclipart/3 tests/images/sample.png
+//! cargo run --release --example embed -- models/clip-vit-b16 adapters/openclipart/4 tests/images/sample.png
 //! ```
 //!
 //! A program with many packs starts one [`Engine`], reads its packs once, and submits a row per image and pack. Rows

@@ -10,8 +10,9 @@ use proptest::prelude::*;
 
 use crate::support::{self, FAMILIES, Random, Tensor, TinyBackbone, assert_close};
 
-/// Of the largest token's element, where both sum up to 768 products in an order of their own.
-const TOLERANCE: f32 = 1e-6;
+/// Of the largest token's element. Both sum up to 768 products in an order of their own, each within 1e-6 of the exact sum: of 400
+/// such products NumPy's worst is 7e-7 from it.
+const TOLERANCE: f32 = 2e-6;
 
 /// An image, a kernel and a bias as inputs of a graph; the kernel in the given shape.
 fn inputs(g: &mut Graph, patches: Patches, kernel: &[usize], bias: bool) -> Vec<Wire> {

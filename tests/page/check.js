@@ -66,9 +66,9 @@ async function compare({ page }) {
   assert.equal(await page.textContent('#hint'), 'Choose an image and a task');
   await drop(page, 'car.png', 'image/png', car);
   await page.waitForSelector('#preview:not([hidden])');
-  await choose(page, 'openclipart', 'animal-mnist');
+  await choose(page, 'drawings', 'sketches');
   await classify(page);
-  assert.deepEqual(await texts(page, '.card h3 button'), ['openclipart', 'animal-mnist']);
+  assert.deepEqual(await texts(page, '.card h3 button'), ['drawings', 'sketches']);
   const best = page.locator('.card').first().locator('.predictions li').first();
   assert.match(await best.textContent(), /^vehicles\d\d\.\d %$/);
   const width = await best.locator('.fill').evaluate((bar) => parseFloat(bar.style.width));
@@ -76,12 +76,12 @@ async function compare({ page }) {
   assert.match(await page.textContent('#times'), /Decode.*Queue.*Run/);
   assert.match(await page.textContent('#flops'), /Spent[\d.]+\u202fGFLOPs/);
   const adapters = await page.locator('#fork .adapter').count();
-  assert.equal(adapters, 6 + 5, 'one mark for each site of both tasks');
+  assert.equal(adapters, 6 + 6, 'one mark for each site of both tasks');
   // The first answers may come before the programs that share blocks are compiled.
   for (let tries = 0; tries < 20 && await page.locator('#fork .block.kept').count() === 0; tries += 1) await classify(page);
   assert.equal(await page.locator('#fork .block.kept').count(), 9);
   assert.equal(await page.locator('#fork .block.ran').count(), 6);
-  assert.match(await page.getAttribute('#fork svg', 'aria-label'), /openclipart: shared blocks 9, kept/);
+  assert.match(await page.getAttribute('#fork svg', 'aria-label'), /drawings: shared blocks 9, kept/);
 }
 
 /** A task's report tells its neurons by site, its accuracy and its version. */
@@ -89,7 +89,7 @@ async function report({ page }) {
   await page.click('.card h3 button >> nth=0');
   await page.waitForSelector('#report[open]');
   const text = await page.textContent('#report');
-  for (const part of ['openclipart', 'Version3', 'Neurons144', '94.6 %', 'Blockattnmlp9', '1139']) assert.ok(text.includes(part), part);
+  for (const part of ['drawings', 'Version3', 'Neurons144', '94.6 %', 'Blockattnmlp9', '1139']) assert.ok(text.includes(part), part);
   await accessible(page, 'report');
   await page.keyboard.press('Escape');
   await page.waitForSelector('#report[open]', { state: 'hidden' });
@@ -133,7 +133,7 @@ async function looks(browser, url, [name, look]) {
   await page.waitForSelector('#tasks li');
   await accessible(page, `${name}, empty`);
   await page.setInputFiles('#file', join(ROOT, 'tests/images/car.png'));
-  await choose(page, 'openclipart', 'animal-mnist', 'fashion-mnist');
+  await choose(page, 'drawings', 'sketches', 'fashion-mnist');
   await classify(page);
   await page.waitForSelector('#live polyline');
   await accessible(page, name);

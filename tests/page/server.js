@@ -17,7 +17,7 @@ const freePort = () => new Promise((done) => {
   });
 });
 
-/** A folder with the shipped packs, and `copies` more tasks with the files of one of them. */
+/** A folder with the shipped packs, two tasks with adapters, and `copies` more with the files of a shipped one. */
 export function packs(copies) {
   const folder = mkdtempSync(join(tmpdir(), 'page-packs-'));
   const shipped = join(ROOT, 'adapters');
@@ -25,6 +25,9 @@ export function packs(copies) {
     if (statSync(join(shipped, name)).isDirectory() && name !== '__pycache__') {
       cpSync(join(shipped, name), join(folder, name), { recursive: true });
     }
+  }
+  for (const name of ['drawings', 'sketches']) {
+    cpSync(join(ROOT, 'tests/packs/drawings'), join(folder, name), { recursive: true });
   }
   const [version] = readdirSync(join(shipped, 'fashion-mnist'));
   for (let number = 1; number <= copies; number += 1) {
