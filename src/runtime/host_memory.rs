@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::memory::{AllocationDevice, Allocator, MemoryType};
@@ -18,7 +19,10 @@ use super::{Device, Error, memory};
 
 /// Where lists that a device reads are made.
 pub struct HostMemory {
-    allocator: Mutex<Allocator>,
+    /// Pins memory, where the device is a GPU. It stays as long as what it made.
+    pinned: Option<Mutex<Allocator>>,
+    /// Whether it failed; all later lists lie in ordinary memory.
+    has_failed: AtomicBool,
     device: Device,
     captures: Captures,
     /// What a GPU's allocator belongs to.
@@ -37,35 +41,36 @@ pub struct HostList<T: Element> {
 impl HostMemory {
     /// Memory that a device reads: pinned where it is a GPU, which a session reaches.
     pub(super) fn of(device: Device, session: Option<&Arc<Session>>, captures: Captures) -> Self {
-        let allocator = match (device, session) {
+        let pinned = match (device, session) {
             (Device::Cuda(number), Some(session)) => {
                 let kind = (AllocationDevice::CUDA_PINNED, MemoryType::CPUOutput);
-                memory::session_allocator(session, number, kind)
-                    .unwrap_or_else(|error| ordinary(device, &error))
+                let found = memory::session_allocator(session, number, kind);
+                found.inspect_err(|error| tell(device, error)).ok()
             }
-            _ => Allocator::default(),
+            _ => None,
         };
-        Self { allocator: Mutex::new(allocator), device, captures, _session: session.cloned() }
+        let (pinned, has_failed) = (pinned.map(Mutex::new), AtomicBool::default());
+        Self { pinned, has_failed, device, captures, _session: session.cloned() }
     }
 
-    /// Room for so many elements. Once none can be pinned, all that is made later is ordinary memory.
+    /// Room for so many elements.
     fn tensor<T: Element>(&self, capacity: usize) -> Result<Tensor<T>, Error> {
         let action = || format!("make room for {capacity} elements that {} reads", self.device);
         let _turn = self.captures.beside();
-        let mut allocator = self.allocator.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = Tensor::<T>::new(&allocator, [capacity]).map_err(Error::call(action()));
-        if let (Err(error), true) = (&made, self.device.is_apart()) {
-            *allocator = ordinary(self.device, error);
-            return Tensor::<T>::new(&allocator, [capacity]).map_err(Error::call(action()));
+        if let Some(pinned) = self.pinned.as_ref().filter(|_| !self.has_failed.load(Ordering::Relaxed)) {
+            let pinned = pinned.lock().unwrap_or_else(PoisonError::into_inner);
+            match Tensor::<T>::new(&pinned, [capacity]).map_err(Error::call(action())) {
+                Ok(made) => return Ok(made),
+                Err(error) if !self.has_failed.swap(true, Ordering::Relaxed) => tell(self.device, &error),
+                Err(_) => {}
+            }
         }
-        made
+        Tensor::<T>::new(&Allocator::default(), [capacity]).map_err(Error::call(action()))
     }
 }
 
-/// Ordinary memory in the place of pinned.
-fn ordinary(device: Device, error: &Error) -> Allocator {
+fn tell(device: Device, error: &Error) {
     tracing::warn!(%device, %error, "no memory can be pinned: images and batches lie in ordinary memory");
-    Allocator::default()
 }
 
 impl<T: Element> HostList<T> {
