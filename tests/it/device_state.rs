@@ -72,20 +72,16 @@ fn same_steps(tiny: &TinyBackbone, case: Case) -> Model {
     let (mut host, mut device, batch) = (model.clone(), model, batch(tiny));
     let resident = tiny.resident();
     let of_host = Stepper::new(&resident, 0, &host, trained, options).unwrap();
-    let mut of_host = of_host.masked(around.masks.clone()).kept_at(around.bits);
+    let mut of_host = of_host.with(around.clone());
     let mut of_device =
         DeviceStepper::new(&resident, (0, &device), trained, options, around.clone()).unwrap();
     let mut randoms = [(); 2].map(|()| ChaCha8Rng::seed_from_u64(3));
-    let mut steps = 0..;
     // As in two epochs: the second goes on from what came back.
     for rates in RATES.chunks(4) {
         let mut learning = of_device.learn(&mut device).unwrap();
         let mut sums = Gradients::zeros(&host.parameters);
         for &rate in rates {
             let expected = of_host.step(&mut host, &batch, (rate, &mut randoms[0])).unwrap();
-            if let Some(proximal) = &around.proximal {
-                proximal.pay(&mut host, steps.next().unwrap());
-            }
             let found = learning.step(&batch, (rate, &mut randoms[1])).unwrap();
             assert!((found.seen.loss - expected.seen.loss).abs() < 1e-4, "{what}: {found:?}");
             assert_eq!(found.seen.right, expected.seen.right, "{what}");

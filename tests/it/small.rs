@@ -11,7 +11,7 @@ use mimi_server::inspect;
 use mimi_server::pack::{self, Base, Bits, CONFIG_FILE, Small, StoredBits, WEIGHTS_FILE, read_stored};
 use mimi_server::runtime::Input;
 use mimi_server::train::{
-    Evidence, Gradients, Init, LinearOptions, Method, MimiOptions, Minibatch, Model, Outcome, State,
+    Around, Evidence, Gradients, Init, LinearOptions, Method, MimiOptions, Minibatch, Model, Outcome, State,
     StepOptions, Stepper, Target, TaskOptions, scores, train,
 };
 use rand::SeedableRng;
@@ -296,15 +296,16 @@ fn a_step_goes_straight_through_the_rounding() {
     let batch = Minibatch { shape, values, targets, classes: vec![0, 1, 2] };
     let step = StepOptions { drop_path: 0.0, ..options.step };
     let trained = Trained { express: &Direct, loss: Loss::CrossEntropy, drops_paths: false };
+    let around = |bits| Around { bits, ..Around::default() };
     let gradients = |bits, model: &Model| {
-        let mut stepper = Stepper::new(&resident, 0, model, trained, step).unwrap().kept_at(bits);
+        let mut stepper = Stepper::new(&resident, 0, model, trained, step).unwrap().with(around(bits));
         stepper.gradients(model, &batch, &mut ChaCha8Rng::seed_from_u64(0)).unwrap().gradients
     };
     let through = gradients(bits, &model);
     assert_eq!(through, gradients(StoredBits::default(), &model.kept_at(bits)), "those at rounded weights");
     assert_ne!(through, gradients(StoredBits::default(), &model), "not those at the others");
     let mut stepped = model.clone();
-    let mut stepper = Stepper::new(&resident, 0, &model, trained, step).unwrap().kept_at(bits);
+    let mut stepper = Stepper::new(&resident, 0, &model, trained, step).unwrap().with(around(bits));
     stepper.step(&mut stepped, &batch, (1e-6, &mut ChaCha8Rng::seed_from_u64(0))).unwrap();
     for (name, own) in stepped.parameters.iter() {
         let before = &model.parameters.get(name).unwrap().values;

@@ -12,7 +12,7 @@
 //! q(x) = lₙ − Σᵢ (lᵢ − lᵢ₋₁) [x < eᵢ]          [x < e] = max(sign(e − x), 0)
 //! ```
 
-use crate::graph::ops::{Add, Div, Max, Mul, Neg, ReduceMean, ReduceSum, Relu, Round, Sign, Sqrt, Sub};
+use crate::graph::ops::{Abs, Add, Div, Max, Mul, ReduceMean, ReduceSum, Relu, Round, Sign, Sqrt, Sub};
 use crate::graph::ops::{TopK, Transpose, Unsqueeze, View};
 use crate::graph::{Constant, Error, Graph, Wire};
 
@@ -89,8 +89,7 @@ fn whole(g: &mut Graph, (name, shape): (&str, [usize; 2]), wire: Wire, most: f32
     let named = |part: &str| format!("{name}.{part}");
     let columns = || Transpose { order: vec![1, 0] };
     let matrix = g.wire(named("matrix"), View { shape: shape.to_vec() }, &[wire])?;
-    let opposite = g.wire(named("opposite"), Neg, &[matrix])?;
-    let size = g.wire(named("size"), Max, &[matrix, opposite])?;
+    let size = g.wire(named("size"), Abs, &[matrix])?;
     let size = g.wire(named("size.columns"), columns(), &[size])?; // [scales, rows]
     let largest = g.wire(named("largest"), TopK { count: 1 }, &[size])?;
     let largest = g.wire(named("largest.row"), columns(), &[largest])?; // [1, scales]

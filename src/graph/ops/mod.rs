@@ -1,5 +1,6 @@
 //! Operators, one a file: what ONNX calls them, what they accept, what they cost.
 
+mod abs;
 mod binary;
 mod cast;
 mod check;
@@ -44,6 +45,7 @@ mod transpose;
 mod unsqueeze;
 mod view;
 
+pub use abs::Abs;
 pub use binary::{Add, Div, Mul, Sub};
 pub use cast::Cast;
 pub use concat::{Concat, Leading, Trailing};

@@ -6,7 +6,7 @@
 //! ```
 //! That is `sign(g) · max(|g| − d, 0)`. Other elements than gates have the price p = 0, and stay as they are.
 
-use crate::graph::ops::{Gather, Max, Mul, Neg, Slice, Sub, TopK};
+use crate::graph::ops::{Abs, Gather, Max, Mul, Neg, Slice, Sub, TopK};
 use crate::graph::{Constant, Error, Fact, Graph, Wire};
 
 /// Input: the price of each gate p, and 0 of other elements, `[P]`.
@@ -52,8 +52,7 @@ fn surplus(g: &mut Graph, gates: &Gates, values: Wire) -> Result<Wire, Error> {
     let places = g.constant("gates.places", places)?;
     let worth = g.constant("gates.worth", Constant::F32 { shape: vec![data.len()], data })?;
     let own = g.wire("gates", Gather, &[values, places])?; // [G]
-    let opposite = g.wire("gates.opposite", Neg, &[own])?;
-    let size = g.wire("gates.size", Max, &[own, opposite])?;
+    let size = g.wire("gates.size", Abs, &[own])?;
     let strength = g.wire("gates.strength", Mul, &[size, worth])?;
     let strongest = g.wire("gates.strongest", TopK { count: gates.left + 1 }, &[strength])?;
     g.wire("surplus", Slice { axis: 0, start: gates.left, end: gates.left + 1 }, &[strongest])

@@ -3,11 +3,10 @@
 use anyhow::Result;
 use rand_chacha::ChaCha8Rng;
 
+use super::around::Around;
 use super::flat_step::{FlatLearning, FlatOptions, FlatStepper, Trainee};
 use super::gradients::Gradients;
 use super::learner::Learner;
-use super::mask::Masks;
-use super::proximal::Proximal;
 use super::step::{StepOptions, Stepped, step_graph};
 use crate::graph::Trained;
 use crate::graph::flat::{Layout, Made, Piece};
@@ -15,17 +14,6 @@ use crate::pack::StoredBits;
 use crate::runtime::Resident;
 use crate::train::data::minibatch::Minibatch;
 use crate::train::model::Model;
-
-/// What a method does to parameters around a step.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Around {
-    /// Elements that are held at zero.
-    pub masks: Masks,
-    /// Bits a weight that every step rounds to.
-    pub bits: StoredBits,
-    /// What gates pay.
-    pub proximal: Option<Proximal>,
-}
 
 /// Compiled steps of one plan.
 pub struct DeviceStepper {

@@ -2,10 +2,11 @@
 //!
 //! [`parts`] run a training graph on a minibatch, a [`step`] does so with a model's parameters. [`clip`] bounds the norm of the
 //! [`gradients`], and [`adamw`] updates each parameter at the rate that [`schedule`] gives. A [`device_step`] does all of it on the
-//! device, on what is trained as one vector ([`flat_step`]); [`steps`] are either. A [`mask`] holds elements at zero, and gates pay
-//! by a [`proximal`] step. [`epoch`] makes the steps of one pass over the images.
+//! device, on what is trained as one vector ([`flat_step`]); [`steps`] are either. What a method does [`around`] a step is
+//! the same for both: a [`mask`] holds elements at zero, weights are rounded, and gates pay by a [`proximal`] step. [`epoch`] makes the steps of one pass over the images.
 
 pub(in crate::train) mod adamw;
+pub(in crate::train) mod around;
 pub(in crate::train) mod clip;
 pub(in crate::train) mod device_step;
 pub(in crate::train) mod diverged;

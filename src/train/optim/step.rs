@@ -6,15 +6,14 @@ use anyhow::{Result, anyhow, ensure};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+use super::around::Around;
 use super::clip::clip;
 use super::diverged::Diverged;
 use super::gradients::Gradients;
-use super::mask::Masks;
 use super::parts::{PartOptions, Parts};
 use crate::backbone::BlockRange;
 use crate::graph::training::{Loss, gradient_output, training_graph};
 use crate::graph::{Graph, ParameterName, Plan, Trained};
-use crate::pack::StoredBits;
 use crate::runtime::{Input, Resident};
 use crate::train::data::minibatch::Minibatch;
 use crate::train::model::Model;
@@ -74,9 +73,7 @@ pub struct Stepped {
 pub struct Stepper {
     parts: Parts,
     options: StepOptions,
-    masks: Masks,
-    /// Bits a weight that every step rounds to.
-    bits: StoredBits,
+    around: Around,
     /// Threads that update parameters.
     threads: usize,
 }
@@ -97,26 +94,19 @@ impl Stepper {
         Ok(Self {
             parts: Parts::new(resident, &graph, options.parts(block, trained.loss))?,
             options,
-            masks: Masks::default(),
-            bits: StoredBits::default(),
+            around: Around::default(),
             threads: resident.threads(),
         })
     }
 
-    /// Holds the masked elements at zero, where they are.
-    pub fn masked(self, masks: Masks) -> Self {
-        Self { masks, ..self }
+    /// Does more around each step. Masked elements are held at zero, where they are.
+    pub fn with(self, around: Around) -> Self {
+        Self { around, ..self }
     }
 
-    /// Rounds weights to so few bits before each run. Gradients are those at the rounded weights and go straight through to the
-    /// others (Bengio et al. 2013).
-    pub fn kept_at(self, bits: StoredBits) -> Self {
-        Self { bits, ..self }
-    }
-
-    /// Whether it holds the same elements at zero, and rounds to as many bits.
-    pub fn fits(&self, masks: &Masks, bits: StoredBits) -> bool {
-        self.masks == *masks && self.bits == bits
+    /// Whether the same is done around its steps.
+    pub fn fits(&self, around: &Around) -> bool {
+        self.around == *around
     }
 
     /// Makes one step. Returns the clipped gradients, which some scores need.
@@ -132,8 +122,9 @@ impl Stepper {
         let mut stepped = self.gradients(model, batch, random)?;
         let loss = stepped.seen.loss;
         ensure!(loss.is_finite(), Diverged(loss));
-        self.masks.hold(&mut stepped.gradients);
+        self.around.masks.hold(&mut stepped.gradients);
         clip(&mut stepped.gradients.values_mut(), self.options.clip);
+        let made = self.around.proximal.as_ref().map_or(0, |proximal| proximal.made(model));
         let update = |(name, parameter): (ParameterName, &mut Parameter)| {
             let decay = self.options.decay_of(name, parameter);
             let (gradient, rate) = (stepped.gradients.get(name)?, rate * name.pace());
@@ -150,6 +141,9 @@ impl Stepper {
             }
             parts.into_iter().try_for_each(|part| part.join().map_err(|_| anyhow!("an update panicked"))?)
         })?;
+        if let Some(proximal) = &self.around.proximal {
+            proximal.pay(model, made);
+        }
         Ok(stepped)
     }
 
@@ -163,7 +157,8 @@ impl Stepper {
         batch: &Minibatch,
         random: &mut ChaCha8Rng,
     ) -> Result<Stepped> {
-        let kept = (!self.bits.is_full()).then(|| model.kept_at(self.bits));
+        let bits = self.around.bits;
+        let kept = (!bits.is_full()).then(|| model.kept_at(bits));
         let model = kept.as_ref().unwrap_or(model);
         let named = |(name, parameter): (ParameterName, _)| (name.to_string(), parameter);
         let parameters: Vec<(String, &Parameter)> = model.parameters.iter().map(named).collect();

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use rand_chacha::ChaCha8Rng;
 
-use super::device_step::{Around, DeviceStepper};
+use super::around::Around;
+use super::device_step::DeviceStepper;
 use super::learner::Learner;
 use super::step::{Stepped, Stepper};
 use crate::train::data::minibatch::Minibatch;
@@ -22,7 +23,7 @@ impl Steps {
     /// the same widths.
     pub fn fit(&self, model: &Model, around: &Around) -> bool {
         match self {
-            Self::Host(stepper) => stepper.fits(&around.masks, around.bits),
+            Self::Host(stepper) => stepper.fits(around),
             Self::Device(stepper) => stepper.fits(model, around),
         }
     }

@@ -64,18 +64,16 @@ impl Fit {
         let copies = if at.stays_on_device { COPIES_OF_DEVICE } else { COPIES };
         let trained = copies * count as u64;
         let graph = step_graph(config, options, at.block, at.loss)?;
-        let update = update(count, &UpdateOptions::new(options.step.clip))?.peak_bytes(|_| 1);
+        let updated = || anyhow::Ok(update(count, &UpdateOptions::new(options.step.clip))?.peak_bytes(|_| 1));
+        let updated = at.stays_on_device.then(updated).transpose()?;
         let at = |micro_batch: usize| {
             let peak = graph.peak_bytes(|dim| match dim {
                 Dim::Batch => micro_batch as u64,
                 Dim::Classes => classes as u64,
                 _ => 1,
             });
-            let step = match at.stays_on_device {
-                // The vector is cut, and its gradients are joined.
-                true => update.max(peak + 2 * FLOAT * count as u64),
-                false => peak,
-            };
+            // The vector is cut, and its gradients are joined.
+            let step = updated.map_or(peak, |updated| updated.max(peak + 2 * FLOAT * count as u64));
             Self { micro_batch, trained, step: step * 3 / 2 }
         };
         let most = options.step.micro_batch.min(options.batch).max(1);

@@ -5,7 +5,7 @@ use rand::RngExt;
 
 use super::activity::{Activity, Observatory};
 use super::front::behind;
-use super::gates::{Gating, Priced};
+use super::gates::Gating;
 use super::options::{MimiOptions, Target};
 use super::prune::{Pruning, select, survivors};
 use super::score::{Evidence, scores};
@@ -22,7 +22,8 @@ use crate::train::expression::Expression;
 use crate::train::history::{Cycle, Epoch, Place};
 use crate::train::measure::predict::Predictor;
 use crate::train::model::Model;
-use crate::train::optim::device_step::{Around, DeviceStepper};
+use crate::train::optim::around::Around;
+use crate::train::optim::device_step::DeviceStepper;
 use crate::train::optim::epoch::{Pass, Tally};
 use crate::train::optim::recipe::Recipe;
 use crate::train::optim::step::Stepper;
@@ -103,16 +104,8 @@ impl<'a> Trainer<'a> {
         let trainings = self.options.trainings(&state.original, self.setup.resident.config());
         let (source, recipe, place) = (&self.images.train, &self.recipe, state.place);
         let pass = Pass { source, recipe, place, trainings };
-        let Some(Programs { steps, is_gated, .. }) = &mut self.programs else {
-            bail!("no program was compiled")
-        };
-        let model = &mut state.model;
-        match (steps, self.gating.as_ref().filter(|_| *is_gated)) {
-            (Steps::Host(stepper), Some(gating)) => {
-                pass.teach(&mut Priced { stepper, model, proximal: gating.proximal() }, observe)
-            }
-            (steps, _) => pass.run(steps, model, observe),
-        }
+        let Some(Programs { steps, .. }) = &mut self.programs else { bail!("no program was compiled") };
+        pass.run(steps, &mut state.model, observe)
     }
 
     /// A model as it is served.
@@ -190,7 +183,7 @@ impl<'a> Trainer<'a> {
             return Ok(Steps::Device(Box::new(stepper)));
         }
         let stepper = Stepper::new(resident, block, model, trained, step)?;
-        Ok(Steps::Host(Box::new(stepper.masked(around.masks).kept_at(around.bits))))
+        Ok(Steps::Host(Box::new(stepper.with(around))))
     }
 
     /// Tells of the training that ended, then prunes or finishes.

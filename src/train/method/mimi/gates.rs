@@ -11,7 +11,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use rand_chacha::ChaCha8Rng;
 
 use super::options::{MimiOptions, Target};
 use super::price::prices;
@@ -20,11 +19,8 @@ use super::room::Room;
 use super::score::Scores;
 use crate::backbone::{BackboneConfig, Module};
 use crate::graph::ParameterName;
-use crate::train::data::minibatch::Minibatch;
 use crate::train::model::Model;
-use crate::train::optim::learner::Learner;
 use crate::train::optim::proximal::Proximal;
-use crate::train::optim::step::{Stepped, Stepper};
 use crate::train::parameters::Parameter;
 
 /// What gates pay, and when they are frozen.
@@ -113,27 +109,4 @@ fn left(options: &MimiOptions, widths: &BTreeMap<Module, usize>, config: &Backbo
     let trainings =
         options.expected(widths, config).context("gates are frozen at a size, not at an accuracy")?;
     Ok(survivors(neurons, options.rho, trainings - 1))
-}
-
-/// A model that learns, and whose gates pay after each step.
-pub struct Priced<'a> {
-    /// Makes steps.
-    pub stepper: &'a mut Stepper,
-    /// The model.
-    pub model: &'a mut Model,
-    /// What gates pay.
-    pub proximal: &'a Proximal,
-}
-
-impl Learner for Priced<'_> {
-    fn classes(&self) -> Result<usize> {
-        Ok(self.model.classes()?)
-    }
-
-    fn step(&mut self, batch: &Minibatch, at: (f64, &mut ChaCha8Rng)) -> Result<Stepped> {
-        let made = self.proximal.made(self.model);
-        let stepped = self.stepper.step(self.model, batch, at)?;
-        self.proximal.pay(self.model, made);
-        Ok(stepped)
-    }
 }
